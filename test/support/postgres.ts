@@ -1,0 +1,56 @@
+// Databases for tests, on the one embedded server that global-setup.ts started for the whole run.
+import { randomBytes } from 'node:crypto';
+import { connect, withClient } from '../../core/postgres/connect.ts';
+import { quoteIdentifier } from '../../core/postgres/identifiers.ts';
+
+export interface TestDatabase {
+  readonly url: string;
+  readonly name: string;
+  drop(): Promise<void>;
+}
+
+const SESSION = { applicationName: 'banyan-test' };
+
+/** Superuser URL of a database on the shared server. */
+export function serverUrl(database = 'postgres'): string {
+  const base = process.env['BANYAN_TEST_POSTGRES'];
+  if (base === undefined) throw new Error('jest globalSetup did not start PostgreSQL');
+  const url = new URL(base);
+  url.pathname = `/${database}`;
+  return url.href;
+}
+
+/** Makes an empty database; `drop` removes it, its slots and whoever is still connected. */
+export async function createDatabase(label: string): Promise<TestDatabase> {
+  const name = `${label}_${randomBytes(4).toString('hex')}`;
+  await withClient(serverUrl(), SESSION, (client) =>
+    client.query(`CREATE DATABASE ${quoteIdentifier(name)}`),
+  );
+  return {
+    url: serverUrl(name),
+    name,
+    drop: async () => {
+      const client = await connect(serverUrl(), SESSION);
+      try {
+        await client.query(
+          `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = $1 AND active`,
+          [name],
+        );
+        for (let attempt = 0; attempt < 50; attempt++) {
+          const { rows } = await client.query<{ active: boolean }>(
+            `SELECT active FROM pg_replication_slots WHERE database = $1`,
+            [name],
+          );
+          if (!rows.some((row) => row.active)) break;
+        }
+        await client.query(
+          `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1`,
+          [name],
+        );
+        await client.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(name)} WITH (FORCE)`);
+      } finally {
+        await client.end();
+      }
+    },
+  };
+}
