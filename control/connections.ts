@@ -1,0 +1,75 @@
+// Turns the references of a definition into URLs. All missing variables are reported at once; the
+// environment is an argument, so nobody below the command line reads it.
+import { BanyanError } from '../core/errors.ts';
+import type { Migration, Reference } from './definition.ts';
+
+/** The three logins of a database that takes part. */
+export interface Logins {
+  readonly capture: string;
+  readonly applier: string;
+  readonly coordinator: string;
+}
+
+export interface SideConnections {
+  readonly upstream: string;
+  readonly database: Logins | undefined;
+}
+
+export interface Connections {
+  readonly control: string | undefined;
+  readonly monolith: SideConnections;
+  readonly services: Readonly<Record<string, SideConnections>>;
+}
+
+/** Throws CONFIG_INVALID naming every reference that cannot be resolved. */
+export function resolveConnections(
+  migration: Migration,
+  environment: Readonly<Record<string, string | undefined>>,
+): Connections {
+  const mistakes: string[] = [];
+  const resolve = (reference: Reference, at: string, protocols: readonly string[]): string => {
+    const value =
+      typeof reference === 'string' ? reference : (environment[reference.env] ?? reference.default);
+    if (value === undefined || value === '') {
+      mistakes.push(
+        `${at}: environment variable ${typeof reference === 'string' ? '?' : reference.env} is not set`,
+      );
+      return '';
+    }
+    if (!URL.canParse(value) || !protocols.includes(new URL(value).protocol))
+      mistakes.push(
+        `${at}: not a URL of the form ${protocols.map((protocol) => `${protocol}//…`).join(' or ')}`,
+      );
+    return value;
+  };
+  const side = (given: Migration['monolith'], at: string): SideConnections => ({
+    upstream: resolve(given.upstream, `${at}.upstream`, ['http:', 'https:']),
+    database: given.database && {
+      capture: resolve(given.database.capture, `${at}.database.capture`, POSTGRES),
+      applier: resolve(given.database.applier, `${at}.database.applier`, POSTGRES),
+      coordinator: resolve(given.database.coordinator, `${at}.database.coordinator`, POSTGRES),
+    },
+  });
+  const connections = {
+    control: migration.control && resolve(migration.control, 'control', POSTGRES),
+    monolith: side(migration.monolith, 'monolith'),
+    services: Object.fromEntries(
+      Object.entries(migration.services).map(([name, given]) => [
+        name,
+        side(given, `services.${name}`),
+      ]),
+    ),
+  };
+  if (mistakes.length > 0)
+    throw new BanyanError(
+      'CONFIG_INVALID',
+      `connections cannot be resolved:\n${mistakes.map((line) => `  - ${line}`).join('\n')}`,
+      {
+        hint: 'Set the variables, or write the URL into the definition.',
+        details: mistakes,
+      },
+    );
+  return connections;
+}
+
+const POSTGRES = ['postgres:', 'postgresql:'];

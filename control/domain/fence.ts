@@ -1,0 +1,86 @@
+// The fence in SQL: triggers that refuse whatever a side does not own, whoever writes it and however.
+//
+// AFTER … FOR EACH ROW, so that nothing later can change the row behind its back; WHEN compares
+// values, not the SET list, because ORMs save whole rows; ENABLE ALWAYS, so that replica role does
+// not slip by; the exemption is by session_user, so that cascades of the applier pass and nobody
+// else's SET ROLE does. Replaced rather than dropped: that lock never waits for readers.
+import {
+  quoteIdentifier,
+  quoteLiteral,
+  quoteTable,
+  type TableName,
+} from '../../core/postgres/identifiers.ts';
+
+/** What one side may not touch in one table. */
+export interface FencedTable {
+  readonly table: TableName;
+  /** Inserts, deletes and truncates are refused. */
+  readonly rows: boolean;
+  /** Columns whose values may not change. */
+  readonly columns: readonly string[];
+  /** Columns that an insert may only fill with this value (columns that stay with the other side). */
+  readonly fixed: readonly { readonly column: string; readonly value: string | null }[];
+}
+
+export interface Fence {
+  readonly capability: string;
+  /** Who owns what is refused here, for the message: `the service "catalog"`. */
+  readonly owner: string;
+  /** Login of the applier, whose writes pass. */
+  readonly applier: string;
+}
+
+const KINDS = ['insert', 'update', 'delete', 'truncate'] as const;
+
+/** Statements that bring the fence of a table to this state. Run them in one transaction, tables in order. */
+export function fenceStatements(fence: Fence, fenced: FencedTable): string[] {
+  const table = quoteTable(fenced.table);
+  const outsider = `session_user <> ${quoteLiteral(fence.applier)}`;
+  const changed = fenced.columns.map(
+    (column) => `OLD.${quoteIdentifier(column)} IS DISTINCT FROM NEW.${quoteIdentifier(column)}`,
+  );
+  const filled = fenced.fixed.map(
+    ({ column, value }) =>
+      `NEW.${quoteIdentifier(column)} IS DISTINCT FROM ${value === null ? 'NULL' : quoteLiteral(value)}`,
+  );
+  const partial = fenced.rows ? '' : fenced.columns.join(', ');
+  const trigger = (
+    kind: (typeof KINDS)[number],
+    moment: string,
+    each: string,
+    when: string,
+  ): string[] => {
+    const name = quoteIdentifier(triggerName(kind));
+    const args = [
+      fence.capability,
+      fence.owner,
+      kind === 'update' || kind === 'insert' ? partial : '',
+    ]
+      .map((one) => quoteLiteral(one))
+      .join(', ');
+    return [
+      `CREATE OR REPLACE TRIGGER ${name} ${moment} ON ${table} FOR EACH ${each} WHEN (${when}) EXECUTE FUNCTION banyan.fence(${args})`,
+      `ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${name}`,
+    ];
+  };
+  const any = (conditions: readonly string[]): string =>
+    conditions.length === 0 ? 'false' : `${outsider} AND (${conditions.join(' OR ')})`;
+  return [
+    ...trigger('insert', 'AFTER INSERT', 'ROW', any(fenced.rows ? ['true'] : filled)),
+    ...trigger('update', 'AFTER UPDATE', 'ROW', any(changed)),
+    ...trigger('delete', 'AFTER DELETE', 'ROW', any(fenced.rows ? ['true'] : [])),
+    ...trigger('truncate', 'BEFORE TRUNCATE', 'STATEMENT', any(fenced.rows ? ['true'] : [])),
+  ];
+}
+
+/** Statements that remove every trace of the fence from a table. */
+export function unfenceStatements(table: TableName): string[] {
+  return KINDS.map(
+    (kind) =>
+      `DROP TRIGGER IF EXISTS ${quoteIdentifier(triggerName(kind))} ON ${quoteTable(table)}`,
+  );
+}
+
+function triggerName(kind: (typeof KINDS)[number]): string {
+  return `banyan_fence_${kind}`;
+}

@@ -1,0 +1,168 @@
+// Gates: what a move needs as evidence. Each gives its figure, its limit and a verdict; too little
+// evidence is inconclusive, and inconclusive is not a pass.
+import type { Gates } from '../definition.ts';
+import type { FlowLine, ShadowCounts, ShadowMismatch, VerifyLine } from '../evidence.ts';
+import type { Phase } from './phase.ts';
+
+export type Verdict = 'pass' | 'fail' | 'inconclusive';
+
+export interface GateResult {
+  readonly gate: string;
+  readonly verdict: Verdict;
+  readonly figure: string;
+  readonly limit: string;
+  /** What the figure is made of, where that helps: route and field of a mismatch, a flow's error. */
+  readonly note?: string;
+}
+
+export interface GateFacts {
+  readonly limits: Gates;
+  readonly hasTables: boolean;
+  readonly flows: readonly FlowLine[];
+  readonly shadow: {
+    readonly samples: readonly ShadowCounts[];
+    readonly mismatches: readonly ShadowMismatch[];
+  };
+  readonly verify: VerifyLine | undefined;
+  /** Why the monolith still needs its tables; empty when it does not. */
+  readonly stillNeeded: readonly string[];
+}
+
+/** The gates of a move from one phase to another, all of them, in the order they are printed. */
+export function evaluateGates(from: Phase, to: Phase, facts: GateFacts): GateResult[] {
+  const needs = NEEDS[`${from}>${to}`] ?? [];
+  return needs
+    .filter((gate) => facts.hasTables || !OF_TABLES.has(gate))
+    .flatMap((gate) => GATES[gate](facts));
+}
+
+type Gate = 'flow to' | 'flow back' | 'backfill' | 'shadow' | 'verify' | 'tables free';
+
+const OF_TABLES = new Set<Gate>(['flow to', 'flow back', 'backfill', 'verify', 'tables free']);
+
+const NEEDS: Readonly<Record<string, readonly Gate[]>> = {
+  'sync>shadow': ['flow to', 'backfill'],
+  'shadow>canary': ['flow to', 'backfill', 'shadow'],
+  'canary>cutover': ['flow to', 'flow back', 'verify'],
+  'cutover>canary': ['flow to', 'flow back'],
+  'cutover>retired': ['flow to', 'flow back', 'verify', 'tables free'],
+};
+
+const GATES: Readonly<Record<Gate, (facts: GateFacts) => GateResult[]>> = {
+  'flow to': (facts) => flow(facts, 'to'),
+  'flow back': (facts) => flow(facts, 'back'),
+  backfill: ({ flows }) => {
+    const tables = flows.find((one) => one.direction === 'to')?.backfill ?? [];
+    const done = tables.filter((table) => table.done).length;
+    const complete = tables.length > 0 && done === tables.length;
+    return [
+      gate(
+        'backfill',
+        complete ? 'pass' : 'inconclusive',
+        `${done} of ${tables.length} tables`,
+        'all tables',
+      ),
+    ];
+  },
+  shadow: ({ shadow, limits }) => {
+    const compared = sum(shadow.samples.map((one) => one.compared));
+    const mismatched = sum(shadow.samples.map((one) => one.mismatched));
+    const rate = compared === 0 ? 0 : mismatched / compared;
+    const worst = [...shadow.mismatches].sort((a, b) => b.count - a.count).slice(0, 5);
+    return [
+      gate(
+        'shadow samples',
+        compared >= limits.shadowSamples ? 'pass' : 'inconclusive',
+        `${compared}`,
+        `at least ${limits.shadowSamples}`,
+      ),
+      {
+        ...gate(
+          'shadow mismatches',
+          rate > limits.mismatchRate
+            ? 'fail'
+            : compared < limits.shadowSamples
+              ? 'inconclusive'
+              : 'pass',
+          `${mismatched} of ${compared}`,
+          `at most ${limits.mismatchRate * 100} %`,
+        ),
+        ...(worst.length > 0 && {
+          note: worst.map((one) => `${one.route} at ${one.path} (${one.count}×)`).join('; '),
+        }),
+      },
+    ];
+  },
+  verify: ({ verify, limits }) => {
+    if (!verify) return [gate('verify', 'inconclusive', 'never run', 'a clean run')];
+    const wrong = verify.missing + verify.extra + verify.different;
+    return [
+      gate(
+        'verify',
+        wrong === 0 ? 'pass' : 'fail',
+        `${wrong} wrong of ${verify.rows} rows`,
+        'none wrong',
+      ),
+      gate(
+        'verify age',
+        verify.ageMs <= limits.verifyAgeMs ? 'pass' : 'inconclusive',
+        seconds(verify.ageMs),
+        `at most ${seconds(limits.verifyAgeMs)}`,
+      ),
+    ];
+  },
+  'tables free': ({ stillNeeded }) => [
+    {
+      ...gate(
+        'tables free',
+        stillNeeded.length === 0 ? 'pass' : 'fail',
+        `${stillNeeded.length} needs`,
+        'none, or leaves: copy',
+      ),
+      ...(stillNeeded.length > 0 && { note: stillNeeded.join('; ') }),
+    },
+  ],
+};
+
+/** Sync publishes four reports a second; silence for longer than this means that it does not run. */
+const SILENT_MS = 10_000;
+
+function flow(facts: GateFacts, direction: 'to' | 'back'): GateResult[] {
+  const label = direction === 'to' ? 'sync to' : 'sync back';
+  const line = facts.flows.find((one) => one.direction === direction);
+  if (!line) return [gate(label, 'inconclusive', 'not reported', 'running')];
+  if (line.error !== null)
+    return [{ ...gate(label, 'fail', line.status, 'running'), note: line.error }];
+  if (line.reportAgeMs > SILENT_MS)
+    return [gate(label, 'inconclusive', `silent for ${seconds(line.reportAgeMs)}`, 'running')];
+  const age = line.watermarkAgeMs;
+  if (age === null)
+    return [
+      gate(
+        `${label} lag`,
+        'inconclusive',
+        'no watermark yet',
+        `at most ${seconds(facts.limits.lagMs)}`,
+      ),
+    ];
+  return [
+    gate(
+      `${label} lag`,
+      age <= facts.limits.lagMs ? 'pass' : 'fail',
+      seconds(age),
+      `at most ${seconds(facts.limits.lagMs)}`,
+    ),
+  ];
+}
+
+function gate(name: string, verdict: Verdict, figure: string, limit: string): GateResult {
+  return { gate: name, verdict, figure, limit };
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,235 @@
+// What gates ask for: shadow samples that facades counted, the state of flows that sync published,
+// the outcome of verify runs. Writers add, the coordinator reads.
+import type { Knex } from 'knex';
+
+import type { Direction } from './domain/flow.ts';
+
+/** What one facade counted on one route since it last reported. */
+export interface ShadowCounts {
+  readonly capability: string;
+  readonly route: string;
+  readonly compared: number;
+  readonly mismatched: number;
+  readonly dropped: number;
+}
+
+/** A difference between control and candidate: grouped by route and JSON path, one example each. */
+export interface ShadowMismatch {
+  readonly capability: string;
+  readonly route: string;
+  /** `status`, `header content-type` or a JSON path such as `items.*.price`. */
+  readonly path: string;
+  readonly count: number;
+  readonly example: {
+    readonly url: string;
+    readonly control: unknown;
+    readonly candidate: unknown;
+  };
+}
+
+export interface BackfillProgress {
+  readonly table: string;
+  readonly rows: number;
+  /** The planner's guess of the table's size; 0 when it has none. */
+  readonly estimatedRows: number;
+  readonly done: boolean;
+}
+
+export type FlowStatus = 'starting' | 'backfill' | 'streaming' | 'retrying' | 'stopped';
+
+export interface FlowReport {
+  readonly capability: string;
+  readonly direction: Direction;
+  readonly status: FlowStatus;
+  readonly errorCode: string | null;
+  readonly error: string | null;
+  /** `timeline/commit LSN/seq` of the checkpoint. */
+  readonly position: string | null;
+  /** Control database's time up to which the target is complete; ISO. */
+  readonly watermark: string | null;
+  /** Source commit to target commit, milliseconds, over the last minute. */
+  readonly lagP50Ms: number | null;
+  readonly lagP99Ms: number | null;
+  /** Changes applied since the process started. */
+  readonly applied: number;
+  readonly backfill: readonly BackfillProgress[] | null;
+}
+
+export interface FlowLine extends FlowReport {
+  /** How long ago the report was made and the watermark taken, by the control database's clock. */
+  readonly reportAgeMs: number;
+  readonly watermarkAgeMs: number | null;
+}
+
+export interface VerifyOutcome {
+  readonly capability: string;
+  readonly rows: number;
+  readonly missing: number;
+  readonly extra: number;
+  readonly different: number;
+  readonly samples: readonly unknown[];
+}
+
+export interface VerifyLine extends VerifyOutcome {
+  readonly ageMs: number;
+}
+
+export class Evidence {
+  readonly #db: Knex;
+
+  constructor(db: Knex) {
+    this.#db = db;
+  }
+
+  /** The control database's clock, the only one that watermarks are in. */
+  async now(): Promise<Date> {
+    const { rows } = await this.#db.raw<{ rows: { now: Date }[] }>(
+      'SELECT clock_timestamp() AS now',
+    );
+    return rows[0]?.now ?? new Date();
+  }
+
+  async addShadow(
+    counts: readonly ShadowCounts[],
+    mismatches: readonly ShadowMismatch[],
+  ): Promise<void> {
+    await this.#db.transaction(async (db) => {
+      for (const one of counts)
+        await db.raw(
+          `INSERT INTO banyan.shadow_sample AS s (capability, route, compared, mismatched, dropped)
+           VALUES (?, ?, ?, ?, ?) ON CONFLICT (capability, route) DO UPDATE SET
+             compared = s.compared + excluded.compared, mismatched = s.mismatched + excluded.mismatched,
+             dropped = s.dropped + excluded.dropped`,
+          [one.capability, one.route, one.compared, one.mismatched, one.dropped],
+        );
+      for (const one of mismatches)
+        await db.raw(
+          `INSERT INTO banyan.shadow_mismatch AS m (capability, route, path, count, example)
+           VALUES (?, ?, ?, ?, ?) ON CONFLICT (capability, route, path) DO UPDATE SET
+             count = m.count + excluded.count, example = excluded.example`,
+          [one.capability, one.route, one.path, one.count, JSON.stringify(one.example)],
+        );
+    });
+  }
+
+  async shadow(
+    capability: string,
+  ): Promise<{ samples: ShadowCounts[]; mismatches: ShadowMismatch[] }> {
+    const samples = await this.#db<Record<keyof ShadowCounts, string>>('banyan.shadow_sample')
+      .where({ capability })
+      .orderBy('route');
+    const mismatches = await this.#db<Omit<ShadowMismatch, 'count'> & { count: string }>(
+      'banyan.shadow_mismatch',
+    )
+      .where({ capability })
+      .orderBy(['route', 'path']);
+    return {
+      samples: samples.map((row) => ({
+        capability: row.capability,
+        route: row.route,
+        compared: Number(row.compared),
+        mismatched: Number(row.mismatched),
+        dropped: Number(row.dropped),
+      })),
+      mismatches: mismatches.map((row) => ({ ...row, count: Number(row.count) })),
+    };
+  }
+
+  /** Forgets what shadow traffic told: evidence counts from the moment the phase began. */
+  async clearShadow(capability: string): Promise<void> {
+    await this.#db('banyan.shadow_sample').where({ capability }).delete();
+    await this.#db('banyan.shadow_mismatch').where({ capability }).delete();
+  }
+
+  async reportFlow(report: FlowReport): Promise<void> {
+    const row = {
+      capability: report.capability,
+      direction: report.direction,
+      status: report.status,
+      error_code: report.errorCode,
+      error: report.error,
+      position: report.position,
+      watermark: report.watermark,
+      lag_p50_ms: report.lagP50Ms,
+      lag_p99_ms: report.lagP99Ms,
+      applied: report.applied,
+      backfill: report.backfill === null ? null : JSON.stringify(report.backfill),
+      updated_at: this.#db.raw('clock_timestamp()'),
+    };
+    await this.#db('banyan.flow').insert(row).onConflict(['capability', 'direction']).merge();
+  }
+
+  async dropFlow(capability: string, direction: Direction): Promise<void> {
+    await this.#db('banyan.flow').where({ capability, direction }).delete();
+  }
+
+  async flows(capability: string): Promise<FlowLine[]> {
+    const { rows } = await this.#db.raw<{ rows: FlowRow[] }>(
+      `SELECT *, extract(epoch FROM clock_timestamp() - updated_at) * 1000 AS report_age_ms,
+              extract(epoch FROM clock_timestamp() - watermark) * 1000 AS watermark_age_ms
+         FROM banyan.flow WHERE capability = ? ORDER BY direction DESC`,
+      [capability],
+    );
+    return rows.map((row) => ({
+      capability: row.capability,
+      direction: row.direction,
+      status: row.status,
+      errorCode: row.error_code,
+      error: row.error,
+      position: row.position,
+      watermark: row.watermark?.toISOString() ?? null,
+      lagP50Ms: row.lag_p50_ms,
+      lagP99Ms: row.lag_p99_ms,
+      applied: Number(row.applied),
+      backfill: row.backfill,
+      reportAgeMs: Number(row.report_age_ms),
+      watermarkAgeMs: row.watermark_age_ms === null ? null : Number(row.watermark_age_ms),
+    }));
+  }
+
+  async addVerify(outcome: VerifyOutcome): Promise<void> {
+    await this.#db('banyan.verify_run').insert({
+      ...outcome,
+      samples: JSON.stringify(outcome.samples),
+    });
+  }
+
+  /** The newest verify run of a capability. */
+  async lastVerify(capability: string): Promise<VerifyLine | undefined> {
+    const { rows } = await this.#db.raw<{
+      rows: (Record<keyof VerifyOutcome, string> & { age_ms: string; samples: unknown[] })[];
+    }>(
+      `SELECT *, extract(epoch FROM clock_timestamp() - at) * 1000 AS age_ms
+         FROM banyan.verify_run WHERE capability = ? ORDER BY id DESC LIMIT 1`,
+      [capability],
+    );
+    const row = rows[0];
+    return (
+      row && {
+        capability,
+        rows: Number(row.rows),
+        missing: Number(row.missing),
+        extra: Number(row.extra),
+        different: Number(row.different),
+        samples: row.samples,
+        ageMs: Number(row.age_ms),
+      }
+    );
+  }
+}
+
+interface FlowRow {
+  capability: string;
+  direction: Direction;
+  status: FlowStatus;
+  error_code: string | null;
+  error: string | null;
+  position: string | null;
+  watermark: Date | null;
+  lag_p50_ms: number | null;
+  lag_p99_ms: number | null;
+  applied: string;
+  backfill: BackfillProgress[] | null;
+  report_age_ms: string;
+  watermark_age_ms: string | null;
+}

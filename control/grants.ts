@@ -1,0 +1,64 @@
+// The three logins of a database that takes part, as SQL for its administrator to read and run. Each
+// may do what it needs and no more; the facade has none of them.
+import { parseTableName, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
+import type { Migration } from './definition.ts';
+import type { Owner } from './domain/phase.ts';
+
+export interface RoleNames {
+  readonly capture: string;
+  readonly applier: string;
+  readonly coordinator: string;
+}
+
+const ORIGIN_FUNCTIONS = [
+  'create(text)',
+  'drop(text)',
+  'oid(text)',
+  'session_setup(text)',
+  'session_reset()',
+];
+
+export interface GrantsOptions {
+  readonly database: string;
+  /** Role that owns the tables: the coordinator becomes a member, for it alters them. */
+  readonly tableOwner: string;
+  readonly roles: RoleNames;
+  readonly tables: readonly string[];
+  /** Passwords to set; left out, the roles are made without one. */
+  readonly passwords?: RoleNames;
+}
+
+/** Statements for a superuser, connected to the database. */
+export function grantStatements(options: GrantsOptions): string[] {
+  const { roles } = options;
+  const name = quoteIdentifier;
+  const password = (role: keyof RoleNames): string =>
+    options.passwords ? ` PASSWORD '${options.passwords[role].replaceAll("'", "''")}'` : '';
+  const tables = options.tables.map((table) => quoteTable(parseTableName(table))).join(', ');
+  const schemas = [
+    ...new Set(options.tables.map((table) => name(parseTableName(table).schema))),
+  ].join(', ');
+  return [
+    `CREATE ROLE ${name(roles.capture)} LOGIN REPLICATION${password('capture')}`,
+    `CREATE ROLE ${name(roles.applier)} LOGIN${password('applier')}`,
+    `CREATE ROLE ${name(roles.coordinator)} LOGIN${password('coordinator')}`,
+    `GRANT CONNECT ON DATABASE ${name(options.database)} TO ${name(roles.capture)}, ${name(roles.applier)}, ${name(roles.coordinator)}`,
+    `GRANT CREATE ON DATABASE ${name(options.database)} TO ${name(roles.coordinator)}`,
+    `GRANT ${name(options.tableOwner)} TO ${name(roles.coordinator)}`,
+    `GRANT USAGE ON SCHEMA ${schemas} TO ${name(roles.capture)}, ${name(roles.applier)}`,
+    `GRANT SELECT ON ${tables} TO ${name(roles.capture)}, ${name(roles.applier)}`,
+    `GRANT INSERT, UPDATE, DELETE ON ${tables} TO ${name(roles.applier)}`,
+    ...ORIGIN_FUNCTIONS.map(
+      (signature) =>
+        `GRANT EXECUTE ON FUNCTION pg_catalog.pg_replication_origin_${signature} TO ${name(roles.applier)}`,
+    ),
+  ];
+}
+
+/** The tables of one side that the whole definition maps: the monolith's, or one service's. */
+export function mappedTables(migration: Migration, side: Owner, service?: string): string[] {
+  return Object.values(migration.capabilities)
+    .filter((capability) => side === 'monolith' || capability.service === service)
+    .flatMap((capability) => capability.tables)
+    .flatMap((table) => (side === 'monolith' ? [table.monolith] : table.service));
+}

@@ -1,0 +1,33 @@
+// One coordinator a capability at a time: a session lock in the control database. It ends with the
+// session, so a coordinator that was killed does not keep the next one out; that the killed one may
+// still be on its way is what the epoch in each database is for.
+import { BanyanError } from '../core/errors.ts';
+import { connect } from '../core/postgres/connect.ts';
+import { scalar } from './participant.ts';
+
+/** Throws MOVE_IN_PROGRESS while somebody else holds it. */
+export async function withLease<T>(
+  controlUrl: string,
+  capability: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const client = await connect(controlUrl, { applicationName: 'banyan-lease' });
+  try {
+    const got = await scalar(
+      client,
+      `SELECT pg_try_advisory_lock(hashtextextended('banyan:' || $1, 0))`,
+      [capability],
+    );
+    if (got !== 'true')
+      throw new BanyanError(
+        'MOVE_IN_PROGRESS',
+        `capability "${capability}" is being moved by somebody else`,
+        {
+          hint: 'Wait for that move to end; `banyan status` shows it.',
+        },
+      );
+    return await work();
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}

@@ -1,0 +1,211 @@
+// One database that takes part: its schema `banyan`, the ownership row that guards every step in it,
+// fences and sequences. Each change locks the ownership row and refuses a lower epoch, so that a
+// coordinator that wakes up late can do no harm.
+import type pg from 'pg';
+import { BanyanError } from '../core/errors.ts';
+import { connect, sqlState, transaction, withClient } from '../core/postgres/connect.ts';
+import { quoteIdentifier } from '../core/postgres/identifiers.ts';
+import { migrate } from '../core/postgres/migrate.ts';
+import { encodeMessage } from './domain/flow.ts';
+import { fenceStatements, unfenceStatements, type Fence } from './domain/fence.ts';
+import { fencedTables } from './domain/fenced-tables.ts';
+import { MESSAGE_PREFIX, PARTICIPANT_SCHEMA } from './domain/names.ts';
+import type { Owner } from './domain/phase.ts';
+import type { Logins } from './connections.ts';
+import type { TableMap } from './definition.ts';
+
+/** Below deadlock_timeout: a clean timeout here, rather than a deadlock whose victim is the application. */
+const LOCK_TIMEOUT_MS = 300;
+const LOCK_NOT_AVAILABLE = '55P03';
+
+export interface ParticipantOptions {
+  readonly capability: string;
+  readonly side: Owner;
+  /** How messages name the two sides: `the monolith`, `service "catalog"`. */
+  readonly labels: Readonly<Record<Owner, string>>;
+  readonly logins: Logins;
+  readonly tables: readonly TableMap[];
+}
+
+export class Participant {
+  readonly side: Owner;
+  readonly client: pg.Client;
+  readonly database: string;
+  readonly logins: Logins;
+  readonly #options: ParticipantOptions;
+  readonly #applier: string;
+
+  private constructor(
+    client: pg.Client,
+    database: string,
+    applier: string,
+    options: ParticipantOptions,
+  ) {
+    this.side = options.side;
+    this.client = client;
+    this.database = database;
+    this.logins = options.logins;
+    this.#applier = applier;
+    this.#options = options;
+  }
+
+  static async open(options: ParticipantOptions): Promise<Participant> {
+    const applier = await withClient(options.logins.applier, SESSION, (client) =>
+      scalar(client, 'SELECT session_user'),
+    );
+    const client = await connect(options.logins.coordinator, SESSION);
+    return new Participant(
+      client,
+      await scalar(client, 'SELECT current_database()'),
+      applier,
+      options,
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.client.end().catch(() => undefined);
+  }
+
+  /** Makes the schema where it is missing and enters the capability. Idempotent. */
+  async prepare(epoch: number): Promise<void> {
+    const { capability, side, logins } = this.#options;
+    await migrate({
+      url: logins.coordinator,
+      folder: 'participant',
+      direction: 'up',
+      schema: PARTICIPANT_SCHEMA,
+    });
+    const applier = quoteIdentifier(this.#applier);
+    await this.client.query(`GRANT USAGE ON SCHEMA ${PARTICIPANT_SCHEMA} TO ${applier}`);
+    await this.client.query(
+      `GRANT SELECT, INSERT, UPDATE, DELETE ON banyan.checkpoint, banyan.backfill, banyan.reread TO ${applier}`,
+    );
+    await this.client.query(
+      `INSERT INTO banyan.ownership (capability, epoch, owns) VALUES ($1, $2, $3)
+       ON CONFLICT (capability) DO UPDATE SET epoch = greatest(ownership.epoch, excluded.epoch)`,
+      [capability, epoch, side === 'monolith'],
+    );
+  }
+
+  /**
+   * Sets this side's fence to what `owner` leaves it, and tells the stream in the same transaction.
+   * Synchronous commit: what follows the barrier in the WAL is refused already.
+   * Throws STALE_COORDINATOR; gives false when a lock could not be had in time, nothing changed then.
+   */
+  async fence(owner: Owner, epoch: number): Promise<boolean> {
+    const { capability, side, labels, tables } = this.#options;
+    const other = side === 'monolith' ? labels.service : labels.monolith;
+    const fence: Fence = { capability, owner: other, applier: this.#applier };
+    try {
+      await this.#guarded(epoch, async () => {
+        await this.client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
+        await this.client.query('SET LOCAL synchronous_commit = on');
+        for (const table of fencedTables(tables, side, owner))
+          for (const statement of fenceStatements(fence, table)) await this.client.query(statement);
+        await this.client.query('UPDATE banyan.ownership SET owns = $2 WHERE capability = $1', [
+          capability,
+          owner === side,
+        ]);
+        await this.client.query('SELECT pg_logical_emit_message(true, $1, $2)', [
+          MESSAGE_PREFIX,
+          encodeMessage({ kind: 'ownership', capability, epoch, owns: owner === side }),
+        ]);
+      });
+      return true;
+    } catch (error) {
+      if (sqlState(error) === LOCK_NOT_AVAILABLE) return false;
+      throw error;
+    }
+  }
+
+  /** Runs `work` in a transaction that holds the ownership row at this epoch. */
+  async guarded<T>(epoch: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
+    return this.#guarded(epoch, () => work(this.client));
+  }
+
+  async #guarded<T>(epoch: number, work: () => Promise<T>): Promise<T> {
+    const { capability } = this.#options;
+    return transaction(this.client, async () => {
+      const { rows } = await this.client.query<{ epoch: string }>(
+        'SELECT epoch FROM banyan.ownership WHERE capability = $1 FOR UPDATE',
+        [capability],
+      );
+      const current = Number(rows[0]?.epoch ?? 0);
+      if (current > epoch)
+        throw new BanyanError(
+          'STALE_COORDINATOR',
+          `another coordinator (epoch ${current}) has taken over from this one (epoch ${epoch})`,
+          {
+            hint: 'Look at `banyan status`.',
+          },
+        );
+      await this.client.query('UPDATE banyan.ownership SET epoch = $2 WHERE capability = $1', [
+        capability,
+        epoch,
+      ]);
+      return work();
+    });
+  }
+
+  /** Who may keep a lock on the fenced tables waiting: long transactions and prepared ones, by name. */
+  async blockers(olderThanMs: number): Promise<string[]> {
+    const { rows } = await this.client.query<{ line: string }>(
+      `SELECT format('pid %s (%s, %s): %s', a.pid, a.usename, date_trunc('second', clock_timestamp() - a.xact_start), left(a.query, 80)) AS line
+         FROM pg_stat_activity a
+        WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+          AND a.xact_start < clock_timestamp() - make_interval(secs => $1)
+          AND EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.relation::regclass::text = ANY ($2))
+       UNION ALL
+       SELECT format('prepared transaction %s of %s', gid, owner) FROM pg_prepared_xacts WHERE database = current_database()`,
+      [olderThanMs / 1000, this.#tableNames()],
+    );
+    return rows.map((row) => row.line);
+  }
+
+  #tableNames(): string[] {
+    const { tables, side } = this.#options;
+    return fencedTables(tables, side, side).flatMap(({ table }) => [
+      `${table.schema}.${table.table}`,
+      table.table,
+    ]);
+  }
+
+  /** Removes the capability from this database; the schema too when it was the last. Idempotent. */
+  async remove(): Promise<void> {
+    const { capability, tables, side } = this.#options;
+    const present = await scalar(this.client, `SELECT to_regclass('banyan.ownership') IS NOT NULL`);
+    if (present !== 'true') return;
+    for (const { table } of fencedTables(tables, side, side))
+      for (const statement of unfenceStatements(table)) await this.#patiently(statement);
+    await this.client.query('DELETE FROM banyan.ownership WHERE capability = $1', [capability]);
+    const left = await scalar(this.client, 'SELECT count(*) FROM banyan.ownership');
+    if (left === '0') await this.client.query(`DROP SCHEMA ${PARTICIPANT_SCHEMA} CASCADE`);
+  }
+
+  /** DDL that may wait for readers: short attempts, so that nobody queues up behind it. */
+  async #patiently(statement: string): Promise<void> {
+    for (let attempt = 1; ; attempt++)
+      try {
+        await transaction(this.client, async () => {
+          await this.client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
+          await this.client.query(statement);
+        });
+        return;
+      } catch (error) {
+        if (sqlState(error) !== LOCK_NOT_AVAILABLE || attempt >= 100) throw error;
+      }
+  }
+}
+
+const SESSION = { applicationName: 'banyan-coordinator' };
+
+/** The single value of a query, as text. */
+export async function scalar(
+  client: pg.ClientBase,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<string> {
+  const { rows } = await client.query<unknown[]>({ text, values: [...values], rowMode: 'array' });
+  const value = rows[0]?.[0] as string | number | boolean | null | undefined;
+  return String(value ?? '');
+}

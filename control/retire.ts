@@ -1,0 +1,25 @@
+// Closing the monolith's tables for good, with nothing of ours left: the rights to write are revoked
+// from everybody, the owner included, who can grant them again if ever it must be.
+import { quoteIdentifier, quoteTable, parseTableName } from '../core/postgres/identifiers.ts';
+import type { TableMap } from './definition.ts';
+import type { Participant } from './participant.ts';
+
+const WRITES = 'INSERT, UPDATE, DELETE, TRUNCATE';
+
+export async function closeTables(
+  monolith: Participant,
+  tables: readonly TableMap[],
+): Promise<void> {
+  for (const map of tables) {
+    const name = parseTableName(map.monolith);
+    const { rows } = await monolith.client.query<{ grantee: string }>(
+      `SELECT DISTINCT CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END AS grantee
+         FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS acl
+        WHERE c.oid = to_regclass($1) AND acl.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')`,
+      [`${quoteIdentifier(name.schema)}.${quoteIdentifier(name.table)}`],
+    );
+    // regrole::text is quoted already where it needs to be.
+    for (const { grantee } of rows)
+      await monolith.client.query(`REVOKE ${WRITES} ON ${quoteTable(name)} FROM ${grantee}`);
+  }
+}

@@ -1,0 +1,76 @@
+// The new owner hands out keys from here on: its sequences go past everything either side has used,
+// plus a gap, and never backwards.
+import { readSchema } from '../core/postgres/catalog.ts';
+import { parseTableName, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
+import type { TableMap } from './definition.ts';
+import type { Owner } from './domain/phase.ts';
+import { scalar, type Participant } from './participant.ts';
+
+const GAP = 100n;
+
+export interface SequenceStep {
+  readonly sequence: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+interface KeyColumn {
+  readonly table: string;
+  readonly column: string;
+}
+
+/** Raises the sequences behind the key columns of `next`. Guarded by its epoch. */
+export async function raiseSequences(
+  tables: readonly TableMap[],
+  next: Participant,
+  previous: Participant,
+  epoch: number,
+): Promise<SequenceStep[]> {
+  return next.guarded(epoch, async () => {
+    const steps: SequenceStep[] = [];
+    for (const map of tables)
+      for (const key of Object.keys(map.key)) {
+        const own = keyColumn(map, key, next.side);
+        const sequence = await sequenceOf(next, own);
+        if (sequence === null) continue;
+        const other = keyColumn(map, key, previous.side);
+        const otherSequence = await sequenceOf(previous, other);
+        const before = await lastValue(next, sequence);
+        const seen = [
+          before,
+          await greatest(next, own),
+          await greatest(previous, other),
+          otherSequence === null ? 0n : await lastValue(previous, otherSequence),
+        ];
+        const to = seen.reduce((a, b) => (a > b ? a : b)) + GAP;
+        await next.client.query('SELECT setval($1::regclass, $2)', [sequence, to.toString()]);
+        steps.push({ sequence, from: before.toString(), to: to.toString() });
+      }
+    return steps;
+  });
+}
+
+function keyColumn(map: TableMap, key: string, side: Owner): KeyColumn {
+  if (side === 'monolith') return { table: map.monolith, column: key };
+  const table = map.service[0] ?? '';
+  const given = map.key[key];
+  return { table, column: typeof given === 'string' ? given : (given?.[table] ?? key) };
+}
+
+async function sequenceOf(side: Participant, key: KeyColumn): Promise<string | null> {
+  const schema = await readSchema(side.client, [parseTableName(key.table)]);
+  return [...schema.values()][0]?.columns.get(key.column)?.sequence ?? null;
+}
+
+async function lastValue(side: Participant, sequence: string): Promise<bigint> {
+  return BigInt(await scalar(side.client, `SELECT last_value FROM ${sequence}`));
+}
+
+async function greatest(side: Participant, key: KeyColumn): Promise<bigint> {
+  const column = quoteIdentifier(key.column);
+  const value = await scalar(
+    side.client,
+    `SELECT coalesce(max(${column}), 0)::text FROM ${quoteTable(parseTableName(key.table))}`,
+  );
+  return BigInt(value);
+}

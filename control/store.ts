@@ -1,0 +1,158 @@
+// The control state: one row per capability, changed by compare-and-swap on its version together
+// with a line in the journal, so that no move goes unrecorded and none overwrites another.
+import knex, { type Knex } from 'knex';
+import { BanyanError } from '../core/errors.ts';
+import { clientConfig } from '../core/postgres/connect.ts';
+import { migrate } from '../core/postgres/migrate.ts';
+import { initialState, type CapabilityState } from './domain/state.ts';
+import type { Phase } from './domain/phase.ts';
+
+/** A move as the journal keeps it. */
+export interface JournalEntry {
+  readonly who: string;
+  readonly event: string;
+  readonly why: string;
+  readonly evidence: Readonly<Record<string, unknown>>;
+}
+
+export interface JournalLine extends JournalEntry {
+  readonly id: number;
+  readonly capability: string;
+  readonly at: string;
+  readonly from: Phase;
+  readonly to: Phase;
+}
+
+/** Fields of a state that a move may change. */
+export type StateChange = Partial<Pick<CapabilityState, 'phase' | 'weight' | 'holding' | 'epoch'>>;
+
+interface StateRow {
+  capability: string;
+  phase: Phase;
+  weight: string;
+  holding: boolean;
+  epoch: string;
+  version: string;
+}
+
+interface JournalRow {
+  id: string;
+  capability: string;
+  at: Date;
+  who: string;
+  event: string;
+  from_phase: Phase;
+  to_phase: Phase;
+  why: string;
+  evidence: Record<string, unknown>;
+}
+
+/** Opens a pool on the control database. Connects lazily. */
+export function openControl(url: string, poolSize = 4): Knex {
+  return knex({
+    client: 'pg',
+    connection: clientConfig(url, { applicationName: 'banyan-control' }) as Knex.PgConnectionConfig,
+    pool: { min: 0, max: poolSize },
+    acquireConnectionTimeout: 10_000,
+  });
+}
+
+/** Brings the control database's schema up to date. */
+export async function migrateControl(url: string): Promise<void> {
+  await migrate({ url, folder: 'control', direction: 'up', schema: 'banyan' });
+}
+
+export class StateStore {
+  readonly #db: Knex;
+
+  constructor(db: Knex) {
+    this.#db = db;
+  }
+
+  /** The states of the named capabilities; one that has no row yet is where it begins. */
+  async read(capabilities: readonly string[]): Promise<Map<string, CapabilityState>> {
+    const rows = await this.#db<StateRow>('banyan.capability').whereIn('capability', [
+      ...capabilities,
+    ]);
+    const found = new Map(rows.map((row) => [row.capability, stateOf(row)]));
+    return new Map(capabilities.map((one) => [one, found.get(one) ?? initialState(one)]));
+  }
+
+  async readOne(capability: string): Promise<CapabilityState> {
+    return (await this.read([capability])).get(capability) ?? initialState(capability);
+  }
+
+  /**
+   * Changes a state, if it still has the version of `before`, and journals the change in the same
+   * transaction. `within` runs inside that transaction. Throws MOVE_IN_PROGRESS when it has moved on.
+   */
+  async change(
+    before: CapabilityState,
+    change: StateChange,
+    entry: JournalEntry,
+    within?: (db: Knex.Transaction) => Promise<void>,
+  ): Promise<CapabilityState> {
+    return this.#db.transaction(async (db) => {
+      await db('banyan.capability')
+        .insert({ capability: before.capability, version: 0 })
+        .onConflict('capability')
+        .ignore();
+      const rows = await db<StateRow>('banyan.capability')
+        .where({ capability: before.capability, version: String(before.version) })
+        .update({
+          ...change,
+          version: db.raw('version + 1'),
+          changed_at: db.raw('clock_timestamp()'),
+        } as never)
+        .returning('*');
+      const row = rows[0];
+      if (!row)
+        throw new BanyanError(
+          'MOVE_IN_PROGRESS',
+          `capability "${before.capability}" was moved by somebody else meanwhile`,
+          {
+            hint: 'Look at `banyan status`, then decide again.',
+          },
+        );
+      const after = stateOf(row);
+      await db('banyan.journal').insert({
+        capability: before.capability,
+        who: entry.who,
+        event: entry.event,
+        from_phase: before.phase,
+        to_phase: after.phase,
+        why: entry.why,
+        evidence: JSON.stringify(entry.evidence),
+      });
+      await within?.(db);
+      return after;
+    });
+  }
+
+  /** Every recorded move of a capability, oldest first. */
+  async journal(capability: string): Promise<JournalLine[]> {
+    const rows = await this.#db<JournalRow>('banyan.journal').where({ capability }).orderBy('id');
+    return rows.map((row) => ({
+      id: Number(row.id),
+      capability: row.capability,
+      at: row.at.toISOString(),
+      who: row.who,
+      event: row.event,
+      from: row.from_phase,
+      to: row.to_phase,
+      why: row.why,
+      evidence: row.evidence,
+    }));
+  }
+}
+
+function stateOf(row: StateRow): CapabilityState {
+  return {
+    capability: row.capability,
+    phase: row.phase,
+    weight: Number(row.weight),
+    holding: row.holding,
+    epoch: Number(row.epoch),
+    version: Number(row.version),
+  };
+}

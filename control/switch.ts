@@ -1,0 +1,321 @@
+// Moving the right to write from one side to the other:
+//   check → hold → fence (+ barrier) → drain → sequences → flip → unfence the new owner → release
+//
+// Before the flip everything can be undone, and held writes go to the old owner; after it there is
+// only forward. Each step is journaled once it is done, and guarded by the epoch in the database it
+// touches. Interrupted anywhere, `recoverSwitch` undoes or finishes it.
+import { BanyanError, messageOf } from '../core/errors.ts';
+import { sleep, waitFor } from '../core/lifecycle.ts';
+import type { Logger } from '../core/log.ts';
+import { ownerOf, type Phase } from './domain/phase.ts';
+import type { CapabilityState } from './domain/state.ts';
+import type { Replicas } from './replicas.ts';
+import { waitForBarrier, type FlowEnds } from './replication.ts';
+import { raiseSequences, type SequenceStep } from './sequences.ts';
+import type { JournalEntry, StateStore } from './store.ts';
+import type { SwitchLog, SwitchRecord } from './switch-log.ts';
+import type { TableMap } from './definition.ts';
+
+/** The two flows of a capability; none for one without tables. */
+export interface SwitchEnds {
+  readonly to: FlowEnds;
+  readonly back: FlowEnds;
+}
+
+export interface SwitchContext {
+  readonly store: StateStore;
+  readonly switches: SwitchLog;
+  readonly replicas: Replicas;
+  readonly tables: readonly TableMap[];
+  readonly ends: SwitchEnds | undefined;
+  readonly who: string;
+  readonly log: Logger;
+  /** Called after each step has been done and journaled; tests die here. */
+  readonly onStep?: (step: string) => void | Promise<void>;
+}
+
+export interface SwitchOutcome {
+  readonly state: CapabilityState;
+  readonly evidence: {
+    /** From the hold to the release, as the coordinator saw it. */
+    readonly pauseMs: number;
+    readonly attempts: number;
+    readonly replicas: readonly string[];
+    readonly leftBehind: readonly string[];
+    readonly sequences: readonly SequenceStep[];
+    readonly steps: readonly { readonly step: string; readonly ms: number }[];
+  };
+}
+
+const ACKNOWLEDGE_TIMEOUT_MS = 4_000;
+const DRAIN_TIMEOUT_MS = 6_000;
+const FENCE_ATTEMPTS = 20;
+const BLOCKER_AGE_MS = 2_000;
+
+/** Walks the whole switch. Throws SWITCH_UNDONE when it had to be taken back. */
+export async function runSwitch(
+  context: SwitchContext,
+  state: CapabilityState,
+  to: Phase,
+  weight: number,
+  entry: JournalEntry,
+): Promise<SwitchOutcome> {
+  const run = new Run(context, state, to, weight, entry);
+  try {
+    return await run.forward();
+  } catch (error) {
+    if (run.flipped) throw error;
+    await run.undo(messageOf(error));
+    throw new BanyanError(
+      'SWITCH_UNDONE',
+      `the switch was taken back before its flip: ${messageOf(error)}`,
+      {
+        hint:
+          error instanceof BanyanError
+            ? error.hint
+            : 'Writes go to the old owner as before; see the journal, then try again.',
+        cause: error,
+      },
+    );
+  }
+}
+
+/** Undoes or finishes a switch whose coordinator died. Raises the epoch first: the old one can do no harm. */
+export async function recoverSwitch(
+  context: SwitchContext,
+  state: CapabilityState,
+  record: SwitchRecord,
+): Promise<CapabilityState> {
+  const entry = {
+    who: context.who,
+    event: 'recover',
+    why: 'the coordinator of a switch died',
+    evidence: { switch: record.id },
+  };
+  const raised = await context.store.change(state, { epoch: state.epoch + 1 }, entry);
+  const run = new Run(context, raised, record.to, record.weight, entry, record);
+  if (record.status === 'flipped') return (await run.finish()).state;
+  return run.undo('its coordinator died');
+}
+
+class Run {
+  flipped = false;
+  readonly #context: SwitchContext;
+  readonly #to: Phase;
+  readonly #weight: number;
+  readonly #entry: JournalEntry;
+  readonly #started = performance.now();
+  readonly #steps: { step: string; ms: number }[] = [];
+  #state: CapabilityState;
+  #record: SwitchRecord | undefined;
+  #heldAt = performance.now();
+  /** Whether the old owner's fence may stand already; a recovered switch cannot know. */
+  #fenceTouched: boolean;
+  #attempts = 0;
+  #replicas: string[] = [];
+  #leftBehind: string[] = [];
+  #sequences: SequenceStep[] = [];
+
+  constructor(
+    context: SwitchContext,
+    state: CapabilityState,
+    to: Phase,
+    weight: number,
+    entry: JournalEntry,
+    record?: SwitchRecord,
+  ) {
+    this.#context = context;
+    this.#state = state;
+    this.#to = to;
+    this.#weight = weight;
+    this.#entry = entry;
+    this.#record = record;
+    this.#fenceTouched = record !== undefined;
+  }
+
+  async forward(): Promise<SwitchOutcome> {
+    const { store, switches, ends, tables } = this.#context;
+    this.#state = await store.change(this.#state, { epoch: this.#state.epoch + 1 }, this.#entry);
+    this.#record = await switches.begin({
+      capability: this.#state.capability,
+      from: this.#state.phase,
+      to: this.#to,
+      weight: this.#weight,
+    });
+    const sides = this.#sides();
+    if (sides) {
+      const blockers = await sides.previous.blockers(BLOCKER_AGE_MS);
+      if (blockers.length > 0)
+        throw new BanyanError(
+          'GATE_REFUSED',
+          `open transactions would block the fence: ${blockers.join('; ')}`,
+          {
+            hint: 'End them, or wait until they are done, and try again.',
+          },
+        );
+    }
+    await this.#done('checked');
+    await this.#holdAndFence();
+    if (ends && sides) {
+      await waitForBarrier(sides.flow, this.#state.epoch, DRAIN_TIMEOUT_MS);
+      await this.#done('drained');
+      this.#sequences = await raiseSequences(tables, sides.next, sides.previous, this.#state.epoch);
+      await this.#done('sequences', { sequences: this.#sequences });
+    }
+    await this.#flip();
+    return this.finish();
+  }
+
+  /** What remains after the flip: the new owner may write, then the facades let go. */
+  async finish(): Promise<SwitchOutcome> {
+    this.flipped = true;
+    const { store, switches } = this.#context;
+    const sides = this.#sides();
+    if (sides)
+      await waitFor(() => sides.next.fence(ownerOf(this.#to), this.#state.epoch), {
+        timeoutMs: 60_000,
+        what: 'the locks to lift the new owner’s fence',
+        hint: 'Run the command again; the switch goes on from here.',
+      });
+    await this.#done('unfenced');
+    const pauseMs = Math.round(performance.now() - this.#heldAt);
+    const evidence = {
+      pauseMs,
+      attempts: this.#attempts,
+      replicas: this.#replicas,
+      leftBehind: this.#leftBehind,
+      sequences: this.#sequences,
+      steps: this.#steps,
+    };
+    this.#state = await store.change(
+      this.#state,
+      { holding: false },
+      { ...this.#entry, event: 'release', evidence },
+    );
+    await this.#done('released', { pauseMs });
+    if (this.#record) await switches.setStatus(this.#record, 'done');
+    return { state: this.#state, evidence };
+  }
+
+  /** Back to where it was: the old owner writes, held writes go to it. */
+  async undo(why: string): Promise<CapabilityState> {
+    const { store, switches, log } = this.#context;
+    log.warn('a switch is taken back', { capability: this.#state.capability, why });
+    // The state may have moved under a crash: what counts is the row as it stands.
+    const current = await store.readOne(this.#state.capability);
+    const sides = this.#sides();
+    if (sides && this.#fenceTouched)
+      await waitFor(() => sides.previous.fence(ownerOf(current.phase), current.epoch), {
+        timeoutMs: 60_000,
+        what: 'the locks to lift the old owner’s fence again',
+        hint: 'Run the command again; the switch is taken back from here.',
+      });
+    this.#state = await store.change(
+      current,
+      { holding: false },
+      { ...this.#entry, event: 'undo', why, evidence: {} },
+    );
+    if (this.#record) {
+      await switches.step(this.#record, 'undone', this.#state.epoch, { why });
+      await switches.setStatus(this.#record, 'undone');
+    }
+    return this.#state;
+  }
+
+  /** While a lock waits, every writer behind it waits too: between attempts the hold is released. */
+  async #holdAndFence(): Promise<void> {
+    const { store } = this.#context;
+    const sides = this.#sides();
+    for (this.#attempts = 1; ; this.#attempts++) {
+      this.#heldAt = performance.now();
+      this.#state = await store.change(
+        this.#state,
+        { holding: true },
+        { ...this.#entry, event: 'hold' },
+      );
+      await this.#acknowledged();
+      await this.#done('held', { replicas: this.#replicas, leftBehind: this.#leftBehind });
+      this.#fenceTouched = true;
+      if (!sides || (await sides.previous.fence(ownerOf(this.#to), this.#state.epoch))) break;
+      this.#state = await store.change(
+        this.#state,
+        { holding: false },
+        { ...this.#entry, event: 'unhold', why: 'a lock could not be had' },
+      );
+      if (this.#attempts >= FENCE_ATTEMPTS) {
+        const blockers = await sides.previous.blockers(0);
+        throw new BanyanError(
+          'TIMED_OUT',
+          `the tables could not be locked in ${FENCE_ATTEMPTS} attempts`,
+          {
+            hint:
+              blockers.length > 0
+                ? `In the way: ${blockers.join('; ')}`
+                : 'Try again when fewer long transactions run.',
+          },
+        );
+      }
+      await sleep(100 + 50 * this.#attempts);
+    }
+    await this.#done('fenced', { attempts: this.#attempts });
+  }
+
+  /** Every live replica has let its writes in flight finish; one that stays silent is left to the fence. */
+  async #acknowledged(): Promise<void> {
+    const { replicas } = this.#context;
+    const { capability, version } = this.#state;
+    const deadline = performance.now() + ACKNOWLEDGE_TIMEOUT_MS;
+    for (;;) {
+      const { live, lagging } = await replicas.lagging(capability, version);
+      this.#replicas = live;
+      this.#leftBehind = lagging;
+      if (lagging.length === 0) return;
+      if (performance.now() > deadline) {
+        if (this.#context.ends) return;
+        throw new BanyanError(
+          'TIMED_OUT',
+          `replicas did not acknowledge the hold: ${lagging.join(', ')}`,
+          {
+            hint: 'Without tables there is no fence to stop them; end those facades or restore their control database.',
+          },
+        );
+      }
+      await sleep(5);
+    }
+  }
+
+  /** One commit in the control database: the point of no return. */
+  async #flip(): Promise<void> {
+    const { store, switches } = this.#context;
+    const record = this.#record;
+    this.#state = await store.change(
+      this.#state,
+      { phase: this.#to, weight: this.#weight },
+      { ...this.#entry, event: 'flip' },
+      async (db) => {
+        if (record) await switches.setStatus(record, 'flipped', db);
+      },
+    );
+    this.flipped = true;
+    await this.#done('flipped');
+  }
+
+  #sides() {
+    const { ends } = this.#context;
+    if (!ends) return undefined;
+    // The flow that must drain leads from the owner that is left to the one that comes.
+    const flow = this.#nextOwner() === 'service' ? ends.to : ends.back;
+    return { flow, previous: flow.source, next: flow.target };
+  }
+
+  #nextOwner() {
+    return ownerOf(this.#to);
+  }
+
+  async #done(step: string, evidence: Record<string, unknown> = {}): Promise<void> {
+    this.#steps.push({ step, ms: Math.round(performance.now() - this.#started) });
+    if (this.#record)
+      await this.#context.switches.step(this.#record, step, this.#state.epoch, evidence);
+    await this.#context.onStep?.(step);
+  }
+}
