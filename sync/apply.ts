@@ -1,0 +1,84 @@
+// Applies pieces of the log to the target: many source transactions, one target transaction, the
+// checkpoint inside it. A batch that violates a unique or foreign key is rolled back and replayed
+// change by change in source order; only what fails then is a failure.
+import { formatTable } from '../core/postgres/identifiers.ts';
+import { Batch, type Applied, type BatchContext, type ModePlan } from './batch.ts';
+import type { Copying } from './copying.ts';
+import type { Piece } from './domain/change.ts';
+import { Coalescer, targetTables, type TargetTable } from './domain/coalesce.ts';
+import type { Mode } from './domain/mapping.ts';
+import type { FlowPlan } from './domain/plan.ts';
+import { explain, isKeyViolation } from './refusal.ts';
+import type { Checkpoint, Target } from './target.ts';
+
+const BATCH_CHANGES = 5_000;
+
+export class Applier {
+  readonly #context: BatchContext;
+  #checkpoint: Checkpoint;
+
+  constructor(target: Target, plan: FlowPlan, copying: Copying, checkpoint: Checkpoint) {
+    const modes = { owner: modePlan(plan, 'owner'), guest: modePlan(plan, 'guest') };
+    this.#context = { target, plan, copying, modes };
+    this.#checkpoint = checkpoint;
+  }
+
+  get checkpoint(): Checkpoint {
+    return this.#checkpoint;
+  }
+
+  /** Applies the pieces in as few target transactions as their size allows. */
+  async apply(pieces: readonly Piece[]): Promise<Applied> {
+    let batch: Piece[] = [];
+    let size = 0;
+    const done: Applied[] = [];
+    for (const piece of pieces) {
+      batch.push(piece);
+      size += piece.changes.length;
+      if (size < BATCH_CHANGES) continue;
+      done.push(await this.#applyBatch(batch));
+      batch = [];
+      size = 0;
+    }
+    if (batch.length > 0) done.push(await this.#applyBatch(batch));
+    return {
+      watermark: done.findLast((one) => one.watermark !== undefined)?.watermark,
+      commitTimes: done.flatMap((one) => one.commitTimes),
+      changes: done.reduce((sum, one) => sum + one.changes, 0),
+      endLsn: done.findLast((one) => one.endLsn !== undefined)?.endLsn,
+    };
+  }
+
+  async #applyBatch(pieces: readonly Piece[]): Promise<Applied> {
+    try {
+      return await this.#attempt(pieces, false);
+    } catch (error) {
+      if (!isKeyViolation(error)) throw explain(error);
+    }
+    try {
+      return await this.#attempt(pieces, true);
+    } catch (error) {
+      throw explain(error);
+    }
+  }
+
+  async #attempt(pieces: readonly Piece[], inOrder: boolean): Promise<Applied> {
+    const batch = new Batch(this.#context, this.#checkpoint, inOrder);
+    try {
+      for (const piece of pieces) await batch.piece(piece);
+      await batch.commit();
+    } catch (error) {
+      await batch.abandon();
+      throw error;
+    }
+    this.#checkpoint = batch.checkpoint;
+    return batch.outcome;
+  }
+}
+
+function modePlan(plan: FlowPlan, mode: Mode): ModePlan {
+  const edges = plan.edges[mode];
+  const place = (target: TargetTable): number => plan.targetOrder.indexOf(formatTable(target.name));
+  const targets = targetTables(edges).sort((a, b) => place(a) - place(b));
+  return { coalescer: new Coalescer(edges, targets), targets };
+}

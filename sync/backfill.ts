@@ -1,0 +1,186 @@
+// The first copy of the tables, beside the running stream: chunks by key between low and high marks
+// (domain/window.ts), no table lock, no long transaction, resumable. Before it, stray target rows
+// are pruned, children first; rows are copied parents first. Rows that could not be completed from
+// the stream, or came before their parent, are read again until none is left.
+import type pg from 'pg';
+import { rawRows } from '../core/postgres/connect.ts';
+import { formatTable, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
+import { textArray } from '../core/postgres/text-array.ts';
+import { sleep } from '../core/lifecycle.ts';
+import type { Copying, Reading } from './copying.ts';
+import { keyText } from './domain/coalesce.ts';
+import type { Edge } from './domain/mapping.ts';
+import { insertOf, type Keys, type Source, type SourceTable } from './source.ts';
+
+export interface BackfillOptions {
+  readonly flow: string;
+  readonly source: Source;
+  /** Parents first by the target's foreign keys; so are the edges of each. */
+  readonly tables: readonly SourceTable[];
+  readonly copying: Copying;
+  /** Runs work on the applier's session, between its batches. */
+  readonly exclusively: <T>(work: (client: pg.Client) => Promise<T>) => Promise<T>;
+  readonly chunkRows?: number;
+}
+
+const CHUNK_ROWS = 2_000;
+const REREAD_KEYS = 500;
+const AGAIN_MS = 50;
+
+/** Copies what is left to copy, then reads rows again as they come up. Ends with the signal. */
+export async function runBackfill(options: BackfillOptions, signal: AbortSignal): Promise<void> {
+  const { tables, copying } = options;
+  for (const table of [...tables].reverse())
+    if (copying.stage(table.label) === 'prune') await prune(options, table, signal);
+  for (const table of tables)
+    while (copying.stage(table.label) !== 'done' && !signal.aborted)
+      await betweenMarks(options, [table], () => readChunk(options, table), signal);
+  while (!signal.aborted) {
+    if (copying.rereads) await rereadAll(options, signal);
+    await sleep(AGAIN_MS, signal);
+  }
+}
+
+async function betweenMarks(
+  options: BackfillOptions,
+  tables: readonly SourceTable[],
+  read: () => Promise<Reading>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { copying, source, flow } = options;
+  const marks = {
+    low: (window: number, run: string) => source.emit({ kind: 'low', flow, run, window }),
+    read,
+    high: (window: number, run: string) => source.emit({ kind: 'high', flow, run, window }),
+  };
+  const labels = tables.map((table) => table.label);
+  while (!signal.aborted && (await copying.window(labels, marks, signal)) === 'again')
+    await sleep(AGAIN_MS, signal);
+}
+
+async function readChunk(options: BackfillOptions, table: SourceTable): Promise<Reading> {
+  const limit = options.chunkRows ?? CHUNK_ROWS;
+  const read = await options.source.readAfter(table, options.copying.cursor(table.label), limit);
+  return {
+    snapshot: read.snapshot,
+    chunk: (survives) => ({
+      table: table.label,
+      rows: read.rows
+        .filter((row) => survives(table.keyOf(row)))
+        .map((row) => insertOf(table, row)),
+      progress: { kind: 'copy', cursor: read.cursor, last: read.rows.length < limit },
+    }),
+  };
+}
+
+/** Deletes the target rows whose key the source does not have. Nothing is streamed into them yet. */
+async function prune(
+  options: BackfillOptions,
+  table: SourceTable,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const edge of [...table.edges].reverse()) {
+    let cursor: readonly string[] | undefined;
+    while (!signal.aborted) {
+      const after = cursor;
+      const keys = await options.exclusively((client) =>
+        targetKeys(client, edge, after, options.chunkRows ?? CHUNK_ROWS),
+      );
+      cursor = keys.at(-1);
+      if (cursor === undefined) break;
+      const present = await options.source.existing(table, keys);
+      const stray = keys.filter((key) => !present.has(keyText(key)));
+      if (stray.length > 0) await options.exclusively((client) => deleteKeys(client, edge, stray));
+    }
+  }
+}
+
+async function targetKeys(
+  client: pg.Client,
+  edge: Edge,
+  cursor: readonly string[] | undefined,
+  limit: number,
+): Promise<string[][]> {
+  const columns = edge.key.map((pair) => quoteIdentifier(pair.target)).join(', ');
+  const start = edge.key.map((pair, index) => `$${index + 1}::text::${pair.type}`).join(', ');
+  const after = cursor ? `WHERE (${columns}) > (${start})` : '';
+  const rows = await rawRows(
+    client,
+    `SELECT ${columns} FROM ${quoteTable(edge.target)} ${after} ORDER BY ${columns} LIMIT ${limit}`,
+    cursor ?? [],
+  );
+  return rows as string[][];
+}
+
+async function deleteKeys(client: pg.Client, edge: Edge, keys: Keys): Promise<void> {
+  const arrays = edge.key.map((_, index) => `$${index + 1}::text[]`).join(', ');
+  const names = edge.key.map((_, index) => `k${index}`).join(', ');
+  const same = edge.key.map(
+    (pair, index) => `t.${quoteIdentifier(pair.target)} = s.k${index}::${pair.type}`,
+  );
+  await client.query(
+    `DELETE FROM ${quoteTable(edge.target)} AS t USING unnest(${arrays}) AS s(${names}) WHERE ${same.join(' AND ')}`,
+    edge.key.map((_, index) => textArray(keys.map((key) => key[index] ?? null))),
+  );
+}
+
+/** One pass over the list of rows to read again. */
+async function rereadAll(options: BackfillOptions, signal: AbortSignal): Promise<void> {
+  const { flow, copying, exclusively } = options;
+  for (const table of options.tables) {
+    const keys = await exclusively(async (client) => {
+      const { rows } = await client.query<{ key: string[] }>(
+        'SELECT key FROM banyan.reread WHERE flow = $1 AND source_table = $2 LIMIT $3',
+        [flow, table.label, REREAD_KEYS],
+      );
+      return rows.map((row) => row.key);
+    });
+    if (keys.length === 0) continue;
+    const family = familyOf(table, options.tables);
+    await betweenMarks(options, family, () => readKeys(options, table, family, keys), signal);
+  }
+  await exclusively(async (client) => {
+    const { rows } = await client.query('SELECT 1 FROM banyan.reread WHERE flow = $1 LIMIT 1', [
+      flow,
+    ]);
+    copying.rereads = rows.length > 0;
+  });
+}
+
+/** The source tables that together make up the target rows which `table` feeds. */
+function familyOf(table: SourceTable, tables: readonly SourceTable[]): SourceTable[] {
+  const targets = new Set(table.edges.map((edge) => formatTable(edge.target)));
+  return tables.filter((one) => one.edges.some((edge) => targets.has(formatTable(edge.target))));
+}
+
+async function readKeys(
+  options: BackfillOptions,
+  table: SourceTable,
+  family: readonly SourceTable[],
+  keys: Keys,
+): Promise<Reading> {
+  const { snapshot, rows } = await options.source.readKeys(family, keys);
+  const present = (one: SourceTable): string[] =>
+    (rows.get(one.label) ?? []).map((row) => keyText(one.keyOf(row)));
+  const drivers = family.filter((one) => one.edges.some((edge) => edge.driver));
+  const driven = new Set(drivers.flatMap(present));
+  const own = new Set(present(table));
+  return {
+    snapshot,
+    chunk: (survives) => ({
+      table: table.label,
+      rows: family.flatMap((one) =>
+        (rows.get(one.label) ?? [])
+          .filter((row) => survives(one.keyOf(row)))
+          .map((row) => insertOf(one, row)),
+      ),
+      progress: {
+        kind: 'reread',
+        // A part whose driver is not there yet stays on the list.
+        resolved: keys.filter(
+          (key) => survives(key) && (driven.has(keyText(key)) || !own.has(keyText(key))),
+        ),
+      },
+    }),
+  };
+}

@@ -1,0 +1,17 @@
+// The seam between capture and apply. Its first home is `direct`: the replication slot itself is
+// the durable log (slot-log.ts). Whatever stands behind it delivers pieces in commit order, at
+// least once, and forgets nothing that was not acknowledged.
+import type { Lsn, Position } from '../core/postgres/lsn.ts';
+import type { Piece } from './domain/change.ts';
+
+export interface ChangeLog {
+  readonly timeline: number;
+  /** Waits for the next pieces. Resolves to an empty list when the signal aborts; rejects when the log fails. */
+  read(signal: AbortSignal): Promise<readonly Piece[]>;
+  /** Everything that ends at or before this LSN is durable at the target. */
+  acknowledge(endLsn: Lsn): void;
+  close(): Promise<void>;
+}
+
+/** Opens the log at a position: what lies after it is delivered, what lies before may be again. */
+export type OpenChangeLog = (from: Position) => Promise<ChangeLog>;

@@ -1,0 +1,257 @@
+// The state of a copy that runs beside the stream, as the applier sees it: everything here is called
+// in stream order. Progress is staged inside the applier's transaction and counts when it commits.
+import type pg from 'pg';
+import type { BackfillProgress } from '../control/evidence.ts';
+import type { FlowMessage } from '../control/domain/flow.ts';
+import type { Change } from './domain/change.ts';
+import { keyText } from './domain/coalesce.ts';
+import type { Snapshot } from './domain/snapshot.ts';
+import { ChunkWindow, Delivered } from './domain/window.ts';
+
+export type Mark = FlowMessage & { readonly kind: 'low' | 'high' };
+
+/**
+ * A table is first pruned of rows that the source does not have, then copied. Stream events count
+ * from its first low mark on: what was committed before is in the chunks.
+ */
+export type Stage = 'prune' | 'copy' | 'done';
+
+export interface Chunk {
+  readonly table: string;
+  readonly rows: readonly Change[];
+  readonly progress:
+    | { readonly kind: 'copy'; readonly cursor: readonly string[] | null; readonly last: boolean }
+    | { readonly kind: 'reread'; readonly resolved: readonly (readonly string[])[] };
+}
+
+/** What was read between two marks: becomes a chunk once it is known which keys the stream touched. */
+export interface Reading {
+  readonly snapshot: Snapshot;
+  chunk(survives: (key: readonly string[]) => boolean): Chunk;
+}
+
+export interface RowName {
+  readonly table: string;
+  readonly key: readonly string[];
+}
+
+interface TableState {
+  stage: Stage;
+  cursor: readonly string[] | null;
+  rows: number;
+}
+
+interface Pending {
+  readonly window: ChunkWindow;
+  readonly settled: PromiseWithResolvers<'applied' | 'again'>;
+  /** Set before the high mark is written. */
+  reading: Reading | undefined;
+}
+
+export class Copying {
+  readonly #flow: string;
+  readonly #run: string;
+  readonly #states = new Map<string, TableState>();
+  readonly #delivered = new Delivered();
+  #suspects: ReadonlySet<number> = new Set();
+  #pending: Pending | undefined;
+  #windows = 0;
+  #rereads = false;
+  #staged: { chunk?: Chunk; rereads?: boolean } = {};
+
+  /** `run` tells this process's marks from those of one that died. */
+  constructor(flow: string, run: string) {
+    this.#flow = flow;
+    this.#run = run;
+  }
+
+  /** Loads what an earlier process has done; `first` is the stage of a table that has not begun. */
+  async load(client: pg.Client, tables: readonly string[], first: Stage): Promise<void> {
+    for (const table of tables)
+      await client.query(
+        'INSERT INTO banyan.backfill (flow, source_table, stage) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
+        [this.#flow, table, first],
+      );
+    const { rows } = await client.query<{
+      source_table: string;
+      stage: Stage;
+      cursor: string[] | null;
+      rows: string;
+    }>('SELECT source_table, stage, cursor, rows FROM banyan.backfill WHERE flow = $1', [
+      this.#flow,
+    ]);
+    for (const row of rows)
+      this.#states.set(row.source_table, {
+        stage: row.stage,
+        cursor: row.cursor,
+        rows: Number(row.rows),
+      });
+    const rereads = await client.query('SELECT 1 FROM banyan.reread WHERE flow = $1 LIMIT 1', [
+      this.#flow,
+    ]);
+    this.#rereads = rereads.rows.length > 0;
+  }
+
+  /**
+   * Transactions that run now may have been delivered to an earlier process: their commit may be in
+   * the WAL and not visible yet. No chunk counts that cannot see them.
+   */
+  suspect(snapshot: Snapshot): void {
+    this.#suspects = snapshot.running;
+  }
+
+  /** Some table is not fully copied, or some row must be read again. */
+  get running(): boolean {
+    return this.#rereads || [...this.#states.values()].some((state) => state.stage !== 'done');
+  }
+
+  /** Some row must be read again. The one who has emptied the list says so. */
+  get rereads(): boolean {
+    return this.#rereads;
+  }
+
+  set rereads(pending: boolean) {
+    this.#rereads = pending;
+  }
+
+  stage(table: string): Stage {
+    return this.#states.get(table)?.stage ?? 'done';
+  }
+
+  cursor(table: string): readonly string[] | null {
+    return this.#states.get(table)?.cursor ?? null;
+  }
+
+  progress(estimate: (table: string) => number): BackfillProgress[] {
+    return [...this.#states].map(([table, state]) => ({
+      table,
+      rows: state.rows,
+      estimatedRows: estimate(table),
+      done: state.stage === 'done',
+    }));
+  }
+
+  /** Opens a window; `marks` writes them and reads in between. Resolves when the rows are in, or must be read again. */
+  async window(
+    tables: readonly string[],
+    marks: {
+      low(window: number, run: string): Promise<unknown>;
+      read(): Promise<Reading>;
+      high(window: number, run: string): Promise<unknown>;
+    },
+    signal: AbortSignal,
+  ): Promise<'applied' | 'again'> {
+    const window = new ChunkWindow(++this.#windows, tables);
+    const pending: Pending = { window, settled: Promise.withResolvers(), reading: undefined };
+    const stop = (): void => {
+      pending.settled.resolve('again');
+    };
+    this.#pending = pending;
+    signal.addEventListener('abort', stop);
+    try {
+      await marks.low(window.id, this.#run);
+      pending.reading = await marks.read();
+      await marks.high(window.id, this.#run);
+      return await pending.settled.promise;
+    } finally {
+      signal.removeEventListener('abort', stop);
+      this.#pending = undefined;
+    }
+  }
+
+  // From here on: what the applier tells and asks.
+
+  delivered(xid: number): void {
+    this.#delivered.add(xid);
+  }
+
+  /** Every snapshot from now on sees what is older than `xmin`. */
+  forgetBefore(xmin: number): void {
+    this.#delivered.forgetBefore(xmin);
+  }
+
+  touched(table: string, key: string): void {
+    this.#pending?.window.touch(table, key);
+  }
+
+  /** Whether changes of this table are applied yet. */
+  streams(table: string): boolean {
+    return this.stage(table) !== 'prune';
+  }
+
+  low(mark: Mark): void {
+    const pending = this.#own(mark);
+    if (!pending) return;
+    pending.window.low(this.#delivered.copy());
+    for (const table of pending.window.tables) {
+      const state = this.#states.get(table);
+      if (state?.stage === 'prune') state.stage = 'copy';
+    }
+  }
+
+  /** The chunk to apply at this mark; undefined when it is not ours or must be read again. */
+  high(mark: Mark): Chunk | undefined {
+    const pending = this.#own(mark);
+    if (!pending?.reading) return undefined;
+    if (pending.window.verdict(pending.reading.snapshot, this.#suspects) === 'again') {
+      pending.settled.resolve('again');
+      return undefined;
+    }
+    return pending.reading.chunk((key) => !pending.window.touched(keyText(key)));
+  }
+
+  /** Writes the progress that a chunk makes. */
+  async record(client: pg.Client, chunk: Chunk): Promise<void> {
+    this.#staged.chunk = chunk;
+    if (chunk.progress.kind === 'copy')
+      await client.query(
+        `UPDATE banyan.backfill SET stage = $3, cursor = $4, rows = rows + $5 WHERE flow = $1 AND source_table = $2`,
+        [
+          this.#flow,
+          chunk.table,
+          chunk.progress.last ? 'done' : 'copy',
+          chunk.progress.cursor,
+          chunk.rows.length,
+        ],
+      );
+    else
+      await client.query(
+        `DELETE FROM banyan.reread WHERE flow = $1 AND source_table = $2 AND to_jsonb(key) IN
+           (SELECT resolved FROM jsonb_array_elements($3::jsonb) AS resolved)`,
+        [this.#flow, chunk.table, JSON.stringify(chunk.progress.resolved)],
+      );
+  }
+
+  /** Puts rows on the list of those to read again at the source. */
+  async readAgain(client: pg.Client, rows: readonly RowName[]): Promise<void> {
+    for (const row of rows)
+      await client.query(
+        'INSERT INTO banyan.reread (flow, source_table, key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
+        [this.#flow, row.table, row.key],
+      );
+    this.#staged.rereads = true;
+  }
+
+  committed(): void {
+    const { chunk, rereads } = this.#staged;
+    this.#staged = {};
+    if (rereads) this.#rereads = true;
+    if (!chunk) return;
+    const state = this.#states.get(chunk.table);
+    if (state && chunk.progress.kind === 'copy') {
+      state.cursor = chunk.progress.cursor;
+      state.rows += chunk.rows.length;
+      if (chunk.progress.last) state.stage = 'done';
+    }
+    this.#pending?.settled.resolve('applied');
+  }
+
+  rolledBack(): void {
+    this.#staged = {};
+  }
+
+  #own(mark: Mark): Pending | undefined {
+    const pending = this.#pending;
+    return mark.run === this.#run && pending?.window.id === mark.window ? pending : undefined;
+  }
+}

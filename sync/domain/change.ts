@@ -1,0 +1,51 @@
+// A change as it comes out of a source's log. Values are PostgreSQL's own text; null is SQL NULL and
+// undefined is "not sent": an unchanged TOAST value, or a column that a key image does not hold.
+import type { Lsn } from '../../core/postgres/lsn.ts';
+
+export interface RelationColumn {
+  readonly name: string;
+  /** Part of the replica identity. */
+  readonly key: boolean;
+  readonly typeOid: number;
+}
+
+export interface Relation {
+  readonly schema: string;
+  readonly table: string;
+  readonly columns: readonly RelationColumn[];
+}
+
+export type Value = string | null | undefined;
+export type Tuple = readonly Value[];
+
+export type Change =
+  | { readonly kind: 'insert'; readonly relation: Relation; readonly after: Tuple }
+  | {
+      readonly kind: 'update';
+      readonly relation: Relation;
+      /** Old key (when it changed) or old row (replica identity full). */
+      readonly before: Tuple | undefined;
+      readonly after: Tuple;
+    }
+  | { readonly kind: 'delete'; readonly relation: Relation; readonly before: Tuple }
+  | { readonly kind: 'truncate'; readonly relations: readonly Relation[] }
+  | { readonly kind: 'message'; readonly prefix: string; readonly content: string };
+
+export interface TransactionHead {
+  readonly xid: number;
+  readonly commitLsn: Lsn;
+  /** Unix milliseconds by the source's clock. */
+  readonly commitMs: number;
+  /** Name of the replication origin under which it was written, where there was one. */
+  readonly origin: string | undefined;
+}
+
+/** A run of changes of one transaction; most transactions are one piece. */
+export interface Piece {
+  readonly head: TransactionHead;
+  readonly changes: readonly Change[];
+  /** Sequence number of the first change; they count up by one. */
+  readonly firstSeq: number;
+  /** Set on the last piece of a transaction: where the next one begins. */
+  readonly endLsn: Lsn | undefined;
+}

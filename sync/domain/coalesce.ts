@@ -1,0 +1,251 @@
+// Folds a run of changes into one final operation per target row, so that many source transactions
+// become a few multi-row statements. Source order survives where it matters: per row the last word
+// wins, and a row that was deleted and inserted again is really deleted first.
+import { formatTable, type TableName } from '../../core/postgres/identifiers.ts';
+import type { Change, Relation, Tuple, Value } from './change.ts';
+import { LensError } from './lens.ts';
+import { MappingError, type ColumnPair, type Constant, type Edge } from './mapping.ts';
+
+/** All that a flow may write in one target table: the union of the edges that lead there. */
+export interface TargetTable {
+  readonly name: TableName;
+  readonly key: readonly { readonly name: string; readonly type: string }[];
+  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  readonly constants: readonly Constant[];
+  /** Indexes of the columns that a driver feeds: with all of them known a row can be inserted. */
+  readonly required: readonly number[];
+  /** A source table that drives the rows, and one that is read again when a row cannot be completed. */
+  readonly driven: boolean;
+}
+
+export interface RowOperation {
+  readonly key: readonly string[];
+  /** put: the row exists with these values; touch: only if it exists; gone: it does not. */
+  exists: 'put' | 'touch' | 'gone';
+  /** Was deleted earlier in the batch: must be deleted before it is put. */
+  replaced: boolean;
+  values: Value[];
+  /** Source table of the last change, for the list of rows to read again. */
+  source: TableName;
+}
+
+interface BoundEdge {
+  readonly edge: Edge;
+  readonly target: TargetTable;
+  readonly rows: Map<string, RowOperation>;
+  /** For each column of the edge, its index among the target's columns. */
+  readonly places: readonly number[];
+}
+
+/** A change whose key is not known cannot be applied. */
+const KEY_SEPARATOR = '\u0000';
+
+export function keyText(key: readonly string[]): string {
+  return key.length === 1 ? (key[0] ?? '') : key.join(KEY_SEPARATOR);
+}
+
+/** The target tables of a set of edges. */
+export function targetTables(edges: readonly Edge[]): TargetTable[] {
+  const byName = new Map<string, Edge[]>();
+  for (const edge of edges) {
+    const label = formatTable(edge.target);
+    byName.set(label, [...(byName.get(label) ?? []), edge]);
+  }
+  return [...byName.values()].map((group) => {
+    const columns: { name: string; type: string }[] = [];
+    const required: number[] = [];
+    for (const edge of group)
+      for (const pair of edge.columns) {
+        if (edge.driver) required.push(columns.length);
+        columns.push({ name: pair.target, type: pair.type });
+      }
+    const first = group[0] as Edge;
+    return {
+      name: first.target,
+      key: first.key.map((pair) => ({ name: pair.target, type: pair.type })),
+      columns,
+      constants: group.flatMap((edge) => edge.constants),
+      required,
+      driven: group.some((edge) => edge.driver),
+    };
+  });
+}
+
+export class Coalescer {
+  readonly #bySource = new Map<string, BoundEdge[]>();
+  readonly #bindings = new WeakMap<Relation, readonly Binding[]>();
+  readonly #rows = new Map<TargetTable, Map<string, RowOperation>>();
+  #count = 0;
+
+  /** `targets` in foreign-key order, parents first. */
+  constructor(edges: readonly Edge[], targets: readonly TargetTable[]) {
+    for (const target of targets) this.#rows.set(target, new Map());
+    for (const edge of edges) {
+      const target = targets.find((one) => formatTable(one.name) === formatTable(edge.target));
+      const rows = target && this.#rows.get(target);
+      if (!target || !rows) throw new MappingError(`no target table ${formatTable(edge.target)}`);
+      const places = edge.columns.map((pair) =>
+        target.columns.findIndex((one) => one.name === pair.target),
+      );
+      const label = formatTable(edge.source);
+      this.#bySource.set(label, [
+        ...(this.#bySource.get(label) ?? []),
+        { edge, target, rows, places },
+      ]);
+    }
+  }
+
+  /** Number of changes folded in since the last `take`. */
+  get size(): number {
+    return this.#count;
+  }
+
+  /** True when the flow writes something for changes of this table. */
+  concerns(relation: Relation): boolean {
+    return this.#bySource.has(formatTable(relation));
+  }
+
+  /** The change's key in the source table's own text, of the old row or the new one. */
+  keyOf(
+    change: Change & { kind: 'insert' | 'update' | 'delete' },
+    image: 'old' | 'new',
+  ): string | undefined {
+    const binding = this.#bindingsOf(change.relation)[0];
+    if (!binding) return undefined;
+    const tuple = image === 'new' && change.kind !== 'delete' ? change.after : beforeOf(change);
+    return tuple && keyText(binding.keyOf(tuple));
+  }
+
+  add(change: Change): void {
+    if (change.kind === 'message' || change.kind === 'truncate') return;
+    this.#count += 1;
+    for (const binding of this.#bindingsOf(change.relation)) {
+      if (change.kind === 'delete') {
+        binding.remove(change.before);
+        continue;
+      }
+      const before = change.kind === 'update' ? change.before : undefined;
+      if (before && keyText(binding.keyOf(before)) !== keyText(binding.keyOf(change.after)))
+        binding.remove(before);
+      binding.put(change.after);
+    }
+  }
+
+  /** Hands over what has been folded, in the order of the targets, and starts anew. */
+  take(): Map<TargetTable, RowOperation[]> {
+    const taken = new Map<TargetTable, RowOperation[]>();
+    for (const [target, rows] of this.#rows) {
+      if (rows.size > 0) taken.set(target, [...rows.values()]);
+      rows.clear();
+    }
+    this.#count = 0;
+    return taken;
+  }
+
+  #bindingsOf(relation: Relation): readonly Binding[] {
+    let bindings = this.#bindings.get(relation);
+    if (!bindings) {
+      bindings = (this.#bySource.get(formatTable(relation)) ?? []).map(
+        (edge) => new Binding(edge, relation),
+      );
+      this.#bindings.set(relation, bindings);
+    }
+    return bindings;
+  }
+}
+
+function beforeOf(change: Change & { kind: 'insert' | 'update' | 'delete' }): Tuple | undefined {
+  return change.kind === 'insert' ? undefined : change.before;
+}
+
+/** An edge bound to the column order of one description of its source table. */
+class Binding {
+  readonly #bound: BoundEdge;
+  readonly #key: readonly { at: number; pair: ColumnPair }[];
+  readonly #columns: readonly { at: number; pair: ColumnPair; place: number }[];
+
+  constructor(bound: BoundEdge, relation: Relation) {
+    const at = (pair: ColumnPair): number => {
+      const index = relation.columns.findIndex((column) => column.name === pair.source);
+      if (index < 0)
+        throw new MappingError(
+          `column ${pair.source}, which the mapping needs, is gone from ${formatTable(relation)}`,
+        );
+      return index;
+    };
+    this.#bound = bound;
+    this.#key = bound.edge.key.map((pair) => ({ at: at(pair), pair }));
+    this.#columns = bound.edge.columns.map((pair, index) => ({
+      at: at(pair),
+      pair,
+      place: bound.places[index] ?? -1,
+    }));
+  }
+
+  keyOf(tuple: Tuple): string[] {
+    return this.#key.map(({ at, pair }) => {
+      const value = tuple[at];
+      if (value === null || value === undefined)
+        throw new MappingError(
+          `a change of ${formatTable(this.#bound.edge.source)} came without its key column ${pair.source}: check its replica identity`,
+        );
+      return pair.map(value);
+    });
+  }
+
+  put(tuple: Tuple): void {
+    const { edge, target, rows } = this.#bound;
+    const row = this.#row(tuple);
+    if (row.exists === 'gone') {
+      if (!edge.driver) return;
+      row.replaced = true;
+      row.values = new Array<Value>(target.columns.length);
+    }
+    if (edge.driver) row.exists = 'put';
+    for (const { at, pair, place } of this.#columns) {
+      const value = tuple[at];
+      // Not sent means unchanged: an earlier value of this batch stands.
+      if (value !== undefined)
+        row.values[place] = value === null ? null : this.#map(pair, value, row.key);
+    }
+    row.source = edge.source;
+    rows.set(keyText(row.key), row);
+  }
+
+  remove(tuple: Tuple): void {
+    const { edge, rows } = this.#bound;
+    const row = this.#row(tuple);
+    if (edge.driver) {
+      row.exists = 'gone';
+      row.replaced = false;
+    } else if (row.exists === 'gone') return;
+    else for (const { place } of this.#columns) row.values[place] = null;
+    row.source = edge.source;
+    rows.set(keyText(row.key), row);
+  }
+
+  #row(tuple: Tuple): RowOperation {
+    const key = this.keyOf(tuple);
+    const { edge, target, rows } = this.#bound;
+    return (
+      rows.get(keyText(key)) ?? {
+        key,
+        exists: 'touch',
+        replaced: false,
+        values: new Array<Value>(target.columns.length),
+        source: edge.source,
+      }
+    );
+  }
+
+  #map(pair: ColumnPair, value: string, key: readonly string[]): string {
+    try {
+      return pair.map(value);
+    } catch (error) {
+      if (!(error instanceof LensError)) throw error;
+      throw new LensError(
+        `${formatTable(this.#bound.edge.source)}.${pair.source} of row (${key.join(', ')}): ${error.message}`,
+      );
+    }
+  }
+}

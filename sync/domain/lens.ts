@@ -1,0 +1,72 @@
+// Lenses compiled to functions on PostgreSQL's text values. `get` takes the monolith's value to the
+// service, `put` takes it back; put(get(x)) equals x for every value that get accepts. NULL stays
+// NULL. A value without an image is a LensError: the flow stops rather than guess.
+import type { Lens } from '../../control/lenses.ts';
+
+export type TextMap = (value: string) => string;
+
+export interface CompiledLens {
+  readonly get: TextMap;
+  readonly put: TextMap;
+}
+
+/** A value that the lens has no answer for. */
+export class LensError extends Error {
+  override readonly name = 'LensError';
+}
+
+export function compileLens(lens: Lens): CompiledLens {
+  switch (lens.lens) {
+    case 'rename':
+      return { get: same, put: same };
+    case 'scale': {
+      const digits = Math.round(Math.log10(lens.factor));
+      return {
+        get: (value) => shiftDecimal(value, digits),
+        put: (value) => shiftDecimal(value, -digits),
+      };
+    }
+    case 'values': {
+      const words = new Map(Object.entries(lens.values));
+      const codes = new Map(Object.entries(lens.values).map(([code, word]) => [word, code]));
+      return { get: lookUp(words), put: lookUp(codes) };
+    }
+  }
+}
+
+function same(value: string): string {
+  return value;
+}
+
+function lookUp(table: ReadonlyMap<string, string>): TextMap {
+  return (value) => {
+    const found = table.get(value);
+    if (found === undefined)
+      throw new LensError(
+        `${JSON.stringify(value)} is not among ${[...table.keys()].map((key) => JSON.stringify(key)).join(', ')}`,
+      );
+    return found;
+  };
+}
+
+/** `text × 10^digits`, exactly. NaN and infinities stay; an integral result has no fraction. */
+export function shiftDecimal(text: string, digits: number): string {
+  const match = /^(-?)(\d*)(?:\.(\d*))?$/.exec(text);
+  if (!match) return text;
+  const sign = match[1] ?? '';
+  let whole = match[2] ?? '';
+  let fraction = match[3] ?? '';
+  if (digits >= 0) {
+    fraction = fraction.padEnd(digits, '0');
+    whole += fraction.slice(0, digits);
+    fraction = fraction.slice(digits);
+  } else {
+    whole = whole.padStart(1 - digits, '0');
+    fraction = whole.slice(digits) + fraction;
+    whole = whole.slice(0, digits);
+  }
+  whole = whole.replace(/^0+(?=\d)/, '');
+  fraction = fraction.replace(/0+$/, '');
+  const unsigned = fraction === '' ? whole : `${whole}.${fraction}`;
+  return /^0(\.0*)?$/.test(unsigned) ? '0' : sign + unsigned;
+}

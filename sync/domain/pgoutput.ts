@@ -1,0 +1,187 @@
+// Decoder of the pgoutput protocol, version 1 (PostgreSQL documentation, "Logical Replication
+// Message Formats"): whole transactions in commit order. Feed it one message at a time; it keeps
+// the relations it was told about and throws on anything it does not know.
+import type { Change, Relation, Tuple, Value } from './change.ts';
+
+export type LogMessage =
+  | {
+      readonly kind: 'begin';
+      readonly commitLsn: bigint;
+      readonly commitMs: number;
+      readonly xid: number;
+    }
+  | { readonly kind: 'origin'; readonly name: string }
+  | { readonly kind: 'commit'; readonly endLsn: bigint }
+  | { readonly kind: 'change'; readonly change: Change }
+  | { readonly kind: 'relation'; readonly relation: Relation }
+  | { readonly kind: 'other' };
+
+/** Milliseconds between the Unix epoch and PostgreSQL's (2000-01-01). */
+const POSTGRES_EPOCH_MS = 946_684_800_000;
+
+const OTHER: LogMessage = { kind: 'other' };
+
+export class PgOutputDecoder {
+  readonly #relations = new Map<number, Relation>();
+  #buffer: Buffer = Buffer.alloc(0);
+  #at = 0;
+
+  /** Decodes the message that starts at `offset` of `buffer`. */
+  decode(buffer: Buffer, offset: number): LogMessage {
+    this.#buffer = buffer;
+    this.#at = offset + 1;
+    const tag = buffer[offset];
+    switch (tag) {
+      case 0x49: // I
+        return { kind: 'change', change: this.#insert() };
+      case 0x55: // U
+        return { kind: 'change', change: this.#update() };
+      case 0x44: // D
+        return { kind: 'change', change: this.#delete() };
+      case 0x42: // B
+        return {
+          kind: 'begin',
+          commitLsn: this.#uint64(),
+          commitMs: this.#timeMs(),
+          xid: this.#uint32(),
+        };
+      case 0x43: // C
+        this.#at += 1 + 8;
+        return { kind: 'commit', endLsn: this.#uint64() };
+      case 0x52: // R
+        return { kind: 'relation', relation: this.#relation() };
+      case 0x4d: // M
+        return { kind: 'change', change: this.#message() };
+      case 0x54: // T
+        return { kind: 'change', change: this.#truncate() };
+      case 0x4f: // O
+        this.#at += 8;
+        return { kind: 'origin', name: this.#string() };
+      case 0x59: // Y
+        return OTHER;
+      default:
+        throw new RangeError(`unknown pgoutput message 0x${(tag ?? 0).toString(16)}`);
+    }
+  }
+
+  #insert(): Change {
+    const relation = this.#known();
+    this.#at += 1; // 'N'
+    return { kind: 'insert', relation, after: this.#tuple() };
+  }
+
+  #update(): Change {
+    const relation = this.#known();
+    let before: Tuple | undefined;
+    if (this.#buffer[this.#at++] !== 0x4e) {
+      before = this.#tuple();
+      this.#at += 1; // 'N'
+    }
+    const after = this.#tuple();
+    // Under replica identity full an unchanged TOAST value is missing from the new row but not from the old.
+    if (before) restoreUnchanged(after, before);
+    return { kind: 'update', relation, before, after };
+  }
+
+  #delete(): Change {
+    const relation = this.#known();
+    this.#at += 1; // 'K' or 'O'
+    return { kind: 'delete', relation, before: this.#tuple() };
+  }
+
+  #truncate(): Change {
+    const count = this.#uint32();
+    this.#at += 1; // options
+    const relations: Relation[] = [];
+    for (let index = 0; index < count; index++) relations.push(this.#known());
+    return { kind: 'truncate', relations };
+  }
+
+  #message(): Change {
+    this.#at += 1 + 8; // flags, LSN
+    const prefix = this.#string();
+    const length = this.#uint32();
+    const content = this.#buffer.toString('utf8', this.#at, this.#at + length);
+    return { kind: 'message', prefix, content };
+  }
+
+  #relation(): Relation {
+    const oid = this.#uint32();
+    const schema = this.#string() || 'pg_catalog';
+    const table = this.#string();
+    this.#at += 1; // replica identity
+    const count = this.#uint16();
+    const columns = [];
+    for (let index = 0; index < count; index++) {
+      const key = (this.#buffer[this.#at++] ?? 0) === 1;
+      const name = this.#string();
+      const typeOid = this.#uint32();
+      this.#at += 4; // type modifier
+      columns.push({ name, key, typeOid });
+    }
+    const relation: Relation = { schema, table, columns };
+    this.#relations.set(oid, relation);
+    return relation;
+  }
+
+  #tuple(): Value[] {
+    const buffer = this.#buffer;
+    const count = this.#uint16();
+    const values = new Array<Value>(count);
+    let at = this.#at;
+    for (let index = 0; index < count; index++) {
+      const tag = buffer[at++];
+      if (tag === 0x74) {
+        const length = buffer.readUInt32BE(at);
+        at += 4;
+        values[index] = buffer.toString('utf8', at, at + length);
+        at += length;
+      } else if (tag === 0x6e) values[index] = null;
+      else if (tag === 0x75) values[index] = undefined;
+      else throw new RangeError(`unknown column format 0x${(tag ?? 0).toString(16)}`);
+    }
+    this.#at = at;
+    return values;
+  }
+
+  #known(): Relation {
+    const oid = this.#uint32();
+    const relation = this.#relations.get(oid);
+    if (!relation) throw new RangeError(`a change of relation ${oid} came before its description`);
+    return relation;
+  }
+
+  #timeMs(): number {
+    return Number(this.#uint64() / 1000n) + POSTGRES_EPOCH_MS;
+  }
+
+  #uint64(): bigint {
+    const value = this.#buffer.readBigUInt64BE(this.#at);
+    this.#at += 8;
+    return value;
+  }
+
+  #uint32(): number {
+    const value = this.#buffer.readUInt32BE(this.#at);
+    this.#at += 4;
+    return value;
+  }
+
+  #uint16(): number {
+    const value = this.#buffer.readUInt16BE(this.#at);
+    this.#at += 2;
+    return value;
+  }
+
+  #string(): string {
+    const end = this.#buffer.indexOf(0, this.#at);
+    const value = this.#buffer.toString('utf8', this.#at, end);
+    this.#at = end + 1;
+    return value;
+  }
+}
+
+function restoreUnchanged(after: Value[], before: Tuple): void {
+  for (let index = 0; index < after.length; index++)
+    if (after[index] === undefined && before[index] !== null) after[index] = before[index];
+}

@@ -1,0 +1,63 @@
+// Everything one flow does, decided before it starts: the edges in each mode and the order of tables
+// on both sides.
+import type { TableMap } from '../../control/definition.ts';
+import type { Direction } from '../../control/domain/flow.ts';
+import type { FlowNames } from '../../control/domain/names.ts';
+import { formatTable } from '../../core/postgres/identifiers.ts';
+import {
+  compileEdges,
+  parentsFirst,
+  resolveTable,
+  type Edge,
+  type Mode,
+  type Schemas,
+} from './mapping.ts';
+
+/** The edges of a flow in each mode, and the order of its target tables (parents first). */
+export interface FlowPlan {
+  readonly capability: string;
+  readonly flow: string;
+  readonly edges: Readonly<Record<Mode, readonly Edge[]>>;
+  /** Source tables, in the order of the targets they drive. */
+  readonly sourceOrder: readonly string[];
+  /** Target tables, parents first. */
+  readonly targetOrder: readonly string[];
+  /** Origin of the opposite flow: what it wrote at our source must not travel back. */
+  readonly echoOrigin: string;
+}
+
+/** Throws MappingError when the mapping names a table or column that a schema lacks. */
+export function planFlow(
+  tables: readonly TableMap[],
+  schemas: Schemas,
+  flow: {
+    readonly capability: string;
+    readonly direction: Direction;
+    readonly names: FlowNames;
+    readonly echoOrigin: string;
+  },
+): FlowPlan {
+  const resolved = tables.map(resolveTable);
+  const owner = compileEdges(resolved, schemas, flow.direction, 'owner');
+  const target = flow.direction === 'to' ? schemas.service : schemas.monolith;
+  const targetOrder = parentsFirst(
+    owner.map((edge) => edge.target),
+    target,
+  ).map(formatTable);
+  const inOrder = (edges: readonly Edge[]): Edge[] =>
+    [...edges].sort(
+      (a, b) =>
+        targetOrder.indexOf(formatTable(a.target)) - targetOrder.indexOf(formatTable(b.target)),
+    );
+  return {
+    capability: flow.capability,
+    flow: flow.names.flow,
+    edges: {
+      owner: inOrder(owner),
+      guest: inOrder(compileEdges(resolved, schemas, flow.direction, 'guest')),
+    },
+    sourceOrder: [...new Set(inOrder(owner).map((edge) => formatTable(edge.source)))],
+    targetOrder,
+    echoOrigin: flow.echoOrigin,
+  };
+}

@@ -1,0 +1,109 @@
+// The SQL that writes a batch: multi-row statements over unnested arrays of text, cast to the
+// target's types. One text per (table, kind, set of columns), so that they can be prepared.
+import { quoteIdentifier, quoteLiteral, quoteTable } from '../../core/postgres/identifiers.ts';
+import { textArray } from '../../core/postgres/text-array.ts';
+import type { RowOperation, TargetTable } from './coalesce.ts';
+
+export interface Statement {
+  readonly kind: 'delete' | 'upsert' | 'update';
+  readonly text: string;
+  readonly values: string[];
+  readonly rows: readonly RowOperation[];
+}
+
+/** Deletes of a target: rows that are gone, and rows that will be put anew. */
+export function deleteStatement(
+  target: TargetTable,
+  operations: readonly RowOperation[],
+): Statement | undefined {
+  const rows = operations.filter((row) => row.exists === 'gone' || row.replaced);
+  if (rows.length === 0) return undefined;
+  const text = `DELETE FROM ${quoteTable(target.name)} AS t USING ${source(target, [])} WHERE ${sameKey(target)}`;
+  return { kind: 'delete', text, values: keyArrays(target, rows), rows };
+}
+
+/**
+ * Puts and touches of a target, grouped by the columns that they know. A put that knows every
+ * column a driver feeds is an upsert; anything less can only update a row that is there.
+ */
+export function writeStatements(
+  target: TargetTable,
+  operations: readonly RowOperation[],
+): Statement[] {
+  const groups = new Map<string, { columns: number[]; upsert: boolean; rows: RowOperation[] }>();
+  for (const row of operations) {
+    if (row.exists === 'gone') continue;
+    let mask = '';
+    for (let index = 0; index < target.columns.length; index++)
+      mask += row.values[index] === undefined ? '-' : 'x';
+    const upsert =
+      row.exists === 'put' && target.required.every((index) => row.values[index] !== undefined);
+    const label = (upsert ? '+' : '=') + mask;
+    let group = groups.get(label);
+    if (!group) {
+      const columns = [...target.columns.keys()].filter((index) => mask[index] === 'x');
+      groups.set(label, (group = { columns, upsert, rows: [] }));
+    }
+    group.rows.push(row);
+  }
+  return [...groups.values()].map(({ columns, upsert, rows }) => ({
+    kind: upsert ? 'upsert' : 'update',
+    text: upsert ? upsertText(target, columns) : updateText(target, columns),
+    values: [
+      ...keyArrays(target, rows),
+      ...columns.map((index) => textArray(rows.map((row) => row.values[index] ?? null))),
+    ],
+    rows,
+  }));
+}
+
+function upsertText(target: TargetTable, columns: readonly number[]): string {
+  const key = target.key.map((column) => quoteIdentifier(column.name));
+  const names = columns.map((index) => quoteIdentifier(target.columns[index]?.name ?? ''));
+  const constants = target.constants.filter((one) => !names.includes(quoteIdentifier(one.column)));
+  const inserted = [...key, ...names, ...constants.map((one) => quoteIdentifier(one.column))];
+  const selected = [
+    ...target.key.map((column, index) => `s.k${index}::${column.type}`),
+    ...columns.map((index) => `s.c${index}::${target.columns[index]?.type ?? 'text'}`),
+    ...constants.map(
+      (one) => `${one.value === null ? 'NULL' : quoteLiteral(one.value)}::${one.type}`,
+    ),
+  ];
+  const updates = names.map((name) => `${name} = EXCLUDED.${name}`);
+  return `INSERT INTO ${quoteTable(target.name)} (${inserted.join(', ')}) OVERRIDING SYSTEM VALUE
+SELECT ${selected.join(', ')} FROM ${source(target, columns)}
+ON CONFLICT (${key.join(', ')}) DO ${updates.length === 0 ? 'NOTHING' : `UPDATE SET ${updates.join(', ')}`}`;
+}
+
+/** Returns the keys of the rows that were there. */
+function updateText(target: TargetTable, columns: readonly number[]): string {
+  const returned = target.key.map((_, index) => `s.k${index}`).join(', ');
+  // Nothing to set still tells which rows are there.
+  if (columns.length === 0)
+    return `SELECT ${returned} FROM ${quoteTable(target.name)} AS t JOIN ${source(target, [])} ON ${sameKey(target)}`;
+  const sets = columns.map(
+    (index) =>
+      `${quoteIdentifier(target.columns[index]?.name ?? '')} = s.c${index}::${target.columns[index]?.type ?? 'text'}`,
+  );
+  return `UPDATE ${quoteTable(target.name)} AS t SET ${sets.join(', ')}
+FROM ${source(target, columns)} WHERE ${sameKey(target)} RETURNING ${returned}`;
+}
+
+function source(target: TargetTable, columns: readonly number[]): string {
+  const names = [
+    ...target.key.map((_, index) => `k${index}`),
+    ...columns.map((index) => `c${index}`),
+  ];
+  const arrays = names.map((_, index) => `$${index + 1}::text[]`);
+  return `unnest(${arrays.join(', ')}) AS s(${names.join(', ')})`;
+}
+
+function sameKey(target: TargetTable): string {
+  return target.key
+    .map((column, index) => `t.${quoteIdentifier(column.name)} = s.k${index}::${column.type}`)
+    .join(' AND ');
+}
+
+function keyArrays(target: TargetTable, rows: readonly RowOperation[]): string[] {
+  return target.key.map((_, index) => textArray(rows.map((row) => row.key[index] ?? null)));
+}

@@ -1,0 +1,68 @@
+// One chunk of a backfill between its two marks (DBLog, "A Watermark Based Change-Data-Capture
+// Framework"): what the stream said of a key between the marks wins over the row that was read.
+// Added for PostgreSQL: a transaction that the stream delivered before the low mark may still be
+// invisible to the read, because a commit is in the WAL before it is visible; then the rows may be
+// stale without a trace in the window, and the chunk must be read again.
+import { before, invisible, type Snapshot } from './snapshot.ts';
+
+/** Remembers which transactions the stream has delivered, as far back as a snapshot may need them. */
+export class Delivered {
+  readonly #xids = new Set<number>();
+
+  add(xid: number): void {
+    this.#xids.add(xid);
+  }
+
+  /** Forgets what every snapshot from now on is sure to see. */
+  forgetBefore(xmin: number): void {
+    for (const xid of this.#xids) if (before(xid, xmin)) this.#xids.delete(xid);
+  }
+
+  copy(): ReadonlySet<number> {
+    return new Set(this.#xids);
+  }
+}
+
+export type WindowVerdict = 'again' | 'apply';
+
+export class ChunkWindow {
+  readonly id: number;
+  /** Source table whose changes compete with the chunk's rows. */
+  readonly tables: ReadonlySet<string>;
+  #delivered: ReadonlySet<number> | undefined;
+  readonly #touched = new Set<string>();
+
+  constructor(id: number, tables: Iterable<string>) {
+    this.id = id;
+    this.tables = new Set(tables);
+  }
+
+  get open(): boolean {
+    return this.#delivered !== undefined;
+  }
+
+  /** The low mark passed; `delivered` are the transactions before it. */
+  low(delivered: ReadonlySet<number>): void {
+    this.#delivered = delivered;
+    this.#touched.clear();
+  }
+
+  touch(table: string, key: string): void {
+    if (this.#delivered && this.tables.has(table)) this.#touched.add(key);
+  }
+
+  touched(key: string): boolean {
+    return this.#touched.has(key);
+  }
+
+  /**
+   * The high mark passed. `suspects` are transactions of an earlier process that may have been
+   * delivered then. A window whose low mark was never seen is read again.
+   */
+  verdict(snapshot: Snapshot, suspects: ReadonlySet<number>): WindowVerdict {
+    if (!this.#delivered) return 'again';
+    for (const xid of this.#delivered) if (invisible(snapshot, xid)) return 'again';
+    for (const xid of suspects) if (invisible(snapshot, xid)) return 'again';
+    return 'apply';
+  }
+}

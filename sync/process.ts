@@ -1,0 +1,186 @@
+// `banyan sync`: runs the flows that the phases of all capabilities ask for, starts one again when
+// its connection broke, reports one that stopped. Flows are independent: one that fails holds up no
+// other.
+import { BanyanError, isBanyanError, messageOf } from '../core/errors.ts';
+import { aborted, sleep, type Part } from '../core/lifecycle.ts';
+import { isConnectionError } from '../core/postgres/connect.ts';
+import type { Logger } from '../core/log.ts';
+import type { Connections } from '../control/connections.ts';
+import type { Capability, Migration } from '../control/definition.ts';
+import { flowsOf } from '../control/domain/phase.ts';
+import type { CapabilityState } from '../control/domain/state.ts';
+import type { Direction } from '../control/domain/flow.ts';
+import { Evidence } from '../control/evidence.ts';
+import { openControl, StateStore } from '../control/store.ts';
+import { watchStates } from '../control/watch.ts';
+import type { ChangeLog } from './change-log.ts';
+import { runFlow, type FlowOptions } from './flow.ts';
+
+export interface SyncOptions {
+  readonly migration: Migration;
+  readonly connections: Connections;
+  readonly controlUrl: string;
+  readonly log: Logger;
+  /** Stands between every slot and its applier; for fault injection. */
+  readonly wrapLog?: (log: ChangeLog) => ChangeLog;
+  readonly chunkRows?: number;
+}
+
+interface Running {
+  readonly stop: AbortController;
+  readonly ended: Promise<void>;
+}
+
+const BACKOFF_MS = [250, 500, 1_000, 2_000, 5_000];
+
+/** The sync layer as a part of a process. Ready once it has looked at the states for the first time. */
+export function syncPart(options: SyncOptions): Part {
+  return {
+    name: 'sync',
+    run: async (signal, ready) => {
+      const db = openControl(options.controlUrl);
+      const evidence = new Evidence(db);
+      const flows = new Map<string, Running>();
+      const capabilities = Object.keys(options.migration.capabilities);
+      try {
+        await watchStates(
+          {
+            url: options.controlUrl,
+            store: new StateStore(db),
+            capabilities,
+            log: options.log,
+            onChange: async (states) => {
+              await adjust(options, evidence, flows, states);
+              ready();
+            },
+          },
+          signal,
+        );
+      } finally {
+        await Promise.all([...flows.values()].map(stopFlow));
+        await db.destroy();
+      }
+    },
+  };
+}
+
+/** Starts the flows that are wanted and stops those that are not. */
+async function adjust(
+  options: SyncOptions,
+  evidence: Evidence,
+  flows: Map<string, Running>,
+  states: ReadonlyMap<string, CapabilityState>,
+): Promise<void> {
+  for (const [id, state] of states) {
+    const capability = options.migration.capabilities[id];
+    if (!capability) continue;
+    const wanted = flowsOf(state.phase, {
+      hasTables: capability.tables.length > 0,
+      leaves: capability.leaves,
+    });
+    for (const direction of ['to', 'back'] as const) {
+      const key = `${id}:${direction}`;
+      const running = flows.get(key);
+      if (wanted[direction] && !running)
+        flows.set(key, startFlow(options, evidence, id, capability, direction));
+      if (!wanted[direction] && running) {
+        flows.delete(key);
+        await stopFlow(running);
+      }
+    }
+  }
+}
+
+function startFlow(
+  options: SyncOptions,
+  evidence: Evidence,
+  id: string,
+  capability: Capability,
+  direction: Direction,
+): Running {
+  const stop = new AbortController();
+  return { stop, ended: keepRunning(options, evidence, id, capability, direction, stop.signal) };
+}
+
+async function stopFlow(running: Running): Promise<void> {
+  running.stop.abort();
+  await running.ended;
+}
+
+async function keepRunning(
+  options: SyncOptions,
+  evidence: Evidence,
+  id: string,
+  capability: Capability,
+  direction: Direction,
+  signal: AbortSignal,
+): Promise<void> {
+  const { monolith, services } = options.connections;
+  const service = services[capability.service];
+  const log = options.log;
+  for (let failures = 0; !signal.aborted;) {
+    const started = performance.now();
+    try {
+      if (!monolith.database || !service?.database)
+        throw new BanyanError(
+          'CONFIG_INVALID',
+          `capability "${id}" has tables and no database connections`,
+        );
+      const flow: FlowOptions = {
+        id,
+        capability,
+        direction,
+        monolith: monolith.database,
+        service: service.database,
+        evidence,
+        log,
+        ...(options.wrapLog && { wrapLog: options.wrapLog }),
+        ...(options.chunkRows !== undefined && { chunkRows: options.chunkRows }),
+      };
+      log.info('flow started', { capability: id, direction });
+      await runFlow(flow, signal);
+      log.info('flow ended', { capability: id, direction });
+    } catch (error) {
+      if (performance.now() - started > 30_000) failures = 0;
+      log.error('flow failed', {
+        capability: id,
+        direction,
+        code: codeOf(error),
+        error: messageOf(error),
+      });
+      await reportFailure(evidence, id, direction, error).catch(() => undefined);
+      if (isBanyanError(error, 'SLOT_LOST')) {
+        // Nothing that waiting could mend: the stream has a hole.
+        await aborted(signal);
+        return;
+      }
+      await sleep(BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)] ?? 5_000, signal);
+    }
+  }
+}
+
+async function reportFailure(
+  evidence: Evidence,
+  capability: string,
+  direction: Direction,
+  error: unknown,
+): Promise<void> {
+  const retrying = isConnectionError(error) || isBanyanError(error, 'APPLIER_REPLACED');
+  await evidence.reportFlow({
+    capability,
+    direction,
+    status: retrying ? 'retrying' : 'stopped',
+    errorCode: codeOf(error),
+    error: messageOf(error),
+    position: null,
+    watermark: null,
+    lagP50Ms: null,
+    lagP99Ms: null,
+    applied: 0,
+    backfill: null,
+  });
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof BanyanError ? error.code : 'INTERNAL';
+}

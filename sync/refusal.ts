@@ -1,0 +1,40 @@
+// What a target's refusal means: a key violation that source order may avoid, an error of the data
+// that somebody must mend, or none of our business.
+import { BanyanError, messageOf } from '../core/errors.ts';
+import { sqlState } from '../core/postgres/connect.ts';
+import { LensError } from './domain/lens.ts';
+import { MappingError } from './domain/mapping.ts';
+
+/** 23503: foreign key, 23505: unique. Coalescing may have caused it; source order never does. */
+export function isKeyViolation(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === '23503' || state === '23505';
+}
+
+/** Errors of the data become FLOW_STOPPED with what is needed to mend them; the rest stays as it is. */
+export function explain(error: unknown): unknown {
+  if (error instanceof LensError)
+    return new BanyanError('FLOW_STOPPED', `a value cannot be mapped: ${error.message}`, {
+      hint: 'Add the value to the mapping or correct the row, then start sync again.',
+      cause: error,
+    });
+  if (error instanceof MappingError)
+    return new BanyanError('FLOW_STOPPED', error.message, {
+      hint: 'Bring mapping and schema back together, then start sync again; nothing was lost.',
+      cause: error,
+    });
+  const state = sqlState(error);
+  // 22: data exceptions, 23: integrity constraints, 42: schema errors, BN: somebody else's fence.
+  if (state !== undefined && /^(22|23|42|BN)/.test(state)) {
+    const { detail, table } = error as { detail?: string; table?: string };
+    return new BanyanError(
+      'FLOW_STOPPED',
+      `the target refused a change${table === undefined ? '' : ` of ${table}`}: ${state} ${messageOf(error)}${detail === undefined ? '' : ` (${detail})`}`,
+      {
+        hint: 'Mend the row or the mapping; the flow tries again by itself and nothing is skipped.',
+        cause: error,
+      },
+    );
+  }
+  return error;
+}

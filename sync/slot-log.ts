@@ -1,0 +1,278 @@
+// The `direct` change log: reads a replication slot with pgoutput. Acknowledges only what the
+// consumer called durable, on a timer that runs even while the consumer is slow, and stops reading
+// from the socket when too much waits.
+import type pg from 'pg';
+import { BanyanError } from '../core/errors.ts';
+import { connect, sqlState, withClient } from '../core/postgres/connect.ts';
+import { quoteIdentifier, quoteLiteral } from '../core/postgres/identifiers.ts';
+import { formatLsn, type Lsn, type Position } from '../core/postgres/lsn.ts';
+import type { ChangeLog } from './change-log.ts';
+import { Acker } from './domain/acker.ts';
+import type { Change, Piece, TransactionHead } from './domain/change.ts';
+import { PgOutputDecoder } from './domain/pgoutput.ts';
+
+export interface SlotLogOptions {
+  readonly url: string;
+  readonly slot: string;
+  readonly publication: string;
+  /** Changes that may wait for the consumer before the socket is paused. */
+  readonly queueLimit?: number;
+  /** Changes after which a transaction is handed over in parts. */
+  readonly pieceLimit?: number;
+}
+
+/** The parts of pg's connection that the CopyBoth protocol needs; the driver has no public form of them. */
+interface CopyBothConnection {
+  readonly stream: { pause(): void; resume(): void; destroy(): void };
+  on(event: 'copyData', listener: (message: { chunk: Buffer }) => void): void;
+  once(event: 'replicationStart', listener: () => void): void;
+  sendCopyFromChunk(chunk: Buffer): void;
+}
+
+const STATUS_INTERVAL_MS = 1_000;
+/** Microseconds between the Unix epoch and PostgreSQL's. */
+const POSTGRES_EPOCH_US = 946_684_800_000_000n;
+
+/** Throws SLOT_LOST when the slot is gone or invalidated, DATABASE_UNREACHABLE. */
+export async function openSlotLog(options: SlotLogOptions, from: Position): Promise<ChangeLog> {
+  await assertSlot(options);
+  const client = await connect(options.url, {
+    applicationName: `banyan-capture-${options.slot}`,
+    replication: true,
+  });
+  try {
+    const { rows } = await client.query<{ timeline: number }>('IDENTIFY_SYSTEM');
+    const log = new SlotLog(client, options, from, rows[0]?.timeline ?? 0);
+    await log.start();
+    return log;
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function assertSlot(options: SlotLogOptions): Promise<void> {
+  const hint =
+    'Changes may have been missed: roll the capability back to monolith and start its sync anew.';
+  const rows = await withClient(
+    options.url,
+    { applicationName: 'banyan-capture' },
+    async (client) => {
+      const result = await client.query<{ wal_status: string | null }>(
+        'SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1',
+        [options.slot],
+      );
+      return result.rows;
+    },
+  );
+  if (rows.length === 0)
+    throw new BanyanError('SLOT_LOST', `replication slot ${options.slot} is gone`, { hint });
+  if (rows[0]?.wal_status === 'lost')
+    throw new BanyanError(
+      'SLOT_LOST',
+      `replication slot ${options.slot} was invalidated: the server has removed WAL it needed`,
+      { hint },
+    );
+}
+
+class SlotLog implements ChangeLog {
+  readonly timeline: number;
+  readonly #client: pg.Client;
+  readonly #connection: CopyBothConnection;
+  readonly #options: SlotLogOptions;
+  readonly #from: Position;
+  readonly #acker: Acker;
+  readonly #decoder = new PgOutputDecoder();
+  readonly #queueLimit: number;
+  readonly #pieceLimit: number;
+  #queue: Piece[] = [];
+  #queued = 0;
+  #paused = false;
+  #failure: Error | undefined;
+  #wake: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #head: TransactionHead | undefined;
+  #changes: Change[] = [];
+  #seq = 0;
+  #closed = false;
+
+  constructor(client: pg.Client, options: SlotLogOptions, from: Position, timeline: number) {
+    this.#client = client;
+    this.#connection = (client as unknown as { connection: CopyBothConnection }).connection;
+    this.#options = options;
+    this.#from = from;
+    this.timeline = timeline;
+    this.#acker = new Acker(0n);
+    this.#queueLimit = options.queueLimit ?? 20_000;
+    this.#pieceLimit = options.pieceLimit ?? 5_000;
+  }
+
+  async start(): Promise<void> {
+    const { slot, publication } = this.#options;
+    const settings = `proto_version '1', publication_names ${quoteLiteral(quoteIdentifier(publication)).trim()}, messages 'true'`;
+    const command = `START_REPLICATION SLOT ${quoteIdentifier(slot)} LOGICAL ${formatLsn(this.#from.commitLsn)} (${settings})`;
+    this.#connection.on('copyData', ({ chunk }) => {
+      try {
+        this.#receive(chunk);
+      } catch (error) {
+        this.#fail(error as Error);
+      }
+    });
+    this.#client.on('error', (error) => {
+      this.#fail(error);
+    });
+    this.#client.on('end', () => {
+      this.#fail(new Error('Connection terminated unexpectedly'));
+    });
+    await new Promise<void>((resolve, reject) => {
+      this.#connection.once('replicationStart', resolve);
+      this.#client.query(command).then(
+        () => {
+          this.#fail(new Error('Connection terminated: the server ended the stream'));
+        },
+        (error: unknown) => {
+          this.#fail(error as Error);
+          reject(startError(error as Error, slot));
+        },
+      );
+    });
+    this.#timer = setInterval(() => {
+      this.#sendStatus();
+    }, STATUS_INTERVAL_MS);
+  }
+
+  async read(signal: AbortSignal): Promise<readonly Piece[]> {
+    while (this.#queue.length === 0) {
+      if (this.#failure) throw this.#failure;
+      if (signal.aborted) return [];
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          signal.removeEventListener('abort', wake);
+          resolve();
+        };
+        this.#wake = wake;
+        signal.addEventListener('abort', wake);
+      });
+      this.#wake = undefined;
+    }
+    const pieces = this.#queue;
+    this.#queue = [];
+    this.#queued = 0;
+    if (this.#paused) {
+      this.#paused = false;
+      this.#connection.stream.resume();
+    }
+    return pieces;
+  }
+
+  acknowledge(endLsn: Lsn): void {
+    this.#acker.durable(endLsn);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#sendStatus();
+    // Ending a walsender politely waits for the stream to stop; closing the socket ends it at once.
+    await new Promise<void>((resolve) => {
+      this.#client.once('end', resolve);
+      void this.#client.end().catch(() => undefined);
+      setTimeout(() => {
+        this.#connection.stream.destroy();
+        resolve();
+      }, 500).unref();
+    });
+  }
+
+  #receive(chunk: Buffer): void {
+    if (chunk[0] === 0x77) this.#message(chunk);
+    else if (chunk[0] === 0x6b) {
+      this.#acker.idle(chunk.readBigUInt64BE(1), this.#head !== undefined);
+      if (chunk[17] === 1) this.#sendStatus();
+    }
+  }
+
+  /** 'w': header of 25 bytes, then one pgoutput message. */
+  #message(chunk: Buffer): void {
+    const message = this.#decoder.decode(chunk, 25);
+    switch (message.kind) {
+      case 'change':
+        this.#changes.push(message.change);
+        this.#seq += 1;
+        if (this.#changes.length >= this.#pieceLimit) this.#hand(undefined);
+        return;
+      case 'begin':
+        this.#head = {
+          xid: message.xid,
+          commitLsn: message.commitLsn,
+          commitMs: message.commitMs,
+          origin: undefined,
+        };
+        this.#changes = [];
+        this.#seq = 0;
+        return;
+      case 'origin':
+        if (this.#head) this.#head = { ...this.#head, origin: message.name };
+        return;
+      case 'commit':
+        this.#hand(message.endLsn);
+        this.#head = undefined;
+        return;
+      case 'relation':
+      case 'other':
+        return;
+    }
+  }
+
+  #hand(endLsn: Lsn | undefined): void {
+    if (!this.#head) return;
+    const changes = this.#changes;
+    this.#changes = [];
+    this.#queue.push({
+      head: this.#head,
+      changes,
+      firstSeq: this.#seq - changes.length + 1,
+      endLsn,
+    });
+    if (endLsn !== undefined) this.#acker.handed(endLsn);
+    this.#queued += changes.length + 1;
+    if (this.#queued > this.#queueLimit && !this.#paused) {
+      this.#paused = true;
+      this.#connection.stream.pause();
+    }
+    this.#wake?.();
+  }
+
+  #fail(error: Error): void {
+    if (this.#closed) return;
+    this.#failure ??= error;
+    clearInterval(this.#timer);
+    this.#wake?.();
+  }
+
+  /** Standby status update: all three LSNs are what is durable at the target. */
+  #sendStatus(): void {
+    const status = Buffer.alloc(34);
+    const lsn = this.#acker.safe;
+    status[0] = 0x72;
+    status.writeBigUInt64BE(lsn, 1);
+    status.writeBigUInt64BE(lsn, 9);
+    status.writeBigUInt64BE(lsn, 17);
+    status.writeBigUInt64BE(BigInt(Date.now()) * 1000n - POSTGRES_EPOCH_US, 25);
+    this.#connection.sendCopyFromChunk(status);
+  }
+}
+
+function startError(error: Error, slot: string): Error {
+  // 55006: object in use.
+  if (sqlState(error) !== '55006') return error;
+  return new BanyanError(
+    'APPLIER_REPLACED',
+    `replication slot ${slot} is read by another process`,
+    {
+      hint: 'Only one `banyan sync` works a flow at a time; end the other one or let it work.',
+      cause: error,
+    },
+  );
+}

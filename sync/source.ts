@@ -1,0 +1,172 @@
+// The reading side of a flow beside its stream: rows by key, in PostgreSQL's own text, each read
+// with the snapshot it was made in; and the messages that a flow writes into the source's WAL.
+import type pg from 'pg';
+import { rawRows } from '../core/postgres/connect.ts';
+import {
+  formatTable,
+  parseTableName,
+  quoteIdentifier,
+  quoteTable,
+} from '../core/postgres/identifiers.ts';
+import { textArray } from '../core/postgres/text-array.ts';
+import type { LiveSchema } from '../core/postgres/catalog.ts';
+import { encodeMessage, type FlowMessage } from '../control/domain/flow.ts';
+import { MESSAGE_PREFIX } from '../control/domain/names.ts';
+import type { Change, Relation, Tuple } from './domain/change.ts';
+import { keyText } from './domain/coalesce.ts';
+import type { Edge } from './domain/mapping.ts';
+import { parseSnapshot, type Snapshot } from './domain/snapshot.ts';
+
+/** A source table with the columns that its edges need. */
+export interface SourceTable {
+  readonly label: string;
+  readonly edges: readonly Edge[];
+  /** Key columns with their types. */
+  readonly key: readonly { readonly name: string; readonly type: string }[];
+  readonly relation: Relation;
+  /** The key of one of its rows, as targets know it. */
+  keyOf(row: Tuple): string[];
+}
+
+export type Keys = readonly (readonly string[])[];
+
+/** Throws a RangeError for a table that no edge starts from. */
+export function sourceTable(
+  label: string,
+  edges: readonly Edge[],
+  schema: LiveSchema,
+): SourceTable {
+  const own = edges.filter((edge) => formatTable(edge.source) === label);
+  const first = own[0];
+  const live = schema.get(label);
+  if (!first || !live) throw new RangeError(`no edge starts from ${label}`);
+  const names = [
+    ...new Set(own.flatMap((edge) => [...edge.key, ...edge.columns].map((pair) => pair.source))),
+  ];
+  const key = first.key.map((pair) => ({
+    name: pair.source,
+    type: live.columns.get(pair.source)?.type ?? 'text',
+  }));
+  const places = first.key.map((pair) => ({ pair, at: names.indexOf(pair.source) }));
+  return {
+    label,
+    edges: own,
+    key,
+    relation: {
+      ...parseTableName(label),
+      columns: names.map((name) => ({
+        name,
+        key: key.some((one) => one.name === name),
+        typeOid: 0,
+      })),
+    },
+    keyOf: (row) => places.map(({ pair, at }) => pair.map(row[at] ?? '')),
+  };
+}
+
+export function insertOf(table: SourceTable, after: Tuple): Change {
+  return { kind: 'insert', relation: table.relation, after };
+}
+
+export class Source {
+  readonly #client: pg.Client;
+
+  constructor(client: pg.Client) {
+    this.#client = client;
+  }
+
+  /** Writes a message into the WAL; gives the oldest transaction id that some snapshot may not see. */
+  async emit(message: FlowMessage): Promise<Snapshot> {
+    const rows = await rawRows(
+      this.#client,
+      'SELECT pg_current_snapshot(), pg_logical_emit_message(true, $1, $2)',
+      [MESSAGE_PREFIX, encodeMessage(message)],
+    );
+    return parseSnapshot(rows[0]?.[0] ?? '0:0:');
+  }
+
+  async snapshot(): Promise<Snapshot> {
+    const rows = await rawRows(this.#client, 'SELECT pg_current_snapshot()');
+    return parseSnapshot(rows[0]?.[0] ?? '0:0:');
+  }
+
+  /** Up to `limit` rows after `cursor` in key order, and the cursor behind them. */
+  async readAfter(
+    table: SourceTable,
+    cursor: readonly string[] | null,
+    limit: number,
+  ): Promise<{ snapshot: Snapshot; rows: Tuple[]; cursor: readonly string[] | null }> {
+    const keys = table.key.map((column) => quoteIdentifier(column.name)).join(', ');
+    const start = table.key
+      .map((column, index) => `$${index + 1}::text::${column.type}`)
+      .join(', ');
+    const { snapshot, value: rows } = await this.#atOneSnapshot(() =>
+      rawRows(
+        this.#client,
+        `SELECT ${columnList(table)} FROM ${quoteTable(table.relation)} AS t
+          ${cursor === null ? '' : `WHERE (${keys}) > (${start})`} ORDER BY ${keys} LIMIT ${limit}`,
+        cursor ?? [],
+      ),
+    );
+    const last = rows.at(-1);
+    const at = (name: string): number =>
+      table.relation.columns.findIndex((column) => column.name === name);
+    return {
+      snapshot,
+      rows,
+      cursor: last ? table.key.map((column) => last[at(column.name)] ?? '') : cursor,
+    };
+  }
+
+  /** The rows with these keys, by table, all from one snapshot. */
+  async readKeys(
+    tables: readonly SourceTable[],
+    keys: Keys,
+  ): Promise<{ snapshot: Snapshot; rows: Map<string, Tuple[]> }> {
+    const { snapshot, value: rows } = await this.#atOneSnapshot(async () => {
+      const found = new Map<string, Tuple[]>();
+      for (const table of tables)
+        found.set(
+          table.label,
+          await rawRows(this.#client, byKeys(table, columnList(table)), keyArrays(table, keys)),
+        );
+      return found;
+    });
+    return { snapshot, rows };
+  }
+
+  /** Which of the keys exist, in the text they were asked for. */
+  async existing(table: SourceTable, keys: Keys): Promise<Set<string>> {
+    const asked = table.key.map((_, index) => `s.k${index}`).join(', ');
+    const rows = await rawRows(this.#client, byKeys(table, asked), keyArrays(table, keys));
+    return new Set(rows.map((row) => keyText(row as string[])));
+  }
+
+  async #atOneSnapshot<T>(read: () => Promise<T>): Promise<{ snapshot: Snapshot; value: T }> {
+    await this.#client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    try {
+      const snapshot = await this.snapshot();
+      return { snapshot, value: await read() };
+    } finally {
+      await this.#client.query('COMMIT');
+    }
+  }
+}
+
+function columnList(table: SourceTable): string {
+  return table.relation.columns.map((column) => `t.${quoteIdentifier(column.name)}`).join(', ');
+}
+
+function byKeys(table: SourceTable, selected: string): string {
+  const arrays = table.key.map((_, index) => `$${index + 1}::text[]`).join(', ');
+  const names = table.key.map((_, index) => `k${index}`).join(', ');
+  const same = table.key.map(
+    (column, index) => `t.${quoteIdentifier(column.name)} = s.k${index}::${column.type}`,
+  );
+  return `SELECT ${selected} FROM ${quoteTable(table.relation)} AS t
+            JOIN unnest(${arrays}) AS s(${names}) ON ${same.join(' AND ')}`;
+}
+
+function keyArrays(table: SourceTable, keys: Keys): string[] {
+  return table.key.map((_, index) => textArray(keys.map((key) => key[index] ?? null)));
+}

@@ -1,0 +1,126 @@
+// The applier's session at the target. It writes under the flow's replication origin (which also
+// keeps a second applier out) and moves the checkpoint by compare-and-swap in the same transaction
+// as the data: each change has its effect exactly once, whoever dies when.
+import type pg from 'pg';
+import { BanyanError } from '../core/errors.ts';
+import { connect, sqlState } from '../core/postgres/connect.ts';
+import { formatLsn, parseLsn, type Position } from '../core/postgres/lsn.ts';
+import type { FlowNames } from '../control/domain/names.ts';
+import type { Mode } from './domain/mapping.ts';
+import type { Statement } from './domain/statements.ts';
+
+export interface Checkpoint {
+  readonly position: Position;
+  /** What the source owned at this position. */
+  readonly mode: Mode;
+  /** Epoch of the last ownership message that was passed. */
+  readonly barrier: number;
+}
+
+interface CheckpointRow {
+  timeline: number;
+  commit_lsn: string;
+  seq: number;
+  mode: Mode;
+  barrier: string;
+}
+
+export class Target {
+  readonly client: pg.Client;
+  readonly #names: FlowNames;
+  readonly #prepared = new Map<string, string>();
+
+  private constructor(client: pg.Client, names: FlowNames) {
+    this.client = client;
+    this.#names = names;
+  }
+
+  /** Logs in, takes the flow's origin. Throws APPLIER_REPLACED while another session holds it. */
+  static async open(url: string, names: FlowNames): Promise<Target> {
+    const client = await connect(url, { applicationName: `banyan-apply-${names.flow}` });
+    try {
+      await client.query(
+        `SELECT pg_replication_origin_create($1) WHERE pg_replication_origin_oid($1) IS NULL`,
+        [names.origin],
+      );
+      await client.query('SELECT pg_replication_origin_session_setup($1)', [names.origin]);
+      return new Target(client, names);
+    } catch (error) {
+      await client.end().catch(() => undefined);
+      // 55006: the origin is active in another session.
+      if (sqlState(error) !== '55006') throw error;
+      throw new BanyanError(
+        'APPLIER_REPLACED',
+        `flow ${names.flow} is applied by another process`,
+        {
+          hint: 'Only one `banyan sync` works a flow at a time; end the other one or let it work.',
+          cause: error,
+        },
+      );
+    }
+  }
+
+  async checkpoint(): Promise<Checkpoint> {
+    const { rows } = await this.client.query<CheckpointRow>(
+      'SELECT timeline, commit_lsn::text, seq, mode, barrier FROM banyan.checkpoint WHERE flow = $1',
+      [this.#names.flow],
+    );
+    const row = rows[0];
+    if (!row)
+      throw new BanyanError(
+        'FLOW_STOPPED',
+        `flow ${this.#names.flow} has no checkpoint at its target`,
+        {
+          hint: 'Roll the capability back to monolith and start its sync anew.',
+        },
+      );
+    return {
+      position: { timeline: row.timeline, commitLsn: parseLsn(row.commit_lsn), seq: row.seq },
+      mode: row.mode,
+      barrier: Number(row.barrier),
+    };
+  }
+
+  /** Moves the checkpoint from `before` to `after`. Throws APPLIER_REPLACED when it is not at `before`. */
+  async advance(before: Checkpoint, after: Checkpoint): Promise<void> {
+    const { rowCount } = await this.client.query({
+      name: 'banyan_checkpoint',
+      text: `UPDATE banyan.checkpoint SET timeline = $2, commit_lsn = $3, seq = $4, mode = $5, barrier = $6
+              WHERE flow = $1 AND commit_lsn = $7 AND seq = $8`,
+      values: [
+        this.#names.flow,
+        after.position.timeline,
+        formatLsn(after.position.commitLsn),
+        after.position.seq,
+        after.mode,
+        after.barrier,
+        formatLsn(before.position.commitLsn),
+        before.position.seq,
+      ],
+    });
+    if (rowCount !== 1)
+      throw new BanyanError(
+        'APPLIER_REPLACED',
+        `the checkpoint of flow ${this.#names.flow} was moved by another applier`,
+      );
+  }
+
+  /** Runs a statement; gives the rows it returned (keys as text). */
+  async execute(statement: Statement): Promise<Record<string, string>[]> {
+    let name = this.#prepared.get(statement.text);
+    if (name === undefined) {
+      name = `banyan_${this.#prepared.size}`;
+      this.#prepared.set(statement.text, name);
+    }
+    const { rows } = await this.client.query<Record<string, string>>({
+      name,
+      text: statement.text,
+      values: statement.values,
+    });
+    return rows;
+  }
+
+  async close(): Promise<void> {
+    await this.client.end().catch(() => undefined);
+  }
+}
