@@ -67,6 +67,8 @@ export interface VerifyOutcome {
   readonly missing: number;
   readonly extra: number;
   readonly different: number;
+  /** Rows that kept changing while they were compared: nothing is known of them. */
+  readonly unsettled: number;
   readonly samples: readonly unknown[];
 }
 
@@ -211,6 +213,7 @@ export class Evidence {
         missing: Number(row.missing),
         extra: Number(row.extra),
         different: Number(row.different),
+        unsettled: Number(row.unsettled),
         samples: row.samples,
         ageMs: Number(row.age_ms),
       }

@@ -87,8 +87,8 @@ async function createSlot({ names, source }: FlowEnds): Promise<{ lsn: string; t
 
 async function timelineOf(url: string): Promise<number> {
   return withClient(url, { ...SESSION, replication: true }, async (client) => {
-    const { rows } = await client.query<{ timeline: number }>('IDENTIFY_SYSTEM');
-    return rows[0]?.timeline ?? 0;
+    const { rows } = await client.query<{ timeline: string }>('IDENTIFY_SYSTEM');
+    return Number(rows[0]?.timeline ?? 0);
   });
 }
 

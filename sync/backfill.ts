@@ -3,14 +3,13 @@
 // are pruned, children first; rows are copied parents first. Rows that could not be completed from
 // the stream, or came before their parent, are read again until none is left.
 import type pg from 'pg';
-import { rawRows } from '../core/postgres/connect.ts';
-import { formatTable, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
-import { textArray } from '../core/postgres/text-array.ts';
+import { formatTable } from '../core/postgres/identifiers.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Copying, Reading } from './copying.ts';
 import { keyText } from './domain/coalesce.ts';
-import type { Edge } from './domain/mapping.ts';
-import { insertOf, type Keys, type Source, type SourceTable } from './source.ts';
+import { targetKey } from './domain/mapping.ts';
+import { deleteKeys, nextKeys, type Key } from './keys.ts';
+import { insertOf, type Source, type SourceTable } from './source.ts';
 
 export interface BackfillOptions {
   readonly flow: string;
@@ -79,49 +78,23 @@ async function prune(
   table: SourceTable,
   signal: AbortSignal,
 ): Promise<void> {
+  const limit = options.chunkRows ?? CHUNK_ROWS;
   for (const edge of [...table.edges].reverse()) {
-    let cursor: readonly string[] | undefined;
+    const columns = targetKey(edge);
+    let cursor: Key | null = null;
     while (!signal.aborted) {
-      const after = cursor;
-      const keys = await options.exclusively((client) =>
-        targetKeys(client, edge, after, options.chunkRows ?? CHUNK_ROWS),
+      const after: Key | null = cursor;
+      const keys: string[][] = await options.exclusively((client) =>
+        nextKeys(client, edge.target, columns, after, limit),
       );
-      cursor = keys.at(-1);
-      if (cursor === undefined) break;
       const present = await options.source.existing(table, keys);
       const stray = keys.filter((key) => !present.has(keyText(key)));
-      if (stray.length > 0) await options.exclusively((client) => deleteKeys(client, edge, stray));
+      if (stray.length > 0)
+        await options.exclusively((client) => deleteKeys(client, edge.target, columns, stray));
+      if (keys.length < limit) break;
+      cursor = keys.at(-1) ?? null;
     }
   }
-}
-
-async function targetKeys(
-  client: pg.Client,
-  edge: Edge,
-  cursor: readonly string[] | undefined,
-  limit: number,
-): Promise<string[][]> {
-  const columns = edge.key.map((pair) => quoteIdentifier(pair.target)).join(', ');
-  const start = edge.key.map((pair, index) => `$${index + 1}::text::${pair.type}`).join(', ');
-  const after = cursor ? `WHERE (${columns}) > (${start})` : '';
-  const rows = await rawRows(
-    client,
-    `SELECT ${columns} FROM ${quoteTable(edge.target)} ${after} ORDER BY ${columns} LIMIT ${limit}`,
-    cursor ?? [],
-  );
-  return rows as string[][];
-}
-
-async function deleteKeys(client: pg.Client, edge: Edge, keys: Keys): Promise<void> {
-  const arrays = edge.key.map((_, index) => `$${index + 1}::text[]`).join(', ');
-  const names = edge.key.map((_, index) => `k${index}`).join(', ');
-  const same = edge.key.map(
-    (pair, index) => `t.${quoteIdentifier(pair.target)} = s.k${index}::${pair.type}`,
-  );
-  await client.query(
-    `DELETE FROM ${quoteTable(edge.target)} AS t USING unnest(${arrays}) AS s(${names}) WHERE ${same.join(' AND ')}`,
-    edge.key.map((_, index) => textArray(keys.map((key) => key[index] ?? null))),
-  );
 }
 
 /** One pass over the list of rows to read again. */
@@ -157,7 +130,7 @@ async function readKeys(
   options: BackfillOptions,
   table: SourceTable,
   family: readonly SourceTable[],
-  keys: Keys,
+  keys: readonly Key[],
 ): Promise<Reading> {
   const { snapshot, rows } = await options.source.readKeys(family, keys);
   const present = (one: SourceTable): string[] =>

@@ -89,6 +89,7 @@ test('copies what is there, follows what changes, and brings changes back after 
     missing: 0,
     extra: 0,
     different: 0,
+    unsettled: 0,
     samples: [],
   });
   const cutover = await coordinator.move({ capability: 'catalog', event: 'advance' });

@@ -41,8 +41,8 @@ export async function openSlotLog(options: SlotLogOptions, from: Position): Prom
     replication: true,
   });
   try {
-    const { rows } = await client.query<{ timeline: number }>('IDENTIFY_SYSTEM');
-    const log = new SlotLog(client, options, from, rows[0]?.timeline ?? 0);
+    const { rows } = await client.query<{ timeline: string }>('IDENTIFY_SYSTEM');
+    const log = new SlotLog(client, options, from, Number(rows[0]?.timeline ?? 0));
     await log.start();
     return log;
   } catch (error) {

@@ -8,27 +8,24 @@ import {
   quoteIdentifier,
   quoteTable,
 } from '../core/postgres/identifiers.ts';
-import { textArray } from '../core/postgres/text-array.ts';
 import type { LiveSchema } from '../core/postgres/catalog.ts';
 import { encodeMessage, type FlowMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
 import type { Change, Relation, Tuple } from './domain/change.ts';
-import { keyText } from './domain/coalesce.ts';
 import type { Edge } from './domain/mapping.ts';
 import { parseSnapshot, type Snapshot } from './domain/snapshot.ts';
+import { existingKeys, keyArrays, keyJoin, walk, type Key, type KeyColumn } from './keys.ts';
 
 /** A source table with the columns that its edges need. */
 export interface SourceTable {
   readonly label: string;
   readonly edges: readonly Edge[];
   /** Key columns with their types. */
-  readonly key: readonly { readonly name: string; readonly type: string }[];
+  readonly key: readonly KeyColumn[];
   readonly relation: Relation;
   /** The key of one of its rows, as targets know it. */
   keyOf(row: Tuple): string[];
 }
-
-export type Keys = readonly (readonly string[])[];
 
 /** Throws a RangeError for a table that no edge starts from. */
 export function sourceTable(
@@ -93,19 +90,15 @@ export class Source {
   /** Up to `limit` rows after `cursor` in key order, and the cursor behind them. */
   async readAfter(
     table: SourceTable,
-    cursor: readonly string[] | null,
+    cursor: Key | null,
     limit: number,
-  ): Promise<{ snapshot: Snapshot; rows: Tuple[]; cursor: readonly string[] | null }> {
-    const keys = table.key.map((column) => quoteIdentifier(column.name)).join(', ');
-    const start = table.key
-      .map((column, index) => `$${index + 1}::text::${column.type}`)
-      .join(', ');
+  ): Promise<{ snapshot: Snapshot; rows: Tuple[]; cursor: Key | null }> {
+    const { clauses, values } = walk(table.key, cursor, limit);
     const { snapshot, value: rows } = await this.#atOneSnapshot(() =>
       rawRows(
         this.#client,
-        `SELECT ${columnList(table)} FROM ${quoteTable(table.relation)} AS t
-          ${cursor === null ? '' : `WHERE (${keys}) > (${start})`} ORDER BY ${keys} LIMIT ${limit}`,
-        cursor ?? [],
+        `SELECT ${columnList(table)} FROM ${quoteTable(table.relation)} AS t ${clauses}`,
+        values,
       ),
     );
     const last = rows.at(-1);
@@ -121,25 +114,23 @@ export class Source {
   /** The rows with these keys, by table, all from one snapshot. */
   async readKeys(
     tables: readonly SourceTable[],
-    keys: Keys,
+    keys: readonly Key[],
   ): Promise<{ snapshot: Snapshot; rows: Map<string, Tuple[]> }> {
     const { snapshot, value: rows } = await this.#atOneSnapshot(async () => {
       const found = new Map<string, Tuple[]>();
-      for (const table of tables)
-        found.set(
-          table.label,
-          await rawRows(this.#client, byKeys(table, columnList(table)), keyArrays(table, keys)),
-        );
+      for (const table of tables) {
+        const { from, on } = keyJoin(table.key);
+        const text = `SELECT ${columnList(table)} FROM ${quoteTable(table.relation)} AS t JOIN ${from} ON ${on}`;
+        found.set(table.label, await rawRows(this.#client, text, keyArrays(table.key, keys)));
+      }
       return found;
     });
     return { snapshot, rows };
   }
 
   /** Which of the keys exist, in the text they were asked for. */
-  async existing(table: SourceTable, keys: Keys): Promise<Set<string>> {
-    const asked = table.key.map((_, index) => `s.k${index}`).join(', ');
-    const rows = await rawRows(this.#client, byKeys(table, asked), keyArrays(table, keys));
-    return new Set(rows.map((row) => keyText(row as string[])));
+  async existing(table: SourceTable, keys: readonly Key[]): Promise<Set<string>> {
+    return existingKeys(this.#client, table.relation, table.key, keys);
   }
 
   async #atOneSnapshot<T>(read: () => Promise<T>): Promise<{ snapshot: Snapshot; value: T }> {
@@ -155,18 +146,4 @@ export class Source {
 
 function columnList(table: SourceTable): string {
   return table.relation.columns.map((column) => `t.${quoteIdentifier(column.name)}`).join(', ');
-}
-
-function byKeys(table: SourceTable, selected: string): string {
-  const arrays = table.key.map((_, index) => `$${index + 1}::text[]`).join(', ');
-  const names = table.key.map((_, index) => `k${index}`).join(', ');
-  const same = table.key.map(
-    (column, index) => `t.${quoteIdentifier(column.name)} = s.k${index}::${column.type}`,
-  );
-  return `SELECT ${selected} FROM ${quoteTable(table.relation)} AS t
-            JOIN unnest(${arrays}) AS s(${names}) ON ${same.join(' AND ')}`;
-}
-
-function keyArrays(table: SourceTable, keys: Keys): string[] {
-  return table.key.map((_, index) => textArray(keys.map((key) => key[index] ?? null)));
 }

@@ -96,10 +96,11 @@ const GATES: Readonly<Record<Gate, (facts: GateFacts) => GateResult[]>> = {
   verify: ({ verify, limits }) => {
     if (!verify) return [gate('verify', 'inconclusive', 'never run', 'a clean run')];
     const wrong = verify.missing + verify.extra + verify.different;
+    const settled = verify.unsettled === 0 ? 'pass' : 'inconclusive';
     return [
       gate(
         'verify',
-        wrong === 0 ? 'pass' : 'fail',
+        wrong === 0 ? settled : 'fail',
         `${wrong} wrong of ${verify.rows} rows`,
         'none wrong',
       ),

@@ -106,6 +106,7 @@ CREATE TABLE banyan.verify_run (
   missing bigint NOT NULL,
   extra bigint NOT NULL,
   different bigint NOT NULL,
+  unsettled bigint NOT NULL DEFAULT 0,
   samples jsonb NOT NULL DEFAULT '[]'
 );
 

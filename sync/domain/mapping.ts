@@ -36,6 +36,11 @@ export interface Edge {
   readonly driver: boolean;
 }
 
+/** The target's key columns of an edge, with their types. */
+export function targetKey(edge: Edge): { name: string; type: string }[] {
+  return edge.key.map((pair) => ({ name: pair.target, type: pair.type }));
+}
+
 /** A column that the mapping names and the database lacks; preflight reports them, a plan refuses. */
 export class MappingError extends Error {
   override readonly name = 'MappingError';
