@@ -1,0 +1,22 @@
+// Brings the catalog service's schema to its newest version, or takes it all the way down. The SQL lives in
+// migrations/catalog; the bookkeeping table is public.pgmigrations. Both directions are idempotent.
+import { fileURLToPath } from 'node:url';
+import { runner } from 'node-pg-migrate';
+
+const FOLDER = fileURLToPath(new URL('../../migrations/catalog', import.meta.url));
+
+/** Migrates `up` to the newest version or `down` to an empty schema, in one transaction. */
+export async function migrateCatalog(
+  databaseUrl: string,
+  direction: 'up' | 'down' = 'up',
+): Promise<void> {
+  await runner({
+    databaseUrl,
+    dir: FOLDER,
+    direction,
+    count: Number.POSITIVE_INFINITY,
+    migrationsTable: 'pgmigrations',
+    verbose: false,
+    log: () => undefined,
+  });
+}
