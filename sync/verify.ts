@@ -255,7 +255,7 @@ class Verification {
   async #barrier(source: pg.Client, target: pg.Client, direction: 'to' | 'back'): Promise<boolean> {
     const flow = `${this.#options.id}:${direction}`;
     const present = await rawRows(target, `SELECT to_regclass('banyan.checkpoint')`);
-    if (present[0]?.[0] == null) return false;
+    if ((present[0]?.[0] ?? null) === null) return false;
     const reached = async (lsn: string): Promise<boolean | undefined> => {
       const rows = await rawRows(
         target,

