@@ -5,8 +5,7 @@ import type { Knex } from 'knex';
 import { BanyanError } from '../core/errors.ts';
 import { waitFor } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
-import { parseTableName } from '../core/postgres/identifiers.ts';
-import { readSchema } from '../core/postgres/catalog.ts';
+import { parseTableName, quoteTable } from '../core/postgres/identifiers.ts';
 import type { Connections } from './connections.ts';
 import type { Capability, Migration } from './definition.ts';
 import { evaluateGates, type GateResult } from './domain/gates.ts';
@@ -14,12 +13,14 @@ import { takesOwnership, TRANSITIONS, type Event, type Phase } from './domain/ph
 import type { CapabilityState } from './domain/state.ts';
 import { Evidence } from './evidence.ts';
 import { withLease } from './lease.ts';
-import { Participant } from './participant.ts';
+import { withEnds, type FlowPair } from './ends.ts';
+import { gatherFacts } from './gate-facts.ts';
+import type { Participant } from './participant.ts';
 import { Replicas } from './replicas.ts';
-import { createFlow, flowEnds, removeFlow } from './replication.ts';
+import { createFlow, removeFlow } from './replication.ts';
 import { closeTables } from './retire.ts';
 import { StateStore, type JournalEntry } from './store.ts';
-import { recoverSwitch, runSwitch, type SwitchContext, type SwitchEnds } from './switch.ts';
+import { recoverSwitch, runSwitch, type SwitchContext } from './switch.ts';
 import { SwitchLog } from './switch-log.ts';
 
 export interface CoordinatorOptions {
@@ -77,7 +78,7 @@ export class Coordinator {
   async move(request: MoveRequest): Promise<MoveResult> {
     const definition = this.#capability(request.capability);
     return withLease(this.#options.controlUrl, request.capability, () =>
-      this.#withSides(request.capability, definition, async (ends) => {
+      withEnds(this.#options.connections, request.capability, definition, async (ends) => {
         const state = await this.#recovered(request.capability, definition, ends);
         const outcome = TRANSITIONS[state.phase][request.event];
         if (outcome.kind === 'refused')
@@ -89,7 +90,14 @@ export class Coordinator {
             },
           );
         const weight = weightAfter(request, state, outcome.to);
-        const gates = await this.#gates(request.capability, definition, state.phase, outcome.to);
+        const facts = await gatherFacts(
+          this.#evidence,
+          request.capability,
+          definition,
+          ends,
+          outcome.to,
+        );
+        const gates = evaluateGates(state.phase, outcome.to, facts);
         const refused = gates.filter((gate) => gate.verdict !== 'pass');
         if (refused.length > 0) throw gateError(request.capability, outcome.to, refused, gates);
         const entry: JournalEntry = {
@@ -124,7 +132,7 @@ export class Coordinator {
     if (!(await this.#switches.open(capability))) return false;
     const definition = this.#capability(capability);
     return withLease(this.#options.controlUrl, capability, () =>
-      this.#withSides(capability, definition, async (ends) => {
+      withEnds(this.#options.connections, capability, definition, async (ends) => {
         await this.#recovered(capability, definition, ends);
         return true;
       }),
@@ -134,7 +142,7 @@ export class Coordinator {
   async #recovered(
     id: string,
     definition: Capability,
-    ends: SwitchEnds | undefined,
+    ends: FlowPair | undefined,
   ): Promise<CapabilityState> {
     const state = await this.#store.readOne(id);
     const open = await this.#switches.open(id);
@@ -147,7 +155,7 @@ export class Coordinator {
     weight: number,
     entry: JournalEntry,
     definition: Capability,
-    ends: SwitchEnds | undefined,
+    ends: FlowPair | undefined,
     request: MoveRequest,
   ): Promise<number | undefined> {
     if (takesOwnership(state.phase, to)) {
@@ -205,7 +213,7 @@ export class Coordinator {
   async #beginSync(
     state: CapabilityState,
     definition: Capability,
-    ends: SwitchEnds,
+    ends: FlowPair,
     replace: boolean,
   ): Promise<void> {
     const { source: monolith, target: service } = ends.to;
@@ -226,7 +234,7 @@ export class Coordinator {
   }
 
   /** Removes all of ours from both databases, except what other capabilities need there. */
-  async #endSync(capability: string, ends: SwitchEnds): Promise<void> {
+  async #endSync(capability: string, ends: FlowPair): Promise<void> {
     for (const flow of [ends.to, ends.back]) await removeFlow(flow);
     for (const side of [ends.to.source, ends.to.target]) await side.remove();
     for (const direction of ['to', 'back'] as const)
@@ -245,46 +253,7 @@ export class Coordinator {
     ).catch(() => undefined);
   }
 
-  async #gates(id: string, definition: Capability, from: Phase, to: Phase): Promise<GateResult[]> {
-    return evaluateGates(from, to, {
-      limits: definition.gates,
-      hasTables: definition.tables.length > 0,
-      flows: await this.#evidence.flows(id),
-      shadow: await this.#evidence.shadow(id),
-      verify: await this.#evidence.lastVerify(id),
-      stillNeeded:
-        to === 'retired' && definition.leaves === 'nothing'
-          ? await this.#stillNeeded(id, definition)
-          : [],
-    });
-  }
-
-  async #stillNeeded(id: string, definition: Capability): Promise<string[]> {
-    return this.#withSides(id, definition, async (ends) => {
-      if (!ends) return [];
-      const own = new Set(definition.tables.map((table) => table.monolith));
-      const schema = await readSchema(
-        ends.to.source.client,
-        definition.tables.map((table) => parseTableName(table.monolith)),
-      );
-      const inbound = [...schema.values()].flatMap((table) =>
-        table.inbound
-          .filter(
-            (one) =>
-              !own.has(one.slice(0, one.lastIndexOf('.'))) && !own.has(one.split('.')[1] ?? ''),
-          )
-          .map((one) => `foreign key ${one} points to ${table.table}`),
-      );
-      const staying = definition.tables.flatMap((table) =>
-        Object.keys(table.stays).map(
-          (column) => `${table.monolith}.${column} stays with the monolith`,
-        ),
-      );
-      return [...staying, ...inbound];
-    });
-  }
-
-  #switchContext(definition: Capability, ends: SwitchEnds | undefined): SwitchContext {
+  #switchContext(definition: Capability, ends: FlowPair | undefined): SwitchContext {
     return {
       store: this.#store,
       switches: this.#switches,
@@ -295,37 +264,6 @@ export class Coordinator {
       log: this.#options.log,
       ...(this.#options.onStep && { onStep: this.#options.onStep }),
     };
-  }
-
-  async #withSides<T>(
-    id: string,
-    definition: Capability,
-    work: (ends: SwitchEnds | undefined) => Promise<T>,
-  ): Promise<T> {
-    const { connections } = this.#options;
-    const monolithLogins = connections.monolith.database;
-    const serviceLogins = connections.services[definition.service]?.database;
-    if (definition.tables.length === 0 || !monolithLogins || !serviceLogins) return work(undefined);
-    const labels = { monolith: 'the monolith', service: `service "${definition.service}"` };
-    const common = { capability: id, labels, tables: definition.tables };
-    const monolith = await Participant.open({
-      ...common,
-      side: 'monolith',
-      logins: monolithLogins,
-    });
-    try {
-      const service = await Participant.open({ ...common, side: 'service', logins: serviceLogins });
-      try {
-        return await work({
-          to: flowEnds(id, 'to', monolith, service, definition.tables),
-          back: flowEnds(id, 'back', monolith, service, definition.tables),
-        });
-      } finally {
-        await service.close();
-      }
-    } finally {
-      await monolith.close();
-    }
   }
 
   #capability(id: string): Capability {
@@ -348,10 +286,8 @@ function weightAfter(request: MoveRequest, state: CapabilityState, to: Phase): n
 
 async function assertEmpty(service: Participant, definition: Capability): Promise<void> {
   for (const table of definition.tables.flatMap((one) => one.service)) {
-    const name = parseTableName(table);
-    const { rows } = await service.client.query(
-      `SELECT 1 FROM "${name.schema}"."${name.table}" LIMIT 1`,
-    );
+    const name = quoteTable(parseTableName(table));
+    const { rows } = await service.client.query(`SELECT 1 FROM ${name} LIMIT 1`);
     if (rows.length > 0)
       throw new BanyanError('PREFLIGHT_FAILED', `table ${table} of the service is not empty`, {
         hint: 'With --replace-target its rows are overwritten, and those that the monolith lacks deleted.',

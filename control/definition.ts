@@ -1,13 +1,7 @@
-// What a team writes: its databases, its capabilities, their routes and tables. Parsed by zod, so
-// that every mistake is reported at once, with its path; an unknown key is a mistake.
+// What a team writes: its databases, its capabilities, their routes and tables. The shape, as a zod
+// schema, in which an unknown key is a mistake; define.ts parses it.
 import { z } from 'zod';
-import { BanyanError } from '../core/errors.ts';
 import type { Lens } from './lenses.ts';
-
-/** The value of an environment variable, read when the command starts, so that no secret stands in the file. */
-export function env(name: string, fallback?: string): { env: string; default?: string } {
-  return fallback === undefined ? { env: name } : { env: name, default: fallback };
-}
 
 const name = z
   .string()
@@ -182,18 +176,17 @@ const facade = z
   })
   .prefault({});
 
-const schema = z
-  .strictObject({
-    /** URL of the control database; `banyan up` brings one of its own where none is named. */
-    control: reference.optional(),
-    monolith: side,
-    services: z.record(name, side),
-    capabilities: z
-      .record(name, capability)
-      .refine((all) => Object.keys(all).length > 0, 'name at least one capability'),
-    facade,
-  })
-  .superRefine(crossChecks);
+/** Everything but what only a look at the whole can tell (definition-checks.ts). */
+export const schema = z.strictObject({
+  /** URL of the control database; `banyan up` brings one of its own where none is named. */
+  control: reference.optional(),
+  monolith: side,
+  services: z.record(name, side),
+  capabilities: z
+    .record(name, capability)
+    .refine((all) => Object.keys(all).length > 0, 'name at least one capability'),
+  facade,
+});
 
 /** What `defineMigration` takes. */
 export type MigrationInput = z.input<typeof schema>;
@@ -205,132 +198,11 @@ export type Rule = Capability['canary']['rules'][number];
 export type Gates = Capability['gates'];
 export type Reference = z.output<typeof reference>;
 
-/**
- * Checks a definition and fills in its defaults.
- * Throws CONFIG_INVALID naming every mistake with its path.
- */
-export function defineMigration(input: MigrationInput): Migration {
-  const parsed = schema.safeParse(input);
-  if (parsed.success) return parsed.data;
-  const mistakes = parsed.error.issues.flatMap(describeIssue);
-  throw new BanyanError(
-    'CONFIG_INVALID',
-    `the migration definition has ${mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`}:\n${mistakes.map((line) => `  - ${line}`).join('\n')}`,
-    {
-      hint: 'Each line names the place in the definition; the README lists every key.',
-      details: mistakes,
-    },
-  );
-}
-
-function describeIssue(issue: z.core.$ZodIssue): string[] {
-  const at = issue.path.map(String).join('.') || '(top)';
-  // Of a union's branches, the one that got furthest tells what was meant.
-  if (issue.code === 'invalid_union') {
-    const branch = issue.errors
-      .map((issues) => issues.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })))
-      .sort((a, b) => depth(b) - depth(a))[0];
-    if (branch && branch.length > 0) return branch.flatMap(describeIssue);
-  }
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => `${[...issue.path.map(String), key].join('.')}: unknown key`);
-  return [`${at}: ${issue.message}`];
-}
-
-function depth(issues: readonly z.core.$ZodIssue[]): number {
-  return Math.max(
-    0,
-    ...issues.map((issue) => issue.path.length + (issue.code === 'invalid_type' ? 0 : 1)),
-  );
-}
-
 function isRegExp(source: string): boolean {
   try {
     new RegExp(source);
     return true;
   } catch {
     return false;
-  }
-}
-
-type Draft = Pick<Migration, 'monolith' | 'services' | 'capabilities'>;
-
-function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void {
-  const report = (path: (string | number)[], message: string): void => {
-    context.issues.push({ code: 'custom', path, message, input: undefined });
-  };
-  const owners = new Map<string, string>();
-  const claims = new Map<string, string>();
-  for (const [id, given] of Object.entries(draft.capabilities)) {
-    const at = ['capabilities', id];
-    const service = draft.services[given.service];
-    if (!service)
-      report([...at, 'service'], `there is no service "${given.service}" under services`);
-    if (given.tables.length > 0) {
-      if (!draft.monolith.database)
-        report(['monolith', 'database'], `needed: capability "${id}" has tables`);
-      if (service && !service.database)
-        report(['services', given.service, 'database'], `needed: capability "${id}" has tables`);
-    }
-    if (given.tables.length === 0 && given.leaves === 'copy')
-      report([...at, 'leaves'], 'a capability without tables leaves no copy');
-    given.tables.forEach((table, index) => {
-      const claim = (label: string): void => {
-        const other = owners.get(label);
-        if (other !== undefined)
-          report(
-            [...at, 'tables', index],
-            `table ${label} belongs to capability "${other}" already`,
-          );
-        owners.set(label, id);
-      };
-      claim(`${table.monolith} of the monolith`);
-      for (const one of table.service) claim(`${one} of ${given.service}`);
-      checkTable(table, (path, message) => {
-        report([...at, 'tables', index, ...path], message);
-      });
-    });
-    given.routes.forEach((one, index) => {
-      for (const method of 'methods' in one && one.methods ? one.methods : ['*']) {
-        const key = `${method} ${one.path}`;
-        const other = claims.get(key);
-        if (other !== undefined)
-          report([...at, 'routes', index], `${key} is claimed by capability "${other}" already`);
-        claims.set(key, id);
-      }
-    });
-  }
-}
-
-function checkTable(table: TableMap, report: (path: string[], message: string) => void): void {
-  const seen = new Map<string, string>();
-  const once = (column: string, where: string): void => {
-    const before = seen.get(column);
-    if (before !== undefined)
-      report([where, column], `column ${column} is in "${before}" already: a column has one class`);
-    else seen.set(column, where);
-  };
-  for (const column of Object.keys(table.key)) once(column, 'key');
-  for (const column of Object.keys(table.columns)) once(column, 'columns');
-  for (const column of Object.keys(table.stays)) once(column, 'stays');
-  for (const column of table.shared.monolith) once(column, 'shared');
-  const targets = new Map<string, string>();
-  const target = (to: string, path: string[]): void => {
-    const qualified = to.includes('.') ? to : `${table.service[0] ?? ''}.${to}`;
-    const home = qualified.slice(0, qualified.lastIndexOf('.'));
-    if (!table.service.includes(home))
-      report(path, `"${to}" names table ${home}, which is not in "service"`);
-    const before = targets.get(qualified);
-    if (before !== undefined)
-      report(path, `service column ${qualified} is fed by ${before} already`);
-    targets.set(qualified, path.join('.'));
-  };
-  for (const [column, given] of Object.entries(table.columns))
-    target(given.to, ['columns', column]);
-  for (const [column, given] of Object.entries(table.stays)) target(given.to, ['stays', column]);
-  for (const [column, given] of Object.entries(table.key)) {
-    if (typeof given === 'string') continue;
-    for (const one of table.service)
-      if (given[one] === undefined) report(['key', column], `names no column of ${one}`);
   }
 }

@@ -10,24 +10,20 @@ import type { Logger } from '../core/log.ts';
 import { ownerOf, type Phase } from './domain/phase.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { Replicas } from './replicas.ts';
-import { waitForBarrier, type FlowEnds } from './replication.ts';
+import type { FlowPair } from './ends.ts';
+import { waitForBarrier } from './replication.ts';
 import { raiseSequences, type SequenceStep } from './sequences.ts';
 import type { JournalEntry, StateStore } from './store.ts';
 import type { SwitchLog, SwitchRecord } from './switch-log.ts';
 import type { TableMap } from './definition.ts';
-
-/** The two flows of a capability; none for one without tables. */
-export interface SwitchEnds {
-  readonly to: FlowEnds;
-  readonly back: FlowEnds;
-}
 
 export interface SwitchContext {
   readonly store: StateStore;
   readonly switches: SwitchLog;
   readonly replicas: Replicas;
   readonly tables: readonly TableMap[];
-  readonly ends: SwitchEnds | undefined;
+  /** None for a capability without tables. */
+  readonly ends: FlowPair | undefined;
   readonly who: string;
   readonly log: Logger;
   /** Called after each step has been done and journaled; tests die here. */

@@ -32,7 +32,7 @@ export interface Child {
 const GUARD = `exec 3<&0; sig=$1; folder=$2; shift 2
 "$@" 3<&- </dev/null & child=$!
 trap "" INT TERM
-{ cat <&3 >/dev/null; kill -$sig $child; sleep 20; kill -KILL $child; } 2>/dev/null >/dev/null & watcher=$!
+{ cat <&3; kill -$sig $child; } >/dev/null 2>&1 & watcher=$!
 exec 3<&-
 wait $child; code=$?
 kill -KILL $watcher 2>/dev/null
@@ -64,6 +64,8 @@ export function startChild(options: ChildOptions): Child {
   const exited = new Promise<number>((resolve) => {
     const done = (code: number): void => {
       exitCode = code;
+      // What still waits for our end to close, in the guard, may go.
+      guard.stdin.destroy();
       resolve(code);
     };
     guard.once('error', () => {

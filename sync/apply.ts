@@ -8,10 +8,11 @@ import type { Piece } from './domain/change.ts';
 import { Coalescer, targetTables, type TargetTable } from './domain/coalesce.ts';
 import type { Mode } from './domain/mapping.ts';
 import type { FlowPlan } from './domain/plan.ts';
-import { explain, isKeyViolation } from './refusal.ts';
+import { explain, isKeyViolation, isTransient } from './refusal.ts';
 import type { Checkpoint, Target } from './target.ts';
 
 const BATCH_CHANGES = 5_000;
+const MAX_TRIES = 10;
 
 export class Applier {
   readonly #context: BatchContext;
@@ -50,16 +51,15 @@ export class Applier {
   }
 
   async #applyBatch(pieces: readonly Piece[]): Promise<Applied> {
-    try {
-      return await this.#attempt(pieces, false);
-    } catch (error) {
-      if (!isKeyViolation(error)) throw explain(error);
-    }
-    try {
-      return await this.#attempt(pieces, true);
-    } catch (error) {
-      throw explain(error);
-    }
+    let inOrder = false;
+    for (let tries = 1; ; tries++)
+      try {
+        return await this.#attempt(pieces, inOrder);
+      } catch (error) {
+        const again = isKeyViolation(error) ? !inOrder : isTransient(error) && tries < MAX_TRIES;
+        if (!again) throw explain(error);
+        inOrder ||= isKeyViolation(error);
+      }
   }
 
   async #attempt(pieces: readonly Piece[], inOrder: boolean): Promise<Applied> {

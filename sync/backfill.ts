@@ -7,9 +7,10 @@ import { formatTable } from '../core/postgres/identifiers.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Copying, Reading } from './copying.ts';
 import { keyText } from './domain/coalesce.ts';
-import { targetKey } from './domain/mapping.ts';
+import { targetKey, type Edge } from './domain/mapping.ts';
 import { deleteKeys, nextKeys, type Key } from './keys.ts';
-import { insertOf, type Source, type SourceTable } from './source.ts';
+import { isKeyViolation } from './refusal.ts';
+import { deleteOf, insertOf, type Source, type SourceTable } from './source.ts';
 
 export interface BackfillOptions {
   readonly flow: string;
@@ -90,10 +91,30 @@ async function prune(
       const present = await options.source.existing(table, keys);
       const stray = keys.filter((key) => !present.has(keyText(key)));
       if (stray.length > 0)
-        await options.exclusively((client) => deleteKeys(client, edge.target, columns, stray));
+        await options.exclusively((client) => removeStray(options, client, table, edge, stray));
       if (keys.length < limit) break;
       cursor = keys.at(-1) ?? null;
     }
+  }
+}
+
+/** What something still points to waits on the list of rows to read again. */
+async function removeStray(
+  { copying }: BackfillOptions,
+  client: pg.Client,
+  table: SourceTable,
+  edge: Edge,
+  keys: readonly Key[],
+): Promise<void> {
+  try {
+    await deleteKeys(client, edge.target, targetKey(edge), keys);
+  } catch (error) {
+    if (!isKeyViolation(error)) throw error;
+    await copying.readAgain(
+      client,
+      keys.map((key) => ({ table: table.label, key })),
+    );
+    copying.rereads = true;
   }
 }
 
@@ -138,15 +159,23 @@ async function readKeys(
   const drivers = family.filter((one) => one.edges.some((edge) => edge.driver));
   const driven = new Set(drivers.flatMap(present));
   const own = new Set(present(table));
+  const drives = drivers.includes(table);
+  const gone = keys.filter((key) => {
+    const text = keyText(key);
+    return !own.has(text) && (drives || driven.has(text));
+  });
   return {
     snapshot,
     chunk: (survives) => ({
       table: table.label,
-      rows: family.flatMap((one) =>
-        (rows.get(one.label) ?? [])
-          .filter((row) => survives(one.keyOf(row)))
-          .map((row) => insertOf(one, row)),
-      ),
+      rows: [
+        ...gone.filter(survives).map((key) => deleteOf(table, key)),
+        ...family.flatMap((one) =>
+          (rows.get(one.label) ?? [])
+            .filter((row) => survives(one.keyOf(row)))
+            .map((row) => insertOf(one, row)),
+        ),
+      ],
       progress: {
         kind: 'reread',
         // A part whose driver is not there yet stays on the list.

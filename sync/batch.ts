@@ -1,17 +1,17 @@
 // One target transaction under construction: folds changes, obeys the messages between them, writes
 // rows and checkpoint together. It begins when there is something to write; a batch without effect
 // leaves the target untouched.
-import { formatTable, quoteTable } from '../core/postgres/identifiers.ts';
+import { formatTable, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
 import { comparePositions, END_OF_TRANSACTION, type Position } from '../core/postgres/lsn.ts';
 import { decodeMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
 import type { Copying, Mark } from './copying.ts';
-import type { Change, Piece } from './domain/change.ts';
+import type { Change, Piece, Value } from './domain/change.ts';
 import type { Coalescer, RowOperation, TargetTable } from './domain/coalesce.ts';
-import type { Edge, Mode } from './domain/mapping.ts';
+import { MappingError, type Edge, type Mode } from './domain/mapping.ts';
 import type { FlowPlan } from './domain/plan.ts';
 import { deleteStatement, writeStatements } from './domain/statements.ts';
-import { isKeyViolation } from './refusal.ts';
+import { isConstraintViolation, isKeyViolation } from './refusal.ts';
 import type { Checkpoint, Target } from './target.ts';
 
 /** What a flow writes in one mode: its targets, parents first, and the folding of changes into them. */
@@ -126,23 +126,36 @@ export class Batch {
 
   async #change(change: Exclude<Change, { kind: 'message' }>, echo: boolean): Promise<void> {
     const { coalescer } = this.#mode;
+    this.#assertKnown(change);
     if (change.kind === 'truncate') {
       if (echo) return;
       const hit = change.relations.filter((relation) => coalescer.concerns(relation));
+      for (const relation of hit) this.#copying.truncated(formatTable(relation));
       if (hit.length > 0) await this.#truncate(hit.map(formatTable));
       return;
     }
     if (!coalescer.concerns(change.relation)) return;
     const table = formatTable(change.relation);
-    for (const image of ['old', 'new'] as const) {
-      const key = coalescer.keyOf(change, image);
-      if (key !== undefined) this.#copying.touched(table, key);
-    }
-    if (echo || !this.#copying.streams(table)) return;
-    coalescer.add(change);
+    const [before, after] = [coalescer.keyOf(change, 'old'), coalescer.keyOf(change, 'new')];
+    for (const key of [before, after]) if (key !== undefined) this.#copying.touched(table, key);
+    if (echo) return;
+    if (change.kind === 'delete' || this.#copying.streams(table)) coalescer.add(change);
+    else if (change.kind === 'update' && change.before && before !== after)
+      coalescer.add({ kind: 'delete', relation: change.relation, before: change.before });
+    else return;
     this.#changes += 1;
     this.#dirty = true;
     if (this.#inOrder) await this.#flushOne();
+  }
+
+  /** The publication holds mapped tables only: another name is a table that was renamed. */
+  #assertKnown(change: Exclude<Change, { kind: 'message' }>): void {
+    const { coalescer } = this.#modes.owner;
+    for (const relation of change.kind === 'truncate' ? change.relations : [change.relation])
+      if (!coalescer.concerns(relation))
+        throw new MappingError(
+          `changes of table ${formatTable(relation)} arrive, which the mapping does not name: was a table renamed? If so, roll the capability back to monolith and start its sync anew`,
+        );
   }
 
   async #message(prefix: string, content: string, position: Position): Promise<void> {
@@ -189,12 +202,16 @@ export class Batch {
     await this.#flush();
     await this.#begin();
     this.#dirty = true;
-    const edges = this.#plan.edges[this.checkpoint.mode].filter(
-      (edge) => edge.driver && tables.includes(formatTable(edge.source)),
+    const edges = this.#plan.edges[this.checkpoint.mode].filter((edge) =>
+      tables.includes(formatTable(edge.source)),
     );
     const place = (edge: Edge): number => this.#plan.targetOrder.indexOf(formatTable(edge.target));
     for (const edge of [...edges].sort((a, b) => place(b) - place(a)))
-      await this.#target.client.query(`DELETE FROM ${quoteTable(edge.target)}`);
+      if (edge.driver) await this.#target.client.query(`DELETE FROM ${quoteTable(edge.target)}`);
+      else if (this.checkpoint.mode === 'owner' && edge.columns.length > 0)
+        await this.#target.client.query(
+          `UPDATE ${quoteTable(edge.target)} SET ${edge.columns.map((pair) => `${quoteIdentifier(pair.target)} = NULL`).join(', ')}`,
+        );
   }
 
   async #begin(): Promise<void> {
@@ -215,6 +232,10 @@ export class Batch {
     for (const target of [...targets].reverse()) {
       const statement = deleteStatement(target, rows.get(target) ?? []);
       if (statement) await this.#target.execute(statement);
+      const waiting = statement?.rows.filter(
+        (row) => row.exists === 'gone' && row.values.some(known),
+      );
+      if (waiting && waiting.length > 0) await this.#incomplete(waiting);
     }
     for (const target of targets)
       for (const statement of writeStatements(target, rows.get(target) ?? [])) {
@@ -227,9 +248,12 @@ export class Batch {
   /** One change of an in-order replay. While tables are being copied, its parent may be on the way. */
   async #flushOne(): Promise<void> {
     const rows = this.#mode.coalescer.take();
-    if (!this.#copying.running) await this.#write(rows);
-    else if (!(await this.#tolerate(() => this.#write(rows))))
-      await this.#readAgain([...rows.values()].flat());
+    if (!this.#copying.running) return this.#write(rows);
+    if (await this.#tolerate(() => this.#write(rows))) return;
+    // Rows that point to each other in a circle go in without that first.
+    const bare = withoutReferences(rows);
+    if (bare) await this.#tolerate(() => this.#write(bare), isConstraintViolation);
+    await this.#readAgain([...rows.values()].flat());
   }
 
   /** A chunk's rows all at once, or one by one when one of them is refused. */
@@ -243,17 +267,18 @@ export class Batch {
     }
   }
 
-  /** Runs `write` under a savepoint; false, and no effect, when a unique or foreign key refused it. */
-  async #tolerate(write: () => Promise<void>): Promise<boolean> {
+  /** Runs `write` under a savepoint; false, and no effect, when a unique or foreign key refused it, deferred ones too. */
+  async #tolerate(write: () => Promise<void>, refusal = isKeyViolation): Promise<boolean> {
     const { client } = this.#target;
     await this.#begin();
     await client.query('SAVEPOINT tolerated');
     try {
       await write();
+      await client.query('SET CONSTRAINTS ALL IMMEDIATE');
       await client.query('RELEASE SAVEPOINT tolerated');
       return true;
     } catch (error) {
-      if (!isKeyViolation(error)) throw error;
+      if (!refusal(error)) throw error;
       await client.query('ROLLBACK TO SAVEPOINT tolerated');
       return false;
     }
@@ -271,6 +296,30 @@ export class Batch {
       rows.map((row) => ({ table: formatTable(row.source), key: row.key })),
     );
   }
+}
+
+function known(value: Value): boolean {
+  return value !== undefined;
+}
+
+/** The same rows without what their nullable foreign keys say; undefined when they say nothing. */
+function withoutReferences(
+  rows: ReadonlyMap<TargetTable, readonly RowOperation[]>,
+): Map<TargetTable, RowOperation[]> | undefined {
+  let changed = false;
+  const bare = [...rows].map(([target, operations]): [TargetTable, RowOperation[]] => [
+    target,
+    operations.map((row) => {
+      const values = [...row.values];
+      for (const index of target.references)
+        if (values[index] != null) {
+          values[index] = null;
+          changed = true;
+        }
+      return { ...row, values };
+    }),
+  ]);
+  return changed ? new Map(bare) : undefined;
 }
 
 function missing(

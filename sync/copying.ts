@@ -12,7 +12,8 @@ export type Mark = FlowMessage & { readonly kind: 'low' | 'high' };
 
 /**
  * A table is first pruned of rows that the source does not have, then copied. Stream events count
- * from its first low mark on: what was committed before is in the chunks.
+ * from its first low mark on: what was committed before is in the chunks. Only that a row is gone is
+ * in no chunk, and counts from the beginning.
  */
 export type Stage = 'prune' | 'copy' | 'done';
 
@@ -174,7 +175,11 @@ export class Copying {
     this.#pending?.window.touch(table, key);
   }
 
-  /** Whether changes of this table are applied yet. */
+  truncated(table: string): void {
+    this.#pending?.window.truncated(table);
+  }
+
+  /** Whether changes of this table are applied yet; that rows are gone always is. */
   streams(table: string): boolean {
     return this.stage(table) !== 'prune';
   }

@@ -23,6 +23,7 @@ import { LagWindow } from './domain/lag.ts';
 import { planFlow, type FlowPlan } from './domain/plan.ts';
 import type { Schemas } from './domain/mapping.ts';
 import { Mutex } from './mutex.ts';
+import { explain } from './refusal.ts';
 import { openSlotLog } from './slot-log.ts';
 import { Source, sourceTable } from './source.ts';
 import { Target } from './target.ts';
@@ -60,6 +61,8 @@ export async function runFlow(options: FlowOptions, signal: AbortSignal): Promis
   if (signal.aborted) stop.abort();
   try {
     await new Flow(options, closers).run(stop);
+  } catch (error) {
+    throw explain(error);
   } finally {
     signal.removeEventListener('abort', onAbort);
     stop.abort();
@@ -98,7 +101,7 @@ class Flow {
     const copying = new Copying(names.flow, randomUUID());
     const source = new Source(sourceClient);
     await copying.load(target.client, plan.sourceOrder, direction === 'to' ? 'prune' : 'done');
-    if (copying.running) copying.suspect(await source.snapshot());
+    copying.suspect(await source.snapshot());
     const applier = new Applier(target, plan, copying, await target.checkpoint());
 
     const open: OpenChangeLog = (position) =>

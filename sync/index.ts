@@ -1,6 +1,7 @@
 // Public entry point `banyan/sync`: the sync layer as a part of a team's own process, and the checks
 // that go with it.
 export { syncPart, type SyncOptions } from './process.ts';
-export { preflight, type Finding } from './preflight.ts';
+export type { Finding } from './domain/findings.ts';
+export { preflight } from './preflight.ts';
 export { verify, type VerifyOptions, type VerifySample } from './verify.ts';
 export type { ChangeLog } from './change-log.ts';

@@ -3,26 +3,13 @@
 import type pg from 'pg';
 import { isBanyanError, messageOf } from '../core/errors.ts';
 import { connect, rawRows } from '../core/postgres/connect.ts';
-import {
-  formatTable,
-  parseTableName,
-  quoteIdentifier,
-  quoteTable,
-} from '../core/postgres/identifiers.ts';
-import { readSchema, type LiveSchema, type LiveTable } from '../core/postgres/catalog.ts';
+import { formatTable, parseTableName, quoteTable } from '../core/postgres/identifiers.ts';
+import { readSchema, type LiveSchema } from '../core/postgres/catalog.ts';
 import type { Connections, Logins } from '../control/connections.ts';
-import type { Capability, Migration } from '../control/definition.ts';
+import type { Migration } from '../control/definition.ts';
 import { mappedTables } from '../control/grants.ts';
 import type { Owner } from '../control/domain/phase.ts';
-import { resolveTable, type ResolvedTable } from './domain/mapping.ts';
-
-export interface Finding {
-  readonly severity: 'error' | 'warning';
-  /** `monolith`, `service catalog`, or a capability's table. */
-  readonly where: string;
-  readonly what: string;
-  readonly hint: string;
-}
+import { checkMapping, type Finding } from './domain/findings.ts';
 
 const ROLES = ['capture', 'applier', 'coordinator'] as const;
 
@@ -164,148 +151,6 @@ async function checkRights(
       `the coordinator may not alter ${table}`,
       'GRANT the role that owns the table TO the coordinator.',
     );
-}
-
-/** The mapping of one capability against both schemas. */
-function checkMapping(
-  id: string,
-  capability: Capability,
-  monolith: LiveSchema,
-  service: LiveSchema,
-): Finding[] {
-  const findings: Finding[] = [];
-  for (const map of capability.tables) {
-    const resolved = resolveTable(map);
-    const from = monolith.get(formatTable(resolved.monolith));
-    if (!from) continue;
-    const report = (what: string, hint: string): void => {
-      findings.push({ severity: 'error', where: `${id}: ${map.monolith}`, what, hint });
-    };
-    const pairs = resolved.pairs;
-    checkColumns(
-      from,
-      [
-        ...pairs.map((pair) => pair.monolith),
-        ...map.shared.monolith,
-        ...Object.keys(map.defaults.monolith),
-      ],
-      report,
-    );
-    checkKey(
-      from,
-      pairs
-        .filter((pair) => pair.klass === 'key' && pair.service === 0)
-        .map((pair) => pair.monolith),
-      report,
-    );
-    const filled = new Set([
-      ...pairs.map((pair) => pair.monolith),
-      ...Object.keys(map.defaults.monolith),
-    ]);
-    checkFilled(from, filled, `defaults.monolith`, report);
-    resolved.services.forEach((name, index) => {
-      const into = service.get(formatTable(name));
-      if (into) checkServiceTable(resolved, index, into, report);
-    });
-    for (const stay of pairs.filter((pair) => pair.klass === 'stays' && pair.fallback === null))
-      if (from.columns.get(stay.monolith)?.notNull)
-        report(
-          `column ${stay.monolith} stays with the monolith, is not null, and has no value for rows that the service inserts`,
-          `Write stays: { ${stay.monolith}: { to: '${stay.column}', default: … } }.`,
-        );
-  }
-  return findings;
-}
-
-function checkServiceTable(
-  { map, pairs }: ResolvedTable,
-  index: number,
-  into: LiveTable,
-  report: (what: string, hint: string) => void,
-): void {
-  const own = pairs.filter((pair) => pair.service === index);
-  const defaults = Object.keys(map.defaults.service)
-    .filter((column) =>
-      column.includes('.') ? column.startsWith(`${map.service[index] ?? ''}.`) : index === 0,
-    )
-    .map((column) => column.slice(column.lastIndexOf('.') + 1));
-  const shared = index === 0 ? map.shared.service : [];
-  checkColumns(into, [...own.map((pair) => pair.column), ...defaults, ...shared], report);
-  checkKey(
-    into,
-    own.filter((pair) => pair.klass === 'key').map((pair) => pair.column),
-    report,
-  );
-  checkFilled(
-    into,
-    new Set([...own.map((pair) => pair.column), ...defaults]),
-    'defaults.service',
-    report,
-  );
-}
-
-function checkColumns(
-  table: LiveTable,
-  columns: readonly string[],
-  report: (what: string, hint: string) => void,
-): void {
-  for (const column of new Set(columns)) {
-    const live = table.columns.get(column);
-    if (!live)
-      report(
-        `there is no column ${column} in ${formatTable(table)}`,
-        `Its columns are: ${[...table.columns.keys()].join(', ')}.`,
-      );
-    else if (live.generated)
-      report(
-        `column ${column} of ${formatTable(table)} is generated`,
-        'Leave it out: each side computes its own.',
-      );
-  }
-}
-
-function checkKey(
-  table: LiveTable,
-  key: readonly string[],
-  report: (what: string, hint: string) => void,
-): void {
-  const same = (columns: readonly string[]): boolean =>
-    columns.length === key.length && columns.every((column) => key.includes(column));
-  const where = formatTable(table);
-  if (table.primaryKey.length === 0 && table.uniqueKeys.length === 0)
-    report(
-      `table ${where} has no primary key`,
-      `Add one: ALTER TABLE ${quoteTable(table)} ADD PRIMARY KEY (${key.map(quoteIdentifier).join(', ')}).`,
-    );
-  else if (!same(table.primaryKey) && !table.uniqueKeys.some(same))
-    report(
-      `the key (${key.join(', ')}) of the mapping is not unique in ${where}`,
-      `Its primary key is (${table.primaryKey.join(', ')}).`,
-    );
-  if (
-    table.replicaIdentity === 'nothing' ||
-    (table.replicaIdentity === 'default' &&
-      table.primaryKey.length > 0 &&
-      !key.every((column) => table.primaryKey.includes(column)))
-  )
-    report(
-      `the replica identity of ${where} does not hold the key`,
-      `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL.`,
-    );
-}
-
-function checkFilled(
-  table: LiveTable,
-  filled: ReadonlySet<string>,
-  where: string,
-  report: (what: string, hint: string) => void,
-): void {
-  for (const column of table.columns.values())
-    if (column.notNull && !column.hasDefault && !column.generated && !filled.has(column.name))
-      report(
-        `column ${column.name} of ${formatTable(table)} is not null, has no default and nothing fills it`,
-        `Map it, or give it a value in ${where}.`,
-      );
 }
 
 async function value(

@@ -182,5 +182,6 @@ async function reportFailure(
 }
 
 function codeOf(error: unknown): string {
-  return error instanceof BanyanError ? error.code : 'INTERNAL';
+  if (error instanceof BanyanError) return error.code;
+  return isConnectionError(error) ? 'DATABASE_UNREACHABLE' : 'INTERNAL';
 }

@@ -11,6 +11,16 @@ export function isKeyViolation(error: unknown): boolean {
   return state === '23503' || state === '23505';
 }
 
+/** 23: any constraint. */
+export function isConstraintViolation(error: unknown): boolean {
+  return sqlState(error)?.startsWith('23') ?? false;
+}
+
+/** 40P01: deadlock with the application, 40001: serialization, 55P03: a lock timeout. The same batch may pass now. */
+export function isTransient(error: unknown): boolean {
+  return ['40P01', '40001', '55P03'].includes(sqlState(error) ?? '');
+}
+
 /** Errors of the data become FLOW_STOPPED with what is needed to mend them; the rest stays as it is. */
 export function explain(error: unknown): unknown {
   if (error instanceof LensError)

@@ -65,6 +65,14 @@ export function insertOf(table: SourceTable, after: Tuple): Change {
   return { kind: 'insert', relation: table.relation, after };
 }
 
+/** That the row of a key, as targets know it, is gone. */
+export function deleteOf(table: SourceTable, key: Key): Change {
+  const before = table.relation.columns.map(
+    (column) => key[table.key.findIndex((one) => one.name === column.name)],
+  );
+  return { kind: 'delete', relation: table.relation, before };
+}
+
 export class Source {
   readonly #client: pg.Client;
 

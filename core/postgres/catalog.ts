@@ -10,6 +10,8 @@ export interface LiveColumn {
   /** Has a default, an identity or a generation expression: an insert may leave it out. */
   readonly hasDefault: boolean;
   readonly generated: boolean;
+  /** Part of a foreign key. */
+  readonly reference: boolean;
   /** Sequence behind its default or identity, schema-qualified and quoted. */
   readonly sequence: string | null;
 }
@@ -36,6 +38,7 @@ interface ColumnRow {
   not_null: boolean;
   has_default: boolean;
   generated: boolean;
+  reference: boolean;
   sequence: string | null;
 }
 
@@ -53,6 +56,7 @@ const IDENTITIES = { d: 'default', n: 'nothing', f: 'full', i: 'index' } as cons
 const COLUMNS = `
 SELECT a.attname AS name, format_type(a.atttypid, -1) AS type, a.attnotnull AS not_null,
        (a.atthasdef OR a.attidentity <> '') AS has_default, a.attgenerated <> '' AS generated,
+       EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = ANY (k.conkey)) AS reference,
        coalesce(
          pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname),
          (SELECT quote_ident(sn.nspname) || '.' || quote_ident(s.relname)
@@ -107,6 +111,7 @@ export async function readSchema(
             notNull: row.not_null,
             hasDefault: row.has_default,
             generated: row.generated,
+            reference: row.reference,
             sequence: row.sequence,
           },
         ]),

@@ -39,16 +39,18 @@ export function clientConfig(url: string, options: ConnectOptions): pg.ClientCon
 
 /** Opens one connection. Throws DATABASE_UNREACHABLE. */
 export async function connect(url: string, options: ConnectOptions): Promise<pg.Client> {
-  let client: pg.Client;
+  let client: pg.Client | undefined;
   try {
     client = new pg.Client(clientConfig(url, options));
     // Errors of an idle connection surface at the next query; without a listener they would end the process.
     client.on('error', () => undefined);
     await client.connect();
+    return client;
   } catch (error) {
+    // A login that failed half-way would stay with the server until its authentication times out.
+    void client?.end().catch(() => undefined);
     throw unreachable(url, error);
   }
-  return client;
 }
 
 /** Runs `work` on a connection of its own and closes it. */

@@ -7,6 +7,7 @@ import {
   chmod,
   chown,
   cp,
+  lchown,
   mkdir,
   mkdtemp,
   readdir,
@@ -46,6 +47,8 @@ interface Binaries {
   readonly initdb: string;
   readonly postgres: string;
 }
+
+const BINARIES = { initdb: 'bin/initdb', postgres: 'bin/postgres' };
 
 type Owner = { readonly uid: number; readonly gid: number } | undefined;
 
@@ -200,10 +203,11 @@ async function reachableBinaries(home: string, owner: Owner): Promise<Binaries> 
   const native = path.dirname(path.dirname(installed.postgres));
   const copy = path.join(home, 'native');
   await cp(native, copy, { recursive: true, verbatimSymlinks: true, force: true });
-  for (const folder of [copy, path.join(copy, 'bin')]) await chmod(folder, 0o755);
-  for (const file of await readdir(path.join(copy, 'bin')))
-    await chmod(path.join(copy, 'bin', file), 0o755);
-  return { initdb: path.join(copy, 'bin/initdb'), postgres: path.join(copy, 'bin/postgres') };
+  // All of it is his: he runs it, and removes it should we be gone by then.
+  for (const entry of ['', ...(await readdir(copy, { recursive: true }))])
+    await lchown(path.join(copy, entry), owner.uid, owner.gid);
+  for (const file of Object.values(BINARIES)) await chmod(path.join(copy, file), 0o755);
+  return { initdb: path.join(copy, BINARIES.initdb), postgres: path.join(copy, BINARIES.postgres) };
 }
 
 /** Whom the server runs as: ourselves, or, as root, an unprivileged user that the system already has. */

@@ -12,15 +12,17 @@ export interface TargetTable {
   readonly key: readonly { readonly name: string; readonly type: string }[];
   readonly columns: readonly { readonly name: string; readonly type: string }[];
   readonly constants: readonly Constant[];
-  /** Indexes of the columns that a driver feeds: with all of them known a row can be inserted. */
+  /** Indexes of the columns that a driver feeds or that an insert needs: with all of them known a row can be inserted. */
   readonly required: readonly number[];
+  /** Indexes of the columns of foreign keys that may be null for a while. */
+  readonly references: readonly number[];
   /** A source table that drives the rows, and one that is read again when a row cannot be completed. */
   readonly driven: boolean;
 }
 
 export interface RowOperation {
   readonly key: readonly string[];
-  /** put: the row exists with these values; touch: only if it exists; gone: it does not. */
+  /** put: the row exists with these values; touch: only if it exists; gone: it does not, and values are of parts that wait for it. */
   exists: 'put' | 'touch' | 'gone';
   /** Was deleted earlier in the batch: must be deleted before it is put. */
   replaced: boolean;
@@ -54,9 +56,11 @@ export function targetTables(edges: readonly Edge[]): TargetTable[] {
   return [...byName.values()].map((group) => {
     const columns: { name: string; type: string }[] = [];
     const required: number[] = [];
+    const references: number[] = [];
     for (const edge of group)
       for (const pair of edge.columns) {
-        if (edge.driver) required.push(columns.length);
+        if (edge.driver || pair.needed) required.push(columns.length);
+        if (pair.reference) references.push(columns.length);
         columns.push({ name: pair.target, type: pair.type });
       }
     const first = group[0] as Edge;
@@ -66,6 +70,7 @@ export function targetTables(edges: readonly Edge[]): TargetTable[] {
       columns,
       constants: group.flatMap((edge) => edge.constants),
       required,
+      references,
       driven: group.some((edge) => edge.driver),
     };
   });
@@ -194,14 +199,12 @@ class Binding {
   }
 
   put(tuple: Tuple): void {
-    const { edge, target, rows } = this.#bound;
+    const { edge, rows } = this.#bound;
     const row = this.#row(tuple);
-    if (row.exists === 'gone') {
-      if (!edge.driver) return;
-      row.replaced = true;
-      row.values = new Array<Value>(target.columns.length);
+    if (edge.driver) {
+      if (row.exists === 'gone') row.replaced = true;
+      row.exists = 'put';
     }
-    if (edge.driver) row.exists = 'put';
     for (const { at, pair, place } of this.#columns) {
       const value = tuple[at];
       // Not sent means unchanged: an earlier value of this batch stands.
@@ -213,13 +216,15 @@ class Binding {
   }
 
   remove(tuple: Tuple): void {
-    const { edge, rows } = this.#bound;
+    const { edge, target, rows } = this.#bound;
     const row = this.#row(tuple);
     if (edge.driver) {
       row.exists = 'gone';
       row.replaced = false;
-    } else if (row.exists === 'gone') return;
-    else for (const { place } of this.#columns) row.values[place] = null;
+      row.values = new Array<Value>(target.columns.length);
+    } else
+      for (const { place } of this.#columns)
+        row.values[place] = row.exists === 'gone' ? undefined : null;
     row.source = edge.source;
     rows.set(keyText(row.key), row);
   }

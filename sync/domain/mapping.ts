@@ -17,6 +17,10 @@ export interface ColumnPair {
   /** The target column's type, for casts. */
   readonly type: string;
   readonly map: TextMap;
+  /** A row cannot be inserted without it: not null, and no default. */
+  readonly needed: boolean;
+  /** Part of a foreign key, and may be null until what it points to is there. */
+  readonly reference: boolean;
 }
 
 export interface Constant {
@@ -190,6 +194,8 @@ function columnPair(from: LiveColumn, into: LiveColumn, map: TextMap): ColumnPai
     target: into.name,
     type: into.type,
     map: trim ? (value) => map(value.trimEnd()) : map,
+    needed: into.notNull && !into.hasDefault,
+    reference: into.reference && !into.notNull,
   };
 }
 

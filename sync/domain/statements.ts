@@ -16,7 +16,7 @@ export function deleteStatement(
   target: TargetTable,
   operations: readonly RowOperation[],
 ): Statement | undefined {
-  const rows = operations.filter((row) => row.exists === 'gone' || row.replaced);
+  const rows = inKeyOrder(operations.filter((row) => row.exists === 'gone' || row.replaced));
   if (rows.length === 0) return undefined;
   const text = `DELETE FROM ${quoteTable(target.name)} AS t USING ${source(target, [])} WHERE ${sameKey(target)}`;
   return { kind: 'delete', text, values: keyArrays(target, rows), rows };
@@ -46,15 +46,30 @@ export function writeStatements(
     }
     group.rows.push(row);
   }
-  return [...groups.values()].map(({ columns, upsert, rows }) => ({
-    kind: upsert ? 'upsert' : 'update',
-    text: upsert ? upsertText(target, columns) : updateText(target, columns),
-    values: [
-      ...keyArrays(target, rows),
-      ...columns.map((index) => textArray(rows.map((row) => row.values[index] ?? null))),
-    ],
-    rows,
-  }));
+  return [...groups.values()].map(({ columns, upsert, rows: unordered }) => {
+    const rows = inKeyOrder(unordered);
+    return {
+      kind: upsert ? 'upsert' : 'update',
+      text: upsert ? upsertText(target, columns) : updateText(target, columns),
+      values: [
+        ...keyArrays(target, rows),
+        ...columns.map((index) => textArray(rows.map((row) => row.values[index] ?? null))),
+      ],
+      rows,
+    };
+  });
+}
+
+/** Applications that lock several rows do so in key order; two that agree on it never deadlock. */
+function inKeyOrder(rows: readonly RowOperation[]): RowOperation[] {
+  return [...rows].sort((a, b) => {
+    for (let index = 0; index < a.key.length; index++) {
+      const [left = '', right = ''] = [a.key[index], b.key[index]];
+      // By length first: the order of numbers, and for text any fixed order will do.
+      if (left !== right) return left.length - right.length || (left < right ? -1 : 1);
+    }
+    return 0;
+  });
 }
 
 function upsertText(target: TargetTable, columns: readonly number[]): string {

@@ -31,6 +31,7 @@ export class ChunkWindow {
   readonly tables: ReadonlySet<string>;
   #delivered: ReadonlySet<number> | undefined;
   readonly #touched = new Set<string>();
+  #spoilt = false;
 
   constructor(id: number, tables: Iterable<string>) {
     this.id = id;
@@ -45,10 +46,16 @@ export class ChunkWindow {
   low(delivered: ReadonlySet<number>): void {
     this.#delivered = delivered;
     this.#touched.clear();
+    this.#spoilt = false;
   }
 
   touch(table: string, key: string): void {
     if (this.#delivered && this.tables.has(table)) this.#touched.add(key);
+  }
+
+  /** All rows of a table were touched at once. */
+  truncated(table: string): void {
+    if (this.tables.has(table)) this.#spoilt = true;
   }
 
   touched(key: string): boolean {
@@ -60,7 +67,7 @@ export class ChunkWindow {
    * delivered then. A window whose low mark was never seen is read again.
    */
   verdict(snapshot: Snapshot, suspects: ReadonlySet<number>): WindowVerdict {
-    if (!this.#delivered) return 'again';
+    if (!this.#delivered || this.#spoilt) return 'again';
     for (const xid of this.#delivered) if (invisible(snapshot, xid)) return 'again';
     for (const xid of suspects) if (invisible(snapshot, xid)) return 'again';
     return 'apply';

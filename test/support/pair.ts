@@ -2,12 +2,14 @@
 // control database: what sync and control tests run on. Its tables are small, and their two shapes
 // differ in every way that a mapping can bridge.
 import { randomBytes } from 'node:crypto';
+import type { Knex } from 'knex';
 import type pg from 'pg';
 import { connect, withClient } from '../../core/postgres/connect.ts';
 import { createLogger } from '../../core/log.ts';
 import { Coordinator, type CoordinatorOptions } from '../../control/coordinator.ts';
 import { resolveConnections, type Connections, type Logins } from '../../control/connections.ts';
-import { defineMigration, type Migration, type MigrationInput } from '../../control/definition.ts';
+import { defineMigration } from '../../control/define.ts';
+import type { Migration, MigrationInput } from '../../control/definition.ts';
 import { flowNames } from '../../control/domain/names.ts';
 import { Evidence } from '../../control/evidence.ts';
 import { grantStatements, mappedTables, type RoleNames } from '../../control/grants.ts';
@@ -86,6 +88,7 @@ export interface Pair {
   readonly migration: Migration;
   readonly connections: Connections;
   readonly controlUrl: string;
+  readonly db: Knex;
   readonly evidence: Evidence;
   readonly store: StateStore;
   coordinator(options?: Partial<CoordinatorOptions>): Coordinator;
@@ -96,6 +99,8 @@ export interface Pair {
 
 export interface PairOptions {
   readonly capability?: Partial<MigrationInput['capabilities'][string]>;
+  /** Other tables than the small shop's; `capability.tables` maps them. */
+  readonly schemas?: { readonly monolith: string; readonly service: string };
 }
 
 /** Makes the databases; `close` removes them, their roles and origins. */
@@ -132,13 +137,13 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
   const monolith = await makeSide(
     shop,
     `m_${tag}`,
-    MONOLITH_SCHEMA,
+    options.schemas?.monolith ?? MONOLITH_SCHEMA,
     mappedTables(migration, 'monolith'),
   );
   const service = await makeSide(
     catalog,
     `s_${tag}`,
-    SERVICE_SCHEMA,
+    options.schemas?.service ?? SERVICE_SCHEMA,
     mappedTables(migration, 'service', 'catalog'),
   );
   await migrateControl(control.url);
@@ -162,6 +167,7 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
     migration,
     connections,
     controlUrl: control.url,
+    db,
     evidence: new Evidence(db),
     store: new StateStore(db),
     coordinator: (more = {}) =>

@@ -1,0 +1,41 @@
+// Both databases of a capability, opened for the coordinator, and the two flows between them.
+import type { Connections } from './connections.ts';
+import type { Capability } from './definition.ts';
+import { Participant } from './participant.ts';
+import { flowEnds, type FlowEnds } from './replication.ts';
+
+export interface FlowPair {
+  readonly to: FlowEnds;
+  readonly back: FlowEnds;
+}
+
+/** Runs `work` with both sides open; with undefined for a capability without tables. */
+export async function withEnds<T>(
+  connections: Connections,
+  id: string,
+  capability: Capability,
+  work: (ends: FlowPair | undefined) => Promise<T>,
+): Promise<T> {
+  const { service: name, tables } = capability;
+  const logins = {
+    monolith: connections.monolith.database,
+    service: connections.services[name]?.database,
+  };
+  if (tables.length === 0 || !logins.monolith || !logins.service) return work(undefined);
+  const labels = { monolith: 'the monolith', service: `service "${name}"` };
+  const common = { capability: id, labels, tables };
+  const monolith = await Participant.open({ ...common, side: 'monolith', logins: logins.monolith });
+  try {
+    const service = await Participant.open({ ...common, side: 'service', logins: logins.service });
+    try {
+      return await work({
+        to: flowEnds(id, 'to', monolith, service, tables),
+        back: flowEnds(id, 'back', monolith, service, tables),
+      });
+    } finally {
+      await service.close();
+    }
+  } finally {
+    await monolith.close();
+  }
+}

@@ -1,0 +1,42 @@
+// Gathers what the gates judge: the evidence in the control database, and, before a capability
+// retires, what in the monolith still needs its tables.
+import { readSchema } from '../core/postgres/catalog.ts';
+import { formatTable, parseTableName } from '../core/postgres/identifiers.ts';
+import type { Capability } from './definition.ts';
+import type { GateFacts } from './domain/gates.ts';
+import type { Phase } from './domain/phase.ts';
+import type { FlowPair } from './ends.ts';
+import type { Evidence } from './evidence.ts';
+
+export async function gatherFacts(
+  evidence: Evidence,
+  id: string,
+  capability: Capability,
+  ends: FlowPair | undefined,
+  to: Phase,
+): Promise<GateFacts> {
+  const leavesNothing = to === 'retired' && capability.leaves === 'nothing';
+  return {
+    limits: capability.gates,
+    hasTables: capability.tables.length > 0,
+    flows: await evidence.flows(id),
+    shadow: await evidence.shadow(id),
+    verify: await evidence.lastVerify(id),
+    stillNeeded: leavesNothing && ends ? await stillNeeded(capability, ends) : [],
+  };
+}
+
+async function stillNeeded({ tables }: Capability, ends: FlowPair): Promise<string[]> {
+  const names = tables.map((table) => parseTableName(table.monolith));
+  const own = new Set(names.map(formatTable));
+  const schema = await readSchema(ends.to.source.client, names);
+  const inbound = [...schema.values()].flatMap((table) =>
+    table.inbound
+      .filter((foreignKey) => !own.has(foreignKey.slice(0, foreignKey.lastIndexOf('.'))))
+      .map((foreignKey) => `foreign key ${foreignKey} points to ${table.table}`),
+  );
+  const staying = tables.flatMap((table) =>
+    Object.keys(table.stays).map((column) => `${table.monolith}.${column} stays with the monolith`),
+  );
+  return [...staying, ...inbound];
+}
