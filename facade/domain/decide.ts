@@ -1,0 +1,123 @@
+// Where a request goes: a pure function of the compiled routes, the capabilities' states and the
+// facts of the request. The phase table of the design is the switch below; nothing else in the
+// facade looks at a phase to choose a path.
+//
+//   monolith, sync   reads and writes → monolith
+//   shadow           the same, plus a copy of each sampled read
+//   canary           reads by rule, then by weight of the cohort; writes → monolith
+//   cutover, retired reads and writes → service
+//   holding          writes wait, whatever the phase
+import type { CapabilityState } from '../../control/domain/state.ts';
+import { writePath } from '../../control/domain/state.ts';
+import type { Owner } from '../../control/domain/phase.ts';
+import { inShare } from './cohort.ts';
+import type { CompiledRule } from './policy.ts';
+import type { Match, Routes } from './routes.ts';
+
+export interface RequestFacts {
+  readonly method: string;
+  /** Of the parsed target. */
+  readonly segments: readonly string[];
+  readonly requestId: string;
+  /** By lower-case name; undefined for what is stripped (`x-banyan-*`). */
+  header(name: string): string | undefined;
+  cookie(name: string): string | undefined;
+  query(name: string): string | undefined;
+  /** A random cohort key, for a client that has none. */
+  freshCohort(): string;
+}
+
+export type Decision =
+  /** No capability claims it: to the monolith, untouched. */
+  | { readonly kind: 'unclaimed' }
+  | {
+      readonly kind: 'forward';
+      readonly to: Owner;
+      readonly match: Match;
+      /** Send a copy to the service and compare. */
+      readonly shadow: boolean;
+      /** Value of the cohort cookie to set. */
+      readonly setCohort: string | undefined;
+    }
+  /** A write during a switch: it waits, forwarded to nobody. */
+  | { readonly kind: 'hold'; readonly match: Match }
+  /** Forwarded to nobody: nothing is known of the capability, or nobody would stop a stray write. */
+  | {
+      readonly kind: 'refuse';
+      readonly match: Match;
+      readonly why: 'state-unknown' | 'lease-lapsed';
+    };
+
+const UNCLAIMED: Decision = { kind: 'unclaimed' };
+
+/**
+ * Decides one request. `leaseValid` says whether coordinators still count on this replica: its
+ * heartbeat is younger than its lease.
+ */
+export function decide(
+  routes: Routes,
+  states: ReadonlyMap<string, CapabilityState>,
+  facts: RequestFacts,
+  leaseValid: () => boolean,
+): Decision {
+  const match = routes.match(facts.method, facts.segments);
+  if (!match) return UNCLAIMED;
+  const state = states.get(match.capability);
+  if (!state) return { kind: 'refuse', match, why: 'state-unknown' };
+  return match.kind === 'write'
+    ? decideWrite(match, state, leaseValid)
+    : decideRead(match, state, facts);
+}
+
+function decideWrite(match: Match, state: CapabilityState, leaseValid: () => boolean): Decision {
+  if (state.holding) return { kind: 'hold', match };
+  // With tables, the fence stops a replica that was left behind. Without, only the replica can.
+  if (!match.policy.hasTables && !leaseValid())
+    return { kind: 'refuse', match, why: 'lease-lapsed' };
+  return forward(match, writePath(state));
+}
+
+function decideRead(match: Match, state: CapabilityState, facts: RequestFacts): Decision {
+  switch (state.phase) {
+    case 'monolith':
+    case 'sync':
+      return forward(match, 'monolith');
+    case 'shadow':
+      return { ...forward(match, 'monolith'), shadow: isSampled(match, facts) };
+    case 'canary':
+      return decideCanary(match, state, facts);
+    case 'cutover':
+    case 'retired':
+      return forward(match, 'service');
+  }
+}
+
+function decideCanary(match: Match, state: CapabilityState, facts: RequestFacts): Decision {
+  const { rules, cohort, capability } = match.policy;
+  for (const rule of rules) if (applies(rule, facts)) return forward(match, rule.to);
+  const known = cohort.source === 'header' ? facts.header(cohort.name) : facts.cookie(cohort.name);
+  const setCohort =
+    (known === undefined || known === '') && cohort.given ? facts.freshCohort() : undefined;
+  const key = setCohort ?? known;
+  // Without a key nobody can be kept on a path, so nobody is moved before all are.
+  const chosen =
+    key === undefined || key === ''
+      ? state.weight >= 100
+      : inShare(capability, key, state.weight / 100);
+  return { ...forward(match, chosen ? 'service' : 'monolith'), setCohort };
+}
+
+function applies(rule: CompiledRule, facts: RequestFacts): boolean {
+  const value = facts[rule.source](rule.name);
+  return value !== undefined && rule.pattern.test(value);
+}
+
+/** The same draw for every share, so that the reads of a small sample are part of each larger one. */
+function isSampled(match: Match, facts: RequestFacts): boolean {
+  const { sample, capability } = match.policy;
+  return sample >= 1 || inShare(`shadow ${capability}`, facts.requestId, sample);
+}
+
+function forward(match: Match, to: Owner): Decision & { kind: 'forward' } {
+  return { kind: 'forward', to, match, shadow: false, setCohort: undefined };
+}

@@ -1,0 +1,105 @@
+// JSON as the comparison sees it. Numbers are compared by value, also those that a double cannot
+// hold: a 64-bit id that differs in its last digit must not look equal, so such numbers are kept
+// as exact decimals instead of being rounded.
+
+export type Json =
+  null | boolean | number | string | Exact | readonly Json[] | { readonly [key: string]: Json };
+
+/** A number with more digits than a double holds, as sign, digits and exponent. */
+export class Exact {
+  readonly decimal: string;
+
+  constructor(decimal: string) {
+    this.decimal = decimal;
+  }
+
+  toJSON(): string {
+    return this.decimal;
+  }
+}
+
+/** Digits that every double reproduces. */
+const SAFE_DIGITS = 15;
+
+type Reviver = (
+  this: unknown,
+  key: string,
+  value: unknown,
+  context?: { source?: string },
+) => unknown;
+
+/** Parses a text; undefined when it is no JSON. Wrapped, because null is a value. */
+export function parseJson(text: string): { readonly value: Json } | undefined {
+  try {
+    // The reviver is slow, so it runs only over texts that have a long number at all.
+    const value = /\d[\d.]{15}/.test(text)
+      ? (JSON.parse(text, exactly as Parameters<typeof JSON.parse>[1]) as Json)
+      : (JSON.parse(text) as Json);
+    return { value };
+  } catch {
+    return undefined;
+  }
+}
+
+const exactly: Reviver = function (_key, value, context) {
+  const source = context?.source;
+  if (typeof value !== 'number' || source === undefined) return value;
+  const decimal = decimalOf(source);
+  return decimal.replace(/^-|e.*$/g, '').length > SAFE_DIGITS ? new Exact(decimal) : value;
+};
+
+/** `-12.50e3` as `-125e2`: no leading or trailing zeros, so equal numbers have equal texts. */
+function decimalOf(source: string): string {
+  const [mantissa = '', exponent = '0'] = source.toLowerCase().split('e');
+  const sign = mantissa.startsWith('-') ? '-' : '';
+  const [whole = '', fraction = ''] = mantissa.replace('-', '').split('.');
+  const digits = (whole + fraction).replace(/^0+/, '');
+  const trimmed = digits.replace(/0+$/, '');
+  if (trimmed === '') return '0e0';
+  const shift = Number(exponent) - fraction.length + (digits.length - trimmed.length);
+  return `${sign}${trimmed}e${shift}`;
+}
+
+/** Whether both are numbers of the same value. */
+export function sameNumber(a: Json, b: Json): boolean {
+  return a instanceof Exact && b instanceof Exact && a.decimal === b.decimal;
+}
+
+export function isArray(value: Json): value is readonly Json[] {
+  return Array.isArray(value);
+}
+
+export function isObject(value: Json): value is { readonly [key: string]: Json } {
+  return (
+    typeof value === 'object' && value !== null && !isArray(value) && !(value instanceof Exact)
+  );
+}
+
+/** Where the canonical form leaves out, sorts, and goes on. */
+export interface Pruner {
+  readonly skip: boolean;
+  readonly sort: boolean;
+  into(key: string): Pruner;
+}
+
+/** A text that is equal for equal values: keys sorted, pruned as told. */
+export function canonical(value: Json, pruner: Pruner): string {
+  if (pruner.skip) return '';
+  if (isArray(value)) {
+    const items = value.map((item, index) => canonical(item, pruner.into(String(index))));
+    return `[${(pruner.sort ? items.sort() : items).join()}]`;
+  }
+  if (isObject(value)) {
+    const members = Object.keys(value)
+      .sort()
+      .flatMap((key) => {
+        const inner = pruner.into(key);
+        const member = value[key];
+        return inner.skip || member === undefined
+          ? []
+          : [`${JSON.stringify(key)}:${canonical(member, inner)}`];
+      });
+    return `{${members.join()}}`;
+  }
+  return value instanceof Exact ? value.decimal : JSON.stringify(value);
+}

@@ -1,0 +1,62 @@
+// What the definition says of one capability's traffic, made ready for the hot path: rules as
+// compiled patterns, the cohort's source, the share of shadow copies.
+import type { Capability, Rule } from '../../control/definition.ts';
+import type { Owner } from '../../control/domain/phase.ts';
+
+export interface CompiledRule {
+  readonly source: 'header' | 'cookie' | 'query';
+  /** Header names in lower case; cookie and query names as they are. */
+  readonly name: string;
+  readonly pattern: RegExp;
+  readonly to: Owner;
+}
+
+export interface CohortSource {
+  readonly source: 'header' | 'cookie';
+  readonly name: string;
+  /** Whether the facade gives a client without a key one: only its own cookie, never a team's. */
+  readonly given: boolean;
+}
+
+export interface Policy {
+  readonly capability: string;
+  /** Name of the service under `services`. */
+  readonly service: string;
+  readonly rules: readonly CompiledRule[];
+  readonly cohort: CohortSource;
+  /** Share of the reads that is copied in `shadow`, 0 to 1. */
+  readonly sample: number;
+  /** Without tables no fence stands behind the facade. */
+  readonly hasTables: boolean;
+}
+
+/** The cookie that the facade sets by itself. */
+export const OWN_COOKIE = 'banyan_cohort';
+
+export function compilePolicy(name: string, capability: Capability): Policy {
+  const { header, cookie } = capability.canary.cohort;
+  return {
+    capability: name,
+    service: capability.service,
+    rules: capability.canary.rules.map(compileRule),
+    cohort:
+      header === undefined
+        ? {
+            source: 'cookie',
+            name: cookie ?? OWN_COOKIE,
+            given: (cookie ?? OWN_COOKIE) === OWN_COOKIE,
+          }
+        : { source: 'header', name: header.toLowerCase(), given: false },
+    sample: capability.shadow.sample,
+    hasTables: capability.tables.length > 0,
+  };
+}
+
+function compileRule(rule: Rule): CompiledRule {
+  const { to } = rule;
+  const pattern = new RegExp(rule.matches, 'i');
+  if (rule.header !== undefined)
+    return { source: 'header', name: rule.header.toLowerCase(), pattern, to };
+  if (rule.cookie !== undefined) return { source: 'cookie', name: rule.cookie, pattern, to };
+  return { source: 'query', name: rule.query ?? '', pattern, to };
+}

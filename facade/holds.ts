@@ -1,0 +1,174 @@
+// Writes of each capability: those in flight, and those that wait during a switch. Invariants:
+//  1. while a capability is held, none of its writes is admitted;
+//  2. a version is quiet (`onQuiet`, which the replica acknowledges) only when no write that was
+//     admitted under an older one is still in flight;
+//  3. waiting writes leave in the order they came, a few at a time, or with a refusal: over the
+//     limit, out of time, or at shutdown. A refused write was forwarded to nobody.
+// A waiting request is not read: its body stays in the socket.
+import type { EventEmitter } from 'node:events';
+import type { CapabilityState } from '../control/domain/state.ts';
+
+export type HoldRefusal = 'full' | 'too-long' | 'closing';
+
+export interface HoldOptions {
+  /** Writes of one capability that may wait at once. */
+  readonly limit: number;
+  readonly timeoutMs: number;
+  /** Nothing admitted under a state older than `version` is in flight any more. */
+  readonly onQuiet: (capability: string, version: number) => void;
+}
+
+/** A write that waits; exactly one of its three ends is called. */
+export interface Waiting {
+  /** Emits `close` when the client goes away. */
+  readonly res: EventEmitter;
+  /** Decide anew and forward. */
+  proceed(): void;
+  refuse(why: HoldRefusal): void;
+  /** The client has left the queue. */
+  gone(): void;
+}
+
+export interface HoldFigures {
+  readonly inFlight: number;
+  readonly waiting: number;
+  /** Since the start. */
+  readonly heldTotal: number;
+}
+
+interface Gate {
+  holding: boolean;
+  version: number;
+  inFlight: number;
+  releasing: boolean;
+  heldTotal: number;
+  readonly waiting: Set<Entry>;
+}
+
+interface Entry {
+  readonly waiting: Waiting;
+  readonly timer: NodeJS.Timeout;
+  readonly onClose: () => void;
+}
+
+/** Writes released in one turn of the event loop, so that a long queue does not hit the new owner at once. */
+const RELEASED_PER_TURN = 8;
+
+export class Holds {
+  readonly #options: HoldOptions;
+  readonly #gates = new Map<string, Gate>();
+  #closing = false;
+
+  constructor(options: HoldOptions) {
+    this.#options = options;
+  }
+
+  /** Takes new states in: holds, acknowledges, releases. */
+  apply(states: ReadonlyMap<string, CapabilityState>): void {
+    for (const [capability, state] of states) {
+      const gate = this.#gate(capability);
+      if (state.version === gate.version && state.holding === gate.holding) continue;
+      gate.version = state.version;
+      gate.holding = state.holding;
+      if (!gate.holding || gate.inFlight === 0) this.#options.onQuiet(capability, gate.version);
+      if (!gate.holding) this.#release(gate);
+    }
+  }
+
+  /** Counts a write in; the returned function, called once, counts it out. */
+  enter(capability: string): () => void {
+    const gate = this.#gate(capability);
+    gate.inFlight += 1;
+    return () => {
+      gate.inFlight -= 1;
+      if (gate.holding && gate.inFlight === 0) this.#options.onQuiet(capability, gate.version);
+    };
+  }
+
+  /** Whether a new write must queue: its capability is held, or others wait before it. */
+  mustWait(capability: string): boolean {
+    const gate = this.#gate(capability);
+    return gate.holding || gate.waiting.size > 0;
+  }
+
+  isHolding(capability: string): boolean {
+    return this.#gate(capability).holding;
+  }
+
+  /** Queues a write, or refuses it when the queue is full. */
+  wait(capability: string, waiting: Waiting): void {
+    const gate = this.#gate(capability);
+    if (this.#closing || gate.waiting.size >= this.#options.limit) {
+      waiting.refuse(this.#closing ? 'closing' : 'full');
+      return;
+    }
+    gate.heldTotal += 1;
+    const entry: Entry = {
+      waiting,
+      timer: setTimeout(() => {
+        remove(gate, entry);
+        waiting.refuse('too-long');
+      }, this.#options.timeoutMs),
+      onClose: () => {
+        remove(gate, entry);
+        waiting.gone();
+      },
+    };
+    gate.waiting.add(entry);
+    waiting.res.once('close', entry.onClose);
+  }
+
+  /** Refuses whatever waits, now and from now on. */
+  close(): void {
+    this.#closing = true;
+    for (const gate of this.#gates.values())
+      for (const entry of [...gate.waiting]) {
+        remove(gate, entry);
+        entry.waiting.refuse('closing');
+      }
+  }
+
+  figures(capability: string): HoldFigures {
+    const { inFlight, waiting, heldTotal } = this.#gate(capability);
+    return { inFlight, waiting: waiting.size, heldTotal };
+  }
+
+  #release(gate: Gate): void {
+    if (gate.releasing) return;
+    gate.releasing = true;
+    const turn = (): void => {
+      let left = RELEASED_PER_TURN;
+      for (const entry of gate.waiting) {
+        // A new switch may have begun meanwhile: who has not left stays.
+        if (gate.holding || left-- === 0) break;
+        remove(gate, entry);
+        entry.waiting.proceed();
+      }
+      gate.releasing = !gate.holding && gate.waiting.size > 0;
+      if (gate.releasing) setImmediate(turn);
+    };
+    turn();
+  }
+
+  #gate(capability: string): Gate {
+    let gate = this.#gates.get(capability);
+    if (!gate) {
+      gate = {
+        holding: false,
+        version: -1,
+        inFlight: 0,
+        releasing: false,
+        heldTotal: 0,
+        waiting: new Set(),
+      };
+      this.#gates.set(capability, gate);
+    }
+    return gate;
+  }
+}
+
+function remove(gate: Gate, entry: Entry): void {
+  gate.waiting.delete(entry);
+  clearTimeout(entry.timer);
+  entry.waiting.res.off('close', entry.onClose);
+}

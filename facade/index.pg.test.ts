@@ -1,0 +1,154 @@
+import { createServer, type RequestListener } from 'node:http';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import express from 'express';
+import { defineMigration } from '../control/define.ts';
+import type { Migration } from '../control/definition.ts';
+import { migrateControl } from '../control/store.ts';
+import { createLogger } from '../core/log.ts';
+import { call, serve, serveSide, type Side } from '../test/support/http.ts';
+import { createDatabase, type TestDatabase } from '../test/support/postgres.ts';
+import { createFacade } from './index.ts';
+
+let database: TestDatabase;
+const open: { close(): Promise<void> }[] = [];
+
+beforeAll(async () => {
+  database = await createDatabase('middleware');
+  await migrateControl(database.url);
+});
+
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one.close();
+});
+
+afterAll(async () => {
+  await database.drop();
+});
+
+function migrationTo(monolith: string, service: string): Migration {
+  return defineMigration({
+    monolith: { upstream: monolith },
+    services: { catalog: { upstream: service } },
+    capabilities: {
+      catalog: { service: 'catalog', routes: ['/api/products', '/api/products/:id'] },
+    },
+  });
+}
+
+async function side(name: string): Promise<Side> {
+  const self = await serveSide(name);
+  open.push(self);
+  return self;
+}
+
+describe('the middleware', () => {
+  test('an unusable route or a missing upstream is told before anything starts', () => {
+    const migration = migrationTo('http://m', 'http://s');
+    const options = {
+      migration,
+      upstreams: { monolith: 'http://m', services: {} },
+      controlUrl: database.url,
+      log: createLogger({}, 'silent'),
+    };
+    expect(() => createFacade(options)).toThrow('no upstream is given for service "catalog"');
+    const broken = { monolith: 'postgres://u:secret@h/d', services: { catalog: 'http://s' } };
+    expect(() => createFacade({ ...options, upstreams: broken })).toThrow(
+      'not an http or https URL',
+    );
+  });
+
+  test('answers what is claimed, also under a mount path, and hands on everything else', async () => {
+    const monolith = await side('monolith');
+    const service = await side('service');
+    const facade = createFacade({
+      migration: migrationTo(monolith.url, service.url),
+      upstreams: { monolith: monolith.url, services: { catalog: service.url } },
+      controlUrl: database.url,
+      log: createLogger({}, 'silent'),
+    });
+    const app = express();
+    app.use('/api', facade.middleware);
+    app.use(express.json());
+    app.post('/api/products-of-old', (req, res) => {
+      res.json({ by: 'app', got: req.body as unknown });
+    });
+    const server = await serve(() => undefined, createServer(app));
+    open.push(server);
+    expect(await call(`${server.url}/api/products`)).toMatchObject({ status: 503 });
+    const stop = new AbortController();
+    const ready = Promise.withResolvers<undefined>();
+    const ended = facade.part.run(stop.signal, () => {
+      ready.resolve(undefined);
+    });
+    open.push({
+      close: async () => {
+        stop.abort();
+        await ended;
+      },
+    });
+    await ready.promise;
+    const body = JSON.stringify({ name: 'n' });
+    const headers = { 'content-type': 'application/json' };
+    expect(
+      await call(`${server.url}/api/products`, { method: 'POST', headers, body }),
+    ).toMatchObject({
+      body: '{"by":"monolith"}',
+    });
+    expect(monolith.seen).toEqual([`POST /api/products ${body}`]);
+    const own = await call(`${server.url}/api/products-of-old`, { method: 'POST', headers, body });
+    expect(JSON.parse(own.body)).toEqual({ by: 'app', got: { name: 'n' } });
+    expect(await call(`${server.url}/api//products`)).toMatchObject({ status: 400 });
+  });
+
+  test('keeps every Set-Cookie of the upstream beside the fields that the application has set', async () => {
+    const answer: RequestListener = (_req, res) => {
+      res.writeHead(200, ['Set-Cookie', 'a=1', 'Set-Cookie', 'b=2']);
+      res.end('ok');
+    };
+    const monolith = await serve(answer);
+    open.push(monolith);
+    const facade = createFacade({
+      migration: migrationTo(monolith.url, monolith.url),
+      upstreams: { monolith: monolith.url, services: { catalog: monolith.url } },
+      controlUrl: database.url,
+      log: createLogger({}, 'silent'),
+    });
+    const app = express();
+    app.use((_req, res, next) => {
+      res.cookie('own', 'x');
+      next();
+    });
+    app.use(facade.middleware);
+    const server = await serve(() => undefined, createServer(app));
+    open.push(server);
+    const stop = new AbortController();
+    const ready = Promise.withResolvers<undefined>();
+    const ended = facade.part.run(stop.signal, () => {
+      ready.resolve(undefined);
+    });
+    await ready.promise;
+    const reply = await call(`${server.url}/api/products`);
+    expect(reply.headers['set-cookie']).toEqual(expect.arrayContaining(['a=1', 'b=2']));
+    expect(reply.headers['x-powered-by']).toBe('Express');
+    stop.abort();
+    await ended;
+  });
+
+  test('behind a body parser it fails with an answer instead of hanging', async () => {
+    const monolith = await side('monolith');
+    const facade = createFacade({
+      migration: migrationTo(monolith.url, monolith.url),
+      upstreams: { monolith: monolith.url, services: { catalog: monolith.url } },
+      controlUrl: database.url,
+      log: createLogger({}, 'silent'),
+    });
+    const app = express();
+    app.use(express.json(), facade.middleware);
+    const server = await serve(() => undefined, createServer(app));
+    open.push(server);
+    const headers = { 'content-type': 'application/json' };
+    const reply = await call(`${server.url}/api/products`, { method: 'POST', headers, body: '{}' });
+    expect(reply.status).toBe(500);
+    expect(reply.body).toContain('before body parsers');
+  });
+});

@@ -1,0 +1,54 @@
+// Public entry point `banyan/facade`: the edge inside a team's own application. Claimed requests are
+// answered here, by the same handler that the standalone facade runs; all others go to `next`.
+//
+//   const facade = createFacade({ migration, upstreams, controlUrl, log });
+//   app.use(facade.middleware);              // before any body parser
+//   await supervise([facade.part], signal);  // or facade.part.run(signal, () => {})
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { aborted, type Part } from '../core/lifecycle.ts';
+import type { Next } from './edge.ts';
+import { createEngine, type EngineOptions } from './engine.ts';
+
+export type { EngineOptions as FacadeOptions } from './engine.ts';
+export type { UpstreamUrls } from './upstreams.ts';
+export type { Part } from '../core/lifecycle.ts';
+export { createLogger, type Logger } from '../core/log.ts';
+export { facadePart, type FacadeServerOptions, type Listen } from './server.ts';
+
+export type Middleware = (req: IncomingMessage, res: ServerResponse, next: Next) => void;
+
+export interface Facade {
+  /** Mount it before anything that reads request bodies. Claimed requests get 503 until the states are known. */
+  readonly middleware: Middleware;
+  /** The admin API as a handler, to mount or to listen with. */
+  readonly admin: (req: IncomingMessage, res: ServerResponse) => void;
+  /** Registers the replica and follows the states; run it beside the application. */
+  readonly part: Part;
+}
+
+/** A facade for an application that listens by itself. Does no I/O before `part` runs. */
+export function createFacade(options: EngineOptions): Facade {
+  const engine = createEngine(options);
+  return {
+    middleware: (req, res, next) => {
+      engine.edge.handle(req, res, next);
+    },
+    admin: engine.admin,
+    part: {
+      name: 'facade',
+      run: async (signal, ready) => {
+        try {
+          await engine.start(signal);
+          if (signal.aborted) return;
+          engine.setReady(true);
+          ready();
+          await Promise.race([aborted(signal), engine.failed]);
+        } finally {
+          engine.setReady(false);
+          engine.edge.drain();
+          await engine.stop();
+        }
+      },
+    },
+  };
+}

@@ -1,0 +1,91 @@
+// The facade's own answers: `application/problem+json` (RFC 9457), never naming an upstream. What
+// the status promises: 400, 501 and 503 were forwarded to nobody; after 502 and 504 nobody knows.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+export interface Problem {
+  readonly status: 400 | 500 | 501 | 502 | 503 | 504;
+  readonly title: string;
+  readonly detail: string;
+  /** Seconds, as Retry-After. */
+  readonly retryAfterS?: number;
+  /** Ends the connection after this answer. */
+  readonly close?: boolean;
+}
+
+const unavailable = (detail: string): Problem => ({
+  status: 503,
+  title: 'Service Unavailable',
+  detail: `${detail} The request was not forwarded.`,
+  retryAfterS: 1,
+});
+
+export const PROBLEMS = {
+  'state-unknown': unavailable('The state of the migration is not known yet.'),
+  'lease-lapsed': unavailable('The state of the migration is not known any more.'),
+  full: unavailable('Writes are paused, and too many wait already.'),
+  'too-long': unavailable('Writes are paused for longer than they may wait.'),
+  closing: unavailable('This server ends.'),
+  upgrade: {
+    status: 501,
+    title: 'Not Implemented',
+    detail: 'Connections are not upgraded here.',
+    close: true,
+  },
+  'body-taken': {
+    status: 500,
+    title: 'Internal Server Error',
+    detail: 'The body was read before the facade could forward it: mount it before body parsers.',
+    close: true,
+  },
+  unforwardable: {
+    status: 400,
+    title: 'Bad Request',
+    detail: 'The request has a field that cannot be forwarded.',
+  },
+  broken: {
+    status: 502,
+    title: 'Bad Gateway',
+    detail: 'The upstream did not answer properly.',
+  },
+  late: {
+    status: 504,
+    title: 'Gateway Timeout',
+    detail: 'The upstream did not answer in time.',
+  },
+} as const satisfies Record<string, Problem>;
+
+/** A request that could be read in two ways. */
+export function refusedProblem(why: string): Problem {
+  return {
+    status: 400,
+    title: 'Bad Request',
+    detail: `The request was not forwarded: ${why}.`,
+    close: true,
+  };
+}
+
+/** Answers with a problem, unless an answer has begun. */
+export function answerProblem(
+  req: IncomingMessage,
+  res: ServerResponse,
+  problem: Problem,
+  requestId?: string,
+): void {
+  if (res.headersSent || res.destroyed) return;
+  const { status, title, detail } = problem;
+  const body = JSON.stringify({ type: 'about:blank', title, status, detail, requestId });
+  const headers = [
+    'content-type',
+    'application/problem+json',
+    'content-length',
+    String(Buffer.byteLength(body)),
+    'cache-control',
+    'no-store',
+  ];
+  if (problem.retryAfterS !== undefined) headers.push('retry-after', String(problem.retryAfterS));
+  if (requestId !== undefined) headers.push('x-request-id', requestId);
+  // The rest of an unread body is not worth reading, and the connection is of no use without.
+  if (problem.close === true || !req.complete) headers.push('connection', 'close');
+  res.writeHead(status, headers);
+  res.end(body);
+}

@@ -1,0 +1,151 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Asked } from './ask.ts';
+import { compileRules, type Answer } from './domain/compare.ts';
+import { recheck, type Verdict } from './recheck.ts';
+
+function answer(value: unknown): Answer {
+  return {
+    status: 200,
+    headers: { 'content-type': 'application/json' },
+    body: new TextEncoder().encode(JSON.stringify(value)),
+  };
+}
+
+const RULES = compileRules({ headers: [], ignore: [], unordered: [] });
+
+interface Script {
+  /** The answer that the client got, then what the control says in each round. */
+  readonly control: unknown[];
+  /** What the candidate says in each round; a string is a failure. */
+  readonly candidate: unknown[];
+  readonly caughtUp?: boolean[] | undefined;
+  readonly isOver?: () => boolean;
+}
+
+async function play(script: Script): Promise<{ verdict: Verdict; rounds: number }> {
+  let round = 0;
+  const [first, ...again] = script.control;
+  const candidate = [...script.candidate];
+  const caughtUp = script.caughtUp && [...script.caughtUp];
+  const asked = (value: unknown): Promise<Asked> =>
+    Promise.resolve(
+      typeof value === 'string'
+        ? { kind: 'silent', why: value }
+        : { kind: 'answer', answer: answer(value) },
+    );
+  const verdict = await recheck({
+    control: answer(first),
+    askControl: () => asked(again.shift()),
+    askCandidate: () => {
+      round += 1;
+      return asked(candidate.shift());
+    },
+    caughtUp: caughtUp && (() => Promise.resolve(caughtUp.shift() ?? false)),
+    isOver: script.isOver ?? (() => false),
+    rules: RULES,
+  });
+  return { verdict, rounds: round };
+}
+
+const SYNCED = [true, true, true];
+const p = (price: number, stock = 1): unknown => ({ items: [{ price, stock }] });
+
+describe('with tables', () => {
+  test('a difference that the watermark mends is none', async () => {
+    const { verdict, rounds } = await play({
+      control: [p(2), p(2)],
+      candidate: [p(2)],
+      caughtUp: SYNCED,
+    });
+    expect(verdict).toEqual({ kind: 'matched' });
+    expect(rounds).toBe(1);
+  });
+
+  test('a difference that holds in every round is reported at its place', async () => {
+    const { verdict, rounds } = await play({
+      control: [p(2), p(2), p(2), p(2)],
+      candidate: [p(3), p(3), p(3)],
+      caughtUp: SYNCED,
+    });
+    expect(verdict).toMatchObject({
+      kind: 'mismatched',
+      differences: [{ path: 'items.*.price', control: 2, candidate: 3 }],
+    });
+    expect(rounds).toBe(3);
+  });
+
+  test('nothing is asked before the watermark has passed', async () => {
+    const { verdict, rounds } = await play({ control: [p(2)], candidate: [], caughtUp: [false] });
+    expect(verdict).toEqual({ kind: 'dropped', reason: 'not-synced' });
+    expect(rounds).toBe(0);
+  });
+
+  test('a place that never stands still proves nothing, one beside it that does is reported', async () => {
+    const moving = await play({
+      control: [p(2, 9), p(2, 8), p(2, 7), p(2, 6)],
+      candidate: [p(2, 8.5), p(2, 7.5), p(2, 6.5)],
+      caughtUp: SYNCED,
+    });
+    expect(moving.verdict).toEqual({ kind: 'dropped', reason: 'in-flux' });
+    const both = await play({
+      control: [p(2, 9), p(2, 8), p(2, 7), p(2, 6)],
+      candidate: [p(3, 8.5), p(3, 7.5), p(3, 6.5)],
+      caughtUp: SYNCED,
+    });
+    expect(both.verdict).toMatchObject({
+      kind: 'mismatched',
+      differences: [{ path: 'items.*.price' }],
+    });
+  });
+
+  test('a row that came meanwhile makes its list uncertain, not wrong', async () => {
+    const { verdict } = await play({
+      control: [
+        [1, 2],
+        [0, 1, 2],
+        [0, 1, 2],
+      ],
+      candidate: [
+        [0, 1],
+        [0, 1, 2],
+      ],
+      caughtUp: SYNCED,
+    });
+    expect(verdict).toEqual({ kind: 'matched' });
+  });
+
+  test('a candidate that keeps failing is a mismatch of the status', async () => {
+    const { verdict } = await play({
+      control: [p(2), p(2), p(2), p(2)],
+      candidate: ['ECONNREFUSED', 'ECONNREFUSED', 'ECONNREFUSED'],
+      caughtUp: SYNCED,
+    });
+    expect(verdict).toMatchObject({
+      kind: 'mismatched',
+      differences: [{ path: 'status', control: 200, candidate: 'no answer: ECONNREFUSED' }],
+    });
+  });
+
+  test('a control that fails meanwhile tells nothing', async () => {
+    const { verdict } = await play({
+      control: [p(2), 'gone'],
+      candidate: [p(3)],
+      caughtUp: SYNCED,
+    });
+    expect(verdict).toEqual({ kind: 'dropped', reason: 'control-failed' });
+  });
+});
+
+test('without tables it asks twice, at once', async () => {
+  const { verdict, rounds } = await play({
+    control: [p(2), p(2), p(2)],
+    candidate: [p(3), p(3)],
+  });
+  expect(verdict.kind).toBe('mismatched');
+  expect(rounds).toBe(2);
+});
+
+test('the end of the phase ends it', async () => {
+  const { verdict } = await play({ control: [p(2)], candidate: [], isOver: () => true });
+  expect(verdict).toEqual({ kind: 'dropped', reason: 'over' });
+});
