@@ -54,7 +54,13 @@ export function openControl(url: string, poolSize = 4): Knex {
     connection: clientConfig(url, { applicationName: 'banyan-control' }) as Knex.PgConnectionConfig,
     pool: { min: 0, max: poolSize },
     acquireConnectionTimeout: 10_000,
+    // Failures reach the caller as errors; knex would also print them.
+    log: { warn: nothing, error: nothing, deprecate: nothing, debug: nothing },
   });
+}
+
+function nothing(): void {
+  return undefined;
 }
 
 /** Brings the control database's schema up to date. */

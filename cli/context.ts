@@ -1,0 +1,135 @@
+// What every subcommand begins with: the configuration file loaded and checked, its references
+// resolved, the control database up to date. The only place that reads the environment.
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname, userInfo } from 'node:os';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Knex } from 'knex';
+import { BanyanError, messageOf } from '../core/errors.ts';
+import { compileRoutes } from '../facade/domain/routes.ts';
+import { createLogger, type Logger, type LogLevel } from '../core/log.ts';
+import { resolveConnections, type Connections } from '../control/connections.ts';
+import { Coordinator } from '../control/coordinator.ts';
+import { defineMigration } from '../control/define.ts';
+import type { Migration, MigrationInput } from '../control/definition.ts';
+import { migrateControl, openControl } from '../control/store.ts';
+
+export interface GlobalOptions {
+  readonly config: string;
+  readonly json: boolean;
+  readonly logLevel: LogLevel;
+}
+
+export interface Loaded {
+  readonly migration: Migration;
+  readonly connections: Connections;
+  /** Folder of the configuration file. */
+  readonly directory: string;
+}
+
+export interface Context extends Loaded {
+  readonly controlUrl: string;
+  readonly db: Knex;
+  readonly log: Logger;
+  readonly who: string;
+  coordinator(): Coordinator;
+  close(): Promise<void>;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Loads the configuration. Variables that are not set are taken from what a running `banyan demo` or
+ * `banyan up` has left beside the file. Throws CONFIG_INVALID.
+ */
+export async function loadConfig(
+  file: string,
+  environment: Environment = process.env,
+): Promise<Loaded> {
+  const absolute = path.resolve(file);
+  if (!existsSync(absolute))
+    throw new BanyanError('CONFIG_INVALID', `there is no configuration file ${file}`, {
+      hint: 'Write one (the README shows how), or name it with --config.',
+    });
+  let loaded: { default?: unknown };
+  try {
+    loaded = (await import(pathToFileURL(absolute).href)) as { default?: unknown };
+  } catch (error) {
+    if (error instanceof BanyanError) throw error;
+    throw new BanyanError('CONFIG_INVALID', `${file} cannot be loaded: ${messageOf(error)}`, {
+      hint: 'It is an ES module whose default export is defineMigration({ … }).',
+      cause: error,
+    });
+  }
+  if (typeof loaded.default !== 'object' || loaded.default === null)
+    throw new BanyanError('CONFIG_INVALID', `${file} has no default export`, {
+      hint: 'export default defineMigration({ … })',
+    });
+  // A checked definition passes unchanged; a plain object is checked here.
+  const migration = defineMigration(loaded.default as MigrationInput);
+  // Two routes that cannot be told apart are a mistake of the definition as well.
+  compileRoutes(migration.capabilities);
+  const directory = path.dirname(absolute);
+  const running = readRunning(directory);
+  return {
+    migration,
+    connections: resolveConnections(migration, { ...running.environment, ...environment }),
+    directory,
+  };
+}
+
+/** Loads the configuration and opens the control database. */
+export async function openContext(options: GlobalOptions, part = 'cli'): Promise<Context> {
+  const loaded = await loadConfig(options.config);
+  const controlUrl = loaded.connections.control ?? readRunning(loaded.directory).control;
+  if (controlUrl === undefined)
+    throw new BanyanError('CONFIG_INVALID', 'the definition names no control database', {
+      hint: "Add `control: env('BANYAN_CONTROL_URL')`, or let `banyan up` run with one of its own.",
+    });
+  return contextOf(loaded, controlUrl, options, part);
+}
+
+export async function contextOf(
+  loaded: Loaded,
+  controlUrl: string,
+  options: GlobalOptions,
+  part: string,
+): Promise<Context> {
+  await migrateControl(controlUrl);
+  const db = openControl(controlUrl);
+  const log = createLogger({ part }, options.logLevel);
+  const who = process.env['BANYAN_WHO'] ?? `${userInfo().username}@${hostname()}`;
+  return {
+    ...loaded,
+    controlUrl,
+    db,
+    log,
+    who,
+    coordinator: () => new Coordinator({ ...loaded, controlUrl, db, who, log }),
+    close: () => db.destroy(),
+  };
+}
+
+/** What a running `banyan up` or `banyan demo` tells the other commands, in a file that only its user may read. */
+export interface Running {
+  readonly control?: string;
+  readonly environment?: Environment;
+}
+
+const RUNNING = '.banyan/running.json';
+
+function readRunning(directory: string): Running {
+  const file = path.join(directory, RUNNING);
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Running) : {};
+}
+
+/** Leaves it; undefined takes it away. */
+export function writeRunning(directory: string, running: Running | undefined): void {
+  const file = path.join(directory, RUNNING);
+  if (running === undefined) {
+    rmSync(file, { force: true });
+    return;
+  }
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, JSON.stringify(running), { mode: 0o600 });
+}

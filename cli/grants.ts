@@ -1,0 +1,61 @@
+// `banyan grants`: the SQL that makes the three roles in each database, to read and to run.
+import type { Command } from 'commander';
+import { grantStatements, mappedTables, type RoleNames } from '../control/grants.ts';
+import type { Logins } from '../control/connections.ts';
+import { loadConfig, type GlobalOptions } from './context.ts';
+import { answer } from './output.ts';
+
+export function grantsCommand(program: Command): void {
+  program
+    .command('grants')
+    .description('print the SQL that makes the roles, one block a database')
+    .requiredOption('--table-owner <role>', 'role that owns the mapped tables')
+    .action(async (flags: { tableOwner: string }, command: Command) => {
+      const globals = command.optsWithGlobals<GlobalOptions>();
+      const { migration, connections } = await loadConfig(globals.config);
+      const sides = [
+        {
+          name: 'monolith',
+          logins: connections.monolith.database,
+          tables: mappedTables(migration, 'monolith'),
+        },
+        ...Object.entries(connections.services).map(([name, side]) => ({
+          name,
+          logins: side.database,
+          tables: mappedTables(migration, 'service', name),
+        })),
+      ];
+      const blocks = sides.flatMap(({ name, logins, tables }) =>
+        logins && tables.length > 0
+          ? [
+              {
+                name,
+                statements: grantStatements({
+                  database: databaseOf(logins),
+                  tableOwner: flags.tableOwner,
+                  roles: rolesOf(logins),
+                  tables,
+                }),
+              },
+            ]
+          : [],
+      );
+      const text = blocks
+        .map((block) => `-- ${block.name}\n${block.statements.join(';\n')};`)
+        .join('\n\n');
+      answer(globals.json, blocks, text);
+    });
+}
+
+function databaseOf(logins: Logins): string {
+  return decodeURIComponent(new URL(logins.capture).pathname.slice(1));
+}
+
+export function rolesOf(logins: Logins): RoleNames {
+  const role = (url: string): string => decodeURIComponent(new URL(url).username);
+  return {
+    capture: role(logins.capture),
+    applier: role(logins.applier),
+    coordinator: role(logins.coordinator),
+  };
+}

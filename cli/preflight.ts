@@ -1,0 +1,48 @@
+// `banyan preflight`: the definition against the live databases, changing nothing.
+import type { Command } from 'commander';
+import { BanyanError } from '../core/errors.ts';
+import { preflight, type Finding } from '../sync/index.ts';
+import { loadConfig, type GlobalOptions, type Loaded } from './context.ts';
+import { answer } from './output.ts';
+
+export function preflightCommand(program: Command): void {
+  program
+    .command('preflight')
+    .description('check the definition against the live databases')
+    .action(async (_flags: unknown, command: Command) => {
+      const globals = command.optsWithGlobals<GlobalOptions>();
+      const loaded = await loadConfig(globals.config);
+      const findings = await preflight(loaded.migration, loaded.connections);
+      refuse(findings);
+      answer(
+        globals.json,
+        { findings },
+        findings.length === 0 ? 'nothing found' : findings.map(line).join('\n'),
+      );
+    });
+}
+
+/** Throws one error that names every finding that must be mended. */
+export async function assertPreflight(
+  loaded: Pick<Loaded, 'migration' | 'connections'>,
+  only?: readonly string[],
+): Promise<void> {
+  refuse(await preflight(loaded.migration, loaded.connections, only));
+}
+
+function refuse(findings: readonly Finding[]): void {
+  const errors = findings.filter((finding) => finding.severity === 'error');
+  if (errors.length === 0) return;
+  throw new BanyanError(
+    'PREFLIGHT_FAILED',
+    `the databases are not ready:\n${errors.map(line).join('\n')}`,
+    {
+      hint: 'Each line says how to mend it; `banyan preflight` checks again.',
+      details: { findings },
+    },
+  );
+}
+
+function line(finding: Finding): string {
+  return `  - ${finding.where}: ${finding.what}\n    ${finding.hint}`;
+}

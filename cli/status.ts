@@ -1,0 +1,79 @@
+// `banyan status`: where every capability is, how its flows do, what the last verify said.
+import type { Command } from 'commander';
+import { BanyanError } from '../core/errors.ts';
+import { ownerOf } from '../control/domain/phase.ts';
+import { Evidence, type FlowLine } from '../control/evidence.ts';
+import { StateStore } from '../control/store.ts';
+import { openContext, type GlobalOptions } from './context.ts';
+import { answer, table } from './output.ts';
+
+export function statusCommand(program: Command): void {
+  program
+    .command('status [capability]')
+    .description('show phases, flows and evidence')
+    .action(async (only: string | undefined, _flags: unknown, command: Command) => {
+      const globals = command.optsWithGlobals<GlobalOptions>();
+      const context = await openContext(globals);
+      try {
+        const known = Object.keys(context.migration.capabilities);
+        if (only !== undefined && !known.includes(only))
+          throw new BanyanError('UNKNOWN_CAPABILITY', `there is no capability "${only}"`, {
+            hint: `The definition names: ${known.join(', ')}.`,
+          });
+        const evidence = new Evidence(context.db);
+        const states = await new StateStore(context.db).read(only === undefined ? known : [only]);
+        const lines = await Promise.all(
+          [...states.values()].map(async (state) => ({
+            ...state,
+            owner: ownerOf(state.phase),
+            flows: await evidence.flows(state.capability),
+            shadow: (await evidence.shadow(state.capability)).mismatches,
+            verify: (await evidence.lastVerify(state.capability)) ?? null,
+          })),
+        );
+        const rows = lines.map((line) => [
+          line.capability,
+          line.phase === 'canary' ? `canary ${line.weight} %` : line.phase,
+          line.holding ? `${line.owner} (writes held)` : line.owner,
+          line.flows.map(flow).join(', ') || '-',
+          line.verify === null
+            ? 'never'
+            : `${line.verify.missing + line.verify.extra + line.verify.different} wrong of ${line.verify.rows}, ${age(line.verify.ageMs)} ago`,
+        ]);
+        const errors = lines.flatMap((line) =>
+          line.flows
+            .filter((one) => one.error !== null)
+            .map(
+              (one) =>
+                `${line.capability} sync ${one.direction}: [${one.errorCode ?? ''}] ${one.error ?? ''}`,
+            ),
+        );
+        answer(
+          globals.json,
+          lines,
+          [table([['capability', 'phase', 'owner', 'flows', 'verify'], ...rows]), ...errors].join(
+            '\n',
+          ),
+        );
+      } finally {
+        await context.close();
+      }
+    });
+}
+
+function flow(line: FlowLine): string {
+  const copied =
+    line.status === 'backfill'
+      ? ` ${(line.backfill ?? []).reduce((sum, one) => sum + one.rows, 0)} rows`
+      : '';
+  const behind = line.watermarkAgeMs === null ? '' : ` ${age(line.watermarkAgeMs)} behind`;
+  return `${line.direction} ${line.status}${copied}${behind}`;
+}
+
+function age(ms: number): string {
+  return ms < 1_000
+    ? `${Math.round(ms)} ms`
+    : ms < 120_000
+      ? `${(ms / 1_000).toFixed(1)} s`
+      : `${Math.round(ms / 60_000)} min`;
+}

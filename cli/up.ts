@@ -1,0 +1,61 @@
+// `banyan up`: all of it from one command: facade and sync in one process, and a control database of
+// its own where the definition names none.
+import { mkdirSync } from 'node:fs';
+import type { Command } from 'commander';
+import { persistentHome, startEmbedded, type EmbeddedPostgres } from '../core/postgres/embedded.ts';
+import { withClient } from '../core/postgres/connect.ts';
+import { contextOf, loadConfig, writeRunning, type GlobalOptions, type Loaded } from './context.ts';
+import { facadeFor, withFacadeFlags, type FacadeFlags } from './facade.ts';
+import { answer } from './output.ts';
+import { runParts } from './running.ts';
+import { beforeFirstStart, syncParts } from './sync.ts';
+
+export function upCommand(program: Command): void {
+  withFacadeFlags(program.command('up').description('run facade and sync together')).action(
+    async (flags: FacadeFlags, command: Command) => {
+      const globals = command.optsWithGlobals<GlobalOptions>();
+      const loaded = await loadConfig(globals.config);
+      const own = loaded.connections.control === undefined ? await ownControl(loaded) : undefined;
+      try {
+        const context = await contextOf(
+          loaded,
+          loaded.connections.control ?? own?.url('banyan') ?? '',
+          globals,
+          'up',
+        );
+        let at = { url: '', adminUrl: '' };
+        try {
+          await beforeFirstStart(context);
+          const facade = facadeFor(context, flags, (listening) => {
+            at = listening;
+          });
+          await runParts([...syncParts(context), facade], () => {
+            answer(
+              globals.json,
+              { ready: true, pid: process.pid, ...at },
+              `facade listening on ${at.url}, admin on ${at.adminUrl}; sync is running`,
+            );
+          });
+        } finally {
+          await context.close();
+        }
+      } finally {
+        if (own) writeRunning(loaded.directory, undefined);
+        if (own) writeRunning(loaded.directory, undefined);
+        await own?.stop();
+      }
+    },
+  );
+}
+
+async function ownControl(loaded: Loaded): Promise<EmbeddedPostgres> {
+  const directory = await persistentHome(loaded.directory);
+  mkdirSync(directory, { recursive: true });
+  const server = await startEmbedded({ directory });
+  const { rows } = await withClient(server.url(), { applicationName: 'banyan-up' }, (client) =>
+    client.query(`SELECT 1 FROM pg_database WHERE datname = 'banyan'`),
+  );
+  if (rows.length === 0) await server.createDatabase('banyan');
+  writeRunning(loaded.directory, { control: server.url('banyan') });
+  return server;
+}

@@ -1,0 +1,150 @@
+// Mistakes in the definition, found before anything starts: one clear error with a hint each.
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { startEmbedded, type EmbeddedPostgres } from '../core/postgres/embedded.ts';
+import { banyan, writeConfig } from './support/command.ts';
+import { createPair, type Pair } from './support/pair.ts';
+
+let pair: Pair;
+let replica: EmbeddedPostgres;
+
+beforeAll(async () => {
+  pair = await createPair();
+  replica = await startEmbedded({ fsync: false, settings: ['wal_level=replica'] });
+});
+
+afterAll(async () => {
+  await replica.stop();
+  await pair.close();
+});
+
+type Draft = Record<string, unknown> & {
+  monolith: { database: Record<string, string> };
+  capabilities: { catalog: { tables: Record<string, unknown>[]; leaves: string } };
+};
+
+/** A right definition, to be spoilt. */
+function right(): Draft {
+  const { monolith, services } = pair.connections;
+  return structuredClone({
+    ...pair.migration,
+    control: pair.controlUrl,
+    monolith,
+    services,
+  }) as unknown as Draft;
+}
+
+async function refusal(
+  definition: unknown,
+  command: readonly string[],
+): Promise<{ code: number; error: { code: string; message: string; hint: string } }> {
+  const config = writeConfig(definition);
+  try {
+    const { code, stdout, stderr } = await banyan([
+      '--config',
+      config.file,
+      '--json',
+      '--log-level',
+      'silent',
+      ...command,
+    ]);
+    if (!stdout.includes('"error"')) throw new Error(`no error: ${code} ${stdout} ${stderr}`);
+    return {
+      code,
+      error: (JSON.parse(stdout) as { error: { code: string; message: string; hint: string } })
+        .error,
+    };
+  } finally {
+    config.remove();
+  }
+}
+
+const commands = [['advance', 'catalog'], ['sync'], ['up', '--port', '0', '--admin-port', '0']];
+
+test.each(commands)('an unknown key is named with its path: %s', async (...command) => {
+  const draft = right();
+  draft.capabilities.catalog.tables[1] = { ...draft.capabilities.catalog.tables[1], colums: {} };
+  const { code, error } = await refusal(draft, command);
+  expect(error.code).toBe('CONFIG_INVALID');
+  expect(error.message).toContain('capabilities.catalog.tables.1.colums: unknown key');
+  expect(error.hint).not.toBe('');
+  expect(code).toBe(2);
+});
+
+test.each(commands)('an unknown column is named with its table: %s', async (...command) => {
+  const draft = right();
+  draft.capabilities.catalog.tables[0] = {
+    ...draft.capabilities.catalog.tables[0],
+    columns: { nmm: 'title' },
+  };
+  const { code, error } = await refusal(draft, command);
+  expect(error.code).toBe('PREFLIGHT_FAILED');
+  expect(error.message).toContain('there is no column nmm in public.cat');
+  expect(error.message).toContain('Its columns are: cat_id, nm, par_id');
+  expect(code).toBe(2);
+});
+
+test.each(commands)(
+  'a table without a key is named with the statement that mends it: %s',
+  async (...command) => {
+    await pair.monolith.query(
+      `CREATE TABLE IF NOT EXISTS loose (loose_id integer NOT NULL, nm text)`,
+    );
+    await pair.service.query(`CREATE TABLE IF NOT EXISTS firm (id integer PRIMARY KEY, name text)`);
+    const draft = right();
+    draft.capabilities.catalog.tables.push({
+      monolith: 'loose',
+      service: ['firm'],
+      key: { loose_id: 'id' },
+      columns: { nm: 'name' },
+    });
+    const { error } = await refusal(draft, command);
+    expect(error.code).toBe('PREFLIGHT_FAILED');
+    expect(error.message).toContain('table public.loose has no primary key');
+    expect(error.message).toContain('ADD PRIMARY KEY');
+  },
+);
+
+test.each(commands)(
+  'an unreachable database is named without its password: %s',
+  async (...command) => {
+    const draft = right();
+    draft.monolith.database['applier'] = 'postgresql://somebody:topsecret@127.0.0.1:9/shop';
+    const { error } = await refusal(draft, command);
+    expect(error.message).toContain('cannot connect to 127.0.0.1:9/shop as somebody');
+    expect(error.message).not.toContain('topsecret');
+  },
+);
+
+test.each(commands)(
+  'a server without logical decoding is named with the setting: %s',
+  async (...command) => {
+    const draft = right();
+    const url = replica.url();
+    draft.monolith.database = { capture: url, applier: url, coordinator: url };
+    const { error } = await refusal(draft, command);
+    expect(error.message).toContain('wal_level=replica');
+    expect(error.message).toContain('Set wal_level = logical');
+  },
+);
+
+test('an unreachable control database is one error with a hint', async () => {
+  const { code, error } = await refusal(
+    { ...right(), control: 'postgresql://x:topsecret@127.0.0.1:9/control' },
+    ['status'],
+  );
+  expect(error.code).toBe('DATABASE_UNREACHABLE');
+  expect(error.hint).toContain('pg_hba.conf');
+  expect(JSON.stringify(error)).not.toContain('topsecret');
+  expect(code).toBe(3);
+});
+
+test('a missing file, an unknown capability and a wrong option each have their exit code', async () => {
+  expect(await banyan(['--config', 'nowhere.ts', 'status'])).toMatchObject({ code: 2 });
+  const { code, error } = await refusal(right(), ['advance', 'catalogue']);
+  expect(error).toMatchObject({ code: 'UNKNOWN_CAPABILITY' });
+  expect(error.hint).toContain('catalog');
+  expect(code).toBe(2);
+  const usage = await banyan(['advance']);
+  expect(usage.code).toBe(2);
+  expect(usage.stderr).toContain('[USAGE]');
+});
