@@ -3,7 +3,6 @@
 import { writeFileSync } from 'node:fs';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { BanyanError, messageOf } from '../core/errors.ts';
-import { aborted } from '../core/lifecycle.ts';
 import type { GlobalOptions } from './context.ts';
 import { printReport } from './demo/report.ts';
 import { buildStage, type Fault, type Stage } from './demo/stage.ts';
@@ -54,9 +53,7 @@ async function demo(flags: DemoFlags, globals: GlobalOptions): Promise<void> {
     const walk = new Walk(stage, say, signal);
     say(welcome(stage, flags.auto ?? false));
     await walk.begin();
-    const failure = await attempt(
-      flags.auto ? walk.auto() : Promise.race([aborted(signal), stage.failed]),
-    );
+    const failure = await attempt(flags.auto ? walk.auto() : walk.follow());
     const closing = await attempt(walk.end());
     const error = failure ?? closing;
     if (signal.aborted && flags.auto) throw interrupted();

@@ -79,7 +79,17 @@ export class Coordinator {
     const definition = this.#capability(request.capability);
     return withLease(this.#options.controlUrl, request.capability, () =>
       withEnds(this.#options.connections, request.capability, definition, async (ends) => {
+        const cut = await this.#switches.open(request.capability);
         const state = await this.#recovered(request.capability, definition, ends);
+        // Asked again for a switch that was cut short after its flip: it has just been finished.
+        if (cut?.status === 'flipped' && leadsTo(cut.from, request.event) === cut.to)
+          return {
+            capability: state.capability,
+            from: cut.from,
+            to: cut.to,
+            weight: state.weight,
+            gates: [],
+          };
         const outcome = TRANSITIONS[state.phase][request.event];
         if (outcome.kind === 'refused')
           throw new BanyanError(
@@ -104,7 +114,7 @@ export class Coordinator {
           who: this.#options.who,
           event: request.event,
           why: request.why ?? '',
-          evidence: { gates },
+          evidence: { gates, ...(outcome.to === 'canary' && { weight }) },
         };
         const pauseMs = await this.#perform(
           state,
@@ -273,6 +283,11 @@ export class Coordinator {
       hint: `The definition names: ${Object.keys(this.#options.migration.capabilities).join(', ')}.`,
     });
   }
+}
+
+function leadsTo(from: Phase, event: Event): Phase | undefined {
+  const outcome = TRANSITIONS[from][event];
+  return outcome.kind === 'move' ? outcome.to : undefined;
 }
 
 function weightAfter(request: MoveRequest, state: CapabilityState, to: Phase): number {

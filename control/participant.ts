@@ -4,7 +4,7 @@
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { connect, sqlState, transaction, withClient } from '../core/postgres/connect.ts';
-import { quoteIdentifier } from '../core/postgres/identifiers.ts';
+import { quoteIdentifier, quoteTable, type TableName } from '../core/postgres/identifiers.ts';
 import { migrate } from '../core/postgres/migrate.ts';
 import { encodeMessage } from './domain/flow.ts';
 import { fenceStatements, unfenceStatements, type Fence } from './domain/fence.ts';
@@ -100,8 +100,11 @@ export class Participant {
       await this.#guarded(epoch, async () => {
         await this.client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
         await this.client.query('SET LOCAL synchronous_commit = on');
-        for (const table of fencedTables(tables, side, owner))
-          for (const statement of fenceStatements(fence, table)) await this.client.query(statement);
+        for (const table of fencedTables(tables, side, owner)) {
+          const unequal = await this.#withoutEquality(table.table);
+          for (const statement of fenceStatements(fence, table, unequal))
+            await this.client.query(statement);
+        }
         await this.client.query('UPDATE banyan.ownership SET owns = $2 WHERE capability = $1', [
           capability,
           owner === side,
@@ -116,6 +119,20 @@ export class Participant {
       if (sqlState(error) === LOCK_NOT_AVAILABLE) return false;
       throw error;
     }
+  }
+
+  async #withoutEquality(table: TableName): Promise<Set<string>> {
+    const { rows } = await this.client.query<{ name: string }>(
+      `SELECT a.attname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+         JOIN pg_type base ON base.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
+         JOIN pg_type one ON one.oid = CASE base.typcategory WHEN 'A' THEN base.typelem ELSE base.oid END
+        WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped
+          AND one.typcategory NOT IN ('S', 'E', 'R', 'I')
+          AND NOT EXISTS (SELECT 1 FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
+                           WHERE o.opcintype = one.oid AND o.opcdefault AND m.amname IN ('btree', 'hash'))`,
+      [quoteTable(table)],
+    );
+    return new Set(rows.map((row) => row.name));
   }
 
   /** Runs `work` in a transaction that holds the ownership row at this epoch. */

@@ -61,6 +61,7 @@ export async function runSwitch(
     return await run.forward();
   } catch (error) {
     if (run.flipped) throw error;
+    if (await run.flippedUnseen()) return run.finish();
     await run.undo(messageOf(error));
     throw new BanyanError(
       'SWITCH_UNDONE',
@@ -162,6 +163,14 @@ class Run {
     return this.finish();
   }
 
+  /** Whether the flip was committed although its answer was lost. */
+  async flippedUnseen(): Promise<boolean> {
+    const current = await this.#context.store.readOne(this.#state.capability);
+    if (current.epoch !== this.#state.epoch || current.phase !== this.#to) return false;
+    this.#state = current;
+    return true;
+  }
+
   /** What remains after the flip: the new owner may write, then the facades let go. */
   async finish(): Promise<SwitchOutcome> {
     this.flipped = true;
@@ -193,12 +202,18 @@ class Run {
     return { state: this.#state, evidence };
   }
 
-  /** Back to where it was: the old owner writes, held writes go to it. */
+  /** Back to where it was: the old owner writes, held writes go to it. Throws STALE_COORDINATOR when another has taken over. */
   async undo(why: string): Promise<CapabilityState> {
     const { store, switches, log } = this.#context;
     log.warn('a switch is taken back', { capability: this.#state.capability, why });
     // The state may have moved under a crash: what counts is the row as it stands.
     const current = await store.readOne(this.#state.capability);
+    if (current.epoch !== this.#state.epoch)
+      throw new BanyanError(
+        'STALE_COORDINATOR',
+        `another coordinator (epoch ${current.epoch}) has taken over from this one (epoch ${this.#state.epoch}): ${why}`,
+        { hint: 'Look at `banyan status`.' },
+      );
     const sides = this.#sides();
     if (sides && this.#fenceTouched)
       await waitFor(() => sides.previous.fence(ownerOf(current.phase), current.epoch), {

@@ -207,7 +207,7 @@ class Flow {
       lagP50Ms: this.#lag.percentile(0.5),
       lagP99Ms: this.#lag.percentile(0.99),
       applied: this.#applied,
-      backfill: copying.progress(estimate),
+      backfill: this.#options.direction === 'to' ? copying.progress(estimate) : null,
     };
   }
 

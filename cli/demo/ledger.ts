@@ -75,8 +75,11 @@ export class Ledger {
     this.#firstMovement = last.rows[0]?.last ?? '0';
   }
 
-  /** To be called when the load has stopped and both flows have drained. */
-  async close(shop: pg.Client, catalog: pg.Client): Promise<LedgerVerdict> {
+  /**
+   * To be called when the load has stopped and both flows have drained. Without `catalog` (no flow
+   * leads there) only the monolith is looked at.
+   */
+  async close(shop: pg.Client, catalog: pg.Client | undefined): Promise<LedgerVerdict> {
     const verdict: LedgerVerdict = {
       acknowledged: this.#products.size + this.#orders.length,
       checked: 0,
@@ -92,7 +95,7 @@ export class Ledger {
 
   async #checkProducts(
     shop: pg.Client,
-    catalog: pg.Client,
+    catalog: pg.Client | undefined,
     verdict: LedgerVerdict,
   ): Promise<number> {
     const ids = [...this.#products.keys()];
@@ -101,12 +104,14 @@ export class Ledger {
         `SELECT prd_id::text AS id, prd_no AS number, prd_nm AS name, prc::text AS price FROM prd WHERE prd_id = ANY ($1) OR prd_no LIKE 'DEMO-%'`,
         [ids],
       ),
-      service: await catalog.query<Row>(
+      service: await catalog?.query<Row>(
         `SELECT id::text, sku AS number, name, (price_cents / 100.0)::numeric(12, 2)::text AS price FROM product WHERE id = ANY ($1) OR sku LIKE 'DEMO-%'`,
         [ids],
       ),
     };
-    for (const [side, { rows }] of Object.entries(sides)) {
+    for (const [side, result] of Object.entries(sides)) {
+      if (!result) continue;
+      const { rows } = result;
       const byId = new Map(rows.map((row) => [Number(row.id), row]));
       for (const wanted of this.#products.values()) {
         const found = byId.get(wanted.id);
@@ -148,7 +153,11 @@ export class Ledger {
     return this.#orders.length;
   }
 
-  async #checkStock(shop: pg.Client, catalog: pg.Client, verdict: LedgerVerdict): Promise<void> {
+  async #checkStock(
+    shop: pg.Client,
+    catalog: pg.Client | undefined,
+    verdict: LedgerVerdict,
+  ): Promise<void> {
     const moved = await shop.query<{ id: string; moved: string; ordered: string }>(
       `SELECT prd_id AS id, sum(qty) AS moved, coalesce(sum(qty) FILTER (WHERE mv_typ = 'O'), 0) AS ordered
          FROM stkmv WHERE stkmv_id > $1 GROUP BY prd_id`,
@@ -159,10 +168,10 @@ export class Ledger {
       monolith: await shop.query<{ id: string; stock: number }>(
         'SELECT prd_id AS id, stk_qty AS stock FROM prd',
       ),
-      service: await catalog.query<{ id: string; stock: number }>('SELECT id, stock FROM product'),
+      service: await catalog?.query<{ id: string; stock: number }>('SELECT id, stock FROM product'),
     };
-    for (const [side, { rows }] of Object.entries(sides))
-      for (const row of rows) {
+    for (const [side, result] of Object.entries(sides))
+      for (const row of result?.rows ?? []) {
         const expected = (this.#stock.get(row.id) ?? 0) + (movements.get(row.id) ?? 0);
         if (row.stock < expected)
           verdict.doubled.push(

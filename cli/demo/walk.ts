@@ -8,6 +8,7 @@ import type { MoveRequest, MoveResult } from '../../control/coordinator.ts';
 import type { GateResult } from '../../control/domain/gates.ts';
 import { ownerOf, type Phase } from '../../control/domain/phase.ts';
 import { Evidence } from '../../control/evidence.ts';
+import { StateStore } from '../../control/store.ts';
 import { verifyCapability } from '../verify.ts';
 import { Ledger, type LedgerVerdict } from './ledger.ts';
 import { startLoad, type Load, type LoadTargets } from './load.ts';
@@ -47,7 +48,7 @@ export class Walk {
     this.#evidence = new Evidence(stage.context.db);
   }
 
-  /** Starts the load; `auto` and the report follow. */
+  /** Starts the load; `auto` or `follow` comes next, then `end` and `report`. */
   async begin(): Promise<void> {
     const shop = await connect(this.#stage.shopDatabase, { applicationName: 'banyan-demo' });
     try {
@@ -106,18 +107,39 @@ export class Walk {
     await this.#dwell();
   }
 
+  /** Somebody else moves the capability, from another terminal: says so, until the signal aborts. */
+  async follow(): Promise<void> {
+    const store = new StateStore(this.#stage.context.db);
+    while (!this.#signal.aborted) {
+      const state = await store.readOne(CAPABILITY);
+      const label = labelOf(state.phase, state.weight);
+      if (label !== this.#label) {
+        this.#say(`${this.#label} → ${label}`);
+        this.#walked.push(label);
+        this.#phase = state.phase;
+        this.#label = label;
+      }
+      if (state.phase === 'shadow') await this.#noteShadow();
+      await Promise.race([sleep(300, this.#signal), this.#stage.failed]);
+    }
+  }
+
   /** Stops the load and looks everything up. */
   async end(): Promise<void> {
     await this.#load?.stop();
     this.#load = undefined;
     await this.#noteLag();
-    // Its barriers also wait until both flows have drained.
-    if (this.#phase !== 'monolith') await this.#verified();
+    const synced = this.#phase !== 'monolith';
+    if (synced) {
+      await this.#copied();
+      // Its barriers also wait until both flows have drained.
+      await this.#verified();
+    }
     const session = { applicationName: 'banyan-demo' };
     const shop = await connect(this.#stage.shopDatabase, session);
     const catalog = await connect(this.#stage.catalogDatabase, session);
     try {
-      if (this.#phase !== 'monolith') this.#verdict = await this.#ledger.close(shop, catalog);
+      this.#verdict = await this.#ledger.close(shop, synced ? catalog : undefined);
     } finally {
       await shop.end();
       await catalog.end();
@@ -171,7 +193,7 @@ export class Walk {
       what: waitingFor ?? 'the gates',
     });
     this.#phase = result.to;
-    this.#label = result.to === 'canary' ? `canary ${result.weight}` : result.to;
+    this.#label = labelOf(result.to, result.weight);
     this.#walked.push(request.event === 'rollback' ? `rollback (${this.#label})` : this.#label);
     let line = `${result.from} → ${this.#label}`;
     if (result.pauseMs !== undefined) {
@@ -257,6 +279,16 @@ export class Walk {
     return { samples, wrong };
   }
 
+  async #copied(): Promise<void> {
+    await waitFor(
+      async () =>
+        (await this.#evidence.flows(CAPABILITY)).some(
+          (flow) => flow.direction === 'to' && flow.status === 'streaming',
+        ),
+      { timeoutMs: 60_000, everyMs: 200, what: 'the copy to be complete' },
+    );
+  }
+
   async #noteShadow(): Promise<void> {
     const { samples } = await this.#evidence.shadow(CAPABILITY);
     const total = (field: 'compared' | 'mismatched' | 'dropped'): number =>
@@ -273,6 +305,10 @@ export class Walk {
       if (flow.lagP50Ms !== null)
         this.#lag[`sync ${flow.direction}`] = { p50Ms: flow.lagP50Ms, p99Ms: flow.lagP99Ms };
   }
+}
+
+function labelOf(phase: Phase, weight: number): string {
+  return phase === 'canary' ? `canary ${weight}` : phase;
 }
 
 /** The facade's own counters. */

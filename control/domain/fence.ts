@@ -1,7 +1,7 @@
 // The fence in SQL: triggers that refuse whatever a side does not own, whoever writes it and however.
 //
 // AFTER … FOR EACH ROW, so that nothing later can change the row behind its back; WHEN compares
-// values, not the SET list, because ORMs save whole rows; ENABLE ALWAYS, so that replica role does
+// values, not the SET list, because ORMs save whole rows (bytes, where a type has no equality); ENABLE ALWAYS, so that replica role does
 // not slip by; the exemption is by session_user, so that cascades of the applier pass and nobody
 // else's SET ROLE does. Replaced rather than dropped: that lock never waits for readers.
 import {
@@ -32,13 +32,23 @@ export interface Fence {
 
 const KINDS = ['insert', 'update', 'delete', 'truncate'] as const;
 
-/** Statements that bring the fence of a table to this state. Run them in one transaction, tables in order. */
-export function fenceStatements(fence: Fence, fenced: FencedTable): string[] {
+/**
+ * Statements that bring the fence of a table to this state. Run them in one transaction, tables in
+ * order. `unequal` are the columns whose type has no equality operator (json, xml, point, …).
+ */
+export function fenceStatements(
+  fence: Fence,
+  fenced: FencedTable,
+  unequal: ReadonlySet<string>,
+): string[] {
   const table = quoteTable(fenced.table);
   const outsider = `session_user <> ${quoteLiteral(fence.applier)}`;
-  const changed = fenced.columns.map(
-    (column) => `OLD.${quoteIdentifier(column)} IS DISTINCT FROM NEW.${quoteIdentifier(column)}`,
-  );
+  const changed = fenced.columns.map((name) => {
+    const column = quoteIdentifier(name);
+    return unequal.has(name)
+      ? `pg_catalog.record_image_ne(ROW(OLD.${column}), ROW(NEW.${column}))`
+      : `OLD.${column} IS DISTINCT FROM NEW.${column}`;
+  });
   const filled = fenced.fixed.map(
     ({ column, value }) =>
       `NEW.${quoteIdentifier(column)} IS DISTINCT FROM ${value === null ? 'NULL' : quoteLiteral(value)}`,
