@@ -57,7 +57,7 @@ async function demo(flags: DemoFlags, globals: GlobalOptions): Promise<void> {
     const closing = await attempt(walk.end());
     const error = failure ?? closing;
     if (signal.aborted && flags.auto) throw interrupted();
-    const report = await walk.report(error);
+    const report = await walk.figures.report(walk.ledger, error);
     if (flags.report !== undefined)
       writeFileSync(flags.report, `${JSON.stringify(report, null, 2)}\n`);
     process.stdout.write(globals.json ? `${JSON.stringify(report)}\n` : `${printReport(report)}\n`);

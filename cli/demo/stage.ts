@@ -1,16 +1,13 @@
 // The demo's stage: an embedded PostgreSQL with the shop's database, the service's and the control
 // database, three roles of least privilege in each of the first two, and four processes: monolith,
 // service, facade, sync. Everything is a child that does not outlive us.
-import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startChild, type Child } from '../../core/child.ts';
 import { BanyanError } from '../../core/errors.ts';
-import { connect, withClient } from '../../core/postgres/connect.ts';
-import { quoteIdentifier, quoteLiteral } from '../../core/postgres/identifiers.ts';
-import { startEmbedded, type EmbeddedPostgres } from '../../core/postgres/embedded.ts';
+import { startEmbedded } from '../../core/postgres/embedded.ts';
 import { migrate } from '../../core/postgres/migrate.ts';
-import { grantStatements, mappedTables, type RoleNames } from '../../control/grants.ts';
+import { mappedTables } from '../../control/grants.ts';
 import {
   contextOf,
   loadConfig,
@@ -18,6 +15,7 @@ import {
   type Context,
   type GlobalOptions,
 } from '../context.ts';
+import { makeOwner, makeRoles, roleUrls } from './roles.ts';
 import { startWrongPrice } from './wrong-price.ts';
 
 export type Fault = 'wrong-price' | 'lose-change';
@@ -51,7 +49,6 @@ export interface Stage {
 }
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const SESSION = { applicationName: 'banyan-demo' };
 
 /** Builds the stage. Throws USAGE outside the repository, EMBEDDED_POSTGRES. */
 export async function buildStage(options: StageOptions): Promise<Stage> {
@@ -231,69 +228,4 @@ async function firstLine(name: string, child: Child): Promise<string> {
 
 function urlOf(line: string): string {
   return /https?:\/\/\S+/.exec(line)?.[0] ?? '';
-}
-
-/** The application's own role: it owns database and tables. */
-async function makeOwner(server: EmbeddedPostgres, database: string): Promise<string> {
-  const role = `${database}_app`;
-  const password = randomBytes(12).toString('hex');
-  await withClient(server.url(database), SESSION, async (client) => {
-    await client.query(
-      `CREATE ROLE ${quoteIdentifier(role)} LOGIN PASSWORD ${quoteLiteral(password)}`,
-    );
-    await client.query(
-      `ALTER DATABASE ${quoteIdentifier(database)} OWNER TO ${quoteIdentifier(role)}`,
-    );
-    await client.query(`ALTER SCHEMA public OWNER TO ${quoteIdentifier(role)}`);
-  });
-  return asRole(server.url(database), role, password);
-}
-
-interface RoleUrls {
-  readonly roles: RoleNames;
-  readonly passwords: RoleNames;
-  readonly urls: RoleNames;
-}
-
-function roleUrls(server: EmbeddedPostgres, database: string): RoleUrls {
-  const each = (make: (role: keyof RoleNames) => string): RoleNames => ({
-    capture: make('capture'),
-    applier: make('applier'),
-    coordinator: make('coordinator'),
-  });
-  const roles = each((role) => `${database}_${role}`);
-  const passwords = each(() => randomBytes(12).toString('hex'));
-  return {
-    roles,
-    passwords,
-    urls: each((role) => asRole(server.url(database), roles[role], passwords[role])),
-  };
-}
-
-async function makeRoles(
-  server: EmbeddedPostgres,
-  database: string,
-  tables: readonly string[],
-  { roles, passwords }: RoleUrls,
-): Promise<void> {
-  const client = await connect(server.url(database), SESSION);
-  try {
-    for (const statement of grantStatements({
-      database,
-      tableOwner: `${database}_app`,
-      roles,
-      tables,
-      passwords,
-    }))
-      await client.query(statement);
-  } finally {
-    await client.end();
-  }
-}
-
-function asRole(url: string, role: string, password: string): string {
-  const changed = new URL(url);
-  changed.username = role;
-  changed.password = password;
-  return changed.href;
 }

@@ -1,6 +1,5 @@
 // The walk of `demo --auto`: monolith → sync → shadow → canary 10 → 50 → cutover → rollback → cutover
 // → retired, under load all the way, and the figures that it gathers on the way.
-import { request } from 'undici';
 import { BanyanError, isBanyanError } from '../../core/errors.ts';
 import { sleep, waitFor } from '../../core/lifecycle.ts';
 import { connect } from '../../core/postgres/connect.ts';
@@ -10,9 +9,9 @@ import { ownerOf, type Phase } from '../../control/domain/phase.ts';
 import { Evidence } from '../../control/evidence.ts';
 import { StateStore } from '../../control/store.ts';
 import { verifyCapability } from '../verify.ts';
-import { Ledger, type LedgerVerdict } from './ledger.ts';
+import { Figures } from './figures.ts';
+import { Ledger } from './ledger.ts';
 import { startLoad, type Load, type LoadTargets } from './load.ts';
-import type { DemoReport, SwitchPause } from './report.ts';
 import type { Stage } from './stage.ts';
 
 const CAPABILITY = 'catalog';
@@ -23,36 +22,25 @@ export class Walk {
   readonly #say: (line: string) => void;
   readonly #signal: AbortSignal;
   readonly #evidence: Evidence;
-  readonly #ledger = new Ledger();
-  readonly #started = performance.now();
-  readonly #walked: string[] = ['monolith'];
-  readonly #switches: SwitchPause[] = [];
-  readonly #lag: Record<string, { p50Ms: number | null; p99Ms: number | null }> = {};
+  readonly figures: Figures;
+  readonly ledger = new Ledger();
   #phase: Phase = 'monolith';
   #label = 'monolith';
   #load: Load | undefined;
   #repriced = '';
-  #shadow = { samples: 0, mismatches: 0, dropped: 0 };
-  #verify = { runs: 0, rows: 0, wrong: 0 };
-  #batch: { accepted: number; refused: number; refusal: string | null } = {
-    accepted: 0,
-    refused: 0,
-    refusal: null,
-  };
-  #verdict: LedgerVerdict = { acknowledged: 0, checked: 0, lost: [], doubled: [] };
-
   constructor(stage: Stage, say: (line: string) => void, signal: AbortSignal) {
     this.#stage = stage;
     this.#say = say;
     this.#signal = signal;
     this.#evidence = new Evidence(stage.context.db);
+    this.figures = new Figures(stage, CAPABILITY);
   }
 
   /** Starts the load; `auto` or `follow` comes next, then `end` and `report`. */
   async begin(): Promise<void> {
     const shop = await connect(this.#stage.shopDatabase, { applicationName: 'banyan-demo' });
     try {
-      await this.#ledger.open(shop);
+      await this.ledger.open(shop);
       const numbers = async (text: string): Promise<number[]> =>
         (await shop.query<{ id: string }>(text)).rows.map((row) => Number(row.id));
       // The batch job has a category of its own, or it would change prices that the ledger knows.
@@ -74,7 +62,7 @@ export class Walk {
           `SELECT cust_id AS id FROM cust WHERE sts = 'A' ORDER BY 1 LIMIT 500`,
         ),
       };
-      this.#load = startLoad(targets, this.#ledger, () => this.#label);
+      this.#load = startLoad(targets, this.ledger, () => this.#label);
     } finally {
       await shop.end();
     }
@@ -115,11 +103,11 @@ export class Walk {
       const label = labelOf(state.phase, state.weight);
       if (label !== this.#label) {
         this.#say(`${this.#label} → ${label}`);
-        this.#walked.push(label);
+        this.figures.walked.push(label);
         this.#phase = state.phase;
         this.#label = label;
       }
-      if (state.phase === 'shadow') await this.#noteShadow();
+      if (state.phase === 'shadow') await this.figures.noteShadow();
       await Promise.race([sleep(300, this.#signal), this.#stage.failed]);
     }
   }
@@ -128,7 +116,7 @@ export class Walk {
   async end(): Promise<void> {
     await this.#load?.stop();
     this.#load = undefined;
-    await this.#noteLag();
+    await this.figures.noteLag();
     const synced = this.#phase !== 'monolith';
     if (synced) {
       await this.#copied();
@@ -139,47 +127,11 @@ export class Walk {
     const shop = await connect(this.#stage.shopDatabase, session);
     const catalog = await connect(this.#stage.catalogDatabase, session);
     try {
-      this.#verdict = await this.#ledger.close(shop, synced ? catalog : undefined);
+      this.figures.verdict = await this.ledger.close(shop, synced ? catalog : undefined);
     } finally {
       await shop.end();
       await catalog.end();
     }
-  }
-
-  async report(error: Error | undefined): Promise<DemoReport> {
-    const { lost, doubled, acknowledged, checked } = this.#verdict;
-    const failed = this.#ledger.failures.length;
-    const ok =
-      error === undefined &&
-      failed === 0 &&
-      lost.length === 0 &&
-      doubled.length === 0 &&
-      this.#verify.wrong === 0;
-    return {
-      ok,
-      error: error?.message ?? null,
-      seconds: (performance.now() - this.#started) / 1000,
-      walked: this.#walked,
-      requests: {
-        total: this.#ledger.requests,
-        byPath: await requestsByPath(this.#stage.adminUrl).catch(() => ({})),
-        failed,
-        failures: this.#ledger.failures.slice(0, 20),
-      },
-      writes: {
-        acknowledged,
-        checked,
-        lost: lost.length,
-        doubled: doubled.length,
-        examples: [...lost, ...doubled].slice(0, 20),
-      },
-      shadow: this.#shadow,
-      syncLag: this.#lag,
-      switches: this.#switches,
-      verify: this.#verify,
-      ordersByPhase: this.#ledger.ordersByPhase(),
-      batch: this.#batch,
-    };
   }
 
   /** Moves as soon as the gates have enough evidence; a gate that fails is not waited for. */
@@ -194,12 +146,14 @@ export class Walk {
     });
     this.#phase = result.to;
     this.#label = labelOf(result.to, result.weight);
-    this.#walked.push(request.event === 'rollback' ? `rollback (${this.#label})` : this.#label);
+    this.figures.walked.push(
+      request.event === 'rollback' ? `rollback (${this.#label})` : this.#label,
+    );
     let line = `${result.from} → ${this.#label}`;
     if (result.pauseMs !== undefined) {
       await sleep(300, this.#signal);
       const slowestWriteMs = this.#load?.takeWriteTimes()[0] ?? 0;
-      this.#switches.push({
+      this.figures.switches.push({
         move: `${result.from} → ${result.to}`,
         pauseMs: result.pauseMs,
         slowestWriteMs,
@@ -211,8 +165,8 @@ export class Walk {
 
   async #tryMove(request: Pick<MoveRequest, 'event' | 'weight'>): Promise<MoveResult | undefined> {
     this.#signal.throwIfAborted();
-    if (this.#phase === 'shadow') await this.#noteShadow();
-    await this.#noteLag();
+    if (this.#phase === 'shadow') await this.figures.noteShadow();
+    await this.figures.noteLag();
     try {
       return await this.#stage.context
         .coordinator()
@@ -240,10 +194,10 @@ export class Walk {
       '--percent',
       '1',
     ]);
-    if (owner === 'monolith' && code === 0) this.#batch.accepted += 1;
+    if (owner === 'monolith' && code === 0) this.figures.batch.accepted += 1;
     else if (owner === 'service' && code === 1 && output.startsWith('BN001')) {
-      this.#batch.refused += 1;
-      this.#batch.refusal ??= output;
+      this.figures.batch.refused += 1;
+      this.figures.batch.refusal ??= output;
       this.#say(`  batch job refused: ${output}`);
     } else
       throw new BanyanError(
@@ -254,7 +208,7 @@ export class Walk {
     const restock = await this.#stage.batch('restock', []);
     if (restock.code !== 0)
       throw new BanyanError('DEMO_FAILED', `restocking failed: ${restock.output}`);
-    this.#batch.accepted += 1;
+    this.figures.batch.accepted += 1;
   }
 
   async #verifyNow(): Promise<void> {
@@ -273,8 +227,8 @@ export class Walk {
       CAPABILITY,
     );
     const wrong = missing + extra + different;
-    const { runs, rows: before, wrong: wrongBefore } = this.#verify;
-    this.#verify = { runs: runs + 1, rows: before + rows, wrong: wrongBefore + wrong };
+    const { runs, rows: before, wrong: wrongBefore } = this.figures.verify;
+    this.figures.verify = { runs: runs + 1, rows: before + rows, wrong: wrongBefore + wrong };
     this.#say(`  verified ${rows} rows: ${wrong} wrong`);
     return { samples, wrong };
   }
@@ -288,37 +242,8 @@ export class Walk {
       { timeoutMs: 60_000, everyMs: 200, what: 'the copy to be complete' },
     );
   }
-
-  async #noteShadow(): Promise<void> {
-    const { samples } = await this.#evidence.shadow(CAPABILITY);
-    const total = (field: 'compared' | 'mismatched' | 'dropped'): number =>
-      samples.reduce((sum, one) => sum + one[field], 0);
-    this.#shadow = {
-      samples: total('compared'),
-      mismatches: total('mismatched'),
-      dropped: total('dropped'),
-    };
-  }
-
-  async #noteLag(): Promise<void> {
-    for (const flow of await this.#evidence.flows(CAPABILITY))
-      if (flow.lagP50Ms !== null)
-        this.#lag[`sync ${flow.direction}`] = { p50Ms: flow.lagP50Ms, p99Ms: flow.lagP99Ms };
-  }
 }
 
 function labelOf(phase: Phase, weight: number): string {
   return phase === 'canary' ? `canary ${weight}` : phase;
-}
-
-/** The facade's own counters. */
-async function requestsByPath(adminUrl: string): Promise<Record<string, number>> {
-  const { body } = await request(`${adminUrl}/metrics`);
-  const counts: Record<string, number> = {};
-  for (const line of (await body.text()).split('\n')) {
-    const match = /^banyan_requests_total\{(.*)\} (\d+)$/.exec(line);
-    const path = match && /path="([^"]+)"/.exec(match[1] ?? '')?.[1];
-    if (match && path) counts[path] = (counts[path] ?? 0) + Number(match[2]);
-  }
-  return counts;
 }
