@@ -38,13 +38,21 @@ export interface Context extends Loaded {
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** An edge asks for no login but that of the control database. */
+type Role = 'all' | 'edge';
+
+export interface LoadOptions {
+  readonly environment?: Environment;
+  readonly role?: Role;
+}
+
 /**
  * Loads the configuration. Variables that are not set are taken from what a running `banyan demo` or
  * `banyan up` has left beside the file. Throws CONFIG_INVALID.
  */
 export async function loadConfig(
   file: string,
-  environment: Environment = process.env,
+  { environment = process.env, role = 'all' }: LoadOptions = {},
 ): Promise<Loaded> {
   const absolute = path.resolve(file);
   if (!existsSync(absolute))
@@ -73,14 +81,18 @@ export async function loadConfig(
   const running = readRunning(directory);
   return {
     migration,
-    connections: resolveConnections(migration, { ...running.environment, ...environment }),
+    connections: resolveConnections(migration, { ...running.environment, ...environment }, role),
     directory,
   };
 }
 
 /** Loads the configuration and opens the control database. */
-export async function openContext(options: GlobalOptions, part = 'cli'): Promise<Context> {
-  const loaded = await loadConfig(options.config);
+export async function openContext(
+  options: GlobalOptions,
+  part = 'cli',
+  role: Role = 'all',
+): Promise<Context> {
+  const loaded = await loadConfig(options.config, { role });
   const controlUrl = loaded.connections.control ?? readRunning(loaded.directory).control;
   if (controlUrl === undefined)
     throw new BanyanError('CONFIG_INVALID', 'the definition names no control database', {

@@ -18,7 +18,7 @@ export function facadeCommand(program: Command): void {
   withFacadeFlags(program.command('facade').description('run the edge')).action(
     async (flags: FacadeFlags, command: Command) => {
       const globals = command.optsWithGlobals<GlobalOptions>();
-      const context = await openContext(globals, 'facade');
+      const context = await openContext(globals, 'facade', 'edge');
       let at = { url: '', adminUrl: '' };
       try {
         await runParts(

@@ -21,10 +21,14 @@ export interface Connections {
   readonly services: Readonly<Record<string, SideConnections>>;
 }
 
-/** Throws CONFIG_INVALID naming every reference that cannot be resolved. */
+/**
+ * Throws CONFIG_INVALID naming every reference that cannot be resolved. An edge resolves no database
+ * but the control database: it needs none of those logins, so its environment need not hold them.
+ */
 export function resolveConnections(
   migration: Migration,
   environment: Readonly<Record<string, string | undefined>>,
+  role: 'all' | 'edge' = 'all',
 ): Connections {
   const mistakes: string[] = [];
   const resolve = (reference: Reference, at: string, protocols: readonly string[]): string => {
@@ -44,11 +48,18 @@ export function resolveConnections(
   };
   const side = (given: Migration['monolith'], at: string): SideConnections => ({
     upstream: resolve(given.upstream, `${at}.upstream`, ['http:', 'https:']),
-    database: given.database && {
-      capture: resolve(given.database.capture, `${at}.database.capture`, POSTGRES),
-      applier: resolve(given.database.applier, `${at}.database.applier`, POSTGRES),
-      coordinator: resolve(given.database.coordinator, `${at}.database.coordinator`, POSTGRES),
-    },
+    database:
+      given.database && role === 'all'
+        ? {
+            capture: resolve(given.database.capture, `${at}.database.capture`, POSTGRES),
+            applier: resolve(given.database.applier, `${at}.database.applier`, POSTGRES),
+            coordinator: resolve(
+              given.database.coordinator,
+              `${at}.database.coordinator`,
+              POSTGRES,
+            ),
+          }
+        : undefined,
   });
   const connections = {
     control: migration.control && resolve(migration.control, 'control', POSTGRES),

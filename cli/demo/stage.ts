@@ -134,10 +134,14 @@ async function build(
     MONOLITH: roleUrls(server, 'shop'),
     CATALOG: roleUrls(server, 'catalog'),
   };
-  const environment: Record<string, string> = {
-    BANYAN_CONTROL_URL: server.url('control'),
+  // All that the edge gets to know: it holds no login of the two databases.
+  const forEdge: Record<string, string> = {
+    BANYAN_CONTROL_URL: await makeOwner(server, 'control'),
     MONOLITH_URL: monolithUrl,
     CATALOG_URL: candidateUrl,
+  };
+  const environment: Record<string, string> = {
+    ...forEdge,
     ...Object.fromEntries(
       Object.entries(roles).flatMap(([side, { urls }]) =>
         Object.entries(urls).map(([role, url]) => [`${side}_${role.toUpperCase()}_URL`, url]),
@@ -145,7 +149,7 @@ async function build(
     ),
   };
   const config = `${ROOT}banyan.config.ts`;
-  const loaded = await loadConfig(config, environment);
+  const loaded = await loadConfig(config, { environment });
   await makeRoles(server, 'shop', mappedTables(loaded.migration, 'monolith'), roles.MONOLITH);
   await makeRoles(
     server,
@@ -178,7 +182,7 @@ async function build(
   const fault = options.fault === 'lose-change' ? ['--fault', 'lose-change'] : [];
   await launch('sync', [...banyan, 'sync', ...fault], environment);
   const edge = JSON.parse(
-    await launch('facade', [...banyan, 'facade', '--port', '0', '--admin-port', '0'], environment),
+    await launch('facade', [...banyan, 'facade', '--port', '0', '--admin-port', '0'], forEdge),
   ) as { url: string; adminUrl: string };
 
   return {
