@@ -251,16 +251,9 @@ export class Coordinator {
       await this.#evidence.dropFlow(capability, direction);
   }
 
-  /** Waits until no live facade acts on an older state. */
-  async #settled(state: CapabilityState): Promise<void> {
-    await waitFor(
-      async () =>
-        (await this.#replicas.lagging(state.capability, state.version)).lagging.length === 0,
-      {
-        timeoutMs: TRAFFIC_TIMEOUT_MS,
-        what: 'the facades to take up the new state',
-      },
-    ).catch(() => undefined);
+  /** Waits until no live facade acts on an older state; one that stays silent is not waited for longer. */
+  async #settled({ capability, version }: CapabilityState): Promise<void> {
+    await this.#replicas.acknowledged(capability, version, TRAFFIC_TIMEOUT_MS);
   }
 
   #switchContext(definition: Capability, ends: FlowPair | undefined): SwitchContext {

@@ -97,14 +97,15 @@ export class Participant {
     const other = side === 'monolith' ? labels.service : labels.monolith;
     const fence: Fence = { capability, owner: other, applier: this.#applier };
     try {
+      const statements = [
+        `SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`,
+        'SET LOCAL synchronous_commit = on',
+      ];
+      for (const table of fencedTables(tables, side, owner))
+        statements.push(...fenceStatements(fence, table, await this.#withoutEquality(table.table)));
       await this.#guarded(epoch, async () => {
-        await this.client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
-        await this.client.query('SET LOCAL synchronous_commit = on');
-        for (const table of fencedTables(tables, side, owner)) {
-          const unequal = await this.#withoutEquality(table.table);
-          for (const statement of fenceStatements(fence, table, unequal))
-            await this.client.query(statement);
-        }
+        // All at once: writes are held meanwhile, and each round trip would count.
+        await this.client.query(statements.join(';\n'));
         await this.client.query('UPDATE banyan.ownership SET owns = $2 WHERE capability = $1', [
           capability,
           owner === side,

@@ -2,9 +2,17 @@
 // first reads the state, and the coordinator writes the state before it lists the replicas: none
 // that could forward under the old state is missed.
 import type { Knex } from 'knex';
+import { sleep } from '../core/lifecycle.ts';
 
 /** A replica that has not been heard of for this long is left behind: the fence stops what it forwards. */
 export const REPLICA_LEASE_MS = 5_000;
+const POLL_MS = 5;
+
+/** Ids of the live replicas, and of those among them that stay silent. */
+export interface Acknowledged {
+  readonly live: readonly string[];
+  readonly silent: readonly string[];
+}
 
 export class Replicas {
   readonly #db: Knex;
@@ -36,11 +44,21 @@ export class Replicas {
     await this.#db('banyan.replica').where({ id }).delete();
   }
 
-  /** Ids of the live replicas, and of those among them that have not acknowledged `version`. */
-  async lagging(
+  /** Waits until every live replica has acknowledged `version`, at most `timeoutMs`; gives who has not. */
+  async acknowledged(
     capability: string,
     version: number,
-  ): Promise<{ live: string[]; lagging: string[] }> {
+    timeoutMs: number,
+  ): Promise<Acknowledged> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const found = await this.#acknowledged(capability, version);
+      if (found.silent.length === 0 || performance.now() > deadline) return found;
+      await sleep(POLL_MS);
+    }
+  }
+
+  async #acknowledged(capability: string, version: number): Promise<Acknowledged> {
     const { rows } = await this.#db.raw<{ rows: { id: string; acknowledged: boolean }[] }>(
       `SELECT r.id, coalesce(a.version >= ?, false) AS acknowledged
          FROM banyan.replica r
@@ -50,7 +68,7 @@ export class Replicas {
     );
     return {
       live: rows.map((row) => row.id),
-      lagging: rows.filter((row) => !row.acknowledged).map((row) => row.id),
+      silent: rows.filter((row) => !row.acknowledged).map((row) => row.id),
     };
   }
 }

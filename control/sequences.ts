@@ -19,33 +19,52 @@ interface KeyColumn {
   readonly column: string;
 }
 
-/** Raises the sequences behind the key columns of `next`. Guarded by its epoch. */
-export async function raiseSequences(
+/** A sequence of the new owner, with all that its next value must be greater than. */
+export interface SequencePlan {
+  readonly sequence: string;
+  readonly own: KeyColumn;
+  readonly other: KeyColumn;
+  readonly otherSequence: string | null;
+}
+
+/** Finds the sequences behind the key columns; done ahead, so that no write is held meanwhile. */
+export async function findSequences(
   tables: readonly TableMap[],
+  next: Participant,
+  previous: Participant,
+): Promise<SequencePlan[]> {
+  const plans: SequencePlan[] = [];
+  for (const map of tables)
+    for (const key of Object.keys(map.key)) {
+      const own = keyColumn(map, key, next.side);
+      const sequence = await sequenceOf(next, own);
+      if (sequence === null) continue;
+      const other = keyColumn(map, key, previous.side);
+      plans.push({ sequence, own, other, otherSequence: await sequenceOf(previous, other) });
+    }
+  return plans;
+}
+
+/** Raises the sequences of `next`. Guarded by its epoch. */
+export async function raiseSequences(
+  plans: readonly SequencePlan[],
   next: Participant,
   previous: Participant,
   epoch: number,
 ): Promise<SequenceStep[]> {
   return next.guarded(epoch, async () => {
     const steps: SequenceStep[] = [];
-    for (const map of tables)
-      for (const key of Object.keys(map.key)) {
-        const own = keyColumn(map, key, next.side);
-        const sequence = await sequenceOf(next, own);
-        if (sequence === null) continue;
-        const other = keyColumn(map, key, previous.side);
-        const otherSequence = await sequenceOf(previous, other);
-        const before = await lastValue(next, sequence);
-        const seen = [
-          before,
-          await greatest(next, own),
-          await greatest(previous, other),
-          otherSequence === null ? 0n : await lastValue(previous, otherSequence),
-        ];
-        const to = seen.reduce((a, b) => (a > b ? a : b)) + GAP;
-        await next.client.query('SELECT setval($1::regclass, $2)', [sequence, to.toString()]);
-        steps.push({ sequence, from: before.toString(), to: to.toString() });
-      }
+    for (const { sequence, own, other, otherSequence } of plans) {
+      const [before, ownMax, otherMax, otherLast] = await Promise.all([
+        lastValue(next, sequence),
+        greatest(next, own),
+        greatest(previous, other),
+        otherSequence === null ? 0n : lastValue(previous, otherSequence),
+      ]);
+      const to = [before, ownMax, otherMax, otherLast].reduce((a, b) => (a > b ? a : b)) + GAP;
+      await next.client.query('SELECT setval($1::regclass, $2)', [sequence, to.toString()]);
+      steps.push({ sequence, from: before.toString(), to: to.toString() });
+    }
     return steps;
   });
 }

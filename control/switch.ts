@@ -9,10 +9,10 @@ import { sleep, waitFor } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
 import { ownerOf, type Phase } from './domain/phase.ts';
 import type { CapabilityState } from './domain/state.ts';
-import type { Replicas } from './replicas.ts';
+import type { Acknowledged, Replicas } from './replicas.ts';
 import type { FlowPair } from './ends.ts';
 import { waitForBarrier } from './replication.ts';
-import { raiseSequences, type SequenceStep } from './sequences.ts';
+import { findSequences, raiseSequences, type SequenceStep } from './sequences.ts';
 import type { JournalEntry, StateStore } from './store.ts';
 import type { SwitchLog, SwitchRecord } from './switch-log.ts';
 import type { TableMap } from './definition.ts';
@@ -109,8 +109,7 @@ class Run {
   /** Whether the old owner's fence may stand already; a recovered switch cannot know. */
   #fenceTouched: boolean;
   #attempts = 0;
-  #replicas: string[] = [];
-  #leftBehind: string[] = [];
+  #replicas: Acknowledged = { live: [], silent: [] };
   #sequences: SequenceStep[] = [];
 
   constructor(
@@ -151,12 +150,18 @@ class Run {
           },
         );
     }
+    const sequences = sides ? await findSequences(tables, sides.next, sides.previous) : [];
     await this.#done('checked');
     await this.#holdAndFence();
     if (ends && sides) {
       await waitForBarrier(sides.flow, this.#state.epoch, DRAIN_TIMEOUT_MS);
       await this.#done('drained');
-      this.#sequences = await raiseSequences(tables, sides.next, sides.previous, this.#state.epoch);
+      this.#sequences = await raiseSequences(
+        sequences,
+        sides.next,
+        sides.previous,
+        this.#state.epoch,
+      );
       await this.#done('sequences', { sequences: this.#sequences });
     }
     await this.#flip();
@@ -187,8 +192,8 @@ class Run {
     const evidence = {
       pauseMs,
       attempts: this.#attempts,
-      replicas: this.#replicas,
-      leftBehind: this.#leftBehind,
+      replicas: this.#replicas.live,
+      leftBehind: this.#replicas.silent,
       sequences: this.#sequences,
       steps: this.#steps,
     };
@@ -245,7 +250,10 @@ class Run {
         { ...this.#entry, event: 'hold' },
       );
       await this.#acknowledged();
-      await this.#done('held', { replicas: this.#replicas, leftBehind: this.#leftBehind });
+      await this.#done('held', {
+        replicas: this.#replicas.live,
+        leftBehind: this.#replicas.silent,
+      });
       this.#fenceTouched = true;
       if (!sides || (await sides.previous.fence(ownerOf(this.#to), this.#state.epoch))) break;
       this.#state = await store.change(
@@ -273,26 +281,18 @@ class Run {
 
   /** Every live replica has let its writes in flight finish; one that stays silent is left to the fence. */
   async #acknowledged(): Promise<void> {
-    const { replicas } = this.#context;
+    const { replicas, ends } = this.#context;
     const { capability, version } = this.#state;
-    const deadline = performance.now() + ACKNOWLEDGE_TIMEOUT_MS;
-    for (;;) {
-      const { live, lagging } = await replicas.lagging(capability, version);
-      this.#replicas = live;
-      this.#leftBehind = lagging;
-      if (lagging.length === 0) return;
-      if (performance.now() > deadline) {
-        if (this.#context.ends) return;
-        throw new BanyanError(
-          'TIMED_OUT',
-          `replicas did not acknowledge the hold: ${lagging.join(', ')}`,
-          {
-            hint: 'Without tables there is no fence to stop them; end those facades or restore their control database.',
-          },
-        );
-      }
-      await sleep(5);
-    }
+    this.#replicas = await replicas.acknowledged(capability, version, ACKNOWLEDGE_TIMEOUT_MS);
+    const { silent } = this.#replicas;
+    if (silent.length > 0 && !ends)
+      throw new BanyanError(
+        'TIMED_OUT',
+        `replicas did not acknowledge the hold: ${silent.join(', ')}`,
+        {
+          hint: 'Without tables there is no fence to stop them; end those facades or restore their control database.',
+        },
+      );
   }
 
   /** One commit in the control database: the point of no return. */

@@ -119,7 +119,7 @@ describe('the standalone facade', () => {
     expect(await statusOf(`${facade.adminUrl}/readyz`)).toBe(200);
     const late = openControl(empty.url);
     open.push({ close: () => late.destroy() });
-    expect((await new Replicas(late).lagging('catalog', 0)).live).toEqual(['late']);
+    expect((await new Replicas(late).acknowledged('catalog', 0, 0)).live).toEqual(['late']);
     facade.stop.abort();
     await facade.ended;
   });
@@ -152,7 +152,7 @@ describe('the standalone facade', () => {
     const facade = await run(monolith, monolith, 'stop').started;
     const version = await change({ holding: true });
     await eventually('the hold', async () => {
-      return (await new Replicas(control).lagging('catalog', version)).lagging.length === 0;
+      return (await new Replicas(control).acknowledged('catalog', version, 0)).silent.length === 0;
     });
     const held = call(`${facade.url}/api/products`, { method: 'POST', body: 'x' });
     await eventually('it to wait', async () => {
@@ -182,8 +182,8 @@ describe('the standalone facade', () => {
     for (const [phase, read, write] of table) {
       const version = await change({ phase, weight: phase === 'canary' ? 100 : 0 });
       await eventually(`${phase} to be acknowledged`, async () => {
-        const { live, lagging } = await new Replicas(control).lagging('catalog', version);
-        return live.length === 1 && lagging.length === 0;
+        const { live, silent } = await new Replicas(control).acknowledged('catalog', version, 0);
+        return live.length === 1 && silent.length === 0;
       });
       expect([
         phase,
@@ -216,11 +216,11 @@ describe('the standalone facade', () => {
     await eventually('the hold to be seen', async () => (await states())?.version === holding);
     const second = post('second');
     await eventually('the second to wait', async () => (await states())?.writes.waiting === 1);
-    expect((await replicas.lagging('catalog', holding)).lagging).toEqual(['switch']);
+    expect((await replicas.acknowledged('catalog', holding, 0)).silent).toEqual(['switch']);
     monolith.pending[0]?.end('{}');
     expect(await first).toMatchObject({ status: 200 });
     await eventually('the acknowledgement', async () => {
-      return (await replicas.lagging('catalog', holding)).lagging.length === 0;
+      return (await replicas.acknowledged('catalog', holding, 0)).silent.length === 0;
     });
     await change({ phase: 'cutover', holding: false });
     expect(await second).toMatchObject({ status: 200, body: '{"by":"service"}' });
@@ -270,8 +270,8 @@ describe('the standalone facade', () => {
     for (const step of walk) {
       const version = await change(step);
       await eventually('both replicas to acknowledge', async () => {
-        const { live, lagging } = await replicas.lagging('catalog', version);
-        return live.length === 2 && lagging.length === 0;
+        const { live, silent } = await replicas.acknowledged('catalog', version, 0);
+        return live.length === 2 && silent.length === 0;
       });
     }
     over = true;
@@ -287,7 +287,7 @@ describe('the standalone facade', () => {
     const facade = await run(monolith, service, 'shadow').started;
     const version = await change({ phase: 'shadow' });
     await eventually('the phase', async () => {
-      return (await new Replicas(control).lagging('catalog', version)).lagging.length === 0;
+      return (await new Replicas(control).acknowledged('catalog', version, 0)).silent.length === 0;
     });
     await call(`${facade.url}/api/products/7`);
     const evidence = new Evidence(control);
@@ -326,11 +326,11 @@ describe('the standalone facade', () => {
       return (await statusOf(`${facade.adminUrl}/readyz`)) === 503;
     });
     expect(await statusOf(`${facade.url}/x`)).toBe(0);
-    expect((await new Replicas(control).lagging('catalog', 0)).live).toEqual(['drain']);
+    expect((await new Replicas(control).acknowledged('catalog', 0, 0)).live).toEqual(['drain']);
     monolith.pending[0]?.end('{}');
     expect(await last).toMatchObject({ status: 200 });
     await facade.ended;
-    expect((await new Replicas(control).lagging('catalog', 0)).live).toEqual([]);
+    expect((await new Replicas(control).acknowledged('catalog', 0, 0)).live).toEqual([]);
     expect(await statusOf(`${facade.adminUrl}/healthz`)).toBe(0);
   });
 

@@ -26,6 +26,8 @@ export interface RowOperation {
   exists: 'put' | 'touch' | 'gone';
   /** Was deleted earlier in the batch: must be deleted before it is put. */
   replaced: boolean;
+  /** Its key is new and some of its values were not sent: it must be read again. */
+  partial: boolean;
   values: Value[];
   /** Source table of the last change, for the list of rows to read again. */
   source: TableName;
@@ -130,9 +132,11 @@ export class Coalescer {
         continue;
       }
       const before = change.kind === 'update' ? change.before : undefined;
-      if (before && keyText(binding.keyOf(before)) !== keyText(binding.keyOf(change.after)))
-        binding.remove(before);
-      binding.put(change.after);
+      const moved =
+        before !== undefined &&
+        keyText(binding.keyOf(before)) !== keyText(binding.keyOf(change.after));
+      if (moved) binding.remove(before);
+      binding.put(change.after, moved);
     }
   }
 
@@ -198,7 +202,7 @@ class Binding {
     });
   }
 
-  put(tuple: Tuple): void {
+  put(tuple: Tuple, moved: boolean): void {
     const { edge, rows } = this.#bound;
     const row = this.#row(tuple);
     if (edge.driver) {
@@ -210,6 +214,7 @@ class Binding {
       // Not sent means unchanged: an earlier value of this batch stands.
       if (value !== undefined)
         row.values[place] = value === null ? null : this.#map(pair, value, row.key);
+      else if (moved) row.partial = true;
     }
     row.source = edge.source;
     rows.set(keyText(row.key), row);
@@ -221,6 +226,7 @@ class Binding {
     if (edge.driver) {
       row.exists = 'gone';
       row.replaced = false;
+      row.partial = false;
       row.values = new Array<Value>(target.columns.length);
     } else
       for (const { place } of this.#columns)
@@ -237,6 +243,7 @@ class Binding {
         key,
         exists: 'touch',
         replaced: false,
+        partial: false,
         values: new Array<Value>(target.columns.length),
         source: edge.source,
       }

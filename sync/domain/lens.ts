@@ -51,8 +51,11 @@ function lookUp(table: ReadonlyMap<string, string>): TextMap {
 
 /** `text × 10^digits`, exactly. NaN and infinities stay; an integral result has no fraction. */
 export function shiftDecimal(text: string, digits: number): string {
-  const match = /^(-?)(\d*)(?:\.(\d*))?$/.exec(text);
+  // Floating point comes with an exponent when it is large or small.
+  const match = /^(-?)(\d+)(?:\.(\d*))?(?:e([+-]?\d+))?$/i.exec(text);
   if (!match) return text;
+  if (match[4] !== undefined)
+    return shiftDecimal(text.slice(0, text.search(/e/i)), digits + Number(match[4]));
   const sign = match[1] ?? '';
   let whole = match[2] ?? '';
   let fraction = match[3] ?? '';
