@@ -8,8 +8,8 @@ function captured(work: () => number): { code: number; stdout: string; stderr: s
     process.stderr.write.bind(process.stderr),
   ];
   const out = { stdout: '', stderr: '' };
-  process.stdout.write = ((text: string) => ((out.stdout += text), true));
-  process.stderr.write = ((text: string) => ((out.stderr += text), true));
+  process.stdout.write = (text: string) => ((out.stdout += text), true);
+  process.stderr.write = (text: string) => ((out.stderr += text), true);
   try {
     return {
       code: work(),
