@@ -1,6 +1,7 @@
 // `banyan grants`: the SQL that makes the three roles in each database, to read and to run.
 import type { Command } from 'commander';
 import { grantStatements, mappedTables, type RoleNames } from '../control/grants.ts';
+import { BanyanError } from '../core/errors.ts';
 import type { Logins } from '../control/connections.ts';
 import { loadConfig, type GlobalOptions } from './context.ts';
 import { answer } from './output.ts';
@@ -9,8 +10,11 @@ export function grantsCommand(program: Command): void {
   program
     .command('grants')
     .description('print the SQL that makes the roles, one block a database')
-    .requiredOption('--table-owner <role>', 'role that owns the mapped tables')
-    .action(async (flags: { tableOwner: string }, command: Command) => {
+    .requiredOption(
+      '--table-owner <role...>',
+      'role that owns the mapped tables; <name>=<role> for one database (monolith, or the service)',
+    )
+    .action(async (flags: { tableOwner: string[] }, command: Command) => {
       const globals = command.optsWithGlobals<GlobalOptions>();
       const { migration, connections } = await loadConfig(globals.config);
       const sides = [
@@ -32,7 +36,7 @@ export function grantsCommand(program: Command): void {
                 name,
                 statements: grantStatements({
                   database: databaseOf(logins),
-                  tableOwner: flags.tableOwner,
+                  tableOwner: ownerOf(flags.tableOwner, name),
                   roles: rolesOf(logins),
                   tables,
                 }),
@@ -45,6 +49,16 @@ export function grantsCommand(program: Command): void {
         .join('\n\n');
       answer(globals.json, blocks, text);
     });
+}
+
+/** `name=role` for this database, else the one given for all. */
+function ownerOf(given: readonly string[], name: string): string {
+  const own = given.findLast((one) => one.startsWith(`${name}=`))?.slice(name.length + 1);
+  const owner = own ?? given.findLast((one) => !one.includes('='));
+  if (owner !== undefined) return owner;
+  throw new BanyanError('USAGE', `no --table-owner is given for ${name}`, {
+    hint: `Add --table-owner ${name}=<role>, or --table-owner <role> for all.`,
+  });
 }
 
 function databaseOf(logins: Logins): string {

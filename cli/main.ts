@@ -2,7 +2,7 @@
 // The `banyan` command. Subcommands are a file each; here they are only put together.
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
-import { CATALOGUE } from '../core/errors.ts';
+import { BanyanError } from '../core/errors.ts';
 import { advanceCommand, rollbackCommand } from './move.ts';
 import { demoCommand } from './demo.ts';
 import { facadeCommand } from './facade.ts';
@@ -67,10 +67,12 @@ function exitCodeOf(error: unknown): number {
   if (!(error instanceof CommanderError))
     return answerError(process.argv.includes('--json'), error);
   if (error.exitCode === 0) return 0;
-  process.stderr.write(
-    `[USAGE] ${error.message.replace(/^error: /, '')}\nRun \`banyan --help\` for the commands.\n`,
+  return answerError(
+    process.argv.includes('--json'),
+    new BanyanError('USAGE', error.message.replace(/^error: /, ''), {
+      hint: 'Run `banyan --help` for the commands.',
+    }),
   );
-  return CATALOGUE.USAGE.exit;
 }
 
 /** The package's version, from source or from dist. */

@@ -91,14 +91,23 @@ export class Coordinator {
             gates: [],
           };
         const outcome = TRANSITIONS[state.phase][request.event];
-        if (outcome.kind === 'refused')
+        if (outcome.kind === 'refused') {
+          if (ends && (await this.#finished(state, request.event, definition, ends)))
+            return {
+              capability: state.capability,
+              from: state.phase,
+              to: state.phase,
+              weight: state.weight,
+              gates: [],
+            };
           throw new BanyanError(
             'MOVE_NOT_ALLOWED',
             `capability "${request.capability}" is in ${state.phase}: ${outcome.why}`,
             {
-              hint: '`banyan status` shows what can be done next.',
+              hint: '`banyan status` shows where it is, `banyan journal` how it came there.',
             },
           );
+        }
         const weight = weightAfter(request, state, outcome.to);
         const facts = await gatherFacts(
           this.#evidence,
@@ -251,6 +260,27 @@ export class Coordinator {
       await this.#evidence.dropFlow(capability, direction);
   }
 
+  /** Asked again for a last move that was cut short: removes what it left in the databases. False when there is nothing. */
+  async #finished(
+    { capability, phase }: CapabilityState,
+    event: Event,
+    definition: Capability,
+    ends: FlowPair,
+  ): Promise<boolean> {
+    const home = phase === 'monolith' && event === 'rollback';
+    const over = phase === 'retired' && event === 'advance' && definition.leaves === 'nothing';
+    if (!home && !over) return false;
+    const present = [
+      await ends.to.source.present(),
+      await ends.to.target.present(),
+      (await this.#evidence.flows(capability)).length > 0,
+    ];
+    if (!present.includes(true)) return false;
+    if (over) await closeTables(ends.to.source, definition.tables);
+    await this.#endSync(capability, ends);
+    return true;
+  }
+
   /** Waits until no live facade acts on an older state; one that stays silent is not waited for longer. */
   async #settled({ capability, version }: CapabilityState): Promise<void> {
     await this.#replicas.acknowledged(capability, version, TRAFFIC_TIMEOUT_MS);
@@ -284,6 +314,10 @@ function leadsTo(from: Phase, event: Event): Phase | undefined {
 }
 
 function weightAfter(request: MoveRequest, state: CapabilityState, to: Phase): number {
+  if (to !== 'canary' && request.weight !== undefined)
+    throw new BanyanError('USAGE', `this move leads to ${to}; a weight exists in canary only`, {
+      hint: 'Leave --weight out.',
+    });
   if (to !== 'canary' || request.event === 'rollback') return 0;
   const weight = request.weight ?? (state.phase === 'canary' ? state.weight : 0);
   if (weight >= 0 && weight <= 100) return weight;

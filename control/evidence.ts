@@ -196,14 +196,17 @@ export class Evidence {
     });
   }
 
-  /** The newest verify run of a capability. */
-  async lastVerify(capability: string): Promise<VerifyLine | undefined> {
+  /** The newest verify run of a capability; with `sinceSwitch`, only one that began to count after it. */
+  async lastVerify(capability: string, sinceSwitch = false): Promise<VerifyLine | undefined> {
     const { rows } = await this.#db.raw<{
       rows: (Record<keyof VerifyOutcome, string> & { age_ms: string; samples: unknown[] })[];
     }>(
       `SELECT *, extract(epoch FROM clock_timestamp() - at) * 1000 AS age_ms
-         FROM banyan.verify_run WHERE capability = ? ORDER BY id DESC LIMIT 1`,
-      [capability],
+         FROM banyan.verify_run WHERE capability = ?
+          AND (NOT ? OR at > coalesce(
+            (SELECT max(ended_at) FROM banyan.switch WHERE capability = ? AND status = 'done'), '-infinity'))
+        ORDER BY id DESC LIMIT 1`,
+      [capability, sinceSwitch, capability],
     );
     const row = rows[0];
     return (

@@ -45,6 +45,8 @@ export function grantStatements(options: GrantsOptions): string[] {
     `GRANT CONNECT ON DATABASE ${name(options.database)} TO ${name(roles.capture)}, ${name(roles.applier)}, ${name(roles.coordinator)}`,
     `GRANT CREATE ON DATABASE ${name(options.database)} TO ${name(roles.coordinator)}`,
     `GRANT ${name(options.tableOwner)} TO ${name(roles.coordinator)}`,
+    // To name who is in the way of a switch, whichever role it runs as.
+    `GRANT pg_read_all_stats TO ${name(roles.coordinator)}`,
     `GRANT USAGE ON SCHEMA ${schemas} TO ${name(roles.capture)}, ${name(roles.applier)}`,
     `GRANT SELECT ON ${tables} TO ${name(roles.capture)}, ${name(roles.applier)}`,
     `GRANT INSERT, UPDATE, DELETE ON ${tables} TO ${name(roles.applier)}`,

@@ -102,7 +102,14 @@ export class Participant {
         'SET LOCAL synchronous_commit = on',
       ];
       for (const table of fencedTables(tables, side, owner))
-        statements.push(...fenceStatements(fence, table, await this.#withoutEquality(table.table)));
+        statements.push(
+          ...fenceStatements(
+            fence,
+            table,
+            await this.#withoutEquality(table.table),
+            await this.#partitions(table.table),
+          ),
+        );
       await this.#guarded(epoch, async () => {
         // All at once: writes are held meanwhile, and each round trip would count.
         await this.client.query(statements.join(';\n'));
@@ -120,6 +127,16 @@ export class Participant {
       if (sqlState(error) === LOCK_NOT_AVAILABLE) return false;
       throw error;
     }
+  }
+
+  async #partitions(table: TableName): Promise<TableName[]> {
+    const { rows } = await this.client.query<{ schema: string; table: string }>(
+      `SELECT n.nspname AS schema, c.relname AS table FROM pg_partition_tree(to_regclass($1)) p
+         JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE p.level > 0 ORDER BY 1, 2`,
+      [quoteTable(table)],
+    );
+    return rows;
   }
 
   async #withoutEquality(table: TableName): Promise<Set<string>> {
@@ -188,13 +205,23 @@ export class Participant {
     ]);
   }
 
+  /** Whether anything of the capability may still be in this database. */
+  async present(): Promise<boolean> {
+    const there = await scalar(this.client, `SELECT to_regclass('banyan.ownership') IS NOT NULL`);
+    if (there !== 'true') return false;
+    const { capability } = this.#options;
+    const count = 'SELECT count(*) FROM banyan.ownership WHERE capability = $1';
+    return (await scalar(this.client, count, [capability])) !== '0';
+  }
+
   /** Removes the capability from this database; the schema too when it was the last. Idempotent. */
   async remove(): Promise<void> {
     const { capability, tables, side } = this.#options;
     const present = await scalar(this.client, `SELECT to_regclass('banyan.ownership') IS NOT NULL`);
     if (present !== 'true') return;
     for (const { table } of fencedTables(tables, side, side))
-      for (const statement of unfenceStatements(table)) await this.#patiently(statement);
+      for (const name of [table, ...(await this.#partitions(table))])
+        for (const statement of unfenceStatements(name)) await this.#patiently(statement);
     await this.client.query('DELETE FROM banyan.ownership WHERE capability = $1', [capability]);
     const left = await scalar(this.client, 'SELECT count(*) FROM banyan.ownership');
     if (left === '0') await this.client.query(`DROP SCHEMA ${PARTICIPANT_SCHEMA} CASCADE`);
@@ -210,7 +237,13 @@ export class Participant {
         });
         return;
       } catch (error) {
-        if (sqlState(error) !== LOCK_NOT_AVAILABLE || attempt >= 100) throw error;
+        if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
+        if (attempt < 100) continue;
+        const open = await this.blockers(LOCK_TIMEOUT_MS);
+        throw new BanyanError('TIMED_OUT', 'the lock to remove a fence could not be had', {
+          hint: `${open.length > 0 ? `End these: ${open.join('; ')}` : 'End long-running transactions'}. Then give the command again; it removes what is left.`,
+          cause: error,
+        });
       }
   }
 }

@@ -140,7 +140,7 @@ export async function removeFlow(ends: FlowEnds): Promise<void> {
   });
 }
 
-/** Waits until the flow's applier has passed the ownership message of this epoch. */
+/** Waits until the flow's applier has passed the ownership message of this epoch, and no row is to be read again. */
 export async function waitForBarrier(
   ends: FlowEnds,
   epoch: number,
@@ -149,11 +149,12 @@ export async function waitForBarrier(
   const { target, names } = ends;
   await waitFor(
     async () =>
-      Number(
-        await scalar(target.client, 'SELECT barrier FROM banyan.checkpoint WHERE flow = $1', [
-          names.flow,
-        ]),
-      ) >= epoch,
+      (await scalar(
+        target.client,
+        `SELECT barrier >= $2 AND NOT EXISTS (SELECT 1 FROM banyan.reread WHERE flow = $1)
+           FROM banyan.checkpoint WHERE flow = $1`,
+        [names.flow, epoch],
+      )) === 'true',
     {
       timeoutMs,
       everyMs: 5,

@@ -14,12 +14,17 @@ export async function closeTables(
     const name = parseTableName(map.monolith);
     const { rows } = await monolith.client.query<{ grantee: string }>(
       `SELECT DISTINCT CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END AS grantee
-         FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS acl
+         FROM pg_class c
+        CROSS JOIN LATERAL (
+          SELECT * FROM aclexplode(coalesce(c.relacl, acldefault('r', c.relowner)))
+          UNION ALL SELECT of_column.* FROM pg_attribute a, aclexplode(a.attacl) AS of_column WHERE a.attrelid = c.oid) AS acl
         WHERE c.oid = to_regclass($1) AND acl.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')`,
       [`${quoteIdentifier(name.schema)}.${quoteIdentifier(name.table)}`],
     );
     // regrole::text is quoted already where it needs to be.
     for (const { grantee } of rows)
-      await monolith.client.query(`REVOKE ${WRITES} ON ${quoteTable(name)} FROM ${grantee}`);
+      await monolith.client.query(
+        `REVOKE ${WRITES} ON ${quoteTable(name)} FROM ${grantee} CASCADE`,
+      );
   }
 }

@@ -46,6 +46,8 @@ export interface SwitchOutcome {
 const ACKNOWLEDGE_TIMEOUT_MS = 4_000;
 const DRAIN_TIMEOUT_MS = 6_000;
 const FENCE_ATTEMPTS = 20;
+/** Between two attempts at a lock, for the writers that queued up behind it. */
+const LOCK_PAUSE_MS = 250;
 const BLOCKER_AGE_MS = 2_000;
 
 /** Walks the whole switch. Throws SWITCH_UNDONE when it had to be taken back. */
@@ -184,6 +186,7 @@ class Run {
     if (sides)
       await waitFor(() => sides.next.fence(ownerOf(this.#to), this.#state.epoch), {
         timeoutMs: 60_000,
+        everyMs: LOCK_PAUSE_MS,
         what: 'the locks to lift the new owner’s fence',
         hint: 'Run the command again; the switch goes on from here.',
       });
@@ -223,6 +226,7 @@ class Run {
     if (sides && this.#fenceTouched)
       await waitFor(() => sides.previous.fence(ownerOf(current.phase), current.epoch), {
         timeoutMs: 60_000,
+        everyMs: LOCK_PAUSE_MS,
         what: 'the locks to lift the old owner’s fence again',
         hint: 'Run the command again; the switch is taken back from here.',
       });
@@ -256,6 +260,7 @@ class Run {
       });
       this.#fenceTouched = true;
       if (!sides || (await sides.previous.fence(ownerOf(this.#to), this.#state.epoch))) break;
+      this.#fenceTouched = false;
       this.#state = await store.change(
         this.#state,
         { holding: false },

@@ -1,6 +1,7 @@
 // Applies pieces of the log to the target: many source transactions, one target transaction, the
-// checkpoint inside it. A batch that violates a unique or foreign key is rolled back and replayed
-// change by change in source order; only what fails then is a failure.
+// checkpoint inside it. A batch that violates a unique or foreign key is rolled back and narrowed down
+// to the source transaction that does, which is replayed change by change in source order; only what
+// fails then is a failure.
 import { formatTable } from '../core/postgres/identifiers.ts';
 import { Batch, type Applied, type BatchContext, type ModePlan } from './batch.ts';
 import type { Copying } from './copying.ts';
@@ -42,12 +43,7 @@ export class Applier {
       size = 0;
     }
     if (batch.length > 0) done.push(await this.#applyBatch(batch));
-    return {
-      watermark: done.findLast((one) => one.watermark !== undefined)?.watermark,
-      commitTimes: done.flatMap((one) => one.commitTimes),
-      changes: done.reduce((sum, one) => sum + one.changes, 0),
-      endLsn: done.findLast((one) => one.endLsn !== undefined)?.endLsn,
-    };
+    return joined(done);
   }
 
   async #applyBatch(pieces: readonly Piece[]): Promise<Applied> {
@@ -56,6 +52,12 @@ export class Applier {
       try {
         return await this.#attempt(pieces, inOrder);
       } catch (error) {
+        const half = pieces.length >> 1;
+        if (isKeyViolation(error) && half > 0)
+          return joined([
+            await this.#applyBatch(pieces.slice(0, half)),
+            await this.#applyBatch(pieces.slice(half)),
+          ]);
         const again = isKeyViolation(error) ? !inOrder : isTransient(error) && tries < MAX_TRIES;
         if (!again) throw explain(error);
         inOrder ||= isKeyViolation(error);
@@ -74,6 +76,15 @@ export class Applier {
     this.#checkpoint = batch.checkpoint;
     return batch.outcome;
   }
+}
+
+function joined(done: readonly Applied[]): Applied {
+  return {
+    watermark: done.findLast((one) => one.watermark !== undefined)?.watermark,
+    commitTimes: done.flatMap((one) => one.commitTimes),
+    changes: done.reduce((sum, one) => sum + one.changes, 0),
+    endLsn: done.findLast((one) => one.endLsn !== undefined)?.endLsn,
+  };
 }
 
 function modePlan(plan: FlowPlan, mode: Mode): ModePlan {

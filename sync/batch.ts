@@ -232,10 +232,10 @@ export class Batch {
     for (const target of [...targets].reverse()) {
       const statement = deleteStatement(target, rows.get(target) ?? []);
       if (statement) await this.#target.execute(statement);
-      const waiting = statement?.rows.filter(
-        (row) => row.exists === 'gone' && row.values.some(known),
+      const halves = (rows.get(target) ?? []).filter((row) =>
+        row.exists === 'gone' ? row.values.some(known) : row.partial,
       );
-      if (waiting && waiting.length > 0) await this.#incomplete(waiting);
+      if (halves.length > 0) await this.#incomplete(halves);
     }
     for (const target of targets)
       for (const statement of writeStatements(target, rows.get(target) ?? [])) {
@@ -306,20 +306,16 @@ function known(value: Value): boolean {
 function withoutReferences(
   rows: ReadonlyMap<TargetTable, readonly RowOperation[]>,
 ): Map<TargetTable, RowOperation[]> | undefined {
-  let changed = false;
-  const bare = [...rows].map(([target, operations]): [TargetTable, RowOperation[]] => [
-    target,
-    operations.map((row) => {
-      const values = [...row.values];
-      for (const index of target.references)
-        if (values[index] != null) {
-          values[index] = null;
-          changed = true;
-        }
-      return { ...row, values };
-    }),
-  ]);
-  return changed ? new Map(bare) : undefined;
+  const says = (target: TargetTable, row: RowOperation): boolean =>
+    target.references.some((index) => typeof row.values[index] === 'string');
+  if (![...rows].some(([target, all]) => all.some((row) => says(target, row)))) return undefined;
+  const bare = (target: TargetTable, row: RowOperation): RowOperation => ({
+    ...row,
+    values: row.values.map((value, index) =>
+      typeof value === 'string' && target.references.includes(index) ? null : value,
+    ),
+  });
+  return new Map([...rows].map(([target, all]) => [target, all.map((row) => bare(target, row))]));
 }
 
 function missing(

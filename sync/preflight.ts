@@ -3,7 +3,12 @@
 import type pg from 'pg';
 import { isBanyanError, messageOf } from '../core/errors.ts';
 import { connect, rawRows } from '../core/postgres/connect.ts';
-import { formatTable, parseTableName, quoteTable } from '../core/postgres/identifiers.ts';
+import {
+  formatTable,
+  parseTableName,
+  quoteIdentifier,
+  quoteTable,
+} from '../core/postgres/identifiers.ts';
 import { readSchema, type LiveSchema } from '../core/postgres/catalog.ts';
 import type { Connections, Logins } from '../control/connections.ts';
 import type { Migration } from '../control/definition.ts';
@@ -134,6 +139,19 @@ async function checkRights(
     return;
   }
   const quoted = quoteTable(name);
+  // Without it the questions below are errors.
+  for (const [role, client] of Object.entries({ capture, applier, coordinator }))
+    if (
+      (await value(client, 'SELECT has_schema_privilege($1, $2)', [name.schema, 'USAGE'])) !== 't'
+    ) {
+      report(
+        `the ${role} role may not use schema ${name.schema}, so that ${table} cannot be checked`,
+        role === 'coordinator'
+          ? 'GRANT the role that owns the table TO the coordinator (see `banyan grants`).'
+          : `GRANT USAGE ON SCHEMA ${quoteIdentifier(name.schema)} TO it (see \`banyan grants\`).`,
+      );
+      return;
+    }
   const may = async (client: pg.Client, rights: string): Promise<boolean> =>
     (await value(client, 'SELECT has_table_privilege($1, $2)', [quoted, rights])) === 't';
   if (!(await may(capture, 'SELECT')))

@@ -34,14 +34,15 @@ const KINDS = ['insert', 'update', 'delete', 'truncate'] as const;
 
 /**
  * Statements that bring the fence of a table to this state. Run them in one transaction, tables in
- * order. `unequal` are the columns whose type has no equality operator (json, xml, point, …).
+ * order. `unequal` are the columns whose type has no equality operator (json, xml, point, …);
+ * `partitions` need a trigger of their own against truncates, the others they inherit.
  */
 export function fenceStatements(
   fence: Fence,
   fenced: FencedTable,
   unequal: ReadonlySet<string>,
+  partitions: readonly TableName[],
 ): string[] {
-  const table = quoteTable(fenced.table);
   const outsider = `session_user <> ${quoteLiteral(fence.applier)}`;
   const changed = fenced.columns.map((name) => {
     const column = quoteIdentifier(name);
@@ -59,8 +60,10 @@ export function fenceStatements(
     moment: string,
     each: string,
     when: string,
+    name: TableName = fenced.table,
   ): string[] => {
-    const name = quoteIdentifier(triggerName(kind));
+    const table = quoteTable(name);
+    const label = quoteIdentifier(triggerName(kind));
     const args = [
       fence.capability,
       fence.owner,
@@ -69,8 +72,8 @@ export function fenceStatements(
       .map((one) => quoteLiteral(one))
       .join(', ');
     return [
-      `CREATE OR REPLACE TRIGGER ${name} ${moment} ON ${table} FOR EACH ${each} WHEN (${when}) EXECUTE FUNCTION banyan.fence(${args})`,
-      `ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${name}`,
+      `CREATE OR REPLACE TRIGGER ${label} ${moment} ON ${table} FOR EACH ${each} WHEN (${when}) EXECUTE FUNCTION banyan.fence(${args})`,
+      `ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${label}`,
     ];
   };
   const any = (conditions: readonly string[]): string =>
@@ -79,7 +82,9 @@ export function fenceStatements(
     ...trigger('insert', 'AFTER INSERT', 'ROW', any(fenced.rows ? ['true'] : filled)),
     ...trigger('update', 'AFTER UPDATE', 'ROW', any(changed)),
     ...trigger('delete', 'AFTER DELETE', 'ROW', any(fenced.rows ? ['true'] : [])),
-    ...trigger('truncate', 'BEFORE TRUNCATE', 'STATEMENT', any(fenced.rows ? ['true'] : [])),
+    ...[fenced.table, ...partitions].flatMap((name) =>
+      trigger('truncate', 'BEFORE TRUNCATE', 'STATEMENT', any(fenced.rows ? ['true'] : []), name),
+    ),
   ];
 }
 

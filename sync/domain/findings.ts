@@ -52,6 +52,15 @@ export function checkMapping(
       ...Object.keys(map.defaults.monolith),
     ]);
     checkFilled(from, filled, `defaults.monolith`, report);
+    const named = new Set([...filled, ...map.shared.monolith]);
+    for (const column of from.columns.values())
+      if (!named.has(column.name) && !column.generated)
+        findings.push({
+          severity: 'warning',
+          where: `${id}: ${map.monolith}`,
+          what: `column ${column.name} of ${formatTable(from)} is mapped nowhere: it does not reach the service`,
+          hint: 'Map it under columns or stays, or name it under shared.monolith when that is meant.',
+        });
     resolved.services.forEach((name, index) => {
       const into = service.get(formatTable(name));
       if (into) checkServiceTable(resolved, index, into, report);

@@ -79,6 +79,8 @@ export const SERVICE_VIEW = `SELECT p.id::text, sku, name, price_cents::text AS 
   FROM product p LEFT JOIN product_text t ON t.product_id = p.id ORDER BY p.id`;
 
 export interface Pair {
+  /** Part of the names of its roles: no other pair has it. */
+  readonly tag: string;
   /** Superuser connections of the two sides. */
   readonly monolith: pg.Client;
   readonly service: pg.Client;
@@ -161,6 +163,7 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
     service: await connect(catalog.url, SESSION),
   };
   return {
+    tag,
     ...clients,
     monolithAppUrl: monolith.appUrl,
     serviceAppUrl: service.appUrl,

@@ -1,0 +1,55 @@
+// Moves that were cut short after the state had changed, and evidence that a switch has made old.
+import { afterEach, expect, test } from '@jest/globals';
+import { createPair, type Pair } from '../test/support/pair.ts';
+import {
+  advanceTo,
+  leftovers,
+  startSync,
+  streaming,
+  type RunningSync,
+} from '../test/support/sync.ts';
+
+let pair: Pair | undefined;
+let sync: RunningSync | undefined;
+
+afterEach(async () => {
+  await sync?.stop();
+  sync = undefined;
+  await pair?.close();
+});
+
+test('a rollback to monolith that died before it had cleaned up finishes when it is asked again', async () => {
+  pair = await createPair();
+  await advanceTo(pair, 'sync');
+  // What the dead one had done: the state, and nothing after it.
+  await pair.store.change(
+    await pair.store.readOne('catalog'),
+    { phase: 'monolith', weight: 0 },
+    { who: 'test', event: 'rollback', why: '', evidence: {} },
+  );
+  expect(await leftovers(pair)).not.toEqual([]);
+  const again = { capability: 'catalog', event: 'rollback' } as const;
+  expect(await pair.coordinator().move(again)).toMatchObject({ from: 'monolith', to: 'monolith' });
+  expect(await leftovers(pair)).toEqual([]);
+  await expect(pair.coordinator().move(again)).rejects.toMatchObject({ code: 'MOVE_NOT_ALLOWED' });
+});
+
+test('what was verified before the cutover does not let the monolith’s copy go', async () => {
+  pair = await createPair();
+  await advanceTo(pair, 'sync');
+  sync = startSync(pair);
+  await advanceTo(pair, 'cutover');
+  await streaming(pair, 'to');
+  await streaming(pair, 'back');
+  await expect(
+    pair.coordinator().move({ capability: 'catalog', event: 'advance' }),
+  ).rejects.toMatchObject({ code: 'GATE_REFUSED', message: expect.stringMatching(/never run/) });
+  await advanceTo(pair, 'retired');
+});
+
+test('a weight is refused where it would be ignored', async () => {
+  pair = await createPair();
+  await expect(
+    pair.coordinator().move({ capability: 'catalog', event: 'advance', weight: 10 }),
+  ).rejects.toMatchObject({ code: 'USAGE' });
+});

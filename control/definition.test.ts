@@ -1,0 +1,149 @@
+import { expect, test } from '@jest/globals';
+import { resolveConnections } from './connections.ts';
+import { defineMigration } from './define.ts';
+import type { MigrationInput } from './definition.ts';
+
+const database = { capture: { env: 'A' }, applier: { env: 'B' }, coordinator: 'postgres://c@h/d' };
+const GOOD = {
+  monolith: { upstream: 'http://m', database },
+  services: { catalog: { upstream: 'http://s', database } },
+  capabilities: {
+    catalog: {
+      service: 'catalog',
+      routes: ['/api/products/**', { path: '/api/search', methods: ['POST'], kind: 'read' }],
+      tables: [
+        {
+          monolith: 'prd',
+          service: ['product', 'words'],
+          key: { id: { product: 'id', words: 'product_id' } },
+          columns: {
+            nm: 'name',
+            dsc: 'words.body',
+            prc: { lens: 'scale', to: 'cents', factor: 100 },
+          },
+          stays: { stk: { to: 'stock', default: 0 } },
+          shared: { monolith: ['upd'], service: ['updated_at'] },
+        },
+      ],
+    },
+  },
+} satisfies MigrationInput;
+
+/** The mistakes of GOOD after `spoil` has been at it. */
+function mistakes(spoil: (draft: Record<string, never>) => void): readonly string[] {
+  const draft = structuredClone(GOOD) as unknown as Record<string, never>;
+  spoil(draft);
+  try {
+    defineMigration(draft as unknown as MigrationInput);
+    return [];
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'CONFIG_INVALID' });
+    return (error as { details: readonly string[] }).details;
+  }
+}
+
+/* eslint-disable @typescript-eslint/no-unsafe-return, @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-explicit-any */
+const table = (draft: any): any => draft.capabilities.catalog.tables[0];
+
+test('a good definition gets its defaults', () => {
+  const { capabilities } = defineMigration(GOOD);
+  expect(capabilities['catalog']).toMatchObject({
+    leaves: 'nothing',
+    gates: { shadowSamples: 100, mismatchRate: 0 },
+    canary: { rules: [], cohort: { cookie: 'banyan_cohort' } },
+  });
+  expect(mistakes(() => undefined)).toEqual([]);
+});
+
+test('every mistake is reported at once, each with its path', () => {
+  const found = mistakes((draft: any) => {
+    draft.monolth = {};
+    draft.capabilities.catalog.service = 'katalog';
+    table(draft).colums = {};
+    table(draft).columns.prc.factor = 3;
+    draft.capabilities.catalog.gates = { mismatchRate: 2 };
+  });
+  expect(found.map((line) => line.split(': ')[0]).sort()).toEqual([
+    'capabilities.catalog.gates.mismatchRate',
+    'capabilities.catalog.service',
+    'capabilities.catalog.tables.0.columns.prc.factor',
+    'capabilities.catalog.tables.0.colums',
+    'monolth',
+  ]);
+});
+
+test.each<[string, (draft: any) => void, RegExp]>([
+  [
+    'a service that is not there',
+    (draft) => (draft.capabilities.catalog.service = 'other'),
+    /catalog\.service: there is no service "other"/,
+  ],
+  [
+    'a column in two classes',
+    (draft) => (table(draft).columns.stk = 'x'),
+    /stays\.stk: column stk is in "columns" already/,
+  ],
+  [
+    'two columns into one',
+    (draft) => (table(draft).columns.dsc = 'name'),
+    /columns\.dsc: service column product\.name is fed by columns\.nm already/,
+  ],
+  [
+    'a table of the service that is not named',
+    (draft) => (table(draft).columns.dsc = 'text.body'),
+    /columns\.dsc: "text\.body" names table text/,
+  ],
+  [
+    'a key without a column for each table',
+    (draft) => (table(draft).key.id = { product: 'id' }),
+    /key\.id: names no column of words/,
+  ],
+  ['no key', (draft) => (table(draft).key = {}), /key: name the key columns/],
+  [
+    'words that cannot be taken back',
+    (draft) =>
+      (table(draft).columns.nm = { lens: 'values', to: 'name', values: { A: 'x', B: 'x' } }),
+    /columns\.nm\.values: .*cannot be inverted/,
+  ],
+  [
+    'a table in two capabilities',
+    (draft) => (draft.capabilities.twin = { ...draft.capabilities.catalog, routes: ['/twin'] }),
+    /twin\.tables\.0: table prd of the monolith belongs to capability "catalog" already/,
+  ],
+  [
+    'a route in two capabilities',
+    (draft) => (draft.capabilities.twin = { service: 'catalog', routes: ['/api/products/**'] }),
+    /twin\.routes\.0: .*claimed by capability "catalog" already/,
+  ],
+  [
+    'tables without a database',
+    (draft) => delete draft.services.catalog.database,
+    /services\.catalog\.database: needed/,
+  ],
+  [
+    'a copy without tables',
+    (draft) => {
+      draft.capabilities.catalog.tables = [];
+      draft.capabilities.catalog.leaves = 'copy';
+    },
+    /leaves: a capability without tables/,
+  ],
+  [
+    'a rule that is no regular expression',
+    (draft) =>
+      (draft.capabilities.catalog.canary = {
+        rules: [{ header: 'a', matches: '(', to: 'service' }],
+      }),
+    /rules\.0\.matches: is not a regular expression/,
+  ],
+])('%s is a mistake', (_, spoil, expected) => {
+  expect(mistakes(spoil).join('\n')).toMatch(expected);
+});
+
+test('missing and unreadable connections are all named at once, never shown', () => {
+  const failed = (): unknown =>
+    resolveConnections(defineMigration(GOOD), { B: 'mysql://u:hush@h/d' });
+  expect(failed).toThrow(/monolith\.database\.capture: environment variable A is not set/);
+  expect(failed).toThrow(/services\.catalog\.database\.applier: not a URL of the form postgres/);
+  expect(failed).not.toThrow(/hush/);
+});

@@ -1,0 +1,130 @@
+import { expect, test } from '@jest/globals';
+import { evaluateGates, type GateFacts } from './gates.ts';
+import type { FlowLine } from '../evidence.ts';
+
+const flow = (direction: 'to' | 'back', more: Partial<FlowLine> = {}): FlowLine => ({
+  capability: 'catalog',
+  direction,
+  status: 'streaming',
+  errorCode: null,
+  error: null,
+  position: null,
+  watermark: '2026-01-01T00:00:00Z',
+  lagP50Ms: 1,
+  lagP99Ms: 2,
+  applied: 0,
+  backfill: [{ table: 'a', rows: 1, estimatedRows: 1, done: true }],
+  reportAgeMs: 100,
+  watermarkAgeMs: 300,
+  ...more,
+});
+
+const GOOD: GateFacts = {
+  limits: { shadowSamples: 10, mismatchRate: 0.01, lagMs: 5_000, verifyAgeMs: 60_000 },
+  hasTables: true,
+  flows: [flow('to'), flow('back')],
+  shadow: {
+    samples: [{ capability: 'catalog', route: '/a', compared: 100, mismatched: 1, dropped: 0 }],
+    mismatches: [],
+  },
+  verify: {
+    capability: 'catalog',
+    rows: 10,
+    missing: 0,
+    extra: 0,
+    different: 0,
+    unsettled: 0,
+    samples: [],
+    ageMs: 1_000,
+  },
+  stillNeeded: [],
+};
+
+const verdicts = (
+  from: Parameters<typeof evaluateGates>[0],
+  to: Parameters<typeof evaluateGates>[1],
+  facts: Partial<GateFacts>,
+): string[] =>
+  evaluateGates(from, to, { ...GOOD, ...facts })
+    .filter((gate) => gate.verdict !== 'pass')
+    .map((gate) => `${gate.gate}: ${gate.verdict}`);
+
+test('with good evidence each move passes', () => {
+  for (const [from, to] of [
+    ['sync', 'shadow'],
+    ['shadow', 'canary'],
+    ['canary', 'cutover'],
+    ['cutover', 'canary'],
+    ['cutover', 'retired'],
+  ] as const)
+    expect(verdicts(from, to, {})).toEqual([]);
+});
+
+test('too little evidence is inconclusive, and that is no pass', () => {
+  expect(verdicts('canary', 'cutover', { flows: [], verify: undefined })).toEqual([
+    'sync to: inconclusive',
+    'sync back: inconclusive',
+    'verify: inconclusive',
+  ]);
+  expect(verdicts('shadow', 'canary', { shadow: { samples: [], mismatches: [] } })).toEqual([
+    'shadow samples: inconclusive',
+    'shadow mismatches: inconclusive',
+  ]);
+  expect(verdicts('sync', 'shadow', { flows: [flow('to', { backfill: null })] })).toEqual([
+    'backfill: inconclusive',
+  ]);
+});
+
+test('a flow that lags, is silent, has failed or has no watermark yet stops a move', () => {
+  const stops = (more: Partial<FlowLine>): string[] =>
+    verdicts('canary', 'cutover', { flows: [flow('to', more), flow('back')] });
+  expect(stops({ watermarkAgeMs: 5_001 })).toEqual(['sync to lag: fail']);
+  expect(stops({ reportAgeMs: 11_000 })).toEqual(['sync to: inconclusive']);
+  expect(stops({ error: 'a value cannot be mapped' })).toEqual(['sync to: fail']);
+  expect(stops({ watermarkAgeMs: null })).toEqual(['sync to lag: inconclusive']);
+});
+
+test('one wrong row, an old run or an unsettled row stops a cutover', () => {
+  const verify = GOOD.verify;
+  if (!verify) throw new Error('no verify');
+  const stops = (more: Partial<typeof verify>): string[] =>
+    verdicts('canary', 'cutover', { verify: { ...verify, ...more } });
+  expect(stops({ missing: 1 })).toEqual(['verify: fail']);
+  expect(stops({ extra: 1, unsettled: 3 })).toEqual(['verify: fail']);
+  expect(stops({ unsettled: 1 })).toEqual(['verify: inconclusive']);
+  expect(stops({ ageMs: 60_001 })).toEqual(['verify age: inconclusive']);
+});
+
+test('a mismatch names route and field', () => {
+  const gates = evaluateGates('shadow', 'canary', {
+    ...GOOD,
+    shadow: {
+      samples: [{ capability: 'catalog', route: '/a', compared: 100, mismatched: 2, dropped: 0 }],
+      mismatches: [
+        {
+          capability: 'catalog',
+          route: '/a',
+          path: 'items.*.price',
+          count: 2,
+          example: { url: '/a', control: 1, candidate: 2 },
+        },
+      ],
+    },
+  });
+  expect(gates.find((gate) => gate.verdict === 'fail')).toMatchObject({
+    figure: '2 of 100',
+    note: '/a at items.*.price (2×)',
+  });
+});
+
+test('retiring is refused while the monolith needs the tables', () => {
+  expect(verdicts('cutover', 'retired', { stillNeeded: ['prd.stk stays'] })).toEqual([
+    'tables free: fail',
+  ]);
+});
+
+test('without tables only traffic counts', () => {
+  expect(verdicts('canary', 'cutover', { hasTables: false, flows: [], verify: undefined })).toEqual(
+    [],
+  );
+});

@@ -1,0 +1,70 @@
+// The fence on a partitioned table: rows that go through the parent, rows that go into a partition
+// directly, and partitions that come later.
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type pg from 'pg';
+import { connect } from '../core/postgres/connect.ts';
+import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
+import { Participant } from './participant.ts';
+
+let pair: Pair;
+let side: Participant;
+let shop: pg.Client;
+
+beforeAll(async () => {
+  pair = await createPair({
+    schemas: {
+      monolith: `CREATE TABLE ev (id integer, at integer, v text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+        CREATE TABLE ev_1 PARTITION OF ev FOR VALUES FROM (0) TO (10);
+        CREATE TABLE ev_2 PARTITION OF ev FOR VALUES FROM (10) TO (20)`,
+      service: 'CREATE TABLE ev (id integer, at integer, v text, PRIMARY KEY (id, at))',
+    },
+    capability: {
+      tables: [{ monolith: 'ev', service: 'ev', key: { id: 'id', at: 'at' }, columns: { v: 'v' } }],
+    },
+  });
+  const logins = pair.connections.monolith.database;
+  if (!logins) throw new Error('no logins');
+  side = await Participant.open({
+    capability: 'catalog',
+    side: 'monolith',
+    labels: { monolith: 'the monolith', service: 'service "catalog"' },
+    logins,
+    tables: pair.migration.capabilities['catalog']?.tables ?? [],
+  });
+  shop = await connect(pair.monolithAppUrl, SESSION);
+  await shop.query(`INSERT INTO ev VALUES (1, 1, 'a'), (2, 11, 'b')`);
+  await side.prepare(1);
+  await side.fence('monolith', 1);
+  await side.fence('service', 1);
+  await shop.query('CREATE TABLE ev_3 PARTITION OF ev FOR VALUES FROM (20) TO (30)');
+});
+
+afterAll(async () => {
+  await shop.end();
+  await side.close();
+  await pair.close();
+});
+
+test.each([
+  `INSERT INTO ev VALUES (3, 3, 'c')`,
+  `INSERT INTO ev_1 VALUES (3, 3, 'c')`,
+  `INSERT INTO ev VALUES (3, 23, 'c')`,
+  `UPDATE ev SET v = 'x'`,
+  `UPDATE ev_2 SET v = 'x'`,
+  `UPDATE ev SET at = 12 WHERE id = 1`,
+  `DELETE FROM ev_1`,
+  `TRUNCATE ev`,
+  `TRUNCATE ev_1`,
+])('%s is refused', async (statement) => {
+  await expect(shop.query(statement)).rejects.toMatchObject({ code: 'BN001' });
+});
+
+test('lifted, everything passes, and removed it leaves no trace in any partition', async () => {
+  await side.fence('monolith', 1);
+  await shop.query(`UPDATE ev SET v = 'mine'; TRUNCATE ev_1`);
+  await side.remove();
+  const { rows } = await pair.monolith.query(
+    `SELECT tgname FROM pg_trigger WHERE tgname LIKE 'banyan%'`,
+  );
+  expect(rows).toEqual([]);
+});

@@ -1,0 +1,58 @@
+// What preflight finds before anything is started: every finding at once, and none on a good pair.
+import { afterEach, expect, test } from '@jest/globals';
+import { createPair, type Pair } from '../test/support/pair.ts';
+import { preflight } from './preflight.ts';
+
+let pair: Pair | undefined;
+
+afterEach(async () => {
+  await pair?.close();
+});
+
+async function findings(own: Pair): Promise<string> {
+  const found = await preflight(own.migration, own.connections);
+  return found.map((one) => `${one.where}: ${one.what} [${one.hint}]`).join('\n');
+}
+
+test('a good pair has no finding', async () => {
+  pair = await createPair();
+  expect(await findings(pair)).toBe('');
+});
+
+test('what is missing or would fail later is named, all of it', async () => {
+  pair = await createPair();
+  await pair.monolith.query(`
+    ALTER TABLE prd RENAME COLUMN nm TO title;
+    ALTER TABLE prd ADD COLUMN needed integer NOT NULL DEFAULT 1; ALTER TABLE prd ALTER COLUMN needed DROP DEFAULT;
+    ALTER TABLE cat REPLICA IDENTITY NOTHING`);
+  await pair.service.query(`
+    ALTER TABLE product_text DROP CONSTRAINT product_text_pkey;
+    ALTER TABLE product ALTER COLUMN stock DROP DEFAULT;
+    DROP TABLE category CASCADE`);
+  const applier = new URL(pair.connections.monolith.database?.applier ?? '').username;
+  await pair.monolith.query(`REVOKE DELETE ON prd FROM ${applier}`);
+  const found = await findings(pair);
+  for (const expected of [
+    /there is no column nm in public\.prd/,
+    /column needed of public\.prd is not null, has no default and nothing fills it/,
+    /replica identity of public\.cat does not hold the key/,
+    /table public\.product_text has no primary key \[.*ADD PRIMARY KEY \("product_id"\)/,
+    /there is no table public\.category/,
+    /the applier lacks DELETE on prd/,
+  ])
+    expect(found).toMatch(expected);
+});
+
+test('a database that does not answer is a finding of its own, without its password', async () => {
+  pair = await createPair();
+  const url = new URL(pair.connections.monolith.database?.capture ?? '');
+  url.port = '1';
+  const database = pair.connections.monolith.database;
+  if (!database) throw new Error('no logins');
+  const found = await preflight(pair.migration, {
+    ...pair.connections,
+    monolith: { ...pair.connections.monolith, database: { ...database, capture: url.href } },
+  });
+  expect(JSON.stringify(found)).toMatch(/cannot connect to .*:1\//);
+  expect(JSON.stringify(found)).not.toMatch(/secret/);
+});
