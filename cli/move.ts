@@ -1,6 +1,7 @@
 // `banyan advance` and `banyan rollback`: one command, one move.
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { MoveRequest, MoveResult } from '../control/coordinator.ts';
+import { PHASES, type Phase } from '../control/domain/phase.ts';
 import { StateStore } from '../control/store.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
 import { answer } from './output.ts';
@@ -9,6 +10,7 @@ import { assertPreflight } from './preflight.ts';
 interface AdvanceFlags {
   readonly weight?: number;
   readonly why?: string;
+  readonly to?: Phase;
   readonly replaceTarget?: boolean;
 }
 
@@ -18,6 +20,11 @@ export function advanceCommand(program: Command): void {
     .description('move a capability one phase on, or change its weight in canary')
     .addOption(
       new Option('--weight <percent>', 'share of the read cohorts in canary').argParser(percent),
+    )
+    .addOption(
+      new Option('--to <phase>', 'the phase it should end up in; needed for retired').choices(
+        PHASES,
+      ),
     )
     .option('--why <text>', 'for the journal')
     .option('--replace-target', 'begin sync although the tables of the service hold rows')

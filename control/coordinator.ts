@@ -40,6 +40,8 @@ export interface MoveRequest {
   /** Percent, for a canary. */
   readonly weight?: number;
   readonly why?: string;
+  /** Where it should end up. Being there already is success; leading elsewhere is refused. Needed for `retired`. */
+  readonly to?: Phase;
   /** Lets `sync` begin although the service's tables hold rows: those the monolith lacks are deleted. */
   readonly replaceTarget?: boolean;
 }
@@ -90,6 +92,10 @@ export class Coordinator {
             weight: state.weight,
             gates: [],
           };
+        if (request.to !== undefined && state.phase === request.to && request.event !== 'weight') {
+          if (ends) await this.#finished(state, request.event, definition, ends);
+          return stayed(state);
+        }
         const outcome = TRANSITIONS[state.phase][request.event];
         if (outcome.kind === 'refused') {
           if (ends && (await this.#finished(state, request.event, definition, ends)))
@@ -108,6 +114,7 @@ export class Coordinator {
             },
           );
         }
+        assertDestination(request, state.phase, outcome.to);
         const weight = weightAfter(request, state, outcome.to);
         const facts = await gatherFacts(
           this.#evidence,
@@ -306,6 +313,30 @@ export class Coordinator {
       hint: `The definition names: ${Object.keys(this.#options.migration.capabilities).join(', ')}.`,
     });
   }
+}
+
+/** What gives up the way back is done only when it is asked for by name. */
+function assertDestination(request: MoveRequest, from: Phase, leads: Phase): void {
+  if (request.to === undefined && leads !== 'retired') return;
+  if (request.to === leads) return;
+  throw new BanyanError(
+    'MOVE_NOT_ALLOWED',
+    request.to === undefined
+      ? `capability "${request.capability}" would retire: there is no way back from that`
+      : `capability "${request.capability}" is in ${from}, which leads to ${leads}, not to ${request.to}`,
+    {
+      hint:
+        request.to === undefined
+          ? 'If that is what you want, say so: --to retired.'
+          : 'Move it there step by step; `banyan status` shows where it is.',
+    },
+  );
+}
+
+/** It is where it should be: a command that is given again, after another one finished the move. */
+function stayed(state: CapabilityState): MoveResult {
+  const { capability, phase, weight } = state;
+  return { capability, from: phase, to: phase, weight, gates: [] };
 }
 
 function leadsTo(from: Phase, event: Event): Phase | undefined {

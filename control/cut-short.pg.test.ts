@@ -42,7 +42,7 @@ test('what was verified before the cutover does not let the monolith’s copy go
   await streaming(pair, 'to');
   await streaming(pair, 'back');
   await expect(
-    pair.coordinator().move({ capability: 'catalog', event: 'advance' }),
+    pair.coordinator().move({ capability: 'catalog', event: 'advance', to: 'retired' }),
   ).rejects.toMatchObject({ code: 'GATE_REFUSED', message: expect.stringMatching(/never run/) });
   await advanceTo(pair, 'retired');
 });
@@ -52,4 +52,24 @@ test('a weight is refused where it would be ignored', async () => {
   await expect(
     pair.coordinator().move({ capability: 'catalog', event: 'advance', weight: 10 }),
   ).rejects.toMatchObject({ code: 'USAGE' });
+});
+
+test('what gives up the way back must be asked for by name, and a command given twice moves once', async () => {
+  pair = await createPair();
+  sync = startSync(pair);
+  await advanceTo(pair, 'cutover');
+  const coordinator = pair.coordinator();
+  const advance = { capability: 'catalog', event: 'advance' } as const;
+  await expect(coordinator.move(advance)).rejects.toMatchObject({
+    code: 'MOVE_NOT_ALLOWED',
+    hint: expect.stringContaining('--to retired'),
+  });
+  expect(await coordinator.move({ ...advance, to: 'cutover' })).toMatchObject({
+    from: 'cutover',
+    to: 'cutover',
+  });
+  await expect(coordinator.move({ ...advance, to: 'canary' })).rejects.toMatchObject({
+    code: 'MOVE_NOT_ALLOWED',
+  });
+  expect((await pair.store.readOne('catalog')).phase).toBe('cutover');
 });

@@ -189,7 +189,8 @@ export class Participant {
          FROM pg_stat_activity a
         WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
           AND a.xact_start < clock_timestamp() - make_interval(secs => $1)
-          AND EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.relation::regclass::text = ANY ($2))
+          AND EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.relation = ANY ($2::text[]::regclass[])
+                       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
        UNION ALL
        SELECT format('prepared transaction %s of %s', gid, owner) FROM pg_prepared_xacts WHERE database = current_database()`,
       [olderThanMs / 1000, this.#tableNames()],
@@ -199,10 +200,7 @@ export class Participant {
 
   #tableNames(): string[] {
     const { tables, side } = this.#options;
-    return fencedTables(tables, side, side).flatMap(({ table }) => [
-      `${table.schema}.${table.table}`,
-      table.table,
-    ]);
+    return fencedTables(tables, side, side).map(({ table }) => quoteTable(table));
   }
 
   /** Whether anything of the capability may still be in this database. */

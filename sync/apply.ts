@@ -2,8 +2,9 @@
 // checkpoint inside it. A batch that violates a unique or foreign key is rolled back and narrowed down
 // to the source transaction that does, which is replayed change by change in source order; only what
 // fails then is a failure.
+import { sleep } from '../core/lifecycle.ts';
 import { formatTable } from '../core/postgres/identifiers.ts';
-import { Batch, type Applied, type BatchContext, type ModePlan } from './batch.ts';
+import { Batch, type Applied } from './batch.ts';
 import type { Copying } from './copying.ts';
 import type { Piece } from './domain/change.ts';
 import { Coalescer, targetTables, type TargetTable } from './domain/coalesce.ts';
@@ -11,9 +12,11 @@ import type { Mode } from './domain/mapping.ts';
 import type { FlowPlan } from './domain/plan.ts';
 import { explain, isKeyViolation, isTransient } from './refusal.ts';
 import type { Checkpoint, Target } from './target.ts';
+import type { BatchContext, ModePlan } from './writer.ts';
 
 const BATCH_CHANGES = 5_000;
 const MAX_TRIES = 10;
+const TRY_AGAIN_MS = 20;
 
 export class Applier {
   readonly #context: BatchContext;
@@ -60,6 +63,7 @@ export class Applier {
           ]);
         const again = isKeyViolation(error) ? !inOrder : isTransient(error) && tries < MAX_TRIES;
         if (!again) throw explain(error);
+        if (isTransient(error)) await sleep(TRY_AGAIN_MS * tries);
         inOrder ||= isKeyViolation(error);
       }
   }

@@ -170,10 +170,10 @@ class Flow {
   async #beat(source: Source, copying: Copying, flow: string, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const at = await this.#options.evidence.now().catch(() => undefined);
-      if (at)
-        copying.forgetBefore(
-          (await source.emit({ kind: 'heartbeat', flow, at: at.toISOString() })).xmin,
-        );
+      const { xmin } = at
+        ? await source.emit({ kind: 'heartbeat', flow, at: at.toISOString() })
+        : await source.snapshot();
+      copying.forgetBefore(xmin);
       await sleep(HEARTBEAT_MS, signal);
     }
   }

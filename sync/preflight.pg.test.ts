@@ -56,3 +56,16 @@ test('a database that does not answer is a finding of its own, without its passw
   expect(JSON.stringify(found)).toMatch(/cannot connect to .*:1\//);
   expect(JSON.stringify(found)).not.toMatch(/secret/);
 });
+
+test('a schema that a role may not use is a finding, and so is a column that is mapped nowhere', async () => {
+  pair = await createPair();
+  const capture = new URL(pair.connections.services['catalog']?.database?.capture ?? '').username;
+  await pair.monolith.query('ALTER TABLE prd ADD COLUMN forgotten text');
+  expect(await findings(pair)).toMatch(/column forgotten of public\.prd is mapped nowhere/);
+  await pair.service.query(
+    `REVOKE USAGE ON SCHEMA public FROM PUBLIC; REVOKE USAGE ON SCHEMA public FROM ${capture}`,
+  );
+  expect(await findings(pair)).toMatch(
+    /the capture role may not use schema public \[GRANT USAGE ON SCHEMA "public"/,
+  );
+});

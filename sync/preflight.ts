@@ -115,6 +115,7 @@ async function checkDatabase(
         'Raise max_replication_slots, or drop slots that nobody reads.',
         'warning',
       );
+    if (!(await checkSchemas(tables, { capture, applier, coordinator }, report))) return undefined;
     const schema = await readSchema(capture, tables.map(parseTableName));
     for (const table of tables)
       await checkRights(table, schema, { capture, applier, coordinator }, report);
@@ -122,6 +123,32 @@ async function checkDatabase(
   } finally {
     for (const client of Object.values(clients)) await client.end().catch(() => undefined);
   }
+}
+
+/** False when a role may not even look into a schema: the other questions would be errors then. */
+async function checkSchemas(
+  tables: readonly string[],
+  clients: Record<(typeof ROLES)[number], pg.Client>,
+  report: (what: string, hint: string) => void,
+): Promise<boolean> {
+  let open = true;
+  for (const schema of new Set(tables.map((table) => parseTableName(table).schema)))
+    for (const role of ROLES) {
+      const may = await value(
+        clients[role],
+        `SELECT coalesce((SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = $1), true)`,
+        [schema],
+      );
+      if (may === 't') continue;
+      open = false;
+      report(
+        `the ${role} role may not use schema ${schema}`,
+        role === 'coordinator'
+          ? 'GRANT the role that owns the tables TO it (see `banyan grants`).'
+          : `GRANT USAGE ON SCHEMA ${quoteIdentifier(schema)} TO it (see \`banyan grants\`).`,
+      );
+    }
+  return open;
 }
 
 async function checkRights(
@@ -139,19 +166,6 @@ async function checkRights(
     return;
   }
   const quoted = quoteTable(name);
-  // Without it the questions below are errors.
-  for (const [role, client] of Object.entries({ capture, applier, coordinator }))
-    if (
-      (await value(client, 'SELECT has_schema_privilege($1, $2)', [name.schema, 'USAGE'])) !== 't'
-    ) {
-      report(
-        `the ${role} role may not use schema ${name.schema}, so that ${table} cannot be checked`,
-        role === 'coordinator'
-          ? 'GRANT the role that owns the table TO the coordinator (see `banyan grants`).'
-          : `GRANT USAGE ON SCHEMA ${quoteIdentifier(name.schema)} TO it (see \`banyan grants\`).`,
-      );
-      return;
-    }
   const may = async (client: pg.Client, rights: string): Promise<boolean> =>
     (await value(client, 'SELECT has_table_privilege($1, $2)', [quoted, rights])) === 't';
   if (!(await may(capture, 'SELECT')))

@@ -15,6 +15,7 @@ import { openControl, StateStore } from '../control/store.ts';
 import { watchStates } from '../control/watch.ts';
 import type { ChangeLog } from './change-log.ts';
 import { runFlow, type FlowOptions } from './flow.ts';
+import { isTransient } from './refusal.ts';
 
 export interface SyncOptions {
   readonly migration: Migration;
@@ -165,7 +166,8 @@ async function reportFailure(
   direction: Direction,
   error: unknown,
 ): Promise<void> {
-  const retrying = isConnectionError(error) || isBanyanError(error, 'APPLIER_REPLACED');
+  const retrying =
+    isConnectionError(error) || isTransient(error) || isBanyanError(error, 'APPLIER_REPLACED');
   await evidence.reportFlow({
     capability,
     direction,

@@ -17,6 +17,9 @@ export interface Checkpoint {
   readonly barrier: number;
 }
 
+/** Below deadlock_timeout: in a deadlock it is the applier that gives way, never the application. */
+const LOCK_TIMEOUT_MS = 400;
+
 interface CheckpointRow {
   timeline: number;
   commit_lsn: string;
@@ -44,6 +47,7 @@ export class Target {
         [names.origin],
       );
       await client.query('SELECT pg_replication_origin_session_setup($1)', [names.origin]);
+      await client.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}`);
       return new Target(client, names);
     } catch (error) {
       await client.end().catch(() => undefined);

@@ -90,7 +90,7 @@ export class Walk {
     await this.#move({ event: 'advance' });
     await this.#dwell();
     await this.#verifyNow();
-    await this.#move({ event: 'advance' });
+    await this.#move({ event: 'advance', to: 'retired' });
     await this.#batchJob();
     await this.#dwell();
   }
@@ -135,7 +135,10 @@ export class Walk {
   }
 
   /** Moves as soon as the gates have enough evidence; a gate that fails is not waited for. */
-  async #move(request: Pick<MoveRequest, 'event' | 'weight'>, waitingFor?: string): Promise<void> {
+  async #move(
+    request: Pick<MoveRequest, 'event' | 'weight' | 'to'>,
+    waitingFor?: string,
+  ): Promise<void> {
     if (waitingFor !== undefined) this.#say(`  waiting for ${waitingFor}`);
     this.#load?.takeWriteTimes();
     const result = await waitFor(() => this.#tryMove(request), {
@@ -163,7 +166,9 @@ export class Walk {
     this.#say(line);
   }
 
-  async #tryMove(request: Pick<MoveRequest, 'event' | 'weight'>): Promise<MoveResult | undefined> {
+  async #tryMove(
+    request: Pick<MoveRequest, 'event' | 'weight' | 'to'>,
+  ): Promise<MoveResult | undefined> {
     this.#signal.throwIfAborted();
     if (this.#phase === 'shadow') await this.figures.noteShadow();
     await this.figures.noteLag();

@@ -102,7 +102,8 @@ export async function advanceTo(pair: Pair, phase: Phase): Promise<void> {
     if (state.phase !== 'monolith') await streaming(pair, 'to');
     if (state.phase === 'canary' || state.phase === 'cutover') await streaming(pair, 'back');
     await pair.evidence.addVerify({ capability: 'catalog', ...CLEAN });
-    await coordinator.move({ capability: 'catalog', event: 'advance' });
+    const next = ORDER[ORDER.indexOf(state.phase) + 1];
+    await coordinator.move({ capability: 'catalog', event: 'advance', ...(next && { to: next }) });
   }
 }
 

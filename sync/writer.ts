@@ -1,0 +1,177 @@
+// Writes folded changes into the target, inside the one transaction of a batch: multi-row statements
+// in foreign-key order, or one change at a time where a key violation is to be narrowed down. While
+// tables are being copied, a row that is refused, or known only in part, is put on the list of those
+// to read again; otherwise a refusal is the caller's.
+import { formatTable, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
+import type { Copying } from './copying.ts';
+import type { Change, Value } from './domain/change.ts';
+import type { Coalescer, RowOperation, TargetTable } from './domain/coalesce.ts';
+import type { Edge, Mode } from './domain/mapping.ts';
+import type { FlowPlan } from './domain/plan.ts';
+import { deleteStatement, writeStatements } from './domain/statements.ts';
+import { isConstraintViolation, isKeyViolation } from './refusal.ts';
+import type { Checkpoint, Target } from './target.ts';
+
+/** What a flow writes in one mode: its targets, parents first, and the folding of changes into them. */
+export interface ModePlan {
+  readonly coalescer: Coalescer;
+  readonly targets: readonly TargetTable[];
+}
+
+export interface BatchContext {
+  readonly target: Target;
+  readonly plan: FlowPlan;
+  readonly copying: Copying;
+  readonly modes: Readonly<Record<Mode, ModePlan>>;
+}
+
+type Rows = ReadonlyMap<TargetTable, readonly RowOperation[]>;
+
+export class Writer {
+  readonly #context: BatchContext;
+  #begun = false;
+
+  constructor(context: BatchContext) {
+    this.#context = context;
+  }
+
+  async begin(): Promise<void> {
+    if (this.#begun) return;
+    this.#begun = true;
+    await this.#context.target.client.query('BEGIN');
+  }
+
+  async commit(before: Checkpoint, after: Checkpoint): Promise<void> {
+    await this.begin();
+    await this.#context.target.advance(before, after);
+    await this.#context.target.client.query('COMMIT');
+  }
+
+  async rollback(): Promise<void> {
+    if (this.#begun) await this.#context.target.client.query('ROLLBACK').catch(() => undefined);
+  }
+
+  /** Everything that has been folded since the last time. */
+  async flush(mode: Mode): Promise<void> {
+    const { coalescer } = this.#context.modes[mode];
+    if (coalescer.size > 0) await this.#write(mode, coalescer.take());
+  }
+
+  /** All rows of these source tables are gone. */
+  async truncate(mode: Mode, tables: readonly string[]): Promise<void> {
+    await this.flush(mode);
+    await this.begin();
+    const { plan, target } = this.#context;
+    const edges = plan.edges[mode].filter((edge) => tables.includes(formatTable(edge.source)));
+    const place = (edge: Edge): number => plan.targetOrder.indexOf(formatTable(edge.target));
+    for (const edge of [...edges].sort((a, b) => place(b) - place(a)))
+      if (edge.driver) await target.client.query(`DELETE FROM ${quoteTable(edge.target)}`);
+      else if (mode === 'owner' && edge.columns.length > 0)
+        await target.client.query(
+          `UPDATE ${quoteTable(edge.target)} SET ${edge.columns.map((pair) => `${quoteIdentifier(pair.target)} = NULL`).join(', ')}`,
+        );
+  }
+
+  /** Deletes children first, then writes parents first. */
+  async #write(mode: Mode, rows: Rows): Promise<void> {
+    const { targets } = this.#context.modes[mode];
+    const { target: session } = this.#context;
+    await this.begin();
+    for (const target of [...targets].reverse()) {
+      const statement = deleteStatement(target, rows.get(target) ?? []);
+      if (statement) await session.execute(statement);
+      const halves = (rows.get(target) ?? []).filter((row) =>
+        row.exists === 'gone' ? row.values.some(known) : row.partial,
+      );
+      if (halves.length > 0) await this.#incomplete(mode, halves);
+    }
+    for (const target of targets)
+      for (const statement of writeStatements(target, rows.get(target) ?? [])) {
+        const returned = await session.execute(statement);
+        if (statement.kind === 'update' && returned.length < statement.rows.length)
+          await this.#incomplete(mode, missing(target, statement.rows, returned));
+      }
+  }
+
+  /** One change of an in-order replay. While tables are being copied, its parent may be on the way. */
+  async flushOne(mode: Mode): Promise<void> {
+    const rows = this.#context.modes[mode].coalescer.take();
+    if (!this.#context.copying.running) return this.#write(mode, rows);
+    if (await this.#tolerate(() => this.#write(mode, rows))) return;
+    // Rows that point to each other in a circle go in without that first.
+    const bare = withoutReferences(rows);
+    if (bare) await this.#tolerate(() => this.#write(mode, bare), isConstraintViolation);
+    await this.#readAgain([...rows.values()].flat());
+  }
+
+  /** A chunk's rows all at once, or one by one when one of them is refused. */
+  async chunk(mode: Mode, changes: readonly Change[]): Promise<void> {
+    const { coalescer } = this.#context.modes[mode];
+    for (const change of changes) coalescer.add(change);
+    if (await this.#tolerate(() => this.flush(mode))) return;
+    for (const change of changes) {
+      coalescer.add(change);
+      await this.flushOne(mode);
+    }
+  }
+
+  /** Runs `write` under a savepoint; false, and no effect, when a unique or foreign key refused it, deferred ones too. */
+  async #tolerate(write: () => Promise<void>, refusal = isKeyViolation): Promise<boolean> {
+    const { client } = this.#context.target;
+    await this.begin();
+    await client.query('SAVEPOINT tolerated');
+    try {
+      await write();
+      await client.query('SET CONSTRAINTS ALL IMMEDIATE');
+      await client.query('RELEASE SAVEPOINT tolerated');
+      return true;
+    } catch (error) {
+      if (!refusal(error)) throw error;
+      await client.query('ROLLBACK TO SAVEPOINT tolerated');
+      return false;
+    }
+  }
+
+  /** Rows that an update did not find: known only in part, they must be read again at the source. */
+  async #incomplete(mode: Mode, rows: readonly RowOperation[]): Promise<void> {
+    // What a guest's update does not find, the owner has deleted.
+    if (mode === 'owner') await this.#readAgain(rows);
+  }
+
+  async #readAgain(rows: readonly RowOperation[]): Promise<void> {
+    const { copying, target } = this.#context;
+    await copying.readAgain(
+      target.client,
+      rows.map((row) => ({ table: formatTable(row.source), key: row.key })),
+    );
+  }
+}
+
+function known(value: Value): boolean {
+  return value !== undefined;
+}
+
+/** The same rows without what their nullable foreign keys say; undefined when they say nothing. */
+function withoutReferences(rows: Rows): Map<TargetTable, RowOperation[]> | undefined {
+  const says = (target: TargetTable, row: RowOperation): boolean =>
+    target.references.some((index) => typeof row.values[index] === 'string');
+  if (![...rows].some(([target, all]) => all.some((row) => says(target, row)))) return undefined;
+  const bare = (target: TargetTable, row: RowOperation): RowOperation => ({
+    ...row,
+    values: row.values.map((value, index) =>
+      typeof value === 'string' && target.references.includes(index) ? null : value,
+    ),
+  });
+  return new Map([...rows].map(([target, all]) => [target, all.map((row) => bare(target, row))]));
+}
+
+function missing(
+  target: TargetTable,
+  rows: readonly RowOperation[],
+  returned: readonly Record<string, string>[],
+): RowOperation[] {
+  const found = new Set(
+    returned.map((row) => target.key.map((_, index) => row[`k${index}`]).join('\u0000')),
+  );
+  return rows.filter((row) => !found.has(row.key.join('\u0000')));
+}
