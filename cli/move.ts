@@ -1,6 +1,6 @@
 // `banyan advance` and `banyan rollback`: one command, one move.
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { MoveRequest, MoveResult } from '../control/coordinator.ts';
+import type { MoveRequest, MoveResult } from '../control/domain/move.ts';
 import { PHASES, type Phase } from '../control/domain/phase.ts';
 import { StateStore } from '../control/store.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
@@ -72,9 +72,11 @@ function describe(result: MoveResult): string {
   const gates = result.gates.map(
     (gate) => `  ${gate.verdict}  ${gate.gate}: ${gate.figure} (limit ${gate.limit})`,
   );
-  return [`${result.capability}: ${result.from} → ${result.to}${weight}${pause}`, ...gates].join(
-    '\n',
-  );
+  const moved =
+    result.from === result.to && result.to !== 'canary'
+      ? `is in ${result.to}`
+      : `${result.from} → ${result.to}`;
+  return [`${result.capability}: ${moved}${weight}${pause}`, ...gates].join('\n');
 }
 
 function percent(text: string): number {

@@ -40,7 +40,12 @@ export function syncCommand(program: Command): void {
 export function syncParts(context: Context, flags: SyncFlags = {}): Part[] {
   const capabilities = Object.keys(context.migration.capabilities);
   return [
-    caretakerPart(context.coordinator(), capabilities, context.log),
+    caretakerPart({
+      coordinator: context.coordinator(),
+      store: new StateStore(context.db),
+      capabilities,
+      log: context.log,
+    }),
     syncPart({ ...context, ...(flags.fault && { wrapLog: loseChange }) }),
   ];
 }

@@ -1,31 +1,49 @@
-// Looks after switches whose coordinator died: takes over, undoes or finishes, so that held writes do
-// not wait for a human. Runs beside sync, which holds the coordinator's logins; never in a facade.
+// Looks after moves whose coordinator died: undoes or finishes a switch, so that held writes do not
+// wait for a human, and removes what a move that was cut short has left in the databases. Runs beside
+// sync, which holds the coordinator's logins; never in a facade.
 import { isBanyanError, messageOf } from '../core/errors.ts';
 import { sleep, type Part } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
 import type { Coordinator } from './coordinator.ts';
+import type { StateStore } from './store.ts';
 
 const LOOK_MS = 1_000;
 
-export function caretakerPart(
-  coordinator: Coordinator,
-  capabilities: readonly string[],
-  log: Logger,
-): Part {
+export interface CaretakerOptions {
+  readonly coordinator: Coordinator;
+  readonly store: StateStore;
+  readonly capabilities: readonly string[];
+  readonly log: Logger;
+}
+
+export function caretakerPart({ coordinator, store, capabilities, log }: CaretakerOptions): Part {
+  /** The version of each state that has been tidied up to. */
+  const tidied = new Map<string, number>();
+
+  const look = async (capability: string): Promise<void> => {
+    if (await coordinator.recover(capability))
+      log.warn('took over a switch whose coordinator had died', { capability });
+    const { version } = await store.readOne(capability);
+    if (tidied.get(capability) === version) return;
+    if (await coordinator.tidy(capability))
+      log.warn('removed what a move that was cut short had left', { capability });
+    tidied.set(capability, version);
+  };
+
   return {
     name: 'caretaker',
     run: async (signal, ready) => {
       ready();
       while (!signal.aborted) {
         for (const capability of capabilities)
-          try {
-            if (await coordinator.recover(capability))
-              log.warn('took over a switch whose coordinator had died', { capability });
-          } catch (error) {
+          await look(capability).catch((error: unknown) => {
             // A live coordinator is at it; anything else is tried again.
             if (!isBanyanError(error, 'MOVE_IN_PROGRESS'))
-              log.error('a switch could not be recovered', { capability, error: messageOf(error) });
-          }
+              log.error('a capability could not be looked after', {
+                capability,
+                error: messageOf(error),
+              });
+          });
         await sleep(LOOK_MS, signal);
       }
     },

@@ -8,8 +8,17 @@ import type { Logger } from '../core/log.ts';
 import { parseTableName, quoteTable } from '../core/postgres/identifiers.ts';
 import type { Connections } from './connections.ts';
 import type { Capability, Migration } from './definition.ts';
-import { evaluateGates, type GateResult } from './domain/gates.ts';
-import { takesOwnership, TRANSITIONS, type Event, type Phase } from './domain/phase.ts';
+import { evaluateGates } from './domain/gates.ts';
+import {
+  assertDestination,
+  gateError,
+  leadsTo,
+  stayed,
+  weightAfter,
+  type MoveRequest,
+  type MoveResult,
+} from './domain/move.ts';
+import { takesOwnership, TRANSITIONS, type Phase } from './domain/phase.ts';
 import type { CapabilityState } from './domain/state.ts';
 import { Evidence } from './evidence.ts';
 import { withLease } from './lease.ts';
@@ -18,7 +27,7 @@ import { gatherFacts } from './gate-facts.ts';
 import type { Participant } from './participant.ts';
 import { Replicas } from './replicas.ts';
 import { createFlow, removeFlow } from './replication.ts';
-import { closeTables } from './retire.ts';
+import { tidy } from './rest.ts';
 import { StateStore, type JournalEntry } from './store.ts';
 import { recoverSwitch, runSwitch, type SwitchContext } from './switch.ts';
 import { SwitchLog } from './switch-log.ts';
@@ -32,28 +41,6 @@ export interface CoordinatorOptions {
   readonly who: string;
   readonly log: Logger;
   readonly onStep?: SwitchContext['onStep'];
-}
-
-export interface MoveRequest {
-  readonly capability: string;
-  readonly event: Event;
-  /** Percent, for a canary. */
-  readonly weight?: number;
-  readonly why?: string;
-  /** Where it should end up. Being there already is success; leading elsewhere is refused. Needed for `retired`. */
-  readonly to?: Phase;
-  /** Lets `sync` begin although the service's tables hold rows: those the monolith lacks are deleted. */
-  readonly replaceTarget?: boolean;
-}
-
-export interface MoveResult {
-  readonly capability: string;
-  readonly from: Phase;
-  readonly to: Phase;
-  readonly weight: number;
-  readonly gates: readonly GateResult[];
-  /** Set when the move was a switch of ownership. */
-  readonly pauseMs?: number;
 }
 
 const TRAFFIC_TIMEOUT_MS = 5_000;
@@ -85,35 +72,19 @@ export class Coordinator {
         const state = await this.#recovered(request.capability, definition, ends);
         // Asked again for a switch that was cut short after its flip: it has just been finished.
         if (cut?.status === 'flipped' && leadsTo(cut.from, request.event) === cut.to)
-          return {
-            capability: state.capability,
-            from: cut.from,
-            to: cut.to,
-            weight: state.weight,
-            gates: [],
-          };
-        if (request.to !== undefined && state.phase === request.to && request.event !== 'weight') {
-          if (ends) await this.#finished(state, request.event, definition, ends);
-          return stayed(state);
-        }
+          return { ...stayed(state), from: cut.from };
         const outcome = TRANSITIONS[state.phase][request.event];
-        if (outcome.kind === 'refused') {
-          if (ends && (await this.#finished(state, request.event, definition, ends)))
-            return {
-              capability: state.capability,
-              from: state.phase,
-              to: state.phase,
-              weight: state.weight,
-              gates: [],
-            };
+        const there = state.phase === request.to && request.event !== 'weight';
+        if (there || outcome.kind === 'refused') {
+          const finished = ends && (await this.#tidied(state, definition, ends));
+          if (there || finished) return stayed(state);
+        }
+        if (outcome.kind === 'refused')
           throw new BanyanError(
             'MOVE_NOT_ALLOWED',
             `capability "${request.capability}" is in ${state.phase}: ${outcome.why}`,
-            {
-              hint: '`banyan status` shows where it is, `banyan journal` how it came there.',
-            },
+            { hint: '`banyan status` shows where it is, `banyan journal` how it came there.' },
           );
-        }
         assertDestination(request, state.phase, outcome.to);
         const weight = weightAfter(request, state, outcome.to);
         const facts = await gatherFacts(
@@ -153,16 +124,45 @@ export class Coordinator {
     );
   }
 
-  /** Finishes or undoes what a dead coordinator left; does nothing while a live one is at it. */
+  /** Finishes or undoes a switch that a dead coordinator left; throws MOVE_IN_PROGRESS while a live one is at it. */
   async recover(capability: string): Promise<boolean> {
     if (!(await this.#switches.open(capability))) return false;
-    const definition = this.#capability(capability);
-    return withLease(this.#options.controlUrl, capability, () =>
-      withEnds(this.#options.connections, capability, definition, async (ends) => {
-        await this.#recovered(capability, definition, ends);
-        return true;
-      }),
+    await this.#atRest(capability, () => Promise.resolve(true));
+    return true;
+  }
+
+  /** Removes what a move that was cut short has left in the databases. Throws MOVE_IN_PROGRESS. */
+  async tidy(capability: string): Promise<boolean> {
+    return this.#atRest(capability, (state, definition, ends) =>
+      this.#tidied(state, definition, ends),
     );
+  }
+
+  /** Runs `work` while nobody moves the capability; undoes or finishes an open switch first. */
+  async #atRest(
+    id: string,
+    work: (state: CapabilityState, definition: Capability, ends: FlowPair) => Promise<boolean>,
+  ): Promise<boolean> {
+    const definition = this.#capability(id);
+    const { controlUrl, connections } = this.#options;
+    return withLease(
+      controlUrl,
+      id,
+      () =>
+        withEnds(connections, id, definition, async (ends) => {
+          const state = await this.#recovered(id, definition, ends);
+          return ends ? work(state, definition, ends) : false;
+        }),
+      0,
+    );
+  }
+
+  #tidied(
+    { capability, phase }: CapabilityState,
+    definition: Capability,
+    ends: FlowPair,
+  ): Promise<boolean> {
+    return tidy(capability, phase, definition, ends, this.#evidence);
   }
 
   async #recovered(
@@ -202,8 +202,8 @@ export class Coordinator {
         await change();
         break;
       case 'sync>monolith':
-        await this.#settled(await change());
-        if (ends) await this.#endSync(state.capability, ends);
+      case 'cutover>retired':
+        await this.#left(await change(), definition, ends);
         break;
       case 'sync>shadow':
         await this.#evidence.clearShadow(state.capability);
@@ -217,17 +217,8 @@ export class Coordinator {
         await change();
         break;
       case 'canary>shadow':
-        await this.#settled(await change());
-        if (ends) await removeFlow(ends.back);
-        await this.#evidence.dropFlow(state.capability, 'back');
         await this.#evidence.clearShadow(state.capability);
-        break;
-      case 'cutover>retired':
-        await change();
-        if (ends && definition.leaves === 'nothing') {
-          await closeTables(ends.to.source, definition.tables);
-          await this.#endSync(state.capability, ends);
-        }
+        await this.#left(await change(), definition, ends);
         break;
       default:
         await change();
@@ -244,7 +235,7 @@ export class Coordinator {
   ): Promise<void> {
     const { source: monolith, target: service } = ends.to;
     if (!replace) await assertEmpty(service, definition);
-    await this.#endSync(state.capability, ends);
+    await this.#tidied(state, definition, ends);
     try {
       await monolith.prepare(state.epoch);
       await service.prepare(state.epoch);
@@ -254,43 +245,19 @@ export class Coordinator {
       });
       await createFlow(ends.to);
     } catch (error) {
-      await this.#endSync(state.capability, ends);
+      await this.#tidied(state, definition, ends);
       throw error;
     }
   }
 
-  /** Removes all of ours from both databases, except what other capabilities need there. */
-  async #endSync(capability: string, ends: FlowPair): Promise<void> {
-    for (const flow of [ends.to, ends.back]) await removeFlow(flow);
-    for (const side of [ends.to.source, ends.to.target]) await side.remove();
-    for (const direction of ['to', 'back'] as const)
-      await this.#evidence.dropFlow(capability, direction);
-  }
-
-  /** Asked again for a last move that was cut short: removes what it left in the databases. False when there is nothing. */
-  async #finished(
-    { capability, phase }: CapabilityState,
-    event: Event,
+  /** The state has changed; once no live facade acts on the older one, what it needed may go. */
+  async #left(
+    state: CapabilityState,
     definition: Capability,
-    ends: FlowPair,
-  ): Promise<boolean> {
-    const home = phase === 'monolith' && event === 'rollback';
-    const over = phase === 'retired' && event === 'advance' && definition.leaves === 'nothing';
-    if (!home && !over) return false;
-    const present = [
-      await ends.to.source.present(),
-      await ends.to.target.present(),
-      (await this.#evidence.flows(capability)).length > 0,
-    ];
-    if (!present.includes(true)) return false;
-    if (over) await closeTables(ends.to.source, definition.tables);
-    await this.#endSync(capability, ends);
-    return true;
-  }
-
-  /** Waits until no live facade acts on an older state; one that stays silent is not waited for longer. */
-  async #settled({ capability, version }: CapabilityState): Promise<void> {
-    await this.#replicas.acknowledged(capability, version, TRAFFIC_TIMEOUT_MS);
+    ends: FlowPair | undefined,
+  ): Promise<void> {
+    await this.#replicas.acknowledged(state.capability, state.version, TRAFFIC_TIMEOUT_MS);
+    if (ends) await this.#tidied(state, definition, ends);
   }
 
   #switchContext(definition: Capability, ends: FlowPair | undefined): SwitchContext {
@@ -315,48 +282,6 @@ export class Coordinator {
   }
 }
 
-/** What gives up the way back is done only when it is asked for by name. */
-function assertDestination(request: MoveRequest, from: Phase, leads: Phase): void {
-  if (request.to === undefined && leads !== 'retired') return;
-  if (request.to === leads) return;
-  throw new BanyanError(
-    'MOVE_NOT_ALLOWED',
-    request.to === undefined
-      ? `capability "${request.capability}" would retire: there is no way back from that`
-      : `capability "${request.capability}" is in ${from}, which leads to ${leads}, not to ${request.to}`,
-    {
-      hint:
-        request.to === undefined
-          ? 'If that is what you want, say so: --to retired.'
-          : 'Move it there step by step; `banyan status` shows where it is.',
-    },
-  );
-}
-
-/** It is where it should be: a command that is given again, after another one finished the move. */
-function stayed(state: CapabilityState): MoveResult {
-  const { capability, phase, weight } = state;
-  return { capability, from: phase, to: phase, weight, gates: [] };
-}
-
-function leadsTo(from: Phase, event: Event): Phase | undefined {
-  const outcome = TRANSITIONS[from][event];
-  return outcome.kind === 'move' ? outcome.to : undefined;
-}
-
-function weightAfter(request: MoveRequest, state: CapabilityState, to: Phase): number {
-  if (to !== 'canary' && request.weight !== undefined)
-    throw new BanyanError('USAGE', `this move leads to ${to}; a weight exists in canary only`, {
-      hint: 'Leave --weight out.',
-    });
-  if (to !== 'canary' || request.event === 'rollback') return 0;
-  const weight = request.weight ?? (state.phase === 'canary' ? state.weight : 0);
-  if (weight >= 0 && weight <= 100) return weight;
-  throw new BanyanError('USAGE', `weight ${weight} is not a percentage`, {
-    hint: 'Give a number from 0 to 100.',
-  });
-}
-
 async function assertEmpty(service: Participant, definition: Capability): Promise<void> {
   for (const table of definition.tables.flatMap((one) => one.service)) {
     const name = quoteTable(parseTableName(table));
@@ -366,26 +291,4 @@ async function assertEmpty(service: Participant, definition: Capability): Promis
         hint: 'With --replace-target its rows are overwritten, and those that the monolith lacks deleted.',
       });
   }
-}
-
-function gateError(
-  id: string,
-  to: Phase,
-  refused: readonly GateResult[],
-  gates: readonly GateResult[],
-): BanyanError {
-  const lines = refused.map(
-    (gate) =>
-      `  - ${gate.gate}: ${gate.figure}, limit ${gate.limit} (${gate.verdict})${gate.note === undefined ? '' : `: ${gate.note}`}`,
-  );
-  return new BanyanError(
-    'GATE_REFUSED',
-    `capability "${id}" may not move to ${to}:\n${lines.join('\n')}`,
-    {
-      hint: refused.some((gate) => gate.verdict === 'fail')
-        ? 'Mend what the gate names, then advance again.'
-        : 'There is too little evidence yet; wait, or produce it (`banyan verify`), then advance again.',
-      details: { gates },
-    },
-  );
 }

@@ -1,5 +1,8 @@
 // Moves that were cut short after the state had changed, and evidence that a switch has made old.
 import { afterEach, expect, test } from '@jest/globals';
+import { createLogger } from '../core/log.ts';
+import { supervise, waitFor } from '../core/lifecycle.ts';
+import { caretakerPart } from './caretaker.ts';
 import { createPair, type Pair } from '../test/support/pair.ts';
 import {
   advanceTo,
@@ -72,4 +75,39 @@ test('what gives up the way back must be asked for by name, and a command given 
     code: 'MOVE_NOT_ALLOWED',
   });
   expect((await pair.store.readOne('catalog')).phase).toBe('cutover');
+});
+
+test('a way back that a move cut short has left behind is removed by the caretaker', async () => {
+  pair = await createPair();
+  sync = startSync(pair);
+  await advanceTo(pair, 'canary');
+  // What the dead one had done of canary → shadow: the state, and nothing after it.
+  await pair.store.change(
+    await pair.store.readOne('catalog'),
+    { phase: 'shadow', weight: 0 },
+    { who: 'test', event: 'rollback', why: '', evidence: {} },
+  );
+  const back = (): Promise<string[]> =>
+    leftovers(pair as Pair).then((all) => all.filter((one) => one.includes('_back')));
+  expect(await back()).not.toEqual([]);
+  const stop = new AbortController();
+  const caretaker = supervise(
+    [
+      caretakerPart({
+        coordinator: pair.coordinator(),
+        store: pair.store,
+        capabilities: ['catalog'],
+        log: createLogger({}, 'silent'),
+      }),
+    ],
+    stop.signal,
+  );
+  await waitFor(async () => (await back()).length === 0, {
+    timeoutMs: 20_000,
+    what: 'the caretaker to tidy up',
+  });
+  stop.abort();
+  await caretaker;
+  await streaming(pair, 'to');
+  await advanceTo(pair, 'canary');
 });

@@ -1,6 +1,11 @@
 // The three logins of a database that takes part, as SQL for its administrator to read and run. Each
 // may do what it needs and no more; the facade has none of them.
-import { parseTableName, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
+import {
+  parseTableName,
+  quoteIdentifier,
+  quoteLiteral,
+  quoteTable,
+} from '../core/postgres/identifiers.ts';
 import type { Migration } from './definition.ts';
 import type { Owner } from './domain/phase.ts';
 
@@ -39,9 +44,9 @@ export function grantStatements(options: GrantsOptions): string[] {
     ...new Set(options.tables.map((table) => name(parseTableName(table).schema))),
   ].join(', ');
   return [
-    `CREATE ROLE ${name(roles.capture)} LOGIN REPLICATION${password('capture')}`,
-    `CREATE ROLE ${name(roles.applier)} LOGIN${password('applier')}`,
-    `CREATE ROLE ${name(roles.coordinator)} LOGIN${password('coordinator')}`,
+    createRole(roles.capture, `LOGIN REPLICATION${password('capture')}`),
+    createRole(roles.applier, `LOGIN${password('applier')}`),
+    createRole(roles.coordinator, `LOGIN${password('coordinator')}`),
     `GRANT CONNECT ON DATABASE ${name(options.database)} TO ${name(roles.capture)}, ${name(roles.applier)}, ${name(roles.coordinator)}`,
     `GRANT CREATE ON DATABASE ${name(options.database)} TO ${name(roles.coordinator)}`,
     `GRANT ${name(options.tableOwner)} TO ${name(roles.coordinator)}`,
@@ -55,6 +60,12 @@ export function grantStatements(options: GrantsOptions): string[] {
         `GRANT EXECUTE ON FUNCTION pg_catalog.pg_replication_origin_${signature} TO ${name(roles.applier)}`,
     ),
   ];
+}
+
+/** Roles belong to the server: another of its databases may have made this one already. */
+function createRole(role: string, attributes: string): string {
+  const wanted = `CREATE ROLE ${quoteIdentifier(role)} ${attributes}`;
+  return `DO $do$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = ${quoteLiteral(role)}) THEN ${wanted}; END IF; END $do$`;
 }
 
 /** The tables of one side that the whole definition maps: the monolith's, or one service's. */

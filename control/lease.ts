@@ -3,22 +3,31 @@
 // still be on its way is what the epoch in each database is for.
 import { BanyanError } from '../core/errors.ts';
 import { connect } from '../core/postgres/connect.ts';
+import { sleep } from '../core/lifecycle.ts';
 import { scalar } from './participant.ts';
 
-/** Throws MOVE_IN_PROGRESS while somebody else holds it. */
+const POLL_MS = 100;
+
+/** Waits up to `waitMs` while somebody else holds it, then throws MOVE_IN_PROGRESS. */
 export async function withLease<T>(
   controlUrl: string,
   capability: string,
   work: () => Promise<T>,
+  waitMs = 5_000,
 ): Promise<T> {
   const client = await connect(controlUrl, { applicationName: 'banyan-lease' });
   try {
-    const got = await scalar(
-      client,
-      `SELECT pg_try_advisory_lock(hashtextextended('banyan:' || $1, 0))`,
-      [capability],
-    );
-    if (got !== 'true')
+    const deadline = performance.now() + waitMs;
+    const take = async (): Promise<boolean> =>
+      (await scalar(client, `SELECT pg_try_advisory_lock(hashtextextended('banyan:' || $1, 0))`, [
+        capability,
+      ])) === 'true';
+    let taken = await take();
+    while (!taken && performance.now() < deadline) {
+      await sleep(POLL_MS);
+      taken = await take();
+    }
+    if (!taken)
       throw new BanyanError(
         'MOVE_IN_PROGRESS',
         `capability "${capability}" is being moved by somebody else`,

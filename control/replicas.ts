@@ -6,6 +6,8 @@ import { sleep } from '../core/lifecycle.ts';
 
 /** A replica that has not been heard of for this long is left behind: the fence stops what it forwards. */
 export const REPLICA_LEASE_MS = 5_000;
+/** Replicas say that they are alive about every second. */
+const OVERDUE_MS = 2_500;
 const POLL_MS = 5;
 
 /** Ids of the live replicas, and of those among them that stay silent. */
@@ -42,6 +44,23 @@ export class Replicas {
 
   async leave(id: string): Promise<void> {
     await this.#db('banyan.replica').where({ id }).delete();
+  }
+
+  /**
+   * Waits until each replica is either heard of or past its lease: one that has just died would keep
+   * every held write waiting for its lease.
+   */
+  async steady(): Promise<void> {
+    const deadline = performance.now() + REPLICA_LEASE_MS;
+    for (;;) {
+      const { rows } = await this.#db.raw<{ rows: unknown[] }>(
+        `SELECT 1 FROM banyan.replica WHERE heartbeat_at BETWEEN clock_timestamp() - make_interval(secs => ?)
+            AND clock_timestamp() - make_interval(secs => ?) LIMIT 1`,
+        [REPLICA_LEASE_MS / 1000, OVERDUE_MS / 1000],
+      );
+      if (rows.length === 0 || performance.now() > deadline) return;
+      await sleep(POLL_MS);
+    }
   }
 
   /** Waits until every live replica has acknowledged `version`, at most `timeoutMs`; gives who has not. */

@@ -92,6 +92,22 @@ async function timelineOf(url: string): Promise<number> {
   });
 }
 
+/** Whether anything of the flow is there: the origin goes last. */
+export async function hasFlow({ names, source, target }: FlowEnds): Promise<boolean> {
+  const atSource = await scalar(
+    source.client,
+    `SELECT EXISTS (SELECT 1 FROM pg_replication_slots WHERE slot_name = $1)
+         OR EXISTS (SELECT 1 FROM pg_publication WHERE pubname = $2)`,
+    [names.slot, names.publication],
+  );
+  const atTarget = await scalar(
+    target.client,
+    'SELECT EXISTS (SELECT 1 FROM pg_replication_origin WHERE roname = $1)',
+    [names.origin],
+  );
+  return atSource === 'true' || atTarget === 'true';
+}
+
 /** Removes whatever of the flow is there. Idempotent; waits until sync has let go of the slot. */
 export async function removeFlow(ends: FlowEnds): Promise<void> {
   const { names, source, target } = ends;

@@ -154,6 +154,7 @@ class Run {
     }
     const sequences = sides ? await findSequences(tables, sides.next, sides.previous) : [];
     await this.#done('checked');
+    await this.#context.replicas.steady();
     await this.#holdAndFence();
     if (ends && sides) {
       await waitForBarrier(sides.flow, this.#state.epoch, DRAIN_TIMEOUT_MS);

@@ -5,6 +5,8 @@
 //   app.use(facade.middleware);              // before any body parser
 //   await supervise([facade.part], signal);  // or facade.part.run(signal, () => {})
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { migrateControl } from '../control/store.ts';
+import { messageOf } from '../core/errors.ts';
 import { aborted, type Part } from '../core/lifecycle.ts';
 import type { Next } from './edge.ts';
 import { createEngine, type EngineOptions } from './engine.ts';
@@ -38,6 +40,12 @@ export function createFacade(options: EngineOptions): Facade {
       name: 'facade',
       run: async (signal, ready) => {
         try {
+          // An application that embeds the edge may be the first to come to a control database.
+          await migrateControl(options.controlUrl).catch((error: unknown) => {
+            options.log.warn('the control database could not be prepared', {
+              error: messageOf(error),
+            });
+          });
           await engine.start(signal);
           if (signal.aborted) return;
           engine.setReady(true);

@@ -3,7 +3,7 @@
 import { BanyanError, isBanyanError } from '../../core/errors.ts';
 import { sleep, waitFor } from '../../core/lifecycle.ts';
 import { connect } from '../../core/postgres/connect.ts';
-import type { MoveRequest, MoveResult } from '../../control/coordinator.ts';
+import type { MoveRequest, MoveResult } from '../../control/domain/move.ts';
 import type { GateResult } from '../../control/domain/gates.ts';
 import { ownerOf, type Phase } from '../../control/domain/phase.ts';
 import { Evidence } from '../../control/evidence.ts';

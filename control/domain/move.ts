@@ -1,0 +1,99 @@
+// What may be asked of the coordinator, and when it is refused: the rules that stand before a move.
+import { BanyanError } from '../../core/errors.ts';
+import type { GateResult } from './gates.ts';
+import { TRANSITIONS, type Event, type Phase } from './phase.ts';
+import type { CapabilityState } from './state.ts';
+
+export interface MoveRequest {
+  readonly capability: string;
+  readonly event: Event;
+  /** Percent, for a canary. */
+  readonly weight?: number;
+  readonly why?: string;
+  /** Where it should end up. Being there already is success; leading elsewhere is refused. Needed for `retired`. */
+  readonly to?: Phase;
+  /** Lets `sync` begin although the service's tables hold rows: those the monolith lacks are deleted. */
+  readonly replaceTarget?: boolean;
+}
+
+export interface MoveResult {
+  readonly capability: string;
+  readonly from: Phase;
+  readonly to: Phase;
+  readonly weight: number;
+  readonly gates: readonly GateResult[];
+  /** Set when the move was a switch of ownership. */
+  readonly pauseMs?: number;
+}
+
+/** What gives up the way back is done only when it is asked for by name. */
+export function assertDestination(request: MoveRequest, from: Phase, leads: Phase): void {
+  if (request.to === undefined && leads !== 'retired') return;
+  if (request.to === leads) return;
+  throw new BanyanError(
+    'MOVE_NOT_ALLOWED',
+    request.to === undefined
+      ? `capability "${request.capability}" would retire: there is no way back from that`
+      : `capability "${request.capability}" is in ${from}, which leads to ${leads}, not to ${request.to}`,
+    {
+      hint:
+        request.to === undefined
+          ? 'If that is what you want, say so: --to retired.'
+          : 'Move it there step by step; `banyan status` shows where it is.',
+    },
+  );
+}
+
+/** It is where it should be: a command that is given again, after another one finished the move. */
+export function stayed(state: CapabilityState): MoveResult {
+  const { capability, phase, weight } = state;
+  return { capability, from: phase, to: phase, weight, gates: [] };
+}
+
+export function leadsTo(from: Phase, event: Event): Phase | undefined {
+  const outcome = TRANSITIONS[from][event];
+  return outcome.kind === 'move' ? outcome.to : undefined;
+}
+
+export function weightAfter(request: MoveRequest, state: CapabilityState, to: Phase): number {
+  if (to !== 'canary' && request.weight !== undefined)
+    throw new BanyanError('USAGE', `this move leads to ${to}; a weight exists in canary only`, {
+      hint: 'Leave --weight out.',
+    });
+  if (to !== 'canary' || request.event === 'rollback') return 0;
+  const weight = request.weight ?? (state.phase === 'canary' ? state.weight : 0);
+  if (weight >= 0 && weight <= 100) return weight;
+  throw new BanyanError('USAGE', `weight ${weight} is not a percentage`, {
+    hint: 'Give a number from 0 to 100.',
+  });
+}
+
+export function gateError(
+  id: string,
+  to: Phase,
+  refused: readonly GateResult[],
+  gates: readonly GateResult[],
+): BanyanError {
+  const lines = refused.map(
+    (gate) =>
+      `  - ${gate.gate}: ${gate.figure}, limit ${gate.limit} (${gate.verdict})${gate.note === undefined ? '' : `: ${gate.note}`}`,
+  );
+  return new BanyanError(
+    'GATE_REFUSED',
+    `capability "${id}" may not move to ${to}:\n${lines.join('\n')}`,
+    {
+      hint: hintFor(id, refused),
+      details: { gates },
+    },
+  );
+}
+
+function hintFor(id: string, refused: readonly GateResult[]): string {
+  if (refused.some((gate) => gate.verdict === 'fail'))
+    return 'Mend what the gate names, then advance again.';
+  if (refused.some((gate) => gate.gate.startsWith('verify')))
+    return `Run \`banyan verify ${id}\`, then advance again.`;
+  if (refused.some((gate) => gate.gate.startsWith('shadow')))
+    return 'Wait until more traffic has been compared, then advance again.';
+  return 'Is `banyan sync` running? `banyan status` shows how far it is; then advance again.';
+}

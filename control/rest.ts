@@ -1,0 +1,38 @@
+// What both databases hold of ours while a capability rests in a phase, and nothing more: the flows
+// that the phase has, fences and schema from `sync` on. Moves that take something away only change
+// the state and then tidy up to it, so that one which was cut short is finished by tidying again.
+import type { Capability } from './definition.ts';
+import { flowsOf, type Phase } from './domain/phase.ts';
+import type { FlowPair } from './ends.ts';
+import type { Evidence } from './evidence.ts';
+import { hasFlow, removeFlow } from './replication.ts';
+import { closeTables } from './retire.ts';
+
+/** Removes what this phase does not need. Idempotent; false when there was nothing. Throws TIMED_OUT. */
+export async function tidy(
+  id: string,
+  phase: Phase,
+  { tables, leaves }: Capability,
+  ends: FlowPair,
+  evidence: Evidence,
+): Promise<boolean> {
+  const wanted = flowsOf(phase, { hasTables: true, leaves });
+  let found = false;
+  for (const direction of ['to', 'back'] as const) {
+    if (wanted[direction] || !(await hasFlow(ends[direction]))) continue;
+    found = true;
+    await removeFlow(ends[direction]);
+  }
+  for (const flow of await evidence.flows(id))
+    if (!wanted[flow.direction]) await evidence.dropFlow(id, flow.direction);
+  if (wanted.to) return found;
+  const { source: monolith, target: service } = ends.to;
+  for (const side of [monolith, service]) {
+    if (!(await side.present())) continue;
+    found = true;
+    // Closed before the fence goes: nobody slips in between.
+    if (phase === 'retired') await closeTables(monolith, tables);
+    await side.remove();
+  }
+  return found;
+}
