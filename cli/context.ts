@@ -124,24 +124,38 @@ export async function contextOf(
 
 /** What a running `banyan up` or `banyan demo` tells the other commands, in a file that only its user may read. */
 export interface Running {
+  /** The process that left it; nothing counts once that has ended. */
+  readonly pid: number;
   readonly control?: string;
   readonly environment?: Environment;
 }
 
 const RUNNING = '.banyan/running.json';
 
-function readRunning(directory: string): Running {
+function readRunning(directory: string): Partial<Running> {
   const file = path.join(directory, RUNNING);
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Running) : {};
+  if (!existsSync(file)) return {};
+  const running = JSON.parse(readFileSync(file, 'utf8')) as Running;
+  return isAlive(running.pid) ? running : {};
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /** Leaves it; undefined takes it away. */
-export function writeRunning(directory: string, running: Running | undefined): void {
+export function writeRunning(directory: string, running: Omit<Running, 'pid'> | undefined): void {
   const file = path.join(directory, RUNNING);
   if (running === undefined) {
     rmSync(file, { force: true });
     return;
   }
   mkdirSync(path.dirname(file), { recursive: true });
-  writeFileSync(file, JSON.stringify(running), { mode: 0o600 });
+  rmSync(file, { force: true });
+  writeFileSync(file, JSON.stringify({ pid: process.pid, ...running }), { mode: 0o600 });
 }

@@ -41,7 +41,6 @@ export function upCommand(program: Command): void {
         }
       } finally {
         if (own) writeRunning(loaded.directory, undefined);
-        if (own) writeRunning(loaded.directory, undefined);
         await own?.stop();
       }
     },
@@ -52,10 +51,15 @@ async function ownControl(loaded: Loaded): Promise<EmbeddedPostgres> {
   const directory = await persistentHome(loaded.directory);
   mkdirSync(directory, { recursive: true });
   const server = await startEmbedded({ directory });
-  const { rows } = await withClient(server.url(), { applicationName: 'banyan-up' }, (client) =>
-    client.query(`SELECT 1 FROM pg_database WHERE datname = 'banyan'`),
-  );
-  if (rows.length === 0) await server.createDatabase('banyan');
-  writeRunning(loaded.directory, { control: server.url('banyan') });
-  return server;
+  try {
+    const { rows } = await withClient(server.url(), { applicationName: 'banyan-up' }, (client) =>
+      client.query(`SELECT 1 FROM pg_database WHERE datname = 'banyan'`),
+    );
+    if (rows.length === 0) await server.createDatabase('banyan');
+    writeRunning(loaded.directory, { control: server.url('banyan') });
+    return server;
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
 }

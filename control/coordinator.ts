@@ -176,7 +176,7 @@ export class Coordinator {
   }
 
   async #perform(
-    state: CapabilityState,
+    given: CapabilityState,
     to: Phase,
     weight: number,
     entry: JournalEntry,
@@ -184,16 +184,26 @@ export class Coordinator {
     ends: FlowPair | undefined,
     request: MoveRequest,
   ): Promise<number | undefined> {
-    if (takesOwnership(state.phase, to)) {
+    if (takesOwnership(given.phase, to)) {
       const { evidence } = await runSwitch(
         this.#switchContext(definition, ends),
-        state,
+        given,
         to,
         weight,
         entry,
       );
       return evidence.pauseMs;
     }
+    // What is built before the state changes is announced first: should we die, the caretaker sees a
+    // newer version and tidies up.
+    const builds =
+      ends &&
+      (to === 'sync' || to === 'canary') &&
+      given.phase !== to &&
+      request.event === 'advance';
+    const state = builds
+      ? await this.#store.change(given, {}, { ...entry, event: 'begin' })
+      : given;
     const change = (): Promise<CapabilityState> =>
       this.#store.change(state, { phase: to, weight }, entry);
     switch (`${state.phase}>${to}`) {
@@ -210,10 +220,7 @@ export class Coordinator {
         await change();
         break;
       case 'shadow>canary':
-        if (ends) {
-          await removeFlow(ends.back);
-          await createFlow(ends.back);
-        }
+        if (ends) await this.#buildWayBack(state, definition, ends);
         await change();
         break;
       case 'canary>shadow':
@@ -234,7 +241,6 @@ export class Coordinator {
     replace: boolean,
   ): Promise<void> {
     const { source: monolith, target: service } = ends.to;
-    if (!replace) await assertEmpty(service, definition);
     await this.#tidied(state, definition, ends);
     try {
       await monolith.prepare(state.epoch);
@@ -243,7 +249,24 @@ export class Coordinator {
         timeoutMs: 30_000,
         what: 'the locks to fence the service’s tables',
       });
+      // Behind the fence: nothing comes in after this look.
+      if (!replace) await assertEmpty(service, definition);
       await createFlow(ends.to);
+    } catch (error) {
+      await this.#tidied(state, definition, ends);
+      throw error;
+    }
+  }
+
+  /** Publication, slot and checkpoint of sync back; a half-made one is removed again. */
+  async #buildWayBack(
+    state: CapabilityState,
+    definition: Capability,
+    ends: FlowPair,
+  ): Promise<void> {
+    try {
+      await removeFlow(ends.back);
+      await createFlow(ends.back);
     } catch (error) {
       await this.#tidied(state, definition, ends);
       throw error;

@@ -68,6 +68,16 @@ export class Participant {
 
   /** Makes the schema where it is missing and enters the capability. Idempotent. */
   async prepare(epoch: number): Promise<void> {
+    try {
+      await this.#enter(epoch);
+    } catch (error) {
+      // The last other capability has just left and taken the schema along.
+      if (!['42P01', '3F000'].includes(sqlState(error) ?? '')) throw error;
+      await this.#enter(epoch);
+    }
+  }
+
+  async #enter(epoch: number): Promise<void> {
     const { capability, side, logins } = this.#options;
     await migrate({
       url: logins.coordinator,
@@ -220,9 +230,13 @@ export class Participant {
     for (const { table } of fencedTables(tables, side, side))
       for (const name of [table, ...(await this.#partitions(table))])
         for (const statement of unfenceStatements(name)) await this.#patiently(statement);
-    await this.client.query('DELETE FROM banyan.ownership WHERE capability = $1', [capability]);
-    const left = await scalar(this.client, 'SELECT count(*) FROM banyan.ownership');
-    if (left === '0') await this.client.query(`DROP SCHEMA ${PARTICIPANT_SCHEMA} CASCADE`);
+    await transaction(this.client, async () => {
+      // Another capability may just be entering: it waits for this, and makes the schema anew.
+      await this.client.query('LOCK TABLE banyan.ownership IN ACCESS EXCLUSIVE MODE');
+      await this.client.query('DELETE FROM banyan.ownership WHERE capability = $1', [capability]);
+      const left = await scalar(this.client, 'SELECT count(*) FROM banyan.ownership');
+      if (left === '0') await this.client.query(`DROP SCHEMA ${PARTICIPANT_SCHEMA} CASCADE`);
+    });
   }
 
   /** DDL that may wait for readers: short attempts, so that nobody queues up behind it. */

@@ -52,6 +52,9 @@ export class Replicas {
    */
   async steady(): Promise<void> {
     const deadline = performance.now() + REPLICA_LEASE_MS;
+    await this.#db.raw(
+      `DELETE FROM banyan.replica WHERE heartbeat_at < clock_timestamp() - interval '1 hour'`,
+    );
     for (;;) {
       const { rows } = await this.#db.raw<{ rows: unknown[] }>(
         `SELECT 1 FROM banyan.replica WHERE heartbeat_at BETWEEN clock_timestamp() - make_interval(secs => ?)

@@ -52,6 +52,8 @@ export function exchange(job: Job): void {
   new Exchange(job).start();
 }
 
+/** A client that takes nothing for this long is given up. */
+const STALL_MS = 60_000;
 /** Bodies up to this many bytes are worth a copy to save a system call. */
 const ONE_WRITE = 16_384;
 
@@ -154,7 +156,9 @@ class Exchange implements Dispatcher.DispatchHandler {
     }
     if (res.write(chunk)) return;
     controller.pause();
+    this.#timer = setTimeout(onStall, STALL_MS, this);
     res.once('drain', () => {
+      clearTimeout(this.#timer);
       controller.resume();
     });
   }
@@ -201,6 +205,12 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#fail(PROBLEMS.late, new Error('no answer within the deadline'));
   }
 
+  /** The client has stopped reading: it would keep a connection of its upstream for ever. */
+  stall(): void {
+    this.#onClientClose();
+    this.#job.res.destroy();
+  }
+
   #fail(problem: Problem, error?: Error): void {
     if (this.#over) return;
     this.#finish(problem.status, false, error);
@@ -229,6 +239,10 @@ class Exchange implements Dispatcher.DispatchHandler {
 
 function onDeadline(exchange: Exchange): void {
   exchange.expire();
+}
+
+function onStall(exchange: Exchange): void {
+  exchange.stall();
 }
 
 /** Errors of a connection that the upstream had closed while it was idle. */

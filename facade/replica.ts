@@ -38,15 +38,28 @@ const RETRY_MS = 250;
 export function createReplica(options: ReplicaOptions): Replica {
   const { id, control, log } = options;
   const replicas = new Replicas(control);
+  const store = new StateStore(control);
+  const newest = new Map<string, CapabilityState>();
   const unsaid = new Map<string, number>();
   let lastBeat: number | undefined;
   let saying: Promise<void> | undefined;
+
+  /** States only ever go forward, whichever of two reads ends first. */
+  const take = (states: ReadonlyMap<string, CapabilityState>): void => {
+    for (const [capability, state] of states)
+      if (state.version >= (newest.get(capability)?.version ?? -1)) newest.set(capability, state);
+    options.onStates(new Map(newest));
+  };
 
   const beat = async (): Promise<boolean> => {
     // Counted from before the statement: the database's own count may only begin later.
     const began = performance.now();
     try {
       await replicas.heartbeat(id);
+      // A lease that had lapsed is worth nothing before the states have been read again: a switch may
+      // have gone by without us.
+      if (lastBeat !== undefined && began - lastBeat >= REPLICA_LEASE_MS)
+        take(await store.read(options.capabilities));
       lastBeat = began;
       return true;
     } catch (error) {
@@ -97,10 +110,10 @@ export function createReplica(options: ReplicaOptions): Replica {
         watchStates(
           {
             url: options.controlUrl,
-            store: new StateStore(control),
+            store,
             capabilities: options.capabilities,
             log,
-            onChange: options.onStates,
+            onChange: take,
           },
           signal,
         ),

@@ -143,7 +143,10 @@ export class Batch {
     if (!message) return;
     switch (message.kind) {
       case 'heartbeat':
-        if (message.flow === this.#context.plan.flow) this.#watermark = message.at;
+        if (message.flow !== this.#context.plan.flow) return;
+        this.#watermark = message.at ?? this.#watermark;
+        // In stream order: a mark that lies before this one has been seen already.
+        this.#context.copying.forgetBefore(message.xmin);
         return;
       case 'barrier':
         if (message.capability === this.#context.plan.capability) this.#dirty = true;
@@ -175,7 +178,10 @@ export class Batch {
     await this.#writer.begin();
     this.#dirty = true;
     await this.#context.copying.record(this.#context.target.client, chunk);
-    await this.#writer.chunk(this.checkpoint.mode, chunk.rows);
+    // Rows are listed to be read again while the source owns them, and the drain of a switch waits for
+    // them: behind its barrier they are still an owner's.
+    const mode = chunk.progress.kind === 'reread' ? 'owner' : this.checkpoint.mode;
+    await this.#writer.chunk(mode, chunk.rows);
   }
 
   #flush(): Promise<void> {

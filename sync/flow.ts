@@ -130,7 +130,7 @@ class Flow {
           (table) => sourceSchema.get(table)?.estimatedRows ?? 0,
         ),
       );
-    await report('starting');
+    await report('starting').catch(() => undefined);
     await allOrNone(stop, [
       this.#stream(log, applier, signal),
       runBackfill(
@@ -144,7 +144,7 @@ class Flow {
         },
         signal,
       ),
-      this.#beat(new Source(beatClient), copying, names.flow, signal),
+      this.#beat(new Source(beatClient), names.flow, signal),
       this.#reports(report, signal),
     ]);
   }
@@ -167,13 +167,11 @@ class Flow {
   }
 
   /** The time is taken before the heartbeat is written, so whatever committed before it is in front of it. */
-  async #beat(source: Source, copying: Copying, flow: string, signal: AbortSignal): Promise<void> {
+  async #beat(source: Source, flow: string, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const at = await this.#options.evidence.now().catch(() => undefined);
-      const { xmin } = at
-        ? await source.emit({ kind: 'heartbeat', flow, at: at.toISOString() })
-        : await source.snapshot();
-      copying.forgetBefore(xmin);
+      const { xmin } = await source.snapshot();
+      await source.emit({ kind: 'heartbeat', flow, at: at?.toISOString() ?? null, xmin });
       await sleep(HEARTBEAT_MS, signal);
     }
   }

@@ -53,59 +53,63 @@ async function write(
   }
 }
 
-test('what moves and what stays are written through many switches, and every write is there', async () => {
-  const over = new AbortController();
-  let names = 0;
-  let made = 0;
-  let sold = 0;
-  const owner: { side: 'monolith' | 'service' } = { side: 'monolith' };
-  const writer = async (): Promise<void> => {
-    while (!over.signal.aborted) {
-      const id = 1 + (names % ROWS);
-      // A counter in the row: a lost or a doubled write shows.
-      await write(
-        {
-          monolith: `UPDATE prd SET nm = (nm::int + 1)::text WHERE prd_id = ${id}`,
-          service: `UPDATE product SET name = (name::int + 1)::text WHERE id = ${id}`,
-        },
-        owner,
-      );
-      names += 1;
-      if (names % 5 !== 0) continue;
-      // The update meets the fence first: where it passes, no key that is handed out may be taken.
-      await write(
-        {
-          monolith: `UPDATE prd SET prc = prc + 1 WHERE prd_id = 1; INSERT INTO prd (no, nm, prc) VALUES ('made ${names}', '0', 1)`,
-          service: `UPDATE product SET price_cents = price_cents + 100 WHERE id = 1; INSERT INTO product (sku, name, price_cents, state) VALUES ('made ${names}', '0', 100, 'active')`,
-        },
-        owner,
-      );
-      made += 1;
+test(
+  'what moves and what stays are written through many switches, and every write is there',
+  async () => {
+    const over = new AbortController();
+    let names = 0;
+    let made = 0;
+    let sold = 0;
+    const owner: { side: 'monolith' | 'service' } = { side: 'monolith' };
+    const writer = async (): Promise<void> => {
+      while (!over.signal.aborted) {
+        const id = 1 + (names % ROWS);
+        // A counter in the row: a lost or a doubled write shows.
+        await write(
+          {
+            monolith: `UPDATE prd SET nm = (nm::int + 1)::text WHERE prd_id = ${id}`,
+            service: `UPDATE product SET name = (name::int + 1)::text WHERE id = ${id}`,
+          },
+          owner,
+        );
+        names += 1;
+        if (names % 5 !== 0) continue;
+        // The update meets the fence first: where it passes, no key that is handed out may be taken.
+        await write(
+          {
+            monolith: `UPDATE prd SET prc = prc + 1 WHERE prd_id = 1; INSERT INTO prd (no, nm, prc) VALUES ('made ${names}', '0', 1)`,
+            service: `UPDATE product SET price_cents = price_cents + 100 WHERE id = 1; INSERT INTO product (sku, name, price_cents, state) VALUES ('made ${names}', '0', 100, 'active')`,
+          },
+          owner,
+        );
+        made += 1;
+      }
+    };
+    const seller = async (): Promise<void> => {
+      while (!over.signal.aborted) {
+        await stock.query('UPDATE prd SET stk = stk - 1 WHERE prd_id = $1', [1 + (sold % ROWS)]);
+        sold += 1;
+      }
+    };
+    const writers = Promise.all([writer(), seller()]);
+    for (let turn = 0; turn < SWITCHES; turn++) {
+      await advanceTo(pair, 'cutover');
+      await streaming(pair, 'back');
+      await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
+      await streaming(pair, 'to');
     }
-  };
-  const seller = async (): Promise<void> => {
-    while (!over.signal.aborted) {
-      await stock.query('UPDATE prd SET stk = stk - 1 WHERE prd_id = $1', [1 + (sold % ROWS)]);
-      sold += 1;
-    }
-  };
-  const writers = Promise.all([writer(), seller()]);
-  for (let turn = 0; turn < SWITCHES; turn++) {
     await advanceTo(pair, 'cutover');
-    await streaming(pair, 'back');
-    await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
-    await streaming(pair, 'to');
-  }
-  await advanceTo(pair, 'cutover');
-  over.abort();
-  await writers;
-  await equal(pair);
-  const { rows } = await pair.monolith.query(`
+    over.abort();
+    await writers;
+    await equal(pair);
+    const { rows } = await pair.monolith.query(`
     SELECT sum(nm::int)::int AS names, -sum(stk)::int AS sold,
            count(*) FILTER (WHERE no LIKE 'made %')::int AS made FROM prd`);
-  expect(rows).toEqual([{ names, sold, made }]);
-  expect(names).toBeGreaterThan(50);
-}, 60_000);
+    expect(rows).toEqual([{ names, sold, made }]);
+    expect(names).toBeGreaterThan(50);
+  },
+  60_000 + 5_000 * SWITCHES,
+);
 
 test('shared columns are each side’s own, and a staying column starts with its default', async () => {
   const stamps = async (): Promise<unknown[]> => [

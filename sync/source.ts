@@ -80,14 +80,12 @@ export class Source {
     this.#client = client;
   }
 
-  /** Writes a message into the WAL; gives the oldest transaction id that some snapshot may not see. */
-  async emit(message: FlowMessage): Promise<Snapshot> {
-    const rows = await rawRows(
-      this.#client,
-      'SELECT pg_current_snapshot(), pg_logical_emit_message(true, $1, $2)',
-      [MESSAGE_PREFIX, encodeMessage(message)],
-    );
-    return parseSnapshot(rows[0]?.[0] ?? '0:0:');
+  /** Writes a message into the WAL, in a transaction of its own. */
+  async emit(message: FlowMessage): Promise<void> {
+    await rawRows(this.#client, 'SELECT pg_logical_emit_message(true, $1, $2)', [
+      MESSAGE_PREFIX,
+      encodeMessage(message),
+    ]);
   }
 
   async snapshot(): Promise<Snapshot> {

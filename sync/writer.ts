@@ -96,7 +96,7 @@ export class Writer {
   /** One change of an in-order replay. While tables are being copied, its parent may be on the way. */
   async flushOne(mode: Mode): Promise<void> {
     const rows = this.#context.modes[mode].coalescer.take();
-    if (!this.#context.copying.running) return this.#write(mode, rows);
+    if (!this.#context.copying.running || mode === 'guest') return this.#write(mode, rows);
     if (await this.#tolerate(() => this.#write(mode, rows))) return;
     // Rows that point to each other in a circle go in without that first.
     const bare = withoutReferences(rows);

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startChild, type Child } from '../../core/child.ts';
 import { BanyanError } from '../../core/errors.ts';
+import { aborted } from '../../core/lifecycle.ts';
 import { startEmbedded } from '../../core/postgres/embedded.ts';
 import { migrate } from '../../core/postgres/migrate.ts';
 import { mappedTables } from '../../control/grants.ts';
@@ -89,7 +90,7 @@ async function build(
     signal.throwIfAborted();
     const child = startNode(args, environment);
     closers.push(() => child.stop());
-    const line = await firstLine(name, child);
+    const line = await firstLine(name, child, signal);
     void child.exited.then((code) => {
       failure.reject(
         new BanyanError('DEMO_FAILED', `${name} ended with ${code}: ${child.lastWords()}`),
@@ -111,6 +112,8 @@ async function build(
     DATABASE_URL: shopApp,
   });
   closers.push(() => seeding.stop());
+  await Promise.race([seeding.exited, aborted(signal)]);
+  signal.throwIfAborted();
   if ((await seeding.exited) !== 0)
     throw new BanyanError('DEMO_FAILED', `seeding failed: ${seeding.lastWords()}`);
   signal.throwIfAborted();
@@ -219,13 +222,15 @@ function startNode(args: readonly string[], environment: Readonly<Record<string,
 }
 
 /** Waits until the process says that it is ready. */
-async function firstLine(name: string, child: Child): Promise<string> {
+async function firstLine(name: string, child: Child, signal: AbortSignal): Promise<string> {
   const line = await Promise.race([
     new Promise<string>((resolve) => {
       child.onLine(resolve);
     }),
     child.exited.then(() => undefined),
+    aborted(signal).then(() => undefined),
   ]);
+  signal.throwIfAborted();
   if (line !== undefined) return line;
   throw new BanyanError('DEMO_FAILED', `${name} did not start: ${child.lastWords()}`);
 }

@@ -5,8 +5,16 @@
 export type Direction = 'to' | 'back';
 
 export type FlowMessage =
-  /** The target is complete up to `at` (control database's clock) once this has been applied. */
-  | { readonly kind: 'heartbeat'; readonly flow: string; readonly at: string }
+  /**
+   * The target is complete up to `at` (control database's clock; null while that cannot be asked) once
+   * this has been applied. What is read after it sees every transaction before `xmin`.
+   */
+  | {
+      readonly kind: 'heartbeat';
+      readonly flow: string;
+      readonly at: string | null;
+      readonly xmin: number;
+    }
   /** From here on the source does, or does not, own what moves. Written by fence and unfence. */
   | {
       readonly kind: 'ownership';

@@ -25,7 +25,7 @@ CREATE TABLE banyan.checkpoint (
 CREATE TABLE banyan.backfill (
   flow text NOT NULL,
   source_table text NOT NULL,
-  stage text NOT NULL CHECK (stage IN ('waiting', 'copy', 'prune', 'done')),
+  stage text NOT NULL CHECK (stage IN ('prune', 'copy', 'done')),
   cursor text[],
   rows bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (flow, source_table)

@@ -132,10 +132,12 @@ function checkKey(table: LiveTable, key: readonly string[], report: Report): voi
       `the key (${key.join(', ')}) of the mapping is not unique in ${where}`,
       `Its primary key is (${table.primaryKey.join(', ')}).`,
     );
+  const hasKey = table.primaryKey.length > 0 || table.uniqueKeys.length > 0;
+  // Without a primary key the default identity is none, and a published table takes no update then.
   if (
     table.replicaIdentity === 'nothing' ||
     (table.replicaIdentity === 'default' &&
-      table.primaryKey.length > 0 &&
+      hasKey &&
       !key.every((column) => table.primaryKey.includes(column)))
   )
     report(
