@@ -99,6 +99,10 @@ const route = z.union([
     methods: z.array(z.enum(METHODS)).min(1).optional(),
     /** Overrides what the method says (GET and HEAD read, the rest write). */
     kind: z.enum(['read', 'write']).optional(),
+    /** Deadline of this route's requests; `facade.timeoutMs` where left out. */
+    timeoutMs: z.number().int().positive().optional(),
+    /** What an overloaded edge refuses first and last: `low`, then `normal`, `high` never. */
+    priority: z.enum(['low', 'normal', 'high']).optional(),
   }),
 ]);
 
@@ -135,6 +139,8 @@ const capability = z.strictObject({
   /** What the monolith keeps when the capability has retired: nothing, or a live, fenced copy. */
   leaves: z.enum(['nothing', 'copy']).default('nothing'),
   canary: z.strictObject({ rules: z.array(rule).default([]), cohort }).prefault({}),
+  /** Whether a read whose path fails may be answered by the other path, while that is fresh. */
+  fallback: z.boolean().default(true),
   shadow: z
     .strictObject({
       /** Share of the reads that is copied, 0 to 1. */
@@ -157,9 +163,48 @@ const capability = z.strictObject({
     .prefault({}),
 });
 
+const breaker = z.strictObject({
+  /** Share of failing requests, above 0 and below 1, at which the circuit opens. */
+  threshold: z.number().gt(0).lt(1).default(0.5),
+  windowMs: z.number().int().min(1_000).default(10_000),
+  /** Fewer requests than this in a window open nothing. */
+  minimumRequests: z.number().int().positive().default(20),
+  /** How long it stays open before one request probes; doubles with each failed probe. */
+  openMs: z.number().int().positive().default(1_000),
+  maxOpenMs: z.number().int().positive().default(15_000),
+});
+
 const facade = z
   .strictObject({
+    /** From the arrival of a request to its answer's first byte, retries and fallback included. */
     timeoutMs: z.number().int().positive().default(3_000),
+    connectTimeoutMs: z.number().int().positive().default(1_000),
+    retry: z
+      .strictObject({
+        /** Times that a request is sent again at most. */
+        attempts: z.number().int().min(0).default(2),
+        /** Retries as a share of the requests of the last ten seconds. */
+        budget: share.default(0.2),
+        /** Bodies up to this size are kept so that they can be sent again. */
+        bodyBytes: z.number().int().min(0).default(65_536),
+      })
+      .prefault({}),
+    /** Per upstream and route; false leaves it out. */
+    breaker: z.union([z.literal(false), breaker]).prefault({}),
+    bulkhead: z
+      .strictObject({
+        /** Connections to one upstream. */
+        connections: z.number().int().positive().default(1_024),
+        /** Requests that one route may have at one upstream at once. */
+        route: z.number().int().positive().default(1_024),
+      })
+      .prefault({}),
+    /** The other path is fresh while it lags by no more than this. */
+    fallback: z.strictObject({ maxLagMs: z.number().positive().default(1_000) }).prefault({}),
+    /** Standing delay of the event loop at which shadow copies are shed; requests at a multiple. */
+    shedding: z
+      .union([z.literal(false), z.strictObject({ delayMs: z.number().int().min(5).default(50) })])
+      .prefault({}),
     /** Writes that may wait during a switch, and for how long. */
     hold: z
       .strictObject({

@@ -61,6 +61,12 @@ export interface FlowLine extends FlowReport {
   readonly watermarkAgeMs: number | null;
 }
 
+export interface FlowWatermark {
+  readonly capability: string;
+  readonly direction: Direction;
+  readonly watermark: Date;
+}
+
 export interface VerifyOutcome {
   readonly capability: string;
   readonly rows: number;
@@ -187,6 +193,22 @@ export class Evidence {
       reportAgeMs: Number(row.report_age_ms),
       watermarkAgeMs: row.watermark_age_ms === null ? null : Number(row.watermark_age_ms),
     }));
+  }
+
+  /** The control database's clock and every flow's watermark, in one look. */
+  async watermarks(): Promise<{ readonly now: Date; readonly flows: readonly FlowWatermark[] }> {
+    const { rows } = await this.#db.raw<{
+      rows: { now: Date; capability: string | null; direction: Direction; watermark: Date }[];
+    }>(
+      `SELECT clock_timestamp() AS now, capability, direction, watermark
+         FROM (SELECT 1) AS once LEFT JOIN banyan.flow ON watermark IS NOT NULL`,
+    );
+    return {
+      now: rows[0]?.now ?? new Date(),
+      flows: rows.flatMap(({ capability, direction, watermark }) =>
+        capability === null ? [] : [{ capability, direction, watermark }],
+      ),
+    };
   }
 
   async addVerify(outcome: VerifyOutcome): Promise<void> {

@@ -2,17 +2,17 @@
 // where the decision says so. The decision is domain/decide.ts; this file carries it out. The states
 // change between two requests, never within one.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { CapabilityState } from '../control/domain/state.ts';
-import { decide, type Decision } from './domain/decide.ts';
-import { OWN_COOKIE } from './domain/policy.ts';
+import { writePath, type CapabilityState } from '../control/domain/state.ts';
+import { decide, type Forward, type Surroundings } from './domain/decide.ts';
 import type { Match, Routes } from './domain/routes.ts';
-import { CLIENT_GONE, exchange, type Job } from './exchange.ts';
+import { CLIENT_GONE } from './exchange.ts';
+import type { Forwarder, Passing } from './forward.ts';
 import type { Holds } from './holds.ts';
 import type { Metrics, Path } from './metrics.ts';
+import type { Overload } from './overload.ts';
+import type { OwnWrites } from './own-writes.ts';
 import { answerProblem, PROBLEMS, refusedProblem, type Problem } from './problem.ts';
 import type { Shadow } from './shadow.ts';
-import type { TroubleLog } from './trouble.ts';
-import type { Upstream, Upstreams } from './upstreams.ts';
 import { readVisit, type Visit } from './visit.ts';
 
 /** Hands a request on that no capability claims; connect's `next`. */
@@ -20,12 +20,12 @@ export type Next = (error?: unknown) => void;
 
 export interface EdgeOptions {
   readonly routes: Routes;
-  readonly upstreams: Upstreams;
-  readonly timeoutMs: number;
+  readonly forwarder: Forwarder;
   readonly holds: Holds;
   readonly shadow: Shadow;
+  readonly ownWrites: OwnWrites;
+  readonly overload: Pick<Overload, 'sheds'>;
   readonly metrics: Pick<Metrics, 'finished'>;
-  readonly trouble: TroubleLog;
   /** Whether coordinators still count on this replica. */
   readonly leaseValid: () => boolean;
 }
@@ -42,16 +42,15 @@ export interface Edge {
   readonly drain: () => void;
 }
 
-type Forward = Decision & { kind: 'forward' };
-
-const COOKIE_AGE_S = 31_536_000;
-const NOTHING: readonly string[] = [];
-
 export function createEdge(options: EdgeOptions): Edge {
-  const { routes, upstreams, timeoutMs, holds, shadow, metrics } = options;
+  const { routes, forwarder, holds, shadow, overload, metrics } = options;
   let states: ReadonlyMap<string, CapabilityState> = new Map();
   let inFlight = 0;
   let draining = false;
+  const around: Surroundings<Visit> = {
+    leaseValid: options.leaseValid,
+    awaitsOwnWrites: ({ req }, capability) => options.ownWrites.awaits(req, capability, 'to'),
+  };
 
   const finish = (visit: Visit, match: Match | undefined, path: Path, status: number): void => {
     inFlight -= 1;
@@ -64,13 +63,14 @@ export function createEdge(options: EdgeOptions): Edge {
   };
 
   const route = (visit: Visit, next: Next | undefined, released: boolean): void => {
-    const decision = decide(routes, states, visit, options.leaseValid);
+    const decision = decide(routes, states, visit, around);
     switch (decision.kind) {
       case 'unclaimed':
         if (next) {
           inFlight -= 1;
           next();
-        } else forward(visit, undefined, upstreams.monolith, isRepeatable(visit), {});
+        } else if (overload.sheds('normal')) refuse(visit, undefined, PROBLEMS.overloaded);
+        else forwarder.unclaimed(visit, passing(visit, undefined));
         break;
       case 'refuse':
         refuse(visit, decision.match, PROBLEMS[decision.why]);
@@ -79,11 +79,14 @@ export function createEdge(options: EdgeOptions): Edge {
         hold(visit, next, decision.match);
         break;
       case 'forward':
-        if (decision.match.kind === 'read') forwardRead(visit, decision);
+        // Who has waited already is not sent away.
+        if (!released && overload.sheds(decision.match.priority))
+          refuse(visit, decision.match, PROBLEMS.overloaded);
+        else if (decision.match.kind === 'read') read(visit, decision);
         // Nobody overtakes those who wait already.
         else if (!released && holds.mustWait(decision.match.capability))
           hold(visit, next, decision.match);
-        else forwardWrite(visit, decision);
+        else write(visit, decision);
         break;
     }
   };
@@ -91,6 +94,7 @@ export function createEdge(options: EdgeOptions): Edge {
   const hold = (visit: Visit, next: Next | undefined, match: Match): void => {
     holds.wait(match.capability, {
       res: visit.res,
+      hasRoom: () => hasRoom(match),
       proceed: () => {
         route(visit, next, true);
       },
@@ -103,60 +107,39 @@ export function createEdge(options: EdgeOptions): Edge {
     });
   };
 
-  const forwardRead = (visit: Visit, decision: Forward): void => {
-    const { match, setCohort } = decision;
-    forward(visit, match, upstreamOf(decision), isRepeatable(visit), {
-      added: setCohort === undefined ? NOTHING : ['set-cookie', cohortCookie(setCohort)],
+  const hasRoom = (match: Match): boolean => {
+    const state = states.get(match.capability);
+    return state === undefined || forwarder.hasRoom(match, writePath(state));
+  };
+
+  const read = (visit: Visit, decision: Forward): void => {
+    const { match } = decision;
+    const { method, target, head } = visit;
+    forwarder.read(visit, decision, {
+      ...passing(visit, match),
       tap: decision.shadow
-        ? shadow.begin(
-            match,
-            { method: visit.method, target: visit.target.raw, headers: visit.head.headers },
-            visit.head.hasBody,
-          )
+        ? shadow.begin(match, { method, target: target.raw, headers: head.headers }, head.hasBody)
         : undefined,
     });
   };
 
-  const forwardWrite = (visit: Visit, decision: Forward): void => {
+  const write = (visit: Visit, decision: Forward): void => {
     const { match } = decision;
-    forward(visit, match, upstreamOf(decision), false, {
-      leave: holds.enter(match.capability),
+    const leave = holds.enter(match.capability);
+    forwarder.write(visit, decision, {
+      ...passing(visit, match, leave),
       // A slow upload must not keep a switch waiting for longer than the deadline.
       patient: () => !holds.isHolding(match.capability),
     });
   };
 
-  const upstreamOf = (decision: Forward): Upstream =>
-    decision.to === 'monolith'
-      ? upstreams.monolith
-      : upstreams.service(decision.match.policy.service);
-
-  const forward = (
-    visit: Visit,
-    match: Match | undefined,
-    upstream: Upstream,
-    repeatable: boolean,
-    extra: Partial<Pick<Job, 'added' | 'tap' | 'patient'>> & { readonly leave?: () => void },
-  ): void => {
-    const { added = NOTHING, leave } = extra;
-    exchange({
-      req: visit.req,
-      res: visit.res,
-      upstream,
-      target: visit.target.raw,
-      head: visit.head,
-      repeatable,
-      timeoutMs,
-      patient: extra.patient ?? always,
-      added: draining ? [...added, 'connection', 'close'] : added,
-      tap: extra.tap,
-      done: (status, error) => {
-        leave?.();
-        if (error) options.trouble(upstream.path, error);
-        finish(visit, match, upstream.path, status);
-      },
-    });
-  };
+  const passing = (visit: Visit, match: Match | undefined, leave?: () => void): Passing => ({
+    closing: draining,
+    done: ({ status, upstream }) => {
+      leave?.();
+      finish(visit, match, upstream.path, status);
+    },
+  });
 
   return {
     handle: (req, res, next) => {
@@ -184,17 +167,4 @@ export function createEdge(options: EdgeOptions): Edge {
       holds.close();
     },
   };
-}
-
-function always(): boolean {
-  return true;
-}
-
-/** RFC 9110 §9.2.2, and without a body, because a body can be read only once. */
-function isRepeatable({ method, head }: Visit): boolean {
-  return !head.hasBody && (method === 'GET' || method === 'HEAD' || method === 'OPTIONS');
-}
-
-function cohortCookie(value: string): string {
-  return `${OWN_COOKIE}=${value}; Path=/; Max-Age=${COOKIE_AGE_S}; HttpOnly; SameSite=Lax`;
 }

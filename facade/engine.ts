@@ -5,15 +5,22 @@ import type { Express } from 'express';
 import type { Knex } from 'knex';
 import type { Migration } from '../control/definition.ts';
 import { Evidence } from '../control/evidence.ts';
+import { readSigningKey } from '../control/signing-key.ts';
 import { openControl } from '../control/store.ts';
 import { BanyanError } from '../core/errors.ts';
 import { aborted, sleep } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
 import { adminApp } from './admin.ts';
 import { compileRoutes } from './domain/routes.ts';
+import { hasTwoSides } from './domain/fallback.ts';
 import { createEdge, type Edge } from './edge.ts';
+import { createForwarder } from './forward.ts';
+import { createFreshness } from './freshness.ts';
+import { Guards } from './guards.ts';
 import { Holds } from './holds.ts';
 import { createMetrics } from './metrics.ts';
+import { watchOverload } from './overload.ts';
+import { createOwnWrites } from './own-writes.ts';
 import { createReplica } from './replica.ts';
 import { createShadow } from './shadow.ts';
 import { createSyncClock } from './sync-clock.ts';
@@ -52,20 +59,27 @@ export function createEngine(options: EngineOptions): Engine {
   for (const { service } of Object.values(migration.capabilities))
     if (options.upstreams.services[service] === undefined)
       throw new BanyanError('CONFIG_INVALID', `no upstream is given for service "${service}"`);
-  const { timeoutMs } = migration.facade;
+  const { bulkhead, connectTimeoutMs, shadow: copies, shedding } = migration.facade;
   const capabilities = Object.keys(migration.capabilities);
   const replicaId = options.replicaId ?? randomUUID();
   const routes = compileRoutes(migration.capabilities);
   const control: Knex = openControl(options.controlUrl);
   const evidence = new Evidence(control);
-  const upstreams = openUpstreams(options.upstreams, timeoutMs);
+  const upstreams = openUpstreams(options.upstreams, {
+    connections: bulkhead.connections,
+    connectTimeoutMs,
+  });
   // Copies have connections of their own: a candidate that hangs takes none from clients.
-  const shadowUpstreams = openUpstreams(options.upstreams, timeoutMs);
+  const shadowUpstreams = openUpstreams(options.upstreams, {
+    connections: copies.concurrency * 2,
+    connectTimeoutMs,
+  });
   const ending = new AbortController();
   const firstStates = Promise.withResolvers<undefined>();
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
   let ready = false;
+  let signingKey: Buffer | undefined;
   let running: Promise<void> = Promise.resolve();
 
   const replica = createReplica({
@@ -105,14 +119,29 @@ export function createEngine(options: EngineOptions): Engine {
     log,
     isWanted: (capability) => edge.states().get(capability)?.phase === 'shadow',
   });
+  const freshness = createFreshness({
+    evidence,
+    isWanted: () => [...edge.states().values()].some(({ phase }) => hasTwoSides(phase)),
+  });
+  const ownWrites = createOwnWrites(freshness, () => signingKey);
+  const guards = new Guards(migration.facade);
+  const overload = watchOverload(shedding === false ? undefined : shedding.delayMs);
   const edge = createEdge({
     routes,
-    upstreams,
-    timeoutMs,
+    forwarder: createForwarder({
+      upstreams,
+      guards,
+      settings: migration.facade,
+      ownWrites,
+      freshness,
+      trouble: troubleLog(log),
+      stateOf: (capability) => edge.states().get(capability),
+    }),
     holds,
     shadow,
+    ownWrites,
+    overload,
     metrics,
-    trouble: troubleLog(log),
     leaseValid: () => replica.leaseValid(),
   });
   const admin = adminApp({
@@ -132,22 +161,36 @@ export function createEngine(options: EngineOptions): Engine {
     }
   };
 
+  /** Without the key nothing is served: what another replica has signed could not be read. */
+  const readKey = async (): Promise<void> => {
+    while (signingKey === undefined && !ending.signal.aborted) {
+      signingKey = await readSigningKey(control).catch(() => undefined);
+      if (signingKey === undefined) await sleep(FLUSH_MS, ending.signal);
+    }
+  };
+
   return {
     edge,
     admin,
     failed: failure.promise,
     start: async (signal) => {
-      running = Promise.all([replica.run(ending.signal), keepFlushing()]).then(() => undefined);
+      running = Promise.all([
+        replica.run(ending.signal),
+        keepFlushing(),
+        freshness.run(ending.signal),
+      ]).then(() => undefined);
       running.catch((error: unknown) => {
         failure.reject(error);
       });
-      await Promise.race([firstStates.promise, aborted(signal), failure.promise]);
+      const known = Promise.all([firstStates.promise, readKey()]);
+      await Promise.race([known, aborted(signal), failure.promise]);
     },
     setReady: (now) => {
       ready = now;
     },
     stop: async () => {
       ending.abort();
+      overload.stop();
       await shadow.close();
       await tally.flush();
       await running.catch(() => undefined);

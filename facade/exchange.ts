@@ -1,16 +1,26 @@
 // One request carried to an upstream and its answer carried back, streaming both ways. Every
-// exchange ends exactly once, by `done`: with the upstream's whole answer, with a problem that the
-// client gets (502, 504), or with a connection torn down because a begun answer cannot be mended or
-// the client has gone. Nothing waits without a limit.
+// exchange ends exactly once, by `done`: with an upstream's whole answer, with a problem that the
+// client gets (502, 503, 504), or with a connection torn down because a begun answer cannot be
+// mended or the client has gone. Nothing waits without a limit.
 //
-// The deadline runs until the answer's first byte. A client's upload that makes progress starts it
-// anew, as long as `patient` says so; after the first byte undici watches for silence.
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
-import type { Readable } from 'node:stream';
+// One deadline runs from the start to the answer's first byte, over all attempts. An upload that
+// makes progress starts it anew, as long as `patient` says so; after the first byte undici watches
+// for silence.
+//
+// A failed attempt is followed by another, before the first byte only: at the same upstream when
+// that can do no harm (the request was never sent, or may be repeated) and the budget allows; then
+// at the other path, where there is one. A request never goes to the other path when it may have
+// been carried out already and may not be repeated.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ExponentialBackoff, fullJitterGenerator, type IBackoff } from 'cockatiel';
 import { errors, type Dispatcher } from 'undici';
+import type { Migration } from '../control/definition.ts';
+import { Answer } from './answer.ts';
+import { Attempt, isGatewayFailure, type AnswerHead, type AttemptListener } from './attempt.ts';
 import { readResponseHead, type RequestHead } from './domain/headers.ts';
+import type { Guard } from './guards.ts';
 import { answerProblem, PROBLEMS, type Problem } from './problem.ts';
-import { requestBody, sendContinue } from './request-body.ts';
+import { sendContinue, Upload } from './upload.ts';
 import type { Upstream } from './upstreams.ts';
 
 /** Sees the upstream's answer pass by; can neither delay nor change it. */
@@ -22,26 +32,45 @@ export interface Tap {
   fail(): void;
 }
 
+/** An upstream and what guards it on this route. */
+export interface Way {
+  readonly upstream: Upstream;
+  readonly guard: Guard;
+}
+
+export interface Outcome {
+  /** What the client got; 499 when it left, 502 also when the answer broke off. */
+  readonly status: number;
+  /** The upstream that was asked last. */
+  readonly upstream: Upstream;
+  readonly retries: number;
+  readonly fellBack: boolean;
+  /** What went wrong at an upstream. */
+  readonly error: Error | undefined;
+}
+
 export interface Job {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  readonly upstream: Upstream;
+  readonly way: Way;
+  /** The other path, asked for when the first has failed; only for what may be repeated. */
+  readonly fallback: (() => Way | undefined) | undefined;
   /** Path and query, as matched. */
   readonly target: string;
   readonly head: RequestHead;
-  /** A repetition does no harm: sent once more when a kept-alive connection turns out to be dead. */
+  /** A repetition does no harm. */
   readonly repeatable: boolean;
   readonly timeoutMs: number;
+  readonly retry: Migration['facade']['retry'];
   /** Whether a slow upload may still prolong the deadline. */
   readonly patient: () => boolean;
-  /** Names and values to add to the answer. */
-  readonly added: readonly string[];
+  /** Names and values to add to the answer, asked for when its head has come. */
+  readonly added: () => readonly string[];
   readonly tap: Tap | undefined;
-  /**
-   * Called once: with the answer's status, 499 when the client left, 502 also when the answer broke
-   * off; and with what went wrong at the upstream.
-   */
-  readonly done: (status: number, error?: Error) => void;
+  /** An attempt failed; another may follow. */
+  readonly onTrouble: (upstream: Upstream, error: Error) => void;
+  /** Called once. */
+  readonly done: (outcome: Outcome) => void;
 }
 
 /** Status that is counted, never sent, for a client that went away. */
@@ -52,188 +81,233 @@ export function exchange(job: Job): void {
   new Exchange(job).start();
 }
 
-/** A client that takes nothing for this long is given up. */
-const STALL_MS = 60_000;
-/** Bodies up to this many bytes are worth a copy to save a system call. */
-const ONE_WRITE = 16_384;
+const BACKOFF = new ExponentialBackoff({
+  generator: fullJitterGenerator,
+  initialDelay: 25,
+  maxDelay: 250,
+});
+/** Share of the deadline after which a silent path is given up for the other one. */
+const FIRST_PATH_SHARE = 2 / 3;
 
-class Exchange implements Dispatcher.DispatchHandler {
+class Exchange implements AttemptListener {
   readonly #job: Job;
-  #controller: Dispatcher.DispatchController | undefined;
-  #body: Readable | undefined;
+  readonly #answer: Answer;
+  readonly #startedAt = performance.now();
+  #way: Way;
+  #leave: (() => void) | undefined;
+  #attempt: Attempt | undefined;
+  #upload: Upload | undefined;
+  /** Of the deadline. */
   #timer: NodeJS.Timeout | undefined;
+  /** Of the moment before a retry. */
+  #pause: NodeJS.Timeout | undefined;
+  #backoff: IBackoff<unknown> | undefined;
   #status = 0;
-  /** As the upstream has announced it. */
-  #length = -1;
-  /** A body that came in one piece: it leaves with its head in one write, as text, byte for byte. */
-  #whole: Buffer | undefined;
-  #repeated = false;
+  #retries = 0;
+  #fellBack = false;
+  /** There is no other path, or its turn has come. */
+  #lastPath: boolean;
+  #error: Error | undefined;
   #over = false;
 
   constructor(job: Job) {
     this.#job = job;
+    this.#way = job.way;
+    this.#lastPath = job.fallback === undefined;
+    this.#answer = new Answer(job.res, () => {
+      this.#onClientClose();
+      job.res.destroy();
+    });
   }
 
   start(): void {
-    const { res, timeoutMs } = this.#job;
+    const { res, head, timeoutMs } = this.#job;
     if (res.destroyed) {
       this.#finish(CLIENT_GONE, false);
       return;
     }
-    this.#timer = setTimeout(onDeadline, timeoutMs, this);
+    if (head.hasBody) this.#upload = this.#receive();
+    const share = this.#lastPath ? 1 : FIRST_PATH_SHARE;
+    this.#timer = setTimeout(onDeadline, timeoutMs * share, this);
     res.on('close', () => {
       this.#onClientClose();
     });
-    this.#dispatch();
+    this.#take(this.#way);
   }
 
-  #dispatch(): void {
-    const { upstream, target, req, head } = this.#job;
-    upstream.pool.dispatch(
-      {
-        path: upstream.prefix === '' ? target : upstream.prefix + target,
-        method: req.method as Dispatcher.HttpMethod,
-        headers: head.headers,
-        body: head.hasBody ? this.#openBody() : null,
-        ...(upstream.servername === undefined ? undefined : { servername: upstream.servername }),
-      },
-      this,
-    );
-  }
-
-  #openBody(): Readable {
-    const { req, res, head, patient } = this.#job;
-    this.#body = requestBody(
+  #receive(): Upload {
+    const { req, res, head, patient, repeatable, retry } = this.#job;
+    return new Upload({
       req,
-      () => {
+      keep: repeatable ? retry.bodyBytes : 0,
+      onFirstPull: () => {
         if (head.expectsContinue) sendContinue(res);
       },
-      () => {
+      onProgress: () => {
         if (patient()) this.#timer?.refresh();
       },
-    );
-    // An upload that breaks off surfaces as the exchange's own error.
-    this.#body.on('error', () => undefined);
-    return this.#body;
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    // It waited for a connection longer than its client or its deadline did: it is never sent.
-    if (this.#over) controller.abort(new Error('no longer wanted'));
-  }
-
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    given: IncomingHttpHeaders,
-    message?: string,
-  ): void {
-    if (status < 200 || this.#over) return;
-    clearTimeout(this.#timer);
-    const { req, res, added, head, tap } = this.#job;
-    this.#status = status;
-    const length = given['content-length'];
-    if (typeof length === 'string') this.#length = Number(length);
-    const headers = readResponseHead(textOf(controller.rawHeaders));
-    tap?.head(status, headers);
-    for (const part of added) headers.push(part);
-    // Answered before the upload was through: its rest must not be taken for the next request.
-    if (head.hasBody && !req.complete) headers.push('connection', 'close');
-    if (message === undefined || message === '') res.writeHead(status, headers);
-    else res.writeHead(status, message, headers);
-    // Neither has a body, but undici takes a length on a 304, which RFC 9110 allows, for a promise of one.
-    if (status === 204 || status === 304) this.#complete();
-  }
-
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#over) return;
-    const { res, tap } = this.#job;
-    tap?.data(chunk);
-    if (chunk.length === this.#length && chunk.length <= ONE_WRITE) {
-      this.#whole = chunk;
-      return;
-    }
-    if (res.write(chunk)) return;
-    controller.pause();
-    this.#timer = setTimeout(onStall, STALL_MS, this);
-    res.once('drain', () => {
-      clearTimeout(this.#timer);
-      controller.resume();
     });
   }
 
-  onResponseEnd(controller: Dispatcher.DispatchController): void {
-    if (this.#over) return;
-    const trailers = controller.rawTrailers;
-    if (trailers && trailers.length !== 0) this.#job.res.addTrailers(pairsOf(textOf(trailers)));
-    this.#complete();
+  #take(way: Way): void {
+    this.#leave?.();
+    this.#way = way;
+    this.#leave = way.guard.join();
+    if (!this.#leave) {
+      this.#turn(PROBLEMS.busy);
+      return;
+    }
+    way.guard.budget.deposit(this.#startedAt);
+    this.#try();
   }
 
-  onResponseError(_controller: unknown, error: Error): void {
+  #try(): void {
+    const { upstream, guard } = this.#way;
+    const passage = guard.enter();
+    if (!passage) {
+      this.#turn(PROBLEMS['circuit-open']);
+      return;
+    }
+    const { req, target, head } = this.#job;
+    this.#attempt = new Attempt(this, passage);
+    this.#attempt.send(upstream, {
+      path: target,
+      method: req.method ?? 'GET',
+      headers: head.headers,
+      body: this.#upload?.open() ?? null,
+    });
+  }
+
+  onHead(head: AnswerHead): void {
+    if (!this.#lastPath && isGatewayFailure(head.status) && this.#turnAway()) return;
+    clearTimeout(this.#timer);
+    this.#upload?.settle();
+    const { req, added, tap } = this.#job;
+    this.#status = head.status;
+    const headers = readResponseHead(head.headers);
+    tap?.head(head.status, headers);
+    for (const part of added()) headers.push(part);
+    // Answered before the upload was through: its rest must not be taken for the next request.
+    if (this.#upload && !req.complete) headers.push('connection', 'close');
+    this.#answer.begin(head.status, head.message, headers, head.length);
+    // Neither has a body, but undici takes a length on a 304, which RFC 9110 allows, for a promise of one.
+    if (head.status === 204 || head.status === 304) this.onEnd([]);
+  }
+
+  onData(chunk: Buffer, controller: Dispatcher.DispatchController): void {
+    this.#job.tap?.data(chunk);
+    this.#answer.data(chunk, controller);
+  }
+
+  onEnd(trailers: readonly string[]): void {
     if (this.#over) return;
-    const { res } = this.#job;
+    this.#finish(this.#status, true);
+    this.#answer.end(trailers);
+  }
+
+  onFail(error: Error): void {
+    const { res, onTrouble } = this.#job;
+    if (error instanceof errors.InvalidArgumentError) {
+      this.#end(PROBLEMS.unforwardable);
+      return;
+    }
+    this.#error = error;
+    onTrouble(this.#way.upstream, error);
     if (res.headersSent) {
       // The client can only learn from a broken connection that the answer is not whole.
-      this.#finish(502, false, error);
+      this.#finish(502, false);
       res.destroy();
-    } else if (this.#job.repeatable && !this.#repeated && isStale(error)) {
-      this.#repeated = true;
-      this.#controller = undefined;
-      // The next turn lets the pool notice what else was closed on its side.
-      setImmediate(() => {
-        if (!this.#over) this.#dispatch();
-      });
-    } else if (error instanceof errors.InvalidArgumentError) {
-      this.#fail(PROBLEMS.unforwardable);
-    } else if (error instanceof errors.ConnectTimeoutError) {
-      this.#fail(PROBLEMS.late, error);
-    } else {
-      this.#fail(PROBLEMS.broken, error);
+    } else if (!this.#sendAgain()) {
+      const late = error instanceof errors.ConnectTimeoutError;
+      this.#turn(late ? PROBLEMS.late : PROBLEMS.broken);
     }
   }
 
-  #complete(): void {
-    this.#finish(this.#status, true);
-    const { res } = this.#job;
-    if (this.#whole) res.end(this.#whole.toString('latin1'), 'latin1');
-    else res.end();
+  /** Plans another attempt at the same upstream, if that may be. */
+  #sendAgain(): boolean {
+    const { retry, repeatable } = this.#job;
+    if (this.#retries >= retry.attempts) return false;
+    if (this.#attempt?.sent === true && !repeatable) return false;
+    if (this.#upload?.repeatable === false) return false;
+    if (!this.#way.guard.budget.withdraw(performance.now())) return false;
+    this.#retries += 1;
+    this.#backoff = (this.#backoff ?? BACKOFF).next(undefined);
+    this.#pause = setTimeout(onPauseOver, this.#backoff.duration, this);
+    return true;
   }
 
-  /** The deadline has passed. */
+  pauseOver(): void {
+    this.#try();
+  }
+
+  /** This path has failed: goes to the other one, or ends with the problem. */
+  #turn(problem: Problem): void {
+    if (!this.#turnAway()) this.#end(problem);
+  }
+
+  #turnAway(failure?: Error): boolean {
+    if (this.#lastPath) return false;
+    const way = this.#upload?.repeatable === false ? undefined : this.#job.fallback?.();
+    // What is left of the deadline belongs to the path that is left.
+    this.#lastPath = true;
+    clearTimeout(this.#timer);
+    const left = this.#startedAt + this.#job.timeoutMs - performance.now();
+    this.#timer = setTimeout(onDeadline, Math.max(left, 1), this);
+    if (!way) return false;
+    clearTimeout(this.#pause);
+    this.#attempt?.abandon(failure);
+    this.#fellBack = true;
+    this.#take(way);
+    return true;
+  }
+
+  /** The time that this path may take is over. */
   expire(): void {
-    this.#fail(PROBLEMS.late, new Error('no answer within the deadline'));
+    const error = new Error('no answer within the deadline');
+    if (!this.#lastPath) {
+      this.#turnAway(error);
+      return;
+    }
+    const waited = this.#attempt?.sent === false && this.#error === undefined;
+    this.#error = error;
+    this.#job.onTrouble(this.#way.upstream, error);
+    // Every connection was taken: it was never sent.
+    this.#end(waited ? PROBLEMS.busy : PROBLEMS.late, error);
   }
 
-  /** The client has stopped reading: it would keep a connection of its upstream for ever. */
-  stall(): void {
-    this.#onClientClose();
-    this.#job.res.destroy();
-  }
-
-  #fail(problem: Problem, error?: Error): void {
+  #end(problem: Problem, failure?: Error): void {
     if (this.#over) return;
-    this.#finish(problem.status, false, error);
-    this.#controller?.abort(new Error(problem.title));
-    this.#body?.destroy();
+    this.#attempt?.abandon(failure);
+    this.#finish(problem.status, false);
     const { req, res, head } = this.#job;
     answerProblem(req, res, problem, head.requestId);
   }
 
   #onClientClose(): void {
     if (this.#over) return;
+    this.#attempt?.abandon();
     this.#finish(CLIENT_GONE, false);
-    this.#controller?.abort(new Error('the client went away'));
-    this.#body?.destroy();
   }
 
-  #finish(status: number, whole: boolean, error?: Error): void {
+  #finish(status: number, whole: boolean): void {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#timer);
-    if (whole) this.#job.tap?.end();
-    else this.#job.tap?.fail();
-    this.#job.done(status, error);
+    clearTimeout(this.#pause);
+    this.#answer.close();
+    this.#upload?.settle();
+    if (!whole) this.#upload?.close();
+    this.#leave?.();
+    const { tap, done } = this.#job;
+    if (whole) tap?.end();
+    else tap?.fail();
+    done({
+      status,
+      upstream: this.#way.upstream,
+      retries: this.#retries,
+      fellBack: this.#fellBack,
+      error: this.#error,
+    });
   }
 }
 
@@ -241,25 +315,6 @@ function onDeadline(exchange: Exchange): void {
   exchange.expire();
 }
 
-function onStall(exchange: Exchange): void {
-  exchange.stall();
-}
-
-/** Errors of a connection that the upstream had closed while it was idle. */
-function isStale(error: Error): boolean {
-  const code = (error as NodeJS.ErrnoException).code;
-  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE';
-}
-
-function textOf(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
-  const text: string[] = [];
-  if (Array.isArray(raw))
-    for (const part of raw) text.push(typeof part === 'string' ? part : part.toString('latin1'));
-  return text;
-}
-
-function pairsOf(flat: readonly string[]): [string, string][] {
-  const pairs: [string, string][] = [];
-  for (let at = 0; at + 1 < flat.length; at += 2) pairs.push([flat[at] ?? '', flat[at + 1] ?? '']);
-  return pairs;
+function onPauseOver(exchange: Exchange): void {
+  exchange.pauseOver();
 }

@@ -54,6 +54,7 @@ test('waiting writes leave in the order they came, a few in each turn of the eve
   for (let nth = 0; nth < 50; nth++)
     holds.wait('catalog', {
       res: new EventEmitter(),
+      hasRoom: () => true,
       proceed: () => left.push(nth),
       refuse: () => undefined,
       gone: () => undefined,
@@ -72,6 +73,7 @@ test('a new hold stops a release between two turns', async () => {
   for (let nth = 0; nth < 50; nth++)
     holds.wait('catalog', {
       res: new EventEmitter(),
+      hasRoom: () => true,
       proceed: () => (left += 1),
       refuse: () => undefined,
       gone: () => undefined,

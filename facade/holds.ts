@@ -22,6 +22,8 @@ export interface HoldOptions {
 export interface Waiting {
   /** Emits `close` when the client goes away. */
   readonly res: EventEmitter;
+  /** Whether the upstream takes one more now. */
+  hasRoom(): boolean;
   /** Decide anew and forward. */
   proceed(): void;
   refuse(why: HoldRefusal): void;
@@ -53,6 +55,8 @@ interface Entry {
 
 /** Writes released in one turn of the event loop, so that a long queue does not hit the new owner at once. */
 const RELEASED_PER_TURN = 8;
+/** A release waits this long for an upstream that takes no more. */
+const FULL_PAUSE_MS = 5;
 
 export class Holds {
   readonly #options: HoldOptions;
@@ -138,14 +142,18 @@ export class Holds {
     gate.releasing = true;
     const turn = (): void => {
       let left = RELEASED_PER_TURN;
+      let full = false;
       for (const entry of gate.waiting) {
+        full = !entry.waiting.hasRoom();
         // A new switch may have begun meanwhile: who has not left stays.
-        if (gate.holding || left-- === 0) break;
+        if (gate.holding || full || left-- === 0) break;
         remove(gate, entry);
         entry.waiting.proceed();
       }
       gate.releasing = !gate.holding && gate.waiting.size > 0;
-      if (gate.releasing) setImmediate(turn);
+      if (!gate.releasing) return;
+      if (full) setTimeout(turn, FULL_PAUSE_MS);
+      else setImmediate(turn);
     };
     turn();
   }

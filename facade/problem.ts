@@ -25,6 +25,9 @@ export const PROBLEMS = {
   full: unavailable('Writes are paused, and too many wait already.'),
   'too-long': unavailable('Writes are paused for longer than they may wait.'),
   closing: unavailable('This server ends.'),
+  overloaded: unavailable('This server has more to do than it can.'),
+  busy: unavailable('Too many requests of this kind are under way.'),
+  'circuit-open': unavailable('The upstream has not answered of late.'),
   upgrade: {
     status: 501,
     title: 'Not Implemented',

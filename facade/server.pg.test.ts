@@ -38,12 +38,17 @@ async function change(to: StateChange): Promise<number> {
   return (await store.change(await store.readOne('catalog'), to, MOVE)).version;
 }
 
-function migrationTo(monolith: string, service: string): Migration {
+function migrationTo(monolith: string, service: string, tables: boolean): Migration {
+  const database = { capture: 'c', applier: 'a', coordinator: 'o' };
   return defineMigration({
-    monolith: { upstream: monolith },
-    services: { catalog: { upstream: service } },
+    monolith: { upstream: monolith, database },
+    services: { catalog: { upstream: service, database } },
     capabilities: {
-      catalog: { service: 'catalog', routes: ['/api/products', '/api/products/:id'] },
+      catalog: {
+        service: 'catalog',
+        routes: ['/api/products', '/api/products/:id'],
+        tables: tables ? [{ monolith: 'p', service: 'p', key: { id: 'id' } }] : [],
+      },
     },
   });
 }
@@ -66,12 +71,12 @@ function run(
   monolith: Side,
   service: Side,
   replicaId: string,
-  controlUrl = database.url,
+  { controlUrl = database.url, tables = false } = {},
 ): { started: Promise<Running>; stop: AbortController } {
   const stop = new AbortController();
   const listening = Promise.withResolvers<Running>();
   const ended = facadePart({
-    migration: migrationTo(monolith.url, service.url),
+    migration: migrationTo(monolith.url, service.url, tables),
     upstreams: { monolith: monolith.url, services: { catalog: service.url } },
     controlUrl,
     replicaId,
@@ -107,7 +112,7 @@ describe('the standalone facade', () => {
     const empty = await createDatabase('facade_late');
     open.push({ close: () => empty.drop() });
     let listens = false;
-    const { started } = run(monolith, monolith, 'late', empty.url);
+    const { started } = run(monolith, monolith, 'late', { controlUrl: empty.url });
     void started.then(() => {
       listens = true;
     });
@@ -192,6 +197,49 @@ describe('the standalone facade', () => {
       ]).toEqual([phase, read, write]);
       expect(await answered('/orders', 'POST')).toBe('monolith');
     }
+  });
+
+  test('shows a client its own write, also through another replica, until the service has it', async () => {
+    const monolith = await side('monolith');
+    const service = await side('service');
+    const [one, other] = await Promise.all([
+      run(monolith, service, 'own-1', { tables: true }).started,
+      run(monolith, service, 'own-2', { tables: true }).started,
+    ]);
+    const evidence = new Evidence(control);
+    const report = (watermark: Date): Promise<void> =>
+      evidence.reportFlow({
+        capability: 'catalog',
+        direction: 'to',
+        status: 'streaming',
+        errorCode: null,
+        error: null,
+        position: null,
+        watermark: watermark.toISOString(),
+        lagP50Ms: null,
+        lagP99Ms: null,
+        applied: 0,
+        backfill: null,
+      });
+    await report(await evidence.now());
+    await change({ phase: 'canary', weight: 100 });
+    const readAt = async ({ url }: Running, headers = {}): Promise<unknown> =>
+      (JSON.parse((await call(`${url}/api/products`, { headers })).body) as { by: unknown }).by;
+    for (const replica of [one, other])
+      await eventually('canary', async () => (await readAt(replica)) === 'service');
+    let cookie = '';
+    await eventually('a write to be noted', async () => {
+      const reply = await call(`${one.url}/api/products`, { method: 'POST', body: 'w' });
+      const set = reply.headers['set-cookie']?.find((line) => line.startsWith('banyan_wrote='));
+      cookie = set?.split(';', 1)[0] ?? '';
+      return cookie !== '';
+    });
+    for (const replica of [one, other]) expect(await readAt(replica, { cookie })).toBe('monolith');
+    await report(new Date((await evidence.now()).getTime() + 1_000));
+    for (const replica of [one, other])
+      await eventually('the service to have it', async () => {
+        return (await readAt(replica, { cookie })) === 'service';
+      });
   });
 
   test('walks a switch: holds, acknowledges when the last write has ended, releases to the new owner', async () => {
@@ -342,7 +390,7 @@ describe('the standalone facade', () => {
     const other = openControl(lost.url);
     const before = await new StateStore(other).readOne('catalog');
     await new StateStore(other).change(before, { phase: 'cutover' }, MOVE);
-    const facade = await run(monolith, service, 'lost', lost.url).started;
+    const facade = await run(monolith, service, 'lost', { controlUrl: lost.url }).started;
     await other.destroy();
     await lost.drop();
     for (let nth = 0; nth < 20; nth++)

@@ -73,7 +73,7 @@ async function rig(
       },
     },
   });
-  const upstreams = openUpstreams(urls, 1_000);
+  const upstreams = openUpstreams(urls, { connections: 32, connectTimeoutMs: 1_000 });
   const shadow = createShadow({
     migration,
     upstreams,

@@ -25,21 +25,26 @@ export interface Upstreams {
   close(): Promise<void>;
 }
 
-const CONNECTIONS = 128;
 /** An upstream that falls silent in the middle of an answer is given up after this. */
 const SILENCE_MS = 60_000;
 
+export interface PoolLimits {
+  /** To one origin. */
+  readonly connections: number;
+  readonly connectTimeoutMs: number;
+}
+
 /** Makes the pools; connects lazily. Throws CONFIG_INVALID for what is no HTTP URL. */
-export function openUpstreams(urls: UpstreamUrls, connectTimeoutMs: number): Upstreams {
+export function openUpstreams(urls: UpstreamUrls, limits: PoolLimits): Upstreams {
   const pools = new Map<string, Pool>();
   const open = (path: Owner, base: string): Upstream => {
     const url = parseBase(base);
     let pool = pools.get(url.origin);
     if (!pool) {
       pool = new Pool(url.origin, {
-        connections: CONNECTIONS,
+        connections: limits.connections,
         pipelining: 1,
-        connect: { timeout: connectTimeoutMs },
+        connect: { timeout: limits.connectTimeoutMs },
         // The exchange keeps the deadline of the whole request, queue included.
         headersTimeout: 0,
         bodyTimeout: SILENCE_MS,

@@ -45,6 +45,7 @@ function decideFor(
   given: Given = {},
   input: Partial<CapabilityInput> = {},
   leaseValid = true,
+  awaitsOwnWrites = false,
 ): Decision {
   const { capabilities } = defineMigration({
     monolith: { upstream: 'http://m' },
@@ -52,7 +53,10 @@ function decideFor(
     capabilities: { catalog: { service: 's', routes: ['/products'], ...input } },
   });
   const states = new Map([['catalog', { ...initialState('catalog'), ...state }]]);
-  return decide(compileRoutes(capabilities), states, facts(given), () => leaseValid);
+  return decide(compileRoutes(capabilities), states, facts(given), {
+    leaseValid: () => leaseValid,
+    awaitsOwnWrites: () => awaitsOwnWrites,
+  });
 }
 
 function pathOf(decision: Decision): string {
@@ -104,7 +108,10 @@ describe('the phase table', () => {
       services: { s: { upstream: 'http://s' } },
       capabilities: { catalog: { service: 's', routes: ['/products'] } },
     });
-    const decision = decide(compileRoutes(capabilities), new Map(), facts({}), () => true);
+    const decision = decide(compileRoutes(capabilities), new Map(), facts({}), {
+      leaseValid: () => true,
+      awaitsOwnWrites: () => false,
+    });
     expect(decision).toMatchObject({ kind: 'refuse', why: 'state-unknown' });
   });
 

@@ -4,7 +4,8 @@
 //
 //   monolith, sync   reads and writes → monolith
 //   shadow           the same, plus a copy of each sampled read
-//   canary           reads by rule, then by weight of the cohort; writes → monolith
+//   canary           reads by rule, then by weight of the cohort, but who has just written reads at
+//                    the monolith until the service has caught up; writes → monolith
 //   cutover, retired reads and writes → service
 //   holding          writes wait, whatever the phase
 import type { CapabilityState } from '../../control/domain/state.ts';
@@ -48,51 +49,72 @@ export type Decision =
       readonly why: 'state-unknown' | 'lease-lapsed';
     };
 
+export type Forward = Decision & { kind: 'forward' };
+
 const UNCLAIMED: Decision = { kind: 'unclaimed' };
 
-/**
- * Decides one request. `leaseValid` says whether coordinators still count on this replica: its
- * heartbeat is younger than its lease.
- */
-export function decide(
+/** What a decision depends on besides the request and the states. */
+export interface Surroundings<Facts extends RequestFacts> {
+  /** Whether coordinators still count on this replica: its heartbeat is younger than its lease. */
+  readonly leaseValid: () => boolean;
+  /** Whether this client has written what the service may not have yet. */
+  readonly awaitsOwnWrites: (facts: Facts, capability: string) => boolean;
+}
+
+/** Decides one request. */
+export function decide<Facts extends RequestFacts>(
   routes: Routes,
   states: ReadonlyMap<string, CapabilityState>,
-  facts: RequestFacts,
-  leaseValid: () => boolean,
+  facts: Facts,
+  around: Surroundings<Facts>,
 ): Decision {
   const match = routes.match(facts.method, facts.segments);
   if (!match) return UNCLAIMED;
   const state = states.get(match.capability);
   if (!state) return { kind: 'refuse', match, why: 'state-unknown' };
   return match.kind === 'write'
-    ? decideWrite(match, state, leaseValid)
-    : decideRead(match, state, facts);
+    ? decideWrite(match, state, around)
+    : decideRead(match, state, facts, around);
 }
 
-function decideWrite(match: Match, state: CapabilityState, leaseValid: () => boolean): Decision {
+function decideWrite(
+  match: Match,
+  state: CapabilityState,
+  around: Pick<Surroundings<RequestFacts>, 'leaseValid'>,
+): Decision {
   if (state.holding) return { kind: 'hold', match };
   // With tables, the fence stops a replica that was left behind. Without, only the replica can.
-  if (!match.policy.hasTables && !leaseValid())
+  if (!match.policy.hasTables && !around.leaseValid())
     return { kind: 'refuse', match, why: 'lease-lapsed' };
   return forward(match, writePath(state));
 }
 
-function decideRead(match: Match, state: CapabilityState, facts: RequestFacts): Decision {
+function decideRead<Facts extends RequestFacts>(
+  match: Match,
+  state: CapabilityState,
+  facts: Facts,
+  around: Surroundings<Facts>,
+): Decision {
   switch (state.phase) {
     case 'monolith':
     case 'sync':
       return forward(match, 'monolith');
     case 'shadow':
       return { ...forward(match, 'monolith'), shadow: isSampled(match, facts) };
-    case 'canary':
-      return decideCanary(match, state, facts);
+    case 'canary': {
+      const decision = decideCanary(match, state, facts);
+      // The monolith owns the data: what this client has just written may be there alone.
+      return decision.to === 'service' && around.awaitsOwnWrites(facts, match.capability)
+        ? { ...decision, to: 'monolith' }
+        : decision;
+    }
     case 'cutover':
     case 'retired':
       return forward(match, 'service');
   }
 }
 
-function decideCanary(match: Match, state: CapabilityState, facts: RequestFacts): Decision {
+function decideCanary(match: Match, state: CapabilityState, facts: RequestFacts): Forward {
   const { rules, cohort, capability } = match.policy;
   for (const rule of rules) if (applies(rule, facts)) return forward(match, rule.to);
   const known = cohort.source === 'header' ? facts.header(cohort.name) : facts.cookie(cohort.name);
@@ -118,6 +140,6 @@ function isSampled(match: Match, facts: RequestFacts): boolean {
   return sample >= 1 || inShare(`shadow ${capability}`, facts.requestId, sample);
 }
 
-function forward(match: Match, to: Owner): Decision & { kind: 'forward' } {
+function forward(match: Match, to: Owner): Forward {
   return { kind: 'forward', to, match, shadow: false, setCohort: undefined };
 }

@@ -26,6 +26,8 @@ export interface Policy {
   readonly cohort: CohortSource;
   /** Share of the reads that is copied in `shadow`, 0 to 1. */
   readonly sample: number;
+  /** Whether a read may be answered by the other path when its own fails. */
+  readonly fallback: boolean;
   /** Without tables no fence stands behind the facade. */
   readonly hasTables: boolean;
 }
@@ -48,6 +50,7 @@ export function compilePolicy(name: string, capability: Capability): Policy {
           }
         : { source: 'header', name: header.toLowerCase(), given: false },
     sample: capability.shadow.sample,
+    fallback: capability.fallback,
     hasTables: capability.tables.length > 0,
   };
 }

@@ -11,11 +11,19 @@ import { parseTarget } from './target.ts';
 
 export type Kind = 'read' | 'write';
 
+/** What an overloaded edge refuses first (`low`), later (`normal`) and never. */
+export type Priority = 'low' | 'normal' | 'high';
+
 /** The route that claims a request. */
 export interface Match {
   readonly capability: string;
   readonly policy: Policy;
   readonly kind: Kind;
+  /** The definition names the kind, whatever the method says. */
+  readonly explicitKind: boolean;
+  /** Deadline of its requests, where the definition names one. */
+  readonly timeoutMs: number | undefined;
+  readonly priority: Priority;
   /** `GET /api/products/:id`, as the definition writes the path; methods we do not know are `OTHER`. */
   readonly label: string;
 }
@@ -83,6 +91,9 @@ function entryOf(policy: Policy, route: Route): Entry {
     capability: policy.capability,
     policy,
     kind: override ?? kindOf(method),
+    explicitKind: override !== undefined,
+    timeoutMs: 'timeoutMs' in route ? route.timeoutMs : undefined,
+    priority: ('priority' in route ? route.priority : undefined) ?? 'normal',
     label: `${method} ${route.path}`,
   });
   return {

@@ -4,9 +4,13 @@ import { defineMigration } from '../../control/define.ts';
 import type { MigrationInput } from '../../control/definition.ts';
 import { initialState, type CapabilityState } from '../../control/domain/state.ts';
 import { createEdge, type Edge } from '../../facade/edge.ts';
-import { compileRoutes } from '../../facade/domain/routes.ts';
+import { compileRoutes, type Priority } from '../../facade/domain/routes.ts';
+import { createForwarder } from '../../facade/forward.ts';
+import type { Freshness } from '../../facade/freshness.ts';
+import { Guards } from '../../facade/guards.ts';
 import { Holds } from '../../facade/holds.ts';
 import { createMetrics, type Metrics } from '../../facade/metrics.ts';
+import { createOwnWrites } from '../../facade/own-writes.ts';
 import type { Shadow } from '../../facade/shadow.ts';
 import { openUpstreams } from '../../facade/upstreams.ts';
 import { serve, type TestServer } from './http.ts';
@@ -14,9 +18,12 @@ import { serve, type TestServer } from './http.ts';
 export interface TestEdge extends TestServer {
   readonly edge: Edge;
   readonly holds: Holds;
+  readonly guards: Guards;
   readonly metrics: Metrics;
   /** `capability version` of every acknowledgement. */
   readonly quiet: string[];
+  /** What went wrong at an upstream, attempt by attempt. */
+  readonly troubles: string[];
   /** Changes the state of `catalog`, raising its version. */
   set(change: Partial<CapabilityState>): void;
 }
@@ -26,10 +33,14 @@ export interface TestEdgeOptions {
   readonly service?: string;
   readonly facade?: MigrationInput['facade'];
   readonly canary?: MigrationInput['capabilities'][string]['canary'];
+  readonly routes?: MigrationInput['capabilities'][string]['routes'];
+  readonly fallback?: boolean;
   readonly shadow?: Shadow;
   /** Gives the capability a table. */
   readonly tables?: boolean;
   readonly leaseValid?: () => boolean;
+  readonly freshness?: Pick<Freshness, 'now' | 'watermark'>;
+  readonly sheds?: (priority: Priority) => boolean;
 }
 
 const NO_SHADOW: Shadow = { begin: () => undefined, close: () => Promise.resolve() };
@@ -44,7 +55,8 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     capabilities: {
       catalog: {
         service: 'catalog',
-        routes: ['/api/products', '/api/products/:id'],
+        routes: options.routes ?? ['/api/products', '/api/products/:id'],
+        ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
         ...(options.tables ? { tables: [{ monolith: 'p', service: 'p', key: { id: 'id' } }] } : {}),
         ...(options.canary ? { canary: options.canary } : {}),
       },
@@ -53,7 +65,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
   });
   const upstreams = openUpstreams(
     { monolith: options.monolith, services: { catalog: service } },
-    migration.facade.timeoutMs,
+    { connections: migration.facade.bulkhead.connections, connectTimeoutMs: 1_000 },
   );
   const quiet: string[] = [];
   const holds = new Holds({
@@ -65,14 +77,26 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     holds: (capability) => holds.figures(capability),
     inFlight: () => edge.inFlight(),
   });
+  const troubles: string[] = [];
+  const guards = new Guards(migration.facade);
+  const freshness = options.freshness ?? { now: () => undefined, watermark: () => undefined };
+  const ownWrites = createOwnWrites(freshness, () => Buffer.alloc(32, 'key'));
   const edge = createEdge({
     routes: compileRoutes(migration.capabilities),
-    upstreams,
-    timeoutMs: migration.facade.timeoutMs,
+    forwarder: createForwarder({
+      upstreams,
+      guards,
+      settings: migration.facade,
+      ownWrites,
+      freshness,
+      trouble: (_path, error) => troubles.push(error.message),
+      stateOf: (capability) => edge.states().get(capability),
+    }),
     holds,
     shadow: options.shadow ?? NO_SHADOW,
+    ownWrites,
+    overload: { sheds: options.sheds ?? (() => false) },
     metrics,
-    trouble: () => undefined,
     leaseValid: options.leaseValid ?? (() => true),
   });
   let state = initialState('catalog');
@@ -92,8 +116,10 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     ...served,
     edge,
     holds,
+    guards,
     metrics,
     quiet,
+    troubles,
     set,
     close: async () => {
       await served.close();

@@ -1,0 +1,62 @@
+// An upstream's answer on its way to the client: head, body with back-pressure, trailers. A small
+// body that came in one piece leaves with its head in one write. A client that takes nothing for a
+// minute is given up, because it would keep a connection of its upstream for ever.
+import type { ServerResponse } from 'node:http';
+import type { Dispatcher } from 'undici';
+
+const STALL_MS = 60_000;
+/** Bodies up to this many bytes are worth a copy to save a system call. */
+const ONE_WRITE = 16_384;
+
+export class Answer {
+  readonly #res: ServerResponse;
+  readonly #onStall: () => void;
+  /** As the upstream has announced it. */
+  #length = -1;
+  /** A body that came in one piece. */
+  #whole: Buffer | undefined;
+  #stall: NodeJS.Timeout | undefined;
+
+  constructor(res: ServerResponse, onStall: () => void) {
+    this.#res = res;
+    this.#onStall = onStall;
+  }
+
+  begin(status: number, message: string | undefined, headers: string[], length: number): void {
+    this.#length = length;
+    if (message === undefined || message === '') this.#res.writeHead(status, headers);
+    else this.#res.writeHead(status, message, headers);
+  }
+
+  data(chunk: Buffer, controller: Dispatcher.DispatchController): void {
+    if (chunk.length === this.#length && chunk.length <= ONE_WRITE) {
+      this.#whole = chunk;
+      return;
+    }
+    if (this.#res.write(chunk)) return;
+    controller.pause();
+    this.#stall = setTimeout(this.#onStall, STALL_MS);
+    this.#res.once('drain', () => {
+      clearTimeout(this.#stall);
+      controller.resume();
+    });
+  }
+
+  end(trailers: readonly string[]): void {
+    if (trailers.length !== 0) this.#res.addTrailers(pairsOf(trailers));
+    // As text, byte for byte: only a string leaves in one write with the head.
+    if (this.#whole) this.#res.end(this.#whole.toString('latin1'), 'latin1');
+    else this.#res.end();
+  }
+
+  /** Nothing more comes: no timer stays behind. */
+  close(): void {
+    clearTimeout(this.#stall);
+  }
+}
+
+function pairsOf(flat: readonly string[]): [string, string][] {
+  const pairs: [string, string][] = [];
+  for (let at = 0; at + 1 < flat.length; at += 2) pairs.push([flat[at] ?? '', flat[at + 1] ?? '']);
+  return pairs;
+}

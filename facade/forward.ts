@@ -1,0 +1,187 @@
+// Where a decided request really goes: the upstream, what guards it on this route, how often it may
+// be sent, which path stands in when that one fails, and what is added to the answer. The exchange
+// carries it out.
+import type { Migration } from '../control/definition.ts';
+import type { Owner } from '../control/domain/phase.ts';
+import type { CapabilityState } from '../control/domain/state.ts';
+import type { Forward } from './domain/decide.ts';
+import { fallbackOf, hasTwoSides } from './domain/fallback.ts';
+import { OWN_COOKIE } from './domain/policy.ts';
+import type { Match } from './domain/routes.ts';
+import { exchange, type Job, type Outcome, type Tap, type Way } from './exchange.ts';
+import type { Freshness } from './freshness.ts';
+import type { Guards } from './guards.ts';
+import type { OwnWrites } from './own-writes.ts';
+import type { TroubleLog } from './trouble.ts';
+import type { Upstream, Upstreams } from './upstreams.ts';
+import type { Visit } from './visit.ts';
+
+export interface ForwardOptions {
+  readonly upstreams: Upstreams;
+  readonly guards: Guards;
+  readonly settings: Pick<Migration['facade'], 'timeoutMs' | 'retry' | 'fallback'>;
+  readonly ownWrites: OwnWrites;
+  readonly freshness: Pick<Freshness, 'now' | 'watermark'>;
+  readonly trouble: TroubleLog;
+  readonly stateOf: (capability: string) => CapabilityState | undefined;
+}
+
+/** What differs from request to request besides the decision. */
+export interface Passing {
+  readonly tap?: Tap | undefined;
+  readonly patient?: () => boolean;
+  /** Ends the client's connection with this answer. */
+  readonly closing: boolean;
+  readonly done: (outcome: Outcome) => void;
+}
+
+export interface Forwarder {
+  unclaimed(visit: Visit, passing: Passing): void;
+  read(visit: Visit, decision: Forward, passing: Passing): void;
+  write(visit: Visit, decision: Forward, passing: Passing): void;
+  /** Whether the path of a capability's writes takes one more now. */
+  hasRoom(match: Match, to: Owner): boolean;
+}
+
+const COOKIE_AGE_S = 31_536_000;
+const NOTHING: readonly string[] = [];
+const CLOSE: readonly string[] = ['connection', 'close'];
+
+export function createForwarder(options: ForwardOptions): Forwarder {
+  const { upstreams, guards, settings, ownWrites, freshness } = options;
+
+  const wayTo = (to: Owner, match: Match): Way => {
+    const upstream =
+      to === 'monolith' ? upstreams.monolith : upstreams.service(match.policy.service);
+    return { upstream, guard: guards.of(upstream, match) };
+  };
+
+  /** The other path, while it is fresh enough for this client. */
+  const fallbackFor = ({ req }: Visit, { match, to }: Forward): Way | undefined => {
+    const state = options.stateOf(match.capability);
+    const found = state && fallbackOf(state, to);
+    if (!found) return undefined;
+    if (found.fedBy !== undefined) {
+      const now = freshness.now();
+      const watermark = freshness.watermark(match.capability, found.fedBy);
+      if (now === undefined || watermark === undefined) return undefined;
+      if (now - watermark > settings.fallback.maxLagMs) return undefined;
+      if (ownWrites.awaits(req, match.capability, found.fedBy)) return undefined;
+    }
+    return wayTo(found.to, match);
+  };
+
+  const send = (
+    { req, res, target, head }: Visit,
+    way: Way,
+    more: Pick<Job, 'repeatable' | 'timeoutMs' | 'fallback' | 'added'>,
+    { tap, patient, done }: Passing,
+  ): void => {
+    exchange({
+      req,
+      res,
+      way,
+      target: target.raw,
+      head,
+      retry: settings.retry,
+      patient: patient ?? always,
+      tap,
+      onTrouble,
+      done,
+      ...more,
+    });
+  };
+  const onTrouble = (upstream: Upstream, error: Error): void => {
+    options.trouble(upstream.path, error);
+  };
+
+  return {
+    unclaimed: (visit, passing) => {
+      const { monolith } = upstreams;
+      send(
+        visit,
+        { upstream: monolith, guard: guards.of(monolith, undefined) },
+        {
+          repeatable: isIdempotent(visit.method) || hasKey(visit),
+          timeoutMs: settings.timeoutMs,
+          fallback: undefined,
+          added: passing.closing ? sayClose : sayNothing,
+        },
+        passing,
+      );
+    },
+    read: (visit, decision, passing) => {
+      const { match, setCohort } = decision;
+      const added: string[] =
+        setCohort === undefined ? [] : ['set-cookie', cohortCookie(setCohort)];
+      if (passing.closing) added.push(...CLOSE);
+      send(
+        visit,
+        wayTo(decision.to, match),
+        {
+          // A read changes nothing, whatever its method.
+          repeatable: true,
+          timeoutMs: match.timeoutMs ?? settings.timeoutMs,
+          fallback: match.policy.fallback ? () => fallbackFor(visit, decision) : undefined,
+          added: () => added,
+        },
+        passing,
+      );
+    },
+    write: (visit, decision, passing) => {
+      const { match } = decision;
+      const { closing } = passing;
+      const added = (): readonly string[] => {
+        const note = isNoted(decision, options.stateOf(match.capability))
+          ? ownWrites.note(visit.req, match.capability)
+          : NOTHING;
+        return closing ? [...note, ...CLOSE] : note;
+      };
+      send(
+        visit,
+        wayTo(decision.to, match),
+        {
+          repeatable: (!match.explicitKind && isIdempotent(visit.method)) || hasKey(visit),
+          timeoutMs: match.timeoutMs ?? settings.timeoutMs,
+          fallback: undefined,
+          added,
+        },
+        passing,
+      );
+    },
+    hasRoom: (match, to) => wayTo(to, match).guard.hasRoom,
+  };
+}
+
+/** RFC 9110 §9.2.2. */
+function isIdempotent(method: string): boolean {
+  return IDEMPOTENT.has(method);
+}
+
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
+
+/** The application tells repetitions of this request apart by itself (the Idempotency-Key field). */
+function hasKey({ req }: Visit): boolean {
+  return req.headers['idempotency-key'] !== undefined;
+}
+
+/** While both sides may be read, a client's own writes are to be seen on either. */
+function isNoted({ match }: Forward, state: CapabilityState | undefined): boolean {
+  return match.policy.hasTables && state !== undefined && hasTwoSides(state.phase);
+}
+
+function cohortCookie(value: string): string {
+  return `${OWN_COOKIE}=${value}; Path=/; Max-Age=${COOKIE_AGE_S}; HttpOnly; SameSite=Lax`;
+}
+
+function always(): boolean {
+  return true;
+}
+
+function sayNothing(): readonly string[] {
+  return NOTHING;
+}
+
+function sayClose(): readonly string[] {
+  return CLOSE;
+}

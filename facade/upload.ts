@@ -1,0 +1,112 @@
+// A request's body on its way to an upstream: pulled from the client's socket only as fast as the
+// upstream takes it. Until the first pull nothing is read and no `100 Continue` is sent. What was
+// taken is kept, up to a limit, so that another attempt can send it again; the attempt's stream may
+// be destroyed at any time, the client's request and its socket never are.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+
+export interface UploadOptions {
+  readonly req: IncomingMessage;
+  /** Bytes to keep for another attempt; beyond them there is none. */
+  readonly keep: number;
+  /** The upstream wants the body. */
+  readonly onFirstPull: () => void;
+  /** A piece was passed on. */
+  readonly onProgress: () => void;
+}
+
+export class Upload {
+  readonly #options: UploadOptions;
+  #kept: Buffer[] = [];
+  #keptBytes = 0;
+  #whole = true;
+  #pulled = false;
+  #settled = false;
+  #stream: Readable | undefined;
+
+  constructor(options: UploadOptions) {
+    this.#options = options;
+  }
+
+  /** Whether all that was taken from the client can be sent once more. */
+  get repeatable(): boolean {
+    return this.#whole;
+  }
+
+  /** The body for one attempt, from its first byte; the stream of the attempt before is ended. */
+  open(): Readable {
+    this.close();
+    const { req } = this.#options;
+    let replayed = false;
+    const onData = (chunk: Buffer): void => {
+      this.#keep(chunk);
+      this.#options.onProgress();
+      if (!stream.push(chunk)) req.pause();
+    };
+    const onEnd = (): void => {
+      stream.push(null);
+    };
+    const onClose = (): void => {
+      if (!req.readableEnded) stream.destroy(new Error('the client went away'));
+    };
+    const stream = new Readable({
+      read: () => {
+        if (replayed) {
+          req.resume();
+          return;
+        }
+        replayed = true;
+        if (!this.#pulled) this.#options.onFirstPull();
+        this.#pulled = true;
+        for (const chunk of this.#kept) stream.push(chunk);
+        if (req.readableEnded) onEnd();
+        else req.on('data', onData).on('end', onEnd).on('close', onClose).resume();
+      },
+      destroy: (error, done) => {
+        req.off('data', onData).off('end', onEnd).off('close', onClose);
+        if (this.#settled) this.#drain();
+        else req.pause();
+        done(error);
+      },
+    });
+    // An upload that breaks off surfaces as the attempt's own error.
+    stream.on('error', () => undefined);
+    this.#stream = stream;
+    return stream;
+  }
+
+  /** No attempt follows: what was kept is let go. */
+  settle(): void {
+    this.#settled = true;
+    this.#whole = false;
+    this.#kept = [];
+    if (this.#stream?.destroyed === true) this.#drain();
+  }
+
+  /** Ends the attempt's stream. */
+  close(): void {
+    this.#stream?.destroy();
+  }
+
+  #keep(chunk: Buffer): void {
+    if (!this.#whole) return;
+    this.#keptBytes += chunk.length;
+    if (this.#keptBytes <= this.#options.keep) {
+      this.#kept.push(chunk);
+      return;
+    }
+    this.#whole = false;
+    this.#kept = [];
+  }
+
+  /** Whatever the client still sends is read and thrown away, so that it sees the answer. */
+  #drain(): void {
+    if (this.#pulled) this.#options.req.resume();
+  }
+}
+
+/** Sends `100 Continue`, unless the server has done so by itself (it has no checkContinue listener). */
+export function sendContinue(res: ServerResponse): void {
+  const sent = (res as ServerResponse & { _sent100?: boolean })._sent100;
+  if (sent !== true && !res.headersSent) res.writeContinue();
+}
