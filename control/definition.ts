@@ -179,6 +179,8 @@ const facade = z
     /** From the arrival of a request to its answer's first byte, retries and fallback included. */
     timeoutMs: z.number().int().positive().default(3_000),
     connectTimeoutMs: z.number().int().positive().default(1_000),
+    /** A begun answer that stands still for this long is given up, on either side. */
+    idleTimeoutMs: z.number().int().positive().default(300_000),
     retry: z
       .strictObject({
         /** Times that a request is sent again at most. */

@@ -1,15 +1,15 @@
 // An upstream's answer on its way to the client: head, body with back-pressure, trailers. A small
-// body that came in one piece leaves with its head in one write. A client that takes nothing for a
-// minute is given up, because it would keep a connection of its upstream for ever.
+// body that came in one piece leaves with its head in one write. A client that takes nothing for too
+// long is given up, because it would keep a connection of its upstream for ever.
 import type { ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
 
-const STALL_MS = 60_000;
 /** Bodies up to this many bytes are worth a copy to save a system call. */
 const ONE_WRITE = 16_384;
 
 export class Answer {
   readonly #res: ServerResponse;
+  readonly #idleTimeoutMs: number;
   readonly #onStall: () => void;
   /** As the upstream has announced it. */
   #length = -1;
@@ -17,8 +17,9 @@ export class Answer {
   #whole: Buffer | undefined;
   #stall: NodeJS.Timeout | undefined;
 
-  constructor(res: ServerResponse, onStall: () => void) {
+  constructor(res: ServerResponse, idleTimeoutMs: number, onStall: () => void) {
     this.#res = res;
+    this.#idleTimeoutMs = idleTimeoutMs;
     this.#onStall = onStall;
   }
 
@@ -35,7 +36,7 @@ export class Answer {
     }
     if (this.#res.write(chunk)) return;
     controller.pause();
-    this.#stall = setTimeout(this.#onStall, STALL_MS);
+    this.#stall = setTimeout(this.#onStall, this.#idleTimeoutMs);
     this.#res.once('drain', () => {
       clearTimeout(this.#stall);
       controller.resume();

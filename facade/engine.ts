@@ -59,7 +59,7 @@ export function createEngine(options: EngineOptions): Engine {
   for (const { service } of Object.values(migration.capabilities))
     if (options.upstreams.services[service] === undefined)
       throw new BanyanError('CONFIG_INVALID', `no upstream is given for service "${service}"`);
-  const { bulkhead, connectTimeoutMs, shadow: copies, shedding } = migration.facade;
+  const { bulkhead, connectTimeoutMs, idleTimeoutMs, shadow: copies, shedding } = migration.facade;
   const capabilities = Object.keys(migration.capabilities);
   const replicaId = options.replicaId ?? randomUUID();
   const routes = compileRoutes(migration.capabilities);
@@ -68,11 +68,13 @@ export function createEngine(options: EngineOptions): Engine {
   const upstreams = openUpstreams(options.upstreams, {
     connections: bulkhead.connections,
     connectTimeoutMs,
+    idleTimeoutMs,
   });
   // Copies have connections of their own: a candidate that hangs takes none from clients.
   const shadowUpstreams = openUpstreams(options.upstreams, {
     connections: copies.concurrency * 2,
     connectTimeoutMs,
+    idleTimeoutMs,
   });
   const ending = new AbortController();
   const firstStates = Promise.withResolvers<undefined>();

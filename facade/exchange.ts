@@ -61,6 +61,7 @@ export interface Job {
   /** A repetition does no harm. */
   readonly repeatable: boolean;
   readonly timeoutMs: number;
+  readonly idleTimeoutMs: number;
   readonly retry: Migration['facade']['retry'];
   /** Whether a slow upload may still prolong the deadline. */
   readonly patient: () => boolean;
@@ -114,7 +115,7 @@ class Exchange implements AttemptListener {
     this.#job = job;
     this.#way = job.way;
     this.#lastPath = job.fallback === undefined;
-    this.#answer = new Answer(job.res, () => {
+    this.#answer = new Answer(job.res, job.idleTimeoutMs, () => {
       this.#onClientClose();
       job.res.destroy();
     });

@@ -19,7 +19,10 @@ import type { Visit } from './visit.ts';
 export interface ForwardOptions {
   readonly upstreams: Upstreams;
   readonly guards: Guards;
-  readonly settings: Pick<Migration['facade'], 'timeoutMs' | 'retry' | 'fallback'>;
+  readonly settings: Pick<
+    Migration['facade'],
+    'timeoutMs' | 'idleTimeoutMs' | 'retry' | 'fallback'
+  >;
   readonly ownWrites: OwnWrites;
   readonly freshness: Pick<Freshness, 'now' | 'watermark'>;
   readonly trouble: TroubleLog;
@@ -84,6 +87,7 @@ export function createForwarder(options: ForwardOptions): Forwarder {
       target: target.raw,
       head,
       retry: settings.retry,
+      idleTimeoutMs: settings.idleTimeoutMs,
       patient: patient ?? always,
       tap,
       onTrouble,

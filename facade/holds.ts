@@ -1,7 +1,7 @@
 // Writes of each capability: those in flight, and those that wait during a switch. Invariants:
 //  1. while a capability is held, none of its writes is admitted;
-//  2. a version is quiet (`onQuiet`, which the replica acknowledges) only when no write that was
-//     admitted under an older one is still in flight;
+//  2. a version that holds is quiet (`onQuiet`, which the replica acknowledges) only when no write
+//     that was admitted before it is still in flight; any other as soon as it is applied;
 //  3. waiting writes leave in the order they came, a few at a time, or with a refusal: over the
 //     limit, out of time, or at shutdown. A refused write was forwarded to nobody.
 // A waiting request is not read: its body stays in the socket.
@@ -14,7 +14,7 @@ export interface HoldOptions {
   /** Writes of one capability that may wait at once. */
   readonly limit: number;
   readonly timeoutMs: number;
-  /** Nothing admitted under a state older than `version` is in flight any more. */
+  /** From now on nothing is admitted under an older state; while held, nothing older is in flight. */
   readonly onQuiet: (capability: string, version: number) => void;
 }
 

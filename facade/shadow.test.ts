@@ -73,7 +73,11 @@ async function rig(
       },
     },
   });
-  const upstreams = openUpstreams(urls, { connections: 32, connectTimeoutMs: 1_000 });
+  const upstreams = openUpstreams(urls, {
+    connections: 32,
+    connectTimeoutMs: 1_000,
+    idleTimeoutMs: 10_000,
+  });
   const shadow = createShadow({
     migration,
     upstreams,

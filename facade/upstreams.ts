@@ -25,13 +25,12 @@ export interface Upstreams {
   close(): Promise<void>;
 }
 
-/** An upstream that falls silent in the middle of an answer is given up after this. */
-const SILENCE_MS = 60_000;
-
 export interface PoolLimits {
   /** To one origin. */
   readonly connections: number;
   readonly connectTimeoutMs: number;
+  /** An upstream that falls silent in the middle of an answer is given up after this. */
+  readonly idleTimeoutMs: number;
 }
 
 /** Makes the pools; connects lazily. Throws CONFIG_INVALID for what is no HTTP URL. */
@@ -47,7 +46,7 @@ export function openUpstreams(urls: UpstreamUrls, limits: PoolLimits): Upstreams
         connect: { timeout: limits.connectTimeoutMs },
         // The exchange keeps the deadline of the whole request, queue included.
         headersTimeout: 0,
-        bodyTimeout: SILENCE_MS,
+        bodyTimeout: limits.idleTimeoutMs,
         maxHeaderSize: 65_536,
       });
       pools.set(url.origin, pool);

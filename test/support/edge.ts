@@ -65,7 +65,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
   });
   const upstreams = openUpstreams(
     { monolith: options.monolith, services: { catalog: service } },
-    { connections: migration.facade.bulkhead.connections, connectTimeoutMs: 1_000 },
+    { ...migration.facade, connections: migration.facade.bulkhead.connections },
   );
   const quiet: string[] = [];
   const holds = new Holds({
