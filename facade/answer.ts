@@ -2,7 +2,6 @@
 // body that came in one piece leaves with its head in one write. A client that takes nothing for too
 // long is given up, because it would keep a connection of its upstream for ever.
 import type { ServerResponse } from 'node:http';
-import type { Dispatcher } from 'undici';
 
 /** Bodies up to this many bytes are worth a copy to save a system call. */
 const ONE_WRITE = 16_384;
@@ -23,24 +22,25 @@ export class Answer {
     this.#onStall = onStall;
   }
 
-  begin(status: number, message: string | undefined, headers: string[], length: number): void {
+  begin(status: number, message: string, headers: string[], length: number): void {
     this.#length = length;
-    if (message === undefined || message === '') this.#res.writeHead(status, headers);
+    if (message === '') this.#res.writeHead(status, headers);
     else this.#res.writeHead(status, message, headers);
   }
 
-  data(chunk: Buffer, controller: Dispatcher.DispatchController): void {
+  /** Passes a piece on; false when the client takes no more until `source` is told to resume. */
+  data(chunk: Buffer, source: { resume(): void }): boolean {
     if (chunk.length === this.#length && chunk.length <= ONE_WRITE) {
       this.#whole = chunk;
-      return;
+      return true;
     }
-    if (this.#res.write(chunk)) return;
-    controller.pause();
+    if (this.#res.write(chunk)) return true;
     this.#stall = setTimeout(this.#onStall, this.#idleTimeoutMs);
     this.#res.once('drain', () => {
       clearTimeout(this.#stall);
-      controller.resume();
+      source.resume();
     });
+    return false;
   }
 
   end(trailers: readonly string[]): void {

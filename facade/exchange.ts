@@ -13,7 +13,7 @@
 // been carried out already and may not be repeated.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ExponentialBackoff, fullJitterGenerator, type IBackoff } from 'cockatiel';
-import { errors, type Dispatcher } from 'undici';
+import { errors } from 'undici';
 import type { Migration } from '../control/definition.ts';
 import { Answer } from './answer.ts';
 import { Attempt, isGatewayFailure, type AnswerHead, type AttemptListener } from './attempt.ts';
@@ -195,9 +195,14 @@ class Exchange implements AttemptListener {
     if (head.status === 204 || head.status === 304) this.onEnd([]);
   }
 
-  onData(chunk: Buffer, controller: Dispatcher.DispatchController): void {
+  onData(chunk: Buffer): boolean {
     this.#job.tap?.data(chunk);
-    this.#answer.data(chunk, controller);
+    return this.#answer.data(chunk, this);
+  }
+
+  /** The client takes more. */
+  resume(): void {
+    this.#attempt?.resume();
   }
 
   onEnd(trailers: readonly string[]): void {

@@ -74,84 +74,72 @@ export function createForwarder(options: ForwardOptions): Forwarder {
     return wayTo(found.to, match);
   };
 
+  const onTrouble = (upstream: Upstream, error: Error): void => {
+    options.trouble(upstream.path, error);
+  };
+
+  /** One literal, so that every job has the same shape. */
   const send = (
     { req, res, target, head }: Visit,
     way: Way,
-    more: Pick<Job, 'repeatable' | 'timeoutMs' | 'fallback' | 'added'>,
     { tap, patient, done }: Passing,
+    how: Pick<Job, 'repeatable' | 'timeoutMs' | 'fallback' | 'added'>,
   ): void => {
     exchange({
       req,
       res,
       way,
+      fallback: how.fallback,
       target: target.raw,
       head,
-      retry: settings.retry,
+      repeatable: how.repeatable,
+      timeoutMs: how.timeoutMs,
       idleTimeoutMs: settings.idleTimeoutMs,
+      retry: settings.retry,
       patient: patient ?? always,
+      added: how.added,
       tap,
       onTrouble,
       done,
-      ...more,
     });
-  };
-  const onTrouble = (upstream: Upstream, error: Error): void => {
-    options.trouble(upstream.path, error);
   };
 
   return {
     unclaimed: (visit, passing) => {
       const { monolith } = upstreams;
-      send(
-        visit,
-        { upstream: monolith, guard: guards.of(monolith, undefined) },
-        {
-          repeatable: isIdempotent(visit.method) || hasKey(visit),
-          timeoutMs: settings.timeoutMs,
-          fallback: undefined,
-          added: passing.closing ? sayClose : sayNothing,
-        },
-        passing,
-      );
+      send(visit, { upstream: monolith, guard: guards.of(monolith, undefined) }, passing, {
+        repeatable: isIdempotent(visit.method) || hasKey(visit),
+        timeoutMs: settings.timeoutMs,
+        fallback: undefined,
+        added: () => closeIf(passing.closing),
+      });
     },
     read: (visit, decision, passing) => {
       const { match, setCohort } = decision;
-      const added: string[] =
-        setCohort === undefined ? [] : ['set-cookie', cohortCookie(setCohort)];
-      if (passing.closing) added.push(...CLOSE);
-      send(
-        visit,
-        wayTo(decision.to, match),
-        {
-          // A read changes nothing, whatever its method.
-          repeatable: true,
-          timeoutMs: match.timeoutMs ?? settings.timeoutMs,
-          fallback: match.policy.fallback ? () => fallbackFor(visit, decision) : undefined,
-          added: () => added,
-        },
-        passing,
-      );
+      send(visit, wayTo(decision.to, match), passing, {
+        // A read changes nothing, whatever its method.
+        repeatable: true,
+        timeoutMs: match.timeoutMs ?? settings.timeoutMs,
+        fallback: match.policy.fallback ? () => fallbackFor(visit, decision) : undefined,
+        added: () =>
+          setCohort === undefined
+            ? closeIf(passing.closing)
+            : ['set-cookie', cohortCookie(setCohort), ...closeIf(passing.closing)],
+      });
     },
     write: (visit, decision, passing) => {
       const { match } = decision;
-      const { closing } = passing;
-      const added = (): readonly string[] => {
-        const note = isNoted(decision, options.stateOf(match.capability))
-          ? ownWrites.note(visit.req, match.capability)
-          : NOTHING;
-        return closing ? [...note, ...CLOSE] : note;
-      };
-      send(
-        visit,
-        wayTo(decision.to, match),
-        {
-          repeatable: (!match.explicitKind && isIdempotent(visit.method)) || hasKey(visit),
-          timeoutMs: match.timeoutMs ?? settings.timeoutMs,
-          fallback: undefined,
-          added,
+      send(visit, wayTo(decision.to, match), passing, {
+        repeatable: (!match.explicitKind && isIdempotent(visit.method)) || hasKey(visit),
+        timeoutMs: match.timeoutMs ?? settings.timeoutMs,
+        fallback: undefined,
+        added: () => {
+          const close = closeIf(passing.closing);
+          return isNoted(decision, options.stateOf(match.capability))
+            ? [...ownWrites.note(visit.req, match.capability), ...close]
+            : close;
         },
-        passing,
-      );
+      });
     },
     hasRoom: (match, to) => wayTo(to, match).guard.hasRoom,
   };
@@ -182,10 +170,6 @@ function always(): boolean {
   return true;
 }
 
-function sayNothing(): readonly string[] {
-  return NOTHING;
-}
-
-function sayClose(): readonly string[] {
-  return CLOSE;
+function closeIf(closing: boolean): readonly string[] {
+  return closing ? CLOSE : NOTHING;
 }
