@@ -203,6 +203,23 @@ const facade = z
       .prefault({}),
     /** The other path is fresh while it lags by no more than this. */
     fallback: z.strictObject({ maxLagMs: z.number().positive().default(1_000) }).prefault({}),
+    /** One line for a share of the requests, and for every answer of 500 and above; false for none. */
+    accessLog: z
+      .union([z.literal(false), z.strictObject({ sample: share.default(1) })])
+      .default(false),
+    /** Spans to an OpenTelemetry collector; false for none. */
+    tracing: z
+      .union([
+        z.literal(false),
+        z.strictObject({
+          /** URL of its OTLP/HTTP traces endpoint; by OTEL_EXPORTER_OTLP_ENDPOINT where left out. */
+          endpoint: text.optional(),
+          /** Share of the traces that begin here; those that come in decide for themselves. */
+          sample: share.default(0.1),
+          service: text.default('banyan-facade'),
+        }),
+      ])
+      .default(false),
     /** Standing delay of the event loop at which shadow copies are shed; requests at a multiple. */
     shedding: z
       .union([z.literal(false), z.strictObject({ delayMs: z.number().int().min(5).default(50) })])

@@ -14,12 +14,18 @@ export class Answer {
   #length = -1;
   /** A body that came in one piece. */
   #whole: Buffer | undefined;
+  #bytes = 0;
   #stall: NodeJS.Timeout | undefined;
 
   constructor(res: ServerResponse, idleTimeoutMs: number, onStall: () => void) {
     this.#res = res;
     this.#idleTimeoutMs = idleTimeoutMs;
     this.#onStall = onStall;
+  }
+
+  /** Of the body so far. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   begin(status: number, message: string, headers: string[], length: number): void {
@@ -30,6 +36,7 @@ export class Answer {
 
   /** Passes a piece on; false when the client takes no more until `source` is told to resume. */
   data(chunk: Buffer, source: { resume(): void }): boolean {
+    this.#bytes += chunk.length;
     if (chunk.length === this.#length && chunk.length <= ONE_WRITE) {
       this.#whole = chunk;
       return true;

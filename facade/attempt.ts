@@ -6,6 +6,7 @@
 import type { Readable } from 'node:stream';
 import { errors, type Dispatcher } from 'undici';
 import type { Passage } from './guards.ts';
+import type { Leg } from './tracing.ts';
 import type { Upstream } from './upstreams.ts';
 
 export interface AnswerHead {
@@ -34,12 +35,14 @@ export interface Outgoing {
 
 export class Attempt implements Dispatcher.DispatchHandler {
   readonly #listener: AttemptListener;
+  readonly #leg: Leg | undefined;
   #passage: Passage | undefined;
   #abort: ((reason: Error) => void) | undefined;
   #resume: (() => void) | undefined;
   #over = false;
 
-  constructor(listener: AttemptListener, passage: Passage) {
+  constructor(listener: AttemptListener, passage: Passage, leg?: Leg) {
+    this.#leg = leg;
     this.#listener = listener;
     this.#passage = passage;
   }
@@ -72,6 +75,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (this.#over) return;
     this.#over = true;
     this.#judge(failure);
+    this.#leg?.end();
     this.#abort?.(failure ?? new Error('no longer wanted'));
   }
 
@@ -86,6 +90,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.#resume = resume;
     if (isGatewayFailure(status)) this.#judge(new Error(`the upstream answered ${status}`));
     else this.#succeed();
+    this.#leg?.answered(status);
     this.#listener.onHead(headOf(status, message, raw));
     return true;
   }
@@ -97,6 +102,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
   onComplete(trailers: readonly (Buffer | string)[] | null): void {
     if (this.#over) return;
     this.#over = true;
+    this.#leg?.end();
     this.#listener.onEnd(trailers === null ? NOTHING : trailers.map(textOf));
   }
 
@@ -104,6 +110,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (this.#over) return;
     this.#over = true;
     this.#judge(error instanceof errors.InvalidArgumentError ? undefined : error);
+    this.#leg?.failed(error);
+    this.#leg?.end();
     this.#listener.onFail(error);
   }
 

@@ -5,15 +5,17 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { writePath, type CapabilityState } from '../control/domain/state.ts';
 import { decide, type Forward, type Surroundings } from './domain/decide.ts';
 import type { Match, Routes } from './domain/routes.ts';
-import { CLIENT_GONE } from './exchange.ts';
+import { CLIENT_GONE, type Outcome } from './exchange.ts';
 import type { Forwarder, Passing } from './forward.ts';
 import type { Holds } from './holds.ts';
-import type { Metrics, Path } from './metrics.ts';
+import type { Path } from './request-figures.ts';
 import type { Overload } from './overload.ts';
 import type { OwnWrites } from './own-writes.ts';
-import { answerProblem, PROBLEMS, refusedProblem, type Problem } from './problem.ts';
+import { answerProblem, PROBLEMS, refusedProblem, type ProblemName } from './problem.ts';
 import type { Shadow } from './shadow.ts';
+import type { Tracing } from './tracing.ts';
 import { readVisit, type Visit } from './visit.ts';
+import type { Witness } from './witness.ts';
 
 /** Hands a request on that no capability claims; connect's `next`. */
 export type Next = (error?: unknown) => void;
@@ -25,7 +27,12 @@ export interface EdgeOptions {
   readonly shadow: Shadow;
   readonly ownWrites: OwnWrites;
   readonly overload: Pick<Overload, 'sheds'>;
-  readonly metrics: Pick<Metrics, 'finished'>;
+  readonly witness: Witness;
+  /** A request was refused that could be read in two ways; it took this long. */
+  readonly refused: (ms: number) => void;
+  /** A write has waited this long and goes on. */
+  readonly held: (ms: number) => void;
+  readonly tracing: Tracing | undefined;
   /** Whether coordinators still count on this replica. */
   readonly leaseValid: () => boolean;
 }
@@ -42,8 +49,11 @@ export interface Edge {
   readonly drain: () => void;
 }
 
+/** What is told of a request that was forwarded to nobody. */
+const UNFORWARDED = { bytes: 0, retries: 0, fellBack: false, why: undefined };
+
 export function createEdge(options: EdgeOptions): Edge {
-  const { routes, forwarder, holds, shadow, overload, metrics } = options;
+  const { routes, forwarder, holds, shadow, overload, tracing } = options;
   let states: ReadonlyMap<string, CapabilityState> = new Map();
   let inFlight = 0;
   let draining = false;
@@ -52,28 +62,47 @@ export function createEdge(options: EdgeOptions): Edge {
     awaitsOwnWrites: ({ req }, capability) => options.ownWrites.awaits(req, capability, 'to'),
   };
 
-  const finish = (visit: Visit, match: Match | undefined, path: Path, status: number): void => {
+  const finish = (
+    visit: Visit,
+    match: Match | undefined,
+    path: Path,
+    outcome: Omit<Outcome, 'upstream'>,
+  ): void => {
     inFlight -= 1;
-    metrics.finished(match, path, status, performance.now() - visit.startedAt);
+    options.witness(visit, {
+      match,
+      path,
+      status: outcome.status,
+      ms: performance.now() - visit.startedAt,
+      bytes: outcome.bytes,
+      version: match && states.get(match.capability)?.version,
+      retries: outcome.retries,
+      fellBack: outcome.fellBack,
+      why: outcome.why,
+    });
   };
 
-  const refuse = (visit: Visit, match: Match | undefined, problem: Problem): void => {
-    answerProblem(visit.req, visit.res, problem, visit.requestId);
-    finish(visit, match, 'none', problem.status);
+  const refuse = (visit: Visit, match: Match | undefined, why: ProblemName): void => {
+    answerProblem(visit.req, visit.res, PROBLEMS[why], visit.requestId);
+    finish(visit, match, 'none', { ...UNFORWARDED, status: PROBLEMS[why].status, why });
   };
 
   const route = (visit: Visit, next: Next | undefined, released: boolean): void => {
     const decision = decide(routes, states, visit, around);
+    if (tracing && !visit.trace) {
+      const match = decision.kind === 'unclaimed' ? undefined : decision.match;
+      visit.trace = tracing(visit, match, match && states.get(match.capability));
+    }
     switch (decision.kind) {
       case 'unclaimed':
         if (next) {
           inFlight -= 1;
           next();
-        } else if (overload.sheds('normal')) refuse(visit, undefined, PROBLEMS.overloaded);
+        } else if (overload.sheds('normal')) refuse(visit, undefined, 'overloaded');
         else forwarder.unclaimed(visit, passing(visit, undefined));
         break;
       case 'refuse':
-        refuse(visit, decision.match, PROBLEMS[decision.why]);
+        refuse(visit, decision.match, decision.why);
         break;
       case 'hold':
         hold(visit, next, decision.match);
@@ -81,7 +110,7 @@ export function createEdge(options: EdgeOptions): Edge {
       case 'forward':
         // Who has waited already is not sent away.
         if (!released && overload.sheds(decision.match.priority))
-          refuse(visit, decision.match, PROBLEMS.overloaded);
+          refuse(visit, decision.match, 'overloaded');
         else if (decision.match.kind === 'read') read(visit, decision);
         // Nobody overtakes those who wait already.
         else if (!released && holds.mustWait(decision.match.capability))
@@ -92,17 +121,20 @@ export function createEdge(options: EdgeOptions): Edge {
   };
 
   const hold = (visit: Visit, next: Next | undefined, match: Match): void => {
+    const since = performance.now();
     holds.wait(match.capability, {
       res: visit.res,
       hasRoom: () => hasRoom(match),
       proceed: () => {
+        visit.heldMs = performance.now() - since;
+        options.held(visit.heldMs);
         route(visit, next, true);
       },
       refuse: (why) => {
-        refuse(visit, match, PROBLEMS[why]);
+        refuse(visit, match, why);
       },
       gone: () => {
-        finish(visit, match, 'none', CLIENT_GONE);
+        finish(visit, match, 'none', { ...UNFORWARDED, status: CLIENT_GONE });
       },
     });
   };
@@ -135,9 +167,9 @@ export function createEdge(options: EdgeOptions): Edge {
 
   const passing = (visit: Visit, match: Match | undefined, leave?: () => void): Passing => ({
     closing: draining,
-    done: ({ status, upstream }) => {
+    done: (outcome) => {
       leave?.();
-      finish(visit, match, upstream.path, status);
+      finish(visit, match, outcome.upstream.path, outcome);
     },
   });
 
@@ -147,13 +179,12 @@ export function createEdge(options: EdgeOptions): Edge {
       const visit = readVisit(req, res, startedAt);
       if (visit.kind === 'refused') {
         answerProblem(req, res, refusedProblem(visit.why));
-        metrics.finished(undefined, 'none', 400, performance.now() - startedAt);
+        options.refused(performance.now() - startedAt);
         return;
       }
       inFlight += 1;
-      if (visit.head.websocket) refuse(visit, undefined, PROBLEMS.upgrade);
-      else if (visit.head.hasBody && req.readableDidRead)
-        refuse(visit, undefined, PROBLEMS['body-taken']);
+      if (visit.head.websocket) refuse(visit, undefined, 'upgrade');
+      else if (visit.head.hasBody && req.readableDidRead) refuse(visit, undefined, 'body-taken');
       else route(visit, next, false);
     },
     apply: (given) => {

@@ -1,6 +1,7 @@
 // The facade without its ports: routes compiled, pools opened, replica registered, shadow and
 // metrics wired to the edge. The standalone server and the middleware are both thin shells round it.
 import { randomUUID } from 'node:crypto';
+import type { Tracer } from '@opentelemetry/api';
 import type { Express } from 'express';
 import type { Knex } from 'knex';
 import type { Migration } from '../control/definition.ts';
@@ -9,7 +10,8 @@ import { readSigningKey } from '../control/signing-key.ts';
 import { openControl } from '../control/store.ts';
 import { BanyanError } from '../core/errors.ts';
 import { aborted, sleep } from '../core/lifecycle.ts';
-import type { Logger } from '../core/log.ts';
+import { createLogger, type Logger } from '../core/log.ts';
+import { createAccessLog, type AccessLog } from './access-log.ts';
 import { adminApp } from './admin.ts';
 import { compileRoutes } from './domain/routes.ts';
 import { hasTwoSides } from './domain/fallback.ts';
@@ -18,15 +20,17 @@ import { createForwarder } from './forward.ts';
 import { createFreshness } from './freshness.ts';
 import { Guards } from './guards.ts';
 import { Holds } from './holds.ts';
-import { createMetrics } from './metrics.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
 import { watchOverload } from './overload.ts';
 import { createOwnWrites } from './own-writes.ts';
 import { createReplica } from './replica.ts';
 import { createShadow } from './shadow.ts';
 import { createSyncClock } from './sync-clock.ts';
 import { Tally } from './tally.ts';
+import { createTracing } from './tracing.ts';
 import { troubleLog } from './trouble.ts';
 import { openUpstreams, type UpstreamUrls } from './upstreams.ts';
+import { createWitness } from './witness.ts';
 
 export interface EngineOptions {
   readonly migration: Migration;
@@ -35,6 +39,10 @@ export interface EngineOptions {
   /** URL of the control database. */
   readonly controlUrl: string;
   readonly log: Logger;
+  /** Makes spans; none without one. */
+  readonly tracer?: Tracer | undefined;
+  /** Takes the lines of the access log; standard error when left out. */
+  readonly accessLog?: Pick<Logger, 'info'>;
   /** Name of this replica; random when left out. */
   readonly replicaId?: string;
 }
@@ -42,6 +50,7 @@ export interface EngineOptions {
 export interface Engine {
   readonly edge: Edge;
   readonly admin: Express;
+  readonly metrics: Metrics;
   /** Registers, and resolves when the states were read for the first time (or `signal` aborts). */
   start(signal: AbortSignal): Promise<void>;
   /** Rejects when the engine cannot go on. */
@@ -52,6 +61,17 @@ export interface Engine {
 }
 
 const FLUSH_MS = 250;
+/** A request that could be read in two ways: nothing else is known of it. */
+const REFUSED = {
+  match: undefined,
+  path: 'none',
+  status: 400,
+  bytes: 0,
+  version: undefined,
+  retries: 0,
+  fellBack: false,
+  why: 'ambiguous',
+} as const;
 
 /** Wires a facade; does no I/O before `start`. Throws CONFIG_INVALID for routes that cannot be told apart. */
 export function createEngine(options: EngineOptions): Engine {
@@ -105,6 +125,10 @@ export function createEngine(options: EngineOptions): Engine {
     capabilities,
     holds: (capability) => holds.figures(capability),
     inFlight: () => edge.inFlight(),
+    breakers: () => guards.figures(),
+    overload: () => overload.level(),
+    states: () => edge.states(),
+    heartbeatAgeMs: () => replica.heartbeatAgeMs(),
   });
   const tally = new Tally({
     evidence,
@@ -143,7 +167,14 @@ export function createEngine(options: EngineOptions): Engine {
     shadow,
     ownWrites,
     overload,
-    metrics,
+    witness: createWitness(metrics, accessLogOf(options)),
+    refused: (ms) => {
+      metrics.finished({ ...REFUSED, ms });
+    },
+    held: (ms) => {
+      metrics.held(ms);
+    },
+    tracing: options.tracer && createTracing(options.tracer),
     leaseValid: () => replica.leaseValid(),
   });
   const admin = adminApp({
@@ -174,6 +205,7 @@ export function createEngine(options: EngineOptions): Engine {
   return {
     edge,
     admin,
+    metrics,
     failed: failure.promise,
     start: async (signal) => {
       running = Promise.all([
@@ -200,4 +232,10 @@ export function createEngine(options: EngineOptions): Engine {
       await control.destroy();
     },
   };
+}
+
+function accessLogOf({ migration, accessLog }: EngineOptions): AccessLog | undefined {
+  const settings = migration.facade.accessLog;
+  if (settings === false) return undefined;
+  return createAccessLog(accessLog ?? createLogger({ part: 'access' }), settings.sample);
 }

@@ -281,7 +281,9 @@ test('metrics count by route and path, and everything unclaimed is one label', a
   expect(text).toContain(
     'banyan_requests_total{capability="",route="unclaimed",path="monolith",status="200"} 2',
   );
-  expect(text).toContain('banyan_request_duration_seconds_count{path="monolith"} 4');
+  expect(text).toContain(
+    'banyan_request_duration_seconds_count{capability="catalog",path="monolith"} 2',
+  );
   expect(text).toContain('banyan_requests_in_flight 0');
 });
 

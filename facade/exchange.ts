@@ -19,7 +19,8 @@ import { Answer } from './answer.ts';
 import { Attempt, isGatewayFailure, type AnswerHead, type AttemptListener } from './attempt.ts';
 import { readResponseHead, type RequestHead } from './domain/headers.ts';
 import type { Guard } from './guards.ts';
-import { answerProblem, PROBLEMS, type Problem } from './problem.ts';
+import { answerProblem, PROBLEMS, type ProblemName } from './problem.ts';
+import type { Trace } from './tracing.ts';
 import { sendContinue, Upload } from './upload.ts';
 import type { Upstream } from './upstreams.ts';
 
@@ -45,8 +46,10 @@ export interface Outcome {
   readonly upstream: Upstream;
   readonly retries: number;
   readonly fellBack: boolean;
-  /** What went wrong at an upstream. */
-  readonly error: Error | undefined;
+  /** Of the answer's body, as it was passed on. */
+  readonly bytes: number;
+  /** The problem that the client got instead of an answer. */
+  readonly why: ProblemName | undefined;
 }
 
 export interface Job {
@@ -68,6 +71,7 @@ export interface Job {
   /** Names and values to add to the answer, asked for when its head has come. */
   readonly added: () => readonly string[];
   readonly tap: Tap | undefined;
+  readonly trace: Trace | undefined;
   /** An attempt failed; another may follow. */
   readonly onTrouble: (upstream: Upstream, error: Error) => void;
   /** Called once. */
@@ -109,6 +113,7 @@ class Exchange implements AttemptListener {
   /** There is no other path, or its turn has come. */
   #lastPath: boolean;
   #error: Error | undefined;
+  #why: ProblemName | undefined;
   #over = false;
 
   constructor(job: Job) {
@@ -155,7 +160,7 @@ class Exchange implements AttemptListener {
     this.#way = way;
     this.#leave = way.guard.join();
     if (!this.#leave) {
-      this.#turn(PROBLEMS.busy);
+      this.#turn('busy');
       return;
     }
     way.guard.budget.deposit(this.#startedAt);
@@ -166,15 +171,19 @@ class Exchange implements AttemptListener {
     const { upstream, guard } = this.#way;
     const passage = guard.enter();
     if (!passage) {
-      this.#turn(PROBLEMS['circuit-open']);
+      this.#turn('circuit-open');
       return;
     }
     const { req, target, head } = this.#job;
-    this.#attempt = new Attempt(this, passage);
+    const leg = this.#job.trace?.leg({
+      'banyan.path': upstream.path,
+      'http.request.resend_count': this.#retries,
+    });
+    this.#attempt = new Attempt(this, passage, leg);
     this.#attempt.send(upstream, {
       path: target,
       method: req.method ?? 'GET',
-      headers: head.headers,
+      headers: leg ? leg.under(head.headers) : head.headers,
       body: this.#upload?.open() ?? null,
     });
   }
@@ -214,7 +223,7 @@ class Exchange implements AttemptListener {
   onFail(error: Error): void {
     const { res, onTrouble } = this.#job;
     if (error instanceof errors.InvalidArgumentError) {
-      this.#end(PROBLEMS.unforwardable);
+      this.#end('unforwardable');
       return;
     }
     this.#error = error;
@@ -225,7 +234,7 @@ class Exchange implements AttemptListener {
       res.destroy();
     } else if (!this.#sendAgain()) {
       const late = error instanceof errors.ConnectTimeoutError;
-      this.#turn(late ? PROBLEMS.late : PROBLEMS.broken);
+      this.#turn(late ? 'late' : 'broken');
     }
   }
 
@@ -247,8 +256,8 @@ class Exchange implements AttemptListener {
   }
 
   /** This path has failed: goes to the other one, or ends with the problem. */
-  #turn(problem: Problem): void {
-    if (!this.#turnAway()) this.#end(problem);
+  #turn(why: ProblemName): void {
+    if (!this.#turnAway()) this.#end(why);
   }
 
   #turnAway(failure?: Error): boolean {
@@ -278,12 +287,14 @@ class Exchange implements AttemptListener {
     this.#error = error;
     this.#job.onTrouble(this.#way.upstream, error);
     // Every connection was taken: it was never sent.
-    this.#end(waited ? PROBLEMS.busy : PROBLEMS.late, error);
+    this.#end(waited ? 'busy' : 'late', error);
   }
 
-  #end(problem: Problem, failure?: Error): void {
+  #end(why: ProblemName, failure?: Error): void {
     if (this.#over) return;
     this.#attempt?.abandon(failure);
+    this.#why = why;
+    const problem = PROBLEMS[why];
     this.#finish(problem.status, false);
     const { req, res, head } = this.#job;
     answerProblem(req, res, problem, head.requestId);
@@ -312,7 +323,8 @@ class Exchange implements AttemptListener {
       upstream: this.#way.upstream,
       retries: this.#retries,
       fellBack: this.#fellBack,
-      error: this.#error,
+      bytes: this.#answer.bytes,
+      why: this.#why,
     });
   }
 }

@@ -80,7 +80,7 @@ export function createForwarder(options: ForwardOptions): Forwarder {
 
   /** One literal, so that every job has the same shape. */
   const send = (
-    { req, res, target, head }: Visit,
+    { req, res, target, head, trace }: Visit,
     way: Way,
     { tap, patient, done }: Passing,
     how: Pick<Job, 'repeatable' | 'timeoutMs' | 'fallback' | 'added'>,
@@ -99,6 +99,7 @@ export function createForwarder(options: ForwardOptions): Forwarder {
       patient: patient ?? always,
       added: how.added,
       tap,
+      trace,
       onTrouble,
       done,
     });

@@ -1,19 +1,18 @@
-// The facade's figures, in a registry of its own. The hot path adds to plain numbers, found by the
-// match object; prom-client sees them when somebody scrapes. Labels are bounded: routes come from the
-// definition, everything unclaimed is one of them.
+// The facade's figures, in a registry of its own. What others know is read when somebody scrapes.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Owner } from '../control/domain/phase.ts';
-import type { Match } from './domain/routes.ts';
+import type { CapabilityState } from '../control/domain/state.ts';
+import type { BreakerFigure } from './guards.ts';
 import type { HoldFigures } from './holds.ts';
+import { requestFigures } from './request-figures.ts';
 import type { ShadowOutcome } from './tally.ts';
-
-/** Where a request went; `none` when it was forwarded to nobody. */
-export type Path = Owner | 'none';
+import type { Ended } from './ended.ts';
 
 export interface Metrics {
   readonly registry: Registry;
   /** Counts one finished request. */
-  finished(match: Match | undefined, path: Path, status: number, ms: number): void;
+  finished(ended: Ended): void;
+  /** A write has waited this long and goes on. */
+  held(ms: number): void;
   shadow(capability: string, outcome: ShadowOutcome): void;
 }
 
@@ -21,52 +20,92 @@ export interface MetricsSources {
   readonly capabilities: readonly string[];
   readonly holds: (capability: string) => HoldFigures;
   readonly inFlight: () => number;
+  readonly breakers: () => readonly BreakerFigure[];
+  readonly overload: () => number;
+  readonly states: () => ReadonlyMap<string, CapabilityState>;
+  readonly heartbeatAgeMs: () => number | undefined;
 }
 
-type ByStatus = Map<number, number>;
-type Series = Record<Path, ByStatus>;
-
-const LATENCY_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const HELD_BUCKETS_S = [0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10];
+const BREAKER_VALUES = { closed: 0, 'half-open': 1, open: 2 } as const;
 
 export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  const requests = new Map<Match | undefined, Series>();
   const outcomes = new Map<string, number>();
+  const countRequest = requestFigures(registry);
+  const totals = { retries: 0, fallbacks: 0 };
 
+  total('banyan_retries_total', 'Requests that were sent again.', () => totals.retries);
+  total(
+    'banyan_fallbacks_total',
+    'Reads that the other path answered because their own had failed.',
+    () => totals.fallbacks,
+  );
+  function total(name: string, help: string, value: () => number): void {
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(value());
+      },
+    });
+  }
+  const refusals = new Map<string, number>();
   new Counter({
-    name: 'banyan_requests_total',
-    help: 'Requests by capability, route, the path they took and the status the client got.',
-    labelNames: ['capability', 'route', 'path', 'status'],
+    name: 'banyan_refused_total',
+    help: 'Requests that the edge itself answered, by reason.',
+    labelNames: ['reason'],
     registers,
     collect() {
       this.reset();
-      for (const [match, series] of requests)
-        for (const path of ['monolith', 'service', 'none'] as const)
-          for (const [status, count] of series[path])
-            this.inc(
-              {
-                capability: match?.capability ?? '',
-                route: match?.label ?? 'unclaimed',
-                path,
-                status,
-              },
-              count,
-            );
+      for (const [reason, count] of refusals) this.inc({ reason }, count);
     },
   });
-  const latency = new Histogram({
-    name: 'banyan_request_duration_seconds',
-    help: 'From the arrival of a request to the end of its answer, by path.',
-    labelNames: ['path'],
-    buckets: LATENCY_BUCKETS_S,
+  new Gauge({
+    name: 'banyan_breaker_state',
+    help: 'Circuit breakers by path and route: 0 closed, 1 half-open, 2 open.',
+    labelNames: ['path', 'route'],
+    registers,
+    collect() {
+      for (const { path, match, state } of sources.breakers())
+        this.set({ path, route: match?.label ?? 'unclaimed' }, BREAKER_VALUES[state]);
+    },
+  });
+  new Gauge({
+    name: 'banyan_overload_level',
+    help: 'What is shed: 0 nothing, 1 shadow copies, 2 low priority too, 3 normal priority too.',
+    registers,
+    collect() {
+      this.set(sources.overload());
+    },
+  });
+  new Gauge({
+    name: 'banyan_state_version',
+    help: 'Version of the state that this replica works with.',
+    labelNames: ['capability'],
+    registers,
+    collect() {
+      for (const state of sources.states().values())
+        this.set({ capability: state.capability }, state.version);
+    },
+  });
+  new Gauge({
+    name: 'banyan_heartbeat_age_seconds',
+    help: 'Since this replica was last heard by the control database.',
+    registers,
+    collect() {
+      this.set((sources.heartbeatAgeMs() ?? Infinity) / 1_000);
+    },
+  });
+  const held = new Histogram({
+    name: 'banyan_held_seconds',
+    help: 'How long writes have waited for the end of a switch.',
+    buckets: HELD_BUCKETS_S,
     registers,
   });
-  const observe: Record<Path, (seconds: number) => void> = {
-    monolith: child(latency, 'monolith'),
-    service: child(latency, 'service'),
-    none: child(latency, 'none'),
-  };
   new Counter({
     name: 'banyan_shadow_total',
     help: 'Shadow copies by outcome; eligible = matched + mismatched + dropped, at rest.',
@@ -122,25 +161,18 @@ export function createMetrics(sources: MetricsSources): Metrics {
 
   return {
     registry,
-    finished: (match, path, status, ms) => {
-      let series = requests.get(match);
-      if (!series) {
-        series = { monolith: new Map(), service: new Map(), none: new Map() };
-        requests.set(match, series);
-      }
-      series[path].set(status, (series[path].get(status) ?? 0) + 1);
-      observe[path](ms / 1000);
+    finished: ({ match, path, status, ms, retries, fellBack, why }) => {
+      countRequest(match, path, status, ms);
+      totals.retries += retries;
+      if (fellBack) totals.fallbacks += 1;
+      if (why !== undefined) refusals.set(why, (refusals.get(why) ?? 0) + 1);
+    },
+    held: (ms) => {
+      held.observe(ms / 1_000);
     },
     shadow: (capability, outcome) => {
       const key = `${capability} ${outcome}`;
       outcomes.set(key, (outcomes.get(key) ?? 0) + 1);
     },
-  };
-}
-
-function child(histogram: Histogram<'path'>, path: Path): (seconds: number) => void {
-  const labelled = histogram.labels({ path });
-  return (seconds) => {
-    labelled.observe(seconds);
   };
 }

@@ -57,6 +57,9 @@ export const PROBLEMS = {
   },
 } as const satisfies Record<string, Problem>;
 
+/** As figures and logs name it. */
+export type ProblemName = keyof typeof PROBLEMS;
+
 /** A request that could be read in two ways. */
 export function refusedProblem(why: string): Problem {
   return {

@@ -3,8 +3,10 @@
 // flight get their answers within a bounded time, then everything is closed and the replica leaves.
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { collectDefaultMetrics } from 'prom-client';
 import { aborted, sleep, type Part } from '../core/lifecycle.ts';
 import { createEngine, type EngineOptions } from './engine.ts';
+import { openTelemetry } from './telemetry.ts';
 
 export interface Listen {
   readonly host: string;
@@ -29,7 +31,11 @@ export function facadePart(options: FacadeServerOptions): Part {
   return {
     name: 'facade',
     run: async (signal, ready) => {
-      const engine = createEngine(options);
+      const { tracing } = options.migration.facade;
+      const telemetry =
+        tracing === false || options.tracer ? undefined : await openTelemetry(tracing, options.log);
+      const engine = createEngine({ ...options, tracer: options.tracer ?? telemetry?.tracer });
+      collectDefaultMetrics({ register: engine.metrics.registry });
       const data = dataServer(engine.edge.handle);
       const admin = createServer(engine.admin);
       try {
@@ -46,6 +52,7 @@ export function facadePart(options: FacadeServerOptions): Part {
         engine.edge.drain();
         await drain(data, () => engine.edge.inFlight());
         await engine.stop();
+        await telemetry?.stop();
         await closeNow(admin);
       }
     },

@@ -1,7 +1,7 @@
 // Says in the log that an upstream fails, without drowning the log while it does: one line a second
 // and path at most, with the number of failures since the last.
 import type { Logger } from '../core/log.ts';
-import type { Path } from './metrics.ts';
+import type { Path } from './request-figures.ts';
 
 export type TroubleLog = (path: Path, error: Error) => void;
 

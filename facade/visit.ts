@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { RequestFacts } from './domain/decide.ts';
 import { cookieValue, isOurs, readRequestHead, type RequestHead } from './domain/headers.ts';
+import type { Trace } from './tracing.ts';
 import { parseTarget, refused, type Refused, type Target } from './domain/target.ts';
 
 export class Visit implements RequestFacts {
@@ -15,6 +16,10 @@ export class Visit implements RequestFacts {
   readonly target: Target;
   /** Of `performance.now()`. */
   readonly startedAt: number;
+  /** Where it is sampled for tracing. */
+  trace: Trace | undefined;
+  /** How long it has waited for the end of a switch. */
+  heldMs = 0;
 
   constructor(
     req: IncomingMessage,
@@ -36,6 +41,22 @@ export class Visit implements RequestFacts {
 
   get segments(): readonly string[] {
     return this.target.segments;
+  }
+
+  /** Without the query and the parameters of segments (`;jsessionid=…`), which may hold secrets. */
+  get path(): string {
+    const { raw, query } = this.target;
+    const path = query === '' ? raw : raw.slice(0, raw.indexOf('?'));
+    return path.includes(';') ? path.replace(/;[^/]*/g, '') : path;
+  }
+
+  get traceparent(): string | undefined {
+    return this.req.headers['traceparent']?.toString();
+  }
+
+  /** Address of whoever is connected. */
+  get client(): string {
+    return this.req.socket.remoteAddress ?? 'unknown';
   }
 
   get requestId(): string {

@@ -24,6 +24,8 @@ export interface Match {
   /** Deadline of its requests, where the definition names one. */
   readonly timeoutMs: number | undefined;
   readonly priority: Priority;
+  /** `/api/products/:id`, as the definition writes it. */
+  readonly path: string;
   /** `GET /api/products/:id`, as the definition writes the path; methods we do not know are `OTHER`. */
   readonly label: string;
 }
@@ -94,6 +96,7 @@ function entryOf(policy: Policy, route: Route): Entry {
     explicitKind: override !== undefined,
     timeoutMs: 'timeoutMs' in route ? route.timeoutMs : undefined,
     priority: ('priority' in route ? route.priority : undefined) ?? 'normal',
+    path: route.path,
     label: `${method} ${route.path}`,
   });
   return {

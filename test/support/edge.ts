@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import { defineMigration } from '../../control/define.ts';
 import type { MigrationInput } from '../../control/definition.ts';
 import { initialState, type CapabilityState } from '../../control/domain/state.ts';
+import type { AccessLog } from '../../facade/access-log.ts';
 import { createEdge, type Edge } from '../../facade/edge.ts';
 import { compileRoutes, type Priority } from '../../facade/domain/routes.ts';
 import { createForwarder } from '../../facade/forward.ts';
@@ -12,7 +13,9 @@ import { Holds } from '../../facade/holds.ts';
 import { createMetrics, type Metrics } from '../../facade/metrics.ts';
 import { createOwnWrites } from '../../facade/own-writes.ts';
 import type { Shadow } from '../../facade/shadow.ts';
+import type { Tracing } from '../../facade/tracing.ts';
 import { openUpstreams } from '../../facade/upstreams.ts';
+import { createWitness } from '../../facade/witness.ts';
 import { serve, type TestServer } from './http.ts';
 
 export interface TestEdge extends TestServer {
@@ -40,6 +43,8 @@ export interface TestEdgeOptions {
   readonly tables?: boolean;
   readonly leaseValid?: () => boolean;
   readonly freshness?: Pick<Freshness, 'now' | 'watermark'>;
+  readonly accessLog?: AccessLog;
+  readonly tracing?: Tracing;
   readonly sheds?: (priority: Priority) => boolean;
 }
 
@@ -76,6 +81,10 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     capabilities: ['catalog'],
     holds: (capability) => holds.figures(capability),
     inFlight: () => edge.inFlight(),
+    breakers: () => guards.figures(),
+    overload: () => 0,
+    states: () => edge.states(),
+    heartbeatAgeMs: () => 0,
   });
   const troubles: string[] = [];
   const guards = new Guards(migration.facade);
@@ -96,7 +105,12 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     shadow: options.shadow ?? NO_SHADOW,
     ownWrites,
     overload: { sheds: options.sheds ?? (() => false) },
-    metrics,
+    witness: createWitness(metrics, options.accessLog),
+    refused: () => undefined,
+    held: (ms) => {
+      metrics.held(ms);
+    },
+    tracing: options.tracing,
     leaseValid: options.leaseValid ?? (() => true),
   });
   let state = initialState('catalog');

@@ -1,0 +1,37 @@
+// One line for a finished request: a sample of all, the same on every replica because it is drawn
+// from the request id, and every answer of 500 and above. No query, no cookie, no authorization:
+// they hold secrets.
+import type { Logger } from '../core/log.ts';
+import { inShare } from './domain/cohort.ts';
+import { parseTraceParent } from './domain/trace.ts';
+import type { Ended } from './ended.ts';
+import type { Visit } from './visit.ts';
+
+export type AccessLog = (visit: Visit, ended: Ended) => void;
+
+/** `sample`: share of the requests, 0 to 1. */
+export function createAccessLog(log: Pick<Logger, 'info'>, sample: number): AccessLog {
+  return (visit, ended) => {
+    if (ended.status < 500 && !(sample > 0 && inShare('access', visit.requestId, sample))) return;
+    const { req, trace } = visit;
+    log.info('request', {
+      method: visit.method,
+      path: visit.path,
+      status: ended.status,
+      ms: Math.round(ended.ms * 10) / 10,
+      bytes: ended.bytes,
+      capability: ended.match?.capability,
+      route: ended.match?.label,
+      to: ended.path,
+      version: ended.version,
+      heldMs: visit.heldMs === 0 ? undefined : Math.round(visit.heldMs),
+      retries: ended.retries === 0 ? undefined : ended.retries,
+      fellBack: ended.fellBack || undefined,
+      why: ended.why,
+      requestId: visit.requestId,
+      traceId: trace?.id ?? parseTraceParent(visit.traceparent)?.traceId,
+      client: visit.client,
+      userAgent: req.headers['user-agent'],
+    });
+  };
+}
