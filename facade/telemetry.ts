@@ -15,7 +15,9 @@ export interface Telemetry {
 
 export type TracingSettings = Exclude<Migration['facade']['tracing'], false>;
 
-const LAST_WORDS_MS = 2_000;
+const LAST_WORDS_MS = 3_000;
+/** One batch, its retries included; what takes longer is dropped. */
+const SEND_MS = 2_000;
 
 /** Without `settings.endpoint` the exporter's own environment variables (OTEL_EXPORTER_OTLP_…) hold. */
 export async function openTelemetry(settings: TracingSettings, log: Logger): Promise<Telemetry> {
@@ -23,7 +25,10 @@ export async function openTelemetry(settings: TracingSettings, log: Logger): Pro
   const { resourceFromAttributes } = await import('@opentelemetry/resources');
   const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-http');
   const { endpoint, sample, service } = settings;
-  const exporter = new OTLPTraceExporter(endpoint === undefined ? {} : { url: endpoint });
+  const exporter = new OTLPTraceExporter({
+    timeoutMillis: SEND_MS,
+    ...(endpoint !== undefined && { url: endpoint }),
+  });
   const provider = new sdk.TracerProvider({
     resource: resourceFromAttributes({ 'service.name': service }),
     sampler: new sdk.ParentBasedSampler({ root: new sdk.TraceIdRatioBasedSampler(sample) }),
