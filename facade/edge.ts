@@ -3,6 +3,7 @@
 // change between two requests, never within one.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CapabilityState } from '../control/domain/state.ts';
+import { isClosing } from './closing.ts';
 import { decide, type Decision } from './domain/decide.ts';
 import { OWN_COOKIE } from './domain/policy.ts';
 import type { Match, Routes } from './domain/routes.ts';
@@ -13,6 +14,7 @@ import { answerProblem, PROBLEMS, refusedProblem, type Problem } from './problem
 import type { Shadow } from './shadow.ts';
 import type { TroubleLog } from './trouble.ts';
 import type { Upstream, Upstreams } from './upstreams.ts';
+import type { Trust } from './trust.ts';
 import { readVisit, type Visit } from './visit.ts';
 
 /** Hands a request on that no capability claims; connect's `next`. */
@@ -28,6 +30,8 @@ export interface EdgeOptions {
   readonly trouble: TroubleLog;
   /** Whether coordinators still count on this replica. */
   readonly leaseValid: () => boolean;
+  /** Which peers are believed what they say about their clients; none when left out. */
+  readonly trusts?: Trust | undefined;
 }
 
 export interface Edge {
@@ -160,11 +164,13 @@ export function createEdge(options: EdgeOptions): Edge {
 
   return {
     handle: (req, res, next) => {
+      // RFC 9112 §9.6: nothing is served behind an answer that ends its connection.
+      if (isClosing(req)) return;
       const startedAt = performance.now();
-      const visit = readVisit(req, res, startedAt);
+      const visit = readVisit(req, res, startedAt, options);
       if (visit.kind === 'refused') {
-        answerProblem(req, res, refusedProblem(visit.why));
-        metrics.finished(undefined, 'none', 400, performance.now() - startedAt);
+        answerProblem(req, res, refusedProblem(visit));
+        metrics.finished(undefined, 'none', visit.status, performance.now() - startedAt);
         return;
       }
       inFlight += 1;

@@ -19,6 +19,7 @@ import { createShadow } from './shadow.ts';
 import { createSyncClock } from './sync-clock.ts';
 import { Tally } from './tally.ts';
 import { troubleLog } from './trouble.ts';
+import { createTrust } from './trust.ts';
 import { openUpstreams, type UpstreamUrls } from './upstreams.ts';
 
 export interface EngineOptions {
@@ -114,6 +115,7 @@ export function createEngine(options: EngineOptions): Engine {
     metrics,
     trouble: troubleLog(log),
     leaseValid: () => replica.leaseValid(),
+    trusts: createTrust(migration.facade.trustedProxies),
   });
   const admin = adminApp({
     replicaId,

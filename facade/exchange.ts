@@ -8,7 +8,9 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { errors, type Dispatcher } from 'undici';
-import { readResponseHead, type RequestHead } from './domain/headers.ts';
+import { closeAfter } from './closing.ts';
+import { readResponseHead, readTrailers, type RequestHead } from './domain/headers.ts';
+import { passInterim, reasonOf } from './status-line.ts';
 import { answerProblem, PROBLEMS, type Problem } from './problem.ts';
 import { requestBody, sendContinue } from './request-body.ts';
 import type { Upstream } from './upstreams.ts';
@@ -129,19 +131,29 @@ class Exchange implements Dispatcher.DispatchHandler {
     given: IncomingHttpHeaders,
     message?: string,
   ): void {
-    if (status < 200 || this.#over) return;
-    clearTimeout(this.#timer);
+    if (this.#over) return;
     const { req, res, added, head, tap } = this.#job;
+    const chunks = req.httpVersionMinor > 0;
+    const bodiless = req.method === 'HEAD' || status < 200 || status === 204 || status === 304;
+    const read = readResponseHead(textOf(controller.rawHeaders), { status, bodiless, chunks });
+    // undici takes what is thrown here for a broken answer.
+    if ('kind' in read) throw new Error(read.why);
+    if (status < 200) {
+      if (chunks) passInterim(res, status, read);
+      return;
+    }
+    clearTimeout(this.#timer);
     this.#status = status;
     const length = given['content-length'];
     if (typeof length === 'string') this.#length = Number(length);
-    const headers = readResponseHead(textOf(controller.rawHeaders));
-    tap?.head(status, headers);
-    for (const part of added) headers.push(part);
+    tap?.head(status, read);
+    const headers = added.length === 0 ? [...read] : [...read, ...added];
     // Answered before the upload was through: its rest must not be taken for the next request.
-    if (head.hasBody && !req.complete) headers.push('connection', 'close');
-    if (message === undefined || message === '') res.writeHead(status, headers);
-    else res.writeHead(status, message, headers);
+    if (head.hasBody && !req.complete) {
+      headers.push('connection', 'close');
+      closeAfter(req);
+    }
+    res.writeHead(status, reasonOf(message), headers);
     // Neither has a body, but undici takes a length on a 304, which RFC 9110 allows, for a promise of one.
     if (status === 204 || status === 304) this.#complete();
   }
@@ -166,7 +178,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     if (this.#over) return;
     const trailers = controller.rawTrailers;
-    if (trailers && trailers.length !== 0) this.#job.res.addTrailers(pairsOf(textOf(trailers)));
+    if (trailers && trailers.length !== 0)
+      this.#job.res.addTrailers(pairsOf(readTrailers(textOf(trailers))));
     this.#complete();
   }
 

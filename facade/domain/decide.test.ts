@@ -23,6 +23,7 @@ interface Given {
   readonly method?: string;
   readonly segments?: readonly string[];
   readonly requestId?: string;
+  readonly certain?: boolean;
   readonly headers?: Record<string, string>;
   readonly cookies?: Record<string, string>;
   readonly queries?: Record<string, string>;
@@ -32,6 +33,7 @@ function facts(given: Given): RequestFacts {
   return {
     method: given.method ?? 'GET',
     segments: given.segments ?? ['products'],
+    certain: given.certain ?? true,
     requestId: given.requestId ?? 'r',
     header: (name) => given.headers?.[name],
     cookie: (name) => given.cookies?.[name],
