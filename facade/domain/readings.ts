@@ -9,32 +9,51 @@
 /** Values of a path's segments; empty ones stand where slashes repeat. */
 export type Segments = readonly string[];
 
-type Rewriting = (path: string) => string;
+/** Where it has nothing to do, it is told by a pattern, which is cheaper than doing it. */
+interface Rewriting {
+  readonly where: RegExp;
+  readonly rewrite: (path: string) => string;
+}
 
 /** Bytes of all rewritten paths together; what needs more is no path that anybody means. */
-const BUDGET = 65_536;
+const BUDGET = 32_768;
+
+/** Of a path that is not plain; most servers take no longer ones at all. */
+const LONGEST = 8_192;
+
+const ENCODED = /%[0-9a-f]{2}/i;
+const OVERLONG = /[\xc0\xc1][\x80-\xbf]|\xe0[\x80\x81][\x80-\xbf]/g;
 
 const REWRITINGS: readonly Rewriting[] = [
-  decodeBytes,
+  { where: ENCODED, rewrite: decodeBytes },
   // What old decoders accept: IIS's own notation, and two or three bytes for an ASCII character.
-  (path) =>
-    path
-      .replace(/%u([0-9a-f]{4})/gi, (_, hex: string) => charOf(hex))
-      .replace(/[\xc0\xc1][\x80-\xbf]|\xe0[\x80\x81][\x80-\xbf]/g, overlong),
-  (path) => path.replace(/\/{2,}/g, '/'),
+  {
+    where: /%u[0-9a-f]{4}|[\xc0\xc1\xe0][\x80-\xbf]/i,
+    rewrite: (path) =>
+      path
+        .replace(/%u([0-9a-f]{4})/gi, (_, hex: string) => charOf(hex))
+        .replace(OVERLONG, overlong),
+  },
+  { where: /\/\//, rewrite: (path) => path.replace(/\/{2,}/g, '/') },
   // RFC 3986 §5.2.4; and as WHATWG's URL parsers do it.
-  (path) => resolveDots(path, /^\.$/, /^\.\.$/),
-  (path) => resolveDots(path, /^(?:\.|%2e)$/i, /^(?:\.|%2e){2}$/i),
-  (path) => path.replaceAll('\\', '/'),
-  (path) => path.replace(/;[^/]*/g, ''),
+  {
+    where: /\/\.{1,2}(?:\/|$)/,
+    rewrite: (path) => resolveDots(path, /^\.$/, /^\.\.$/),
+  },
+  {
+    where: /\/(?:\.|%2e){1,2}(?:\/|$)/i,
+    rewrite: (path) => resolveDots(path, /^(?:\.|%2e)$/i, /^(?:\.|%2e){2}$/i),
+  },
+  { where: /\\/, rewrite: (path) => path.replaceAll('\\', '/') },
+  { where: /;/, rewrite: (path) => path.replace(/;[^/]*/g, '') },
   // The end for readers in C, and for those that look for a query or fragment after they decoded.
-  (path) => path.replace(/[\0?#][^]*$/, ''),
+  { where: /[\0?#]/, rewrite: (path) => path.replace(/[\0?#][^]*$/, '') },
   // `//host/path`, as a URL relative to a scheme, whose parsers skip more slashes than two.
-  (path) => path.replace(/^\/{2,}[^/]*/, ''),
-  // URL parsers drop these, file systems those.
-  (path) => path.replace(/[\t\r\n]/g, ''),
-  (path) => path.replace(/[\0- ]+$/, ''),
-  (path) => path.split('/').map(trimmed).join('/'),
+  { where: /^\/\//, rewrite: (path) => path.replace(/^\/{2,}[^/]*/, '') },
+  // URL parsers drop these, and those file systems.
+  { where: /[\t\r\n]/, rewrite: (path) => path.replace(/[\t\r\n]/g, '') },
+  { where: /[\0- ]$/, rewrite: (path) => path.replace(/[\0- ]+$/, '') },
+  { where: /[. ](?:\/|$)/, rewrite: (path) => path.split('/').map(trimmed).join('/') },
 ];
 
 /**
@@ -44,12 +63,14 @@ const REWRITINGS: readonly Rewriting[] = [
 export function readingsOf(path: string): Segments[] | undefined {
   const paths = new Set([path]);
   const readings = new Map<string, Segments>();
-  let budget = BUDGET - path.length;
+  if (path.length > LONGEST) return undefined;
+  let budget = BUDGET;
   // The set grows while it is walked.
   for (const one of paths) {
     const segments = segmentsOf(one);
     readings.set(JSON.stringify(segments), segments);
-    for (const rewrite of REWRITINGS) {
+    for (const { where, rewrite } of REWRITINGS) {
+      if (!where.test(one)) continue;
       const next = rooted(rewrite(one));
       if (paths.has(next)) continue;
       budget -= next.length;
@@ -71,6 +92,7 @@ function segmentsOf(path: string): Segments {
 }
 
 function valueOf(segment: string): string {
+  if (!/[%;\x80-\uffff]/.test(segment)) return segment.toLowerCase();
   const cut = segment.indexOf(';');
   const bytes = decodeBytes(cut === -1 ? segment : segment.slice(0, cut));
   return decodeText(bytes).toLowerCase();
