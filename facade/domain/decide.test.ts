@@ -198,3 +198,21 @@ test('the reads of a small sample are among those of a larger one', () => {
     ),
   );
 });
+
+describe('a target that some could read as another route', () => {
+  const AMBIGUOUS = { certain: false };
+  const WRITE = { ...AMBIGUOUS, method: 'POST' };
+
+  test.each(PHASES)('never goes to the service (%s)', (phase) => {
+    for (const given of [AMBIGUOUS, WRITE]) {
+      const found = pathOf(decideFor({ phase, weight: 100 }, given));
+      const isService = phase === 'cutover' || phase === 'retired';
+      expect(found).toBe(isService ? 'refuse' : 'monolith');
+    }
+  });
+
+  test('is not copied to the service, and waits for a switch like any other', () => {
+    expect(decideFor({ phase: 'shadow' }, AMBIGUOUS)).toMatchObject({ shadow: false });
+    expect(pathOf(decideFor({ phase: 'canary', holding: true }, WRITE))).toBe('hold');
+  });
+});

@@ -8,6 +8,7 @@ import { compileRoutes } from '../../facade/domain/routes.ts';
 import { Holds } from '../../facade/holds.ts';
 import { createMetrics, type Metrics } from '../../facade/metrics.ts';
 import type { Shadow } from '../../facade/shadow.ts';
+import type { Trust } from '../../facade/trust.ts';
 import { openUpstreams } from '../../facade/upstreams.ts';
 import { serve, type TestServer } from './http.ts';
 
@@ -30,6 +31,7 @@ export interface TestEdgeOptions {
   /** Gives the capability a table. */
   readonly tables?: boolean;
   readonly leaseValid?: () => boolean;
+  readonly trusts?: Trust | undefined;
 }
 
 const NO_SHADOW: Shadow = { begin: () => undefined, close: () => Promise.resolve() };
@@ -74,6 +76,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     metrics,
     trouble: () => undefined,
     leaseValid: options.leaseValid ?? (() => true),
+    trusts: options.trusts,
   });
   let state = initialState('catalog');
   const set = (change: Partial<CapabilityState>): void => {
