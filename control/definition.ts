@@ -1,6 +1,7 @@
 // What a team writes: its databases, its capabilities, their routes and tables. The shape, as a zod
 // schema, in which an unknown key is a mistake; define.ts parses it.
 import { z } from 'zod';
+import { parseNetworks } from '../core/networks.ts';
 import type { Lens } from './lenses.ts';
 
 const name = z
@@ -224,6 +225,18 @@ const facade = z
     shedding: z
       .union([z.literal(false), z.strictObject({ delayMs: z.number().int().min(5).default(50) })])
       .prefault({}),
+    /**
+     * Proxies in front of the facade that are believed what they say about their clients: addresses,
+     * CIDRs, `loopback`, `private`. What others say in X-Forwarded-* and the like is dropped.
+     */
+    trustedProxies: z
+      .array(
+        text.refine(
+          (entry) => parseNetworks(entry) !== undefined,
+          'is not an address, a CIDR like 10.0.0.0/8, loopback or private',
+        ),
+      )
+      .default([]),
     /** Writes that may wait during a switch, and for how long. */
     hold: z
       .strictObject({

@@ -2,6 +2,7 @@
 // body that came in one piece leaves with its head in one write. A client that takes nothing for too
 // long is given up, because it would keep a connection of its upstream for ever.
 import type { ServerResponse } from 'node:http';
+import { reasonOf } from './status-line.ts';
 
 /** Bodies up to this many bytes are worth a copy to save a system call. */
 const ONE_WRITE = 16_384;
@@ -30,8 +31,7 @@ export class Answer {
 
   begin(status: number, message: string, headers: string[], length: number): void {
     this.#length = length;
-    if (message === '') this.#res.writeHead(status, headers);
-    else this.#res.writeHead(status, message, headers);
+    this.#res.writeHead(status, reasonOf(message), headers);
   }
 
   /** Passes a piece on; false when the client takes no more until `source` is told to resume. */

@@ -19,6 +19,8 @@ export interface AnswerHead {
 }
 
 export interface AttemptListener {
+  /** 1xx: an answer follows. */
+  onInterim(head: AnswerHead): void;
   onHead(head: AnswerHead): void;
   /** False asks for no more until `resume`. */
   onData(chunk: Buffer): boolean;
@@ -86,12 +88,18 @@ export class Attempt implements Dispatcher.DispatchHandler {
   }
 
   onHeaders(status: number, raw: Buffer[], resume: () => void, message: string): boolean {
-    if (status < 200 || this.#over) return true;
+    if (this.#over) return true;
+    const head = headOf(status, message, raw);
+    if (status < 200) {
+      this.#listener.onInterim(head);
+      return true;
+    }
     this.#resume = resume;
-    if (isGatewayFailure(status)) this.#judge(new Error(`the upstream answered ${status}`));
-    else this.#succeed();
     this.#leg?.answered(status);
-    this.#listener.onHead(headOf(status, message, raw));
+    if (isGatewayFailure(status)) this.#judge(new Error(`the upstream answered ${status}`));
+    // What the listener throws makes it a broken answer: undici reports it back as an error.
+    this.#listener.onHead(head);
+    this.#succeed();
     return true;
   }
 

@@ -3,6 +3,7 @@
 // change between two requests, never within one.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { writePath, type CapabilityState } from '../control/domain/state.ts';
+import { isClosing } from './closing.ts';
 import { decide, type Forward, type Surroundings } from './domain/decide.ts';
 import type { Match, Routes } from './domain/routes.ts';
 import { CLIENT_GONE, type Outcome } from './exchange.ts';
@@ -14,6 +15,7 @@ import type { OwnWrites } from './own-writes.ts';
 import { answerProblem, PROBLEMS, refusedProblem, type ProblemName } from './problem.ts';
 import type { Shadow } from './shadow.ts';
 import type { Tracing } from './tracing.ts';
+import type { Trust } from './trust.ts';
 import { readVisit, type Visit } from './visit.ts';
 import type { Witness } from './witness.ts';
 
@@ -28,13 +30,15 @@ export interface EdgeOptions {
   readonly ownWrites: OwnWrites;
   readonly overload: Pick<Overload, 'sheds'>;
   readonly witness: Witness;
-  /** A request was refused that could be read in two ways; it took this long. */
-  readonly refused: (ms: number) => void;
+  /** A request was refused before anything else was known of it; it took this long. */
+  readonly refused: (status: number, ms: number) => void;
   /** A write has waited this long and goes on. */
   readonly held: (ms: number) => void;
   readonly tracing: Tracing | undefined;
   /** Whether coordinators still count on this replica. */
   readonly leaseValid: () => boolean;
+  /** Which peers are believed what they say about their clients; none when left out. */
+  readonly trusts?: Trust | undefined;
 }
 
 export interface Edge {
@@ -175,11 +179,13 @@ export function createEdge(options: EdgeOptions): Edge {
 
   return {
     handle: (req, res, next) => {
+      // RFC 9112 §9.6: nothing is served behind an answer that ends its connection.
+      if (isClosing(req)) return;
       const startedAt = performance.now();
-      const visit = readVisit(req, res, startedAt);
+      const visit = readVisit(req, res, startedAt, options);
       if (visit.kind === 'refused') {
-        answerProblem(req, res, refusedProblem(visit.why));
-        options.refused(performance.now() - startedAt);
+        answerProblem(req, res, refusedProblem(visit));
+        options.refused(visit.status, performance.now() - startedAt);
         return;
       }
       inFlight += 1;

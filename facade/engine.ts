@@ -29,6 +29,7 @@ import { createSyncClock } from './sync-clock.ts';
 import { Tally } from './tally.ts';
 import { createTracing } from './tracing.ts';
 import { troubleLog } from './trouble.ts';
+import { createTrust } from './trust.ts';
 import { openUpstreams, type UpstreamUrls } from './upstreams.ts';
 import { createWitness } from './witness.ts';
 
@@ -65,7 +66,6 @@ const FLUSH_MS = 250;
 const REFUSED = {
   match: undefined,
   path: 'none',
-  status: 400,
   bytes: 0,
   version: undefined,
   retries: 0,
@@ -168,14 +168,15 @@ export function createEngine(options: EngineOptions): Engine {
     ownWrites,
     overload,
     witness: createWitness(metrics, accessLogOf(options)),
-    refused: (ms) => {
-      metrics.finished({ ...REFUSED, ms });
+    refused: (status, ms) => {
+      metrics.finished({ ...REFUSED, status, ms });
     },
     held: (ms) => {
       metrics.held(ms);
     },
     tracing: options.tracer && createTracing(options.tracer),
     leaseValid: () => replica.leaseValid(),
+    trusts: createTrust(migration.facade.trustedProxies),
   });
   const admin = adminApp({
     replicaId,

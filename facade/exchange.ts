@@ -16,10 +16,12 @@ import { ExponentialBackoff, fullJitterGenerator, type IBackoff } from 'cockatie
 import { errors } from 'undici';
 import type { Migration } from '../control/definition.ts';
 import { Answer } from './answer.ts';
+import { closeAfter } from './closing.ts';
 import { Attempt, isGatewayFailure, type AnswerHead, type AttemptListener } from './attempt.ts';
-import { readResponseHead, type RequestHead } from './domain/headers.ts';
+import { readResponseHead, readTrailers, type RequestHead } from './domain/headers.ts';
 import type { Guard } from './guards.ts';
 import { answerProblem, PROBLEMS, type ProblemName } from './problem.ts';
+import { passInterim } from './status-line.ts';
 import type { Trace } from './tracing.ts';
 import { sendContinue, Upload } from './upload.ts';
 import type { Upstream } from './upstreams.ts';
@@ -188,20 +190,37 @@ class Exchange implements AttemptListener {
     });
   }
 
+  onInterim(head: AnswerHead): void {
+    if (this.#job.req.httpVersionMinor > 0)
+      passInterim(this.#job.res, head.status, this.#read(head));
+  }
+
   onHead(head: AnswerHead): void {
     if (!this.#lastPath && isGatewayFailure(head.status) && this.#turnAway()) return;
+    const read = this.#read(head);
     clearTimeout(this.#timer);
     this.#upload?.settle();
     const { req, added, tap } = this.#job;
     this.#status = head.status;
-    const headers = readResponseHead(head.headers);
-    tap?.head(head.status, headers);
-    for (const part of added()) headers.push(part);
+    tap?.head(head.status, read);
+    const headers = [...read, ...added()];
     // Answered before the upload was through: its rest must not be taken for the next request.
-    if (this.#upload && !req.complete) headers.push('connection', 'close');
+    if (this.#upload && !req.complete) {
+      headers.push('connection', 'close');
+      closeAfter(req);
+    }
     this.#answer.begin(head.status, head.message, headers, head.length);
     // Neither has a body, but undici takes a length on a 304, which RFC 9110 allows, for a promise of one.
     if (head.status === 204 || head.status === 304) this.onEnd([]);
+  }
+
+  /** The fields that cross. Throws for an answer that two clients could read differently: it counts as broken. */
+  #read({ status, headers }: AnswerHead): readonly string[] {
+    const { method, httpVersionMinor } = this.#job.req;
+    const bodiless = method === 'HEAD' || status < 200 || status === 204 || status === 304;
+    const read = readResponseHead(headers, { status, bodiless, chunks: httpVersionMinor > 0 });
+    if ('kind' in read) throw new Error(read.why);
+    return read;
   }
 
   onData(chunk: Buffer): boolean {
@@ -217,7 +236,7 @@ class Exchange implements AttemptListener {
   onEnd(trailers: readonly string[]): void {
     if (this.#over) return;
     this.#finish(this.#status, true);
-    this.#answer.end(trailers);
+    this.#answer.end(readTrailers(trailers));
   }
 
   onFail(error: Error): void {

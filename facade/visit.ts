@@ -4,9 +4,19 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { RequestFacts } from './domain/decide.ts';
+import type { Peer } from './domain/forwarded.ts';
 import { cookieValue, isOurs, readRequestHead, type RequestHead } from './domain/headers.ts';
+import { parseTarget, refused, settle, type Refused, type Target } from './domain/target.ts';
 import type { Trace } from './tracing.ts';
-import { parseTarget, refused, type Refused, type Target } from './domain/target.ts';
+import type { Routes } from './domain/routes.ts';
+import type { Trust } from './trust.ts';
+
+/** What it takes to read a request. */
+export interface Reading {
+  readonly routes: Pick<Routes, 'match'>;
+  /** Which peers are believed what they say about their clients; none when left out. */
+  readonly trusts?: Trust | undefined;
+}
 
 export class Visit implements RequestFacts {
   readonly kind = 'visit';
@@ -14,6 +24,8 @@ export class Visit implements RequestFacts {
   readonly res: ServerResponse;
   readonly head: RequestHead;
   readonly target: Target;
+  readonly segments: readonly string[];
+  readonly certain: boolean;
   /** Of `performance.now()`. */
   readonly startedAt: number;
   /** Where it is sampled for tracing. */
@@ -26,21 +38,20 @@ export class Visit implements RequestFacts {
     res: ServerResponse,
     head: RequestHead,
     target: Target,
+    reading: { readonly segments: readonly string[]; readonly certain: boolean },
     startedAt: number,
   ) {
     this.req = req;
     this.res = res;
     this.head = head;
     this.target = target;
+    this.segments = reading.segments;
+    this.certain = reading.certain;
     this.startedAt = startedAt;
   }
 
   get method(): string {
     return this.req.method ?? 'GET';
-  }
-
-  get segments(): readonly string[] {
-    return this.target.segments;
   }
 
   /** Without the query and the parameters of segments (`;jsessionid=…`), which may hold secrets. */
@@ -81,19 +92,24 @@ export class Visit implements RequestFacts {
   }
 }
 
-/** Reads a request; what could be read in two ways is refused. */
+/** Reads a request; what could be read in two ways is refused where it matters. */
 export function readVisit(
   req: IncomingMessage,
   res: ServerResponse,
   startedAt: number,
+  { routes, trusts }: Reading,
 ): Visit | Refused {
   // Node takes a bare `GET /x` for HTTP/0.9, and would let a body follow it.
   if (req.httpVersionMajor !== 1) return refused('the protocol version is not served');
-  const target = parseTarget(urlOf(req));
-  if (target.kind === 'refused') return target;
-  const head = readRequestHead(req.rawHeaders, peerOf(req), randomUUID);
+  const isOld = req.httpVersionMinor === 0;
+  const head = readRequestHead(req.rawHeaders, peerOf(req, trusts), randomUUID, isOld);
   if (head.kind === 'refused') return head;
-  return new Visit(req, res, head, target, startedAt);
+  const target = parseTarget(urlOf(req), head.host);
+  if (target.kind === 'refused') return target;
+  const method = req.method ?? 'GET';
+  const settled = settle(target, (segments) => routes.match(method, segments));
+  if (settled.kind === 'refused') return settled;
+  return new Visit(req, res, head, target, settled, startedAt);
 }
 
 /** Express and connect strip the mount path from `url` and keep the whole in `originalUrl`. */
@@ -101,10 +117,20 @@ function urlOf(req: IncomingMessage): string {
   return (req as IncomingMessage & { originalUrl?: string }).originalUrl ?? req.url ?? '';
 }
 
-function peerOf(req: IncomingMessage): { address: string; proto: 'http' | 'https' } {
+function peerOf(req: IncomingMessage, trusts: Trust | undefined): Peer {
   const socket = req.socket as Partial<TLSSocket>;
+  const address = plainAddress(socket.remoteAddress);
   return {
-    address: socket.remoteAddress ?? 'unknown',
+    address,
     proto: socket.encrypted === true ? 'https' : 'http',
+    trusted: trusts !== undefined && trusts(address),
   };
+}
+
+/** IPv4 in its own notation, and no zone, which means something on this machine only. */
+function plainAddress(address: string | undefined): string {
+  if (address === undefined) return 'unknown';
+  if (address.startsWith('::ffff:') && address.includes('.')) return address.slice(7);
+  const zone = address.indexOf('%');
+  return zone === -1 ? address : address.slice(0, zone);
 }

@@ -23,6 +23,7 @@ interface Given {
   readonly method?: string;
   readonly segments?: readonly string[];
   readonly requestId?: string;
+  readonly certain?: boolean;
   readonly headers?: Record<string, string>;
   readonly cookies?: Record<string, string>;
   readonly queries?: Record<string, string>;
@@ -32,6 +33,7 @@ function facts(given: Given): RequestFacts {
   return {
     method: given.method ?? 'GET',
     segments: given.segments ?? ['products'],
+    certain: given.certain ?? true,
     requestId: given.requestId ?? 'r',
     header: (name) => given.headers?.[name],
     cookie: (name) => given.cookies?.[name],
@@ -202,4 +204,22 @@ test('the reads of a small sample are among those of a larger one', () => {
       },
     ),
   );
+});
+
+describe('a target that some could read as another route', () => {
+  const AMBIGUOUS = { certain: false };
+  const WRITE = { ...AMBIGUOUS, method: 'POST' };
+
+  test.each(PHASES)('never goes to the service (%s)', (phase) => {
+    for (const given of [AMBIGUOUS, WRITE]) {
+      const found = pathOf(decideFor({ phase, weight: 100 }, given));
+      const isService = phase === 'cutover' || phase === 'retired';
+      expect(found).toBe(isService ? 'refuse' : 'monolith');
+    }
+  });
+
+  test('is not copied to the service, and waits for a switch like any other', () => {
+    expect(decideFor({ phase: 'shadow' }, AMBIGUOUS)).toMatchObject({ shadow: false });
+    expect(pathOf(decideFor({ phase: 'canary', holding: true }, WRITE))).toBe('hold');
+  });
 });

@@ -19,6 +19,8 @@ export interface RequestFacts {
   readonly method: string;
   /** Of the parsed target. */
   readonly segments: readonly string[];
+  /** Nobody could read the target as another route; otherwise only the monolith may get it. */
+  readonly certain: boolean;
   readonly requestId: string;
   /** By lower-case name; undefined for what is stripped (`x-banyan-*`). */
   header(name: string): string | undefined;
@@ -42,11 +44,14 @@ export type Decision =
     }
   /** A write during a switch: it waits, forwarded to nobody. */
   | { readonly kind: 'hold'; readonly match: Match }
-  /** Forwarded to nobody: nothing is known of the capability, or nobody would stop a stray write. */
+  /**
+   * Forwarded to nobody: nothing is known of the capability, nobody would stop a stray write, or the
+   * service could read it as a route that is not claimed.
+   */
   | {
       readonly kind: 'refuse';
       readonly match: Match;
-      readonly why: 'state-unknown' | 'lease-lapsed';
+      readonly why: 'state-unknown' | 'lease-lapsed' | 'ambiguous';
     };
 
 export type Forward = Decision & { kind: 'forward' };
@@ -72,9 +77,19 @@ export function decide<Facts extends RequestFacts>(
   if (!match) return UNCLAIMED;
   const state = states.get(match.capability);
   if (!state) return { kind: 'refuse', match, why: 'state-unknown' };
-  return match.kind === 'write'
-    ? decideWrite(match, state, around)
-    : decideRead(match, state, facts, around);
+  const decision =
+    match.kind === 'write'
+      ? decideWrite(match, state, around)
+      : decideRead(match, state, facts, around);
+  return facts.certain ? decision : decideAmbiguous(decision, state);
+}
+
+/** The monolith may get it as long as it is the owner, as ever; the service never does. */
+function decideAmbiguous(decision: Decision, state: CapabilityState): Decision {
+  if (decision.kind !== 'forward') return decision;
+  return writePath(state) === 'monolith'
+    ? forward(decision.match, 'monolith')
+    : { kind: 'refuse', match: decision.match, why: 'ambiguous' };
 }
 
 function decideWrite(

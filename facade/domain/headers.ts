@@ -1,19 +1,28 @@
-// Which header fields cross the facade. A message that two parsers could frame differently is
-// refused; hop-by-hop fields (RFC 9110 §7.6.1) and those that Connection nominates stay on their
-// hop; what only the facade may say (x-forwarded-*, x-banyan-*) is dropped from outside, also in
-// the spelling with underscores, which CGI-like upstreams cannot tell from the one with dashes.
+// Which header fields cross the facade, in which form.
+//
+// A request that two parsers could frame or address differently is refused: two Host fields or none
+// that is a host, a length beside a transfer coding, a coding other than `chunked`, any coding by
+// HTTP/1.0, more fields than a server keeps, an expectation other than `100-continue` (417). What Node's
+// strict parser refuses does not come this far: bare LF, folded lines, NUL, white space before a colon,
+// lengths that are repeated or no number, malformed chunks. Chunks are framed anew, so that extensions
+// stay on their hop; request trailers are dropped (RFC 9110 §6.5.1 allows it), answers' are passed.
+//
+// Every other field passes in its order, spelling and number, but for those of one hop (RFC 9110
+// §7.6.1), those that Connection nominates, and what only a proxy (forwarded.ts) or only the facade
+// (x-banyan-*) may say. These are dropped in the spelling with underscores too, which CGI-like upstreams
+// cannot tell from the one with dashes. A request id is kept from anybody where it is safe to log: it
+// is a name, not a right.
+import { carryOn, introduce, isHearsay, type Peer } from './forwarded.ts';
+import { isHost } from './host.ts';
 import { refused, type Refused } from './target.ts';
-
-export interface Peer {
-  readonly address: string;
-  readonly proto: 'http' | 'https';
-}
 
 export interface RequestHead {
   readonly kind: 'head';
   /** Names and values by turns, ready to be forwarded. */
   readonly headers: string[];
   readonly requestId: string;
+  /** Of the Host field; only HTTP/1.0 has none. */
+  readonly host: string | undefined;
   readonly hasBody: boolean;
   readonly expectsContinue: boolean;
   /** The protocol that the client wants to change to, where it is one we must answer for. */
@@ -25,7 +34,6 @@ export interface RequestHead {
 const DROPPED_FROM_REQUEST = new Set([
   'connection',
   'expect',
-  'forwarded',
   'http2-settings',
   'keep-alive',
   'proxy-authorization',
@@ -50,18 +58,27 @@ const DROPPED_FROM_RESPONSE = new Set([
 // A client may not make us drop these by nominating them.
 const END_TO_END = new Set(['host', 'content-length', 'content-type', 'cookie', 'authorization']);
 
-/** Reads a request's fields (names and values by turns, as received) and says what is passed on. */
+// Node keeps 2 000 by default and drops the rest unseen.
+const MOST_FIELDS = 1_000;
+
+/**
+ * Reads a request's fields (names and values by turns, as received) and says what is passed on.
+ * `isOld` tells HTTP/1.0 from 1.1.
+ */
 export function readRequestHead(
   raw: readonly string[],
   peer: Peer,
   freshId: () => string,
+  isOld = false,
 ): RequestHead | Refused {
+  if (raw.length > 2 * MOST_FIELDS) return refused('the request has too many fields');
   const headers: string[] = [];
   let host: string | undefined;
   let nominated: string | undefined;
   let coding: string | undefined;
-  let length = '';
+  let length: string | undefined;
   let requestId: string | undefined;
+  let said: string[] | undefined;
   let expectsContinue = false;
   let websocket = false;
   for (let at = 0; at + 1 < raw.length; at += 2) {
@@ -73,8 +90,11 @@ export function readRequestHead(
         nominated = nominated === undefined ? value : `${nominated},${value}`;
       else if (lower === 'transfer-encoding')
         coding = coding === undefined ? value : `${coding},${value}`;
-      else if (lower === 'expect') expectsContinue = value.toLowerCase() === '100-continue';
-      else if (lower === 'upgrade') websocket ||= /\bwebsocket\b/i.test(value);
+      else if (lower === 'expect') {
+        if (value.toLowerCase() !== '100-continue')
+          return refused('the only expectation that is met is 100-continue', 417);
+        expectsContinue = true;
+      } else if (lower === 'upgrade') websocket ||= /\bwebsocket\b/i.test(value);
       else if (lower === 'x-request-id') requestId = value;
       continue;
     }
@@ -83,32 +103,59 @@ export function readRequestHead(
       if (!isHost(value)) return refused('the Host field is not a host');
       host = value;
     } else if (lower === 'content-length') {
+      // Node's own parser refuses these too, unless somebody made it lenient.
+      if (length !== undefined || !/^\d+$/.test(value))
+        return refused('the Content-Length field is not one number');
       length = value;
+    } else if (isHearsay(lower)) {
+      if (peer.trusted) (said ??= []).push(name, value);
+      continue;
     } else if (isOurs(lower)) continue;
     headers.push(name, value);
   }
+  if (host === undefined && !isOld) return refused('the request has no Host field');
+  if (coding !== undefined && isOld) return refused('HTTP/1.0 has no transfer codings');
   if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked')
     return refused('the only transfer coding that is served is chunked');
-  if (coding !== undefined && length !== '')
+  if (coding !== undefined && length !== undefined)
     return refused('the request has both a length and a transfer coding');
   const kept = nominated === undefined ? headers : withoutNominated(headers, nominated);
   const id = requestId !== undefined && isRequestId(requestId) ? requestId : freshId();
-  kept.push('x-forwarded-for', peer.address, 'x-forwarded-proto', peer.proto, 'x-request-id', id);
-  if (host !== undefined) kept.push('x-forwarded-host', host);
+  kept.push('x-request-id', id);
+  if (said) carryOn(kept, said, peer, host);
+  else introduce(kept, peer, host);
   return {
     kind: 'head',
     headers: kept,
     requestId: id,
-    hasBody: coding !== undefined || (length !== '' && Number(length) > 0),
+    host,
+    hasBody: coding !== undefined || (length !== undefined && Number(length) > 0),
     expectsContinue,
     websocket,
   };
 }
 
-/** The fields of an upstream's answer that go to the client, names and values by turns. */
-export function readResponseHead(raw: readonly string[]): string[] {
+/** What an answer's status, request and client leave room for. */
+export interface AnswerFrame {
+  readonly status: number;
+  /** It has no body, whatever its fields say: HEAD, 204, 304. */
+  readonly bodiless: boolean;
+  /** Its client reads chunks, and so trailers. */
+  readonly chunks: boolean;
+}
+
+/**
+ * The fields of an upstream's answer that go to the client, names and values by turns. Refused when
+ * its body is in a coding that would be lost on the way.
+ */
+export function readResponseHead(
+  raw: readonly string[],
+  frame: AnswerFrame,
+): readonly string[] | Refused {
   const headers: string[] = [];
   let nominated: string | undefined;
+  let measured = false;
+  let coding = '';
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = raw[at] ?? '';
     const value = raw[at + 1] ?? '';
@@ -116,9 +163,28 @@ export function readResponseHead(raw: readonly string[]): string[] {
     if (DROPPED_FROM_RESPONSE.has(lower)) {
       if (lower === 'connection')
         nominated = nominated === undefined ? value : `${nominated},${value}`;
-    } else headers.push(name, value);
+      else if (lower === 'transfer-encoding') coding += value.trim().toLowerCase();
+      continue;
+    }
+    if (lower === 'content-length') {
+      // RFC 9110 §8.6: never with these; a cache further on could take it for a promise.
+      if (frame.status === 204 || frame.status < 200) continue;
+      measured = true;
+    }
+    headers.push(name, value);
   }
-  return nominated === undefined ? headers : withoutNominated(headers, nominated);
+  if (coding !== '' && coding !== 'chunked' && !frame.bodiless)
+    return refused('the answer has a transfer coding besides chunked');
+  const kept = nominated === undefined ? headers : withoutNominated(headers, nominated);
+  return frame.chunks && !frame.bodiless && !measured ? kept : without(kept, isTrailer);
+}
+
+/** Trailers that go to the client: none that would frame, route or authenticate (RFC 9110 §6.5.1). */
+export function readTrailers(raw: readonly string[]): string[] {
+  return without(
+    raw,
+    (name) => DROPPED_FROM_RESPONSE.has(name) || END_TO_END.has(name) || isTrailer(name),
+  );
 }
 
 /** The value of one cookie in a Cookie field; quotes are part of it. */
@@ -132,7 +198,7 @@ export function cookieValue(field: string | undefined, name: string): string | u
   return undefined;
 }
 
-/** Whether only the facade may say this field; `name` is in lower case. */
+/** Whether no client may say this field; `name` is in lower case. */
 export function isOurs(name: string): boolean {
   if (name.includes('_')) {
     const dashed = name.replaceAll('_', '-');
@@ -143,24 +209,23 @@ export function isOurs(name: string): boolean {
       dashed === 'content-length'
     );
   }
-  return (
-    name.charCodeAt(0) === 0x78 && (name.startsWith('x-forwarded-') || name.startsWith('x-banyan-'))
-  );
+  return isHearsay(name) || name.startsWith('x-banyan-');
 }
 
 function withoutNominated(headers: string[], nominated: string): string[] {
   const lower = nominated.toLowerCase();
   if (lower === 'keep-alive' || lower === 'close') return headers;
   const names = new Set(lower.split(',').map((token) => token.trim()));
-  return headers.filter((_, at) => {
-    const name = headers[at - (at % 2)]?.toLowerCase() ?? '';
-    return END_TO_END.has(name) || !names.has(name);
-  });
+  return without(headers, (name) => names.has(name) && !END_TO_END.has(name));
 }
 
-/** Characters of RFC 3986's host and port; nothing that could end a host for one reader only. */
-function isHost(value: string): boolean {
-  return /^[\w.\-~%!$&'()*+,;=:[\]]*$/.test(value);
+/** Drops fields by their names in lower case. */
+function without(headers: readonly string[], isDropped: (name: string) => boolean): string[] {
+  return headers.filter((_, at) => !isDropped(headers[at - (at % 2)]?.toLowerCase() ?? ''));
+}
+
+function isTrailer(name: string): boolean {
+  return name === 'trailer';
 }
 
 /** Ids of others are kept only where they are safe to log. */

@@ -124,7 +124,9 @@ function insert(root: Node, path: string): Entry[] | string {
       continue;
     }
     const parsed = parseTarget(`/${part}`);
-    const value = parsed.kind === 'target' ? parsed.segments[0] : undefined;
+    // A literal that could be read in several ways would claim what it does not show.
+    const value =
+      parsed.kind === 'target' && parsed.others.length === 0 ? parsed.segments[0] : undefined;
     if (value === undefined || /[*:?;]/.test(part)) return `has a segment "${part}" that cannot be`;
     let next = node.literals.get(value);
     if (!next) {

@@ -1,74 +1,141 @@
-// The one rule by which a request target is read. What two programs could read differently is
-// refused, never repaired: absolute and asterisk form, `//`, `.` and `..` segments (also as %2e and
-// as `..;x`), encoded slashes and backslashes, control bytes, a broken %. What remains has exactly
-// one meaning, so the string that was matched is the string that is forwarded.
+// The one rule by which a request target is read.
 //
-// A segment's value, for matching only, is percent-decoded once, without matrix parameters
-// (`;jsessionid=…`) and in lower case: an upstream that decodes, drops or folds these would take the
-// request for the claimed route, so the facade must too. A trailing slash changes nothing.
+// 1. Served are the origin form and, as RFC 9112 §3.2.2 demands, the absolute form of http and https
+//    whose authority is that of the Host field; it is forwarded in origin form, the only rewriting
+//    there is. All else (another authority, `*`, `host:port`) is refused, and so are control bytes.
+// 2. What is forwarded is, byte for byte, what was received. A path that programs could read in
+//    several ways (`//`, dot segments, `%2f`, `%2e`, backslashes, `..;x`, `%00`, double encoding;
+//    readings.ts has the list) is refused only where it matters who reads it:
+//      no reading is claimed by a capability            → to the monolith, as ever
+//      all readings are claimed by the same one, alike  → where that claim goes
+//      some are, others are not                         → under that claim, but to the monolith only:
+//                                                         refused once the service owns it
+//      readings are claimed differently                 → refused
+//    So nothing reaches an upstream past the claim under which that upstream would read it, a service
+//    gets nothing outside its claims, and while all goes to the monolith next to nothing is refused.
+// 3. A reading ignores case, parameters (`;jsessionid=…`) and a trailing slash.
+import { readingsOf, type Segments } from './readings.ts';
 
 export interface Target {
   readonly kind: 'target';
-  /** As received, query included; forwarded unchanged. */
+  /** Path and query as received; forwarded unchanged. */
   readonly raw: string;
-  /** Values to match routes with. `/` has none. */
-  readonly segments: readonly string[];
+  /** The plainest reading: values to match routes with. `/` has none. */
+  readonly segments: Segments;
+  /** Every other reading. */
+  readonly others: readonly Segments[];
   /** What follows the `?`; empty when there is none. */
   readonly query: string;
 }
 
-/** Answered with 400 before anything is forwarded. */
+/** Answered with `status` before anything is forwarded. */
 export interface Refused {
   readonly kind: 'refused';
   readonly why: string;
+  readonly status: 400 | 417;
+}
+
+/** What a capability has on a path; whatever else tells two claims apart makes no difference here. */
+export interface Claim {
+  readonly capability: string;
+  readonly kind: string;
+}
+
+/** The reading that a target goes by. */
+export interface Settled {
+  readonly kind: 'settled';
+  readonly segments: Segments;
+  /** Every reading is claimed alike; otherwise only the monolith may get it. */
+  readonly certain: boolean;
 }
 
 const SLASH = 0x2f;
 const BACKSLASH = 0x5c;
+const DOT = 0x2e;
 const HASH = 0x23;
 const PERCENT = 0x25;
 const SEMICOLON = 0x3b;
 const DELETE = 0x7f;
+const NONE: readonly Segments[] = [];
 
 /** Makes a refusal; `why` is shown to the client. */
-export function refused(why: string): Refused {
-  return { kind: 'refused', why };
+export function refused(why: string, status: Refused['status'] = 400): Refused {
+  return { kind: 'refused', why, status };
 }
 
-/** Reads the request target of RFC 9112 §3.2; only the origin form is served. */
-export function parseTarget(raw: string): Target | Refused {
-  if (raw.charCodeAt(0) !== SLASH) return refused('the request target must begin with /');
+/** Reads a request target (RFC 9112 §3.2); `host` is the value of the Host field. */
+export function parseTarget(received: string, host?: string): Target | Refused {
+  const raw = received.charCodeAt(0) === SLASH ? received : originForm(received, host);
+  if (raw === undefined)
+    return refused('the request target is neither a path nor a URL of this host');
   const mark = raw.indexOf('?');
   const end = mark === -1 ? raw.length : mark;
+  const query = mark === -1 ? '' : raw.slice(mark + 1);
+  for (let at = end + 1; at < raw.length; at++)
+    if (isControl(raw.charCodeAt(at)))
+      return refused('the query has a character that is not allowed');
   const segments: string[] = [];
   let start = 1;
   let plain = true;
+  let upper = false;
   for (let at = 1; at <= end; at++) {
     const code = at === end ? SLASH : raw.charCodeAt(at);
     if (code === SLASH) {
-      if (at === start) {
-        if (at === end) break;
-        return refused('the path has an empty segment');
-      }
+      if (at === start && at === end) break;
       const segment = raw.slice(start, at);
-      const value = plain ? segment : valueOf(segment);
-      if (typeof value !== 'string') return value;
-      if (value === '.' || value === '..') return refused('the path has a dot segment');
-      segments.push(value);
+      if (at === start || raw.charCodeAt(at - 1) === DOT) plain = false;
+      segments.push(upper ? segment.toLowerCase() : segment);
       start = at + 1;
-      plain = true;
-    } else if (isControl(code) || code === HASH || code === BACKSLASH) {
+      upper = false;
+    } else if (isControl(code)) {
       return refused('the path has a character that is not allowed');
-    } else if (code === PERCENT || code === SEMICOLON || isUpper(code) || code >= 0x80) {
+    } else if (isUpper(code)) {
+      upper = true;
+    } else if (isSpecial(code)) {
       plain = false;
     }
   }
-  for (let at = end + 1; at < raw.length; at++) {
-    const code = raw.charCodeAt(at);
-    if (isControl(code) || code === HASH)
-      return refused('the query has a character that is not allowed');
+  if (plain) return { kind: 'target', raw, segments, others: NONE, query };
+  const readings = readingsOf(raw.slice(0, end));
+  if (!readings) return refused('the path can be read in too many ways');
+  const [first = [], ...others] = readings;
+  return { kind: 'target', raw, segments: first, others, query };
+}
+
+/** Picks the reading that a target goes by; `claim` says what is claimed, for the request's method. */
+export function settle(
+  target: Target,
+  claim: (segments: Segments) => Claim | undefined,
+): Settled | Refused {
+  if (target.others.length === 0)
+    return { kind: 'settled', segments: target.segments, certain: true };
+  let settled: { segments: Segments; claim: Claim } | undefined;
+  let unclaimed = false;
+  for (const segments of [target.segments, ...target.others]) {
+    const found = claim(segments);
+    if (!found) unclaimed = true;
+    else if (!settled) settled = { segments, claim: found };
+    else if (found.capability !== settled.claim.capability || found.kind !== settled.claim.kind)
+      return refused('the path can be read as different routes');
   }
-  return { kind: 'target', raw, segments, query: mark === -1 ? '' : raw.slice(mark + 1) };
+  return settled
+    ? { kind: 'settled', segments: settled.segments, certain: !unclaimed }
+    : { kind: 'settled', segments: target.segments, certain: true };
+}
+
+/** The origin form of an absolute target; undefined unless its authority is that of `host`. */
+function originForm(target: string, host: string | undefined): string | undefined {
+  const parts = /^(https?):\/\/([^/?#\\]*)(.*)$/is.exec(target);
+  if (!parts || host === undefined) return undefined;
+  const [, scheme = '', authority = '', rest = ''] = parts;
+  const port = scheme.toLowerCase() === 'https' ? ':443' : ':80';
+  if (bare(authority, port) === '' || bare(authority, port) !== bare(host, port)) return undefined;
+  return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
+function bare(authority: string, port: string): string {
+  const lower = authority.toLowerCase();
+  return lower.endsWith(port) ? lower.slice(0, -port.length) : lower;
 }
 
 function isControl(code: number): boolean {
@@ -79,27 +146,9 @@ function isUpper(code: number): boolean {
   return code >= 0x41 && code <= 0x5a;
 }
 
-/** The value of a segment that is more than plain lower-case ASCII. */
-function valueOf(segment: string): string | Refused {
-  if (/%(?![0-9a-f]{2})/i.test(segment)) return refused('the path has a broken percent-encoding');
-  if (/%(?:2f|5c)/i.test(segment)) return refused('the path has an encoded slash or backslash');
-  if (/%(?:[01][0-9a-f]|7f)/i.test(segment)) return refused('the path has an encoded control byte');
-  const cut = segment.indexOf(';');
-  if (cut === 0) return refused('the path has an empty segment');
-  return decode(cut === -1 ? segment : segment.slice(0, cut)).toLowerCase();
-}
-
-/** Percent-decodes as UTF-8; bytes that are no UTF-8 stand for themselves (Latin-1). */
-function decode(value: string): string {
-  const escaped = value.replace(
-    /[\u0080-\u00ff]/g,
-    (byte) => `%${byte.charCodeAt(0).toString(16)}`,
+/** Whether it can make for more than one reading, or has to be decoded. */
+function isSpecial(code: number): boolean {
+  return (
+    code === PERCENT || code === SEMICOLON || code === BACKSLASH || code === HASH || code >= 0x80
   );
-  try {
-    return decodeURIComponent(escaped);
-  } catch {
-    return escaped.replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
-      String.fromCharCode(Number.parseInt(hex, 16)),
-    );
-  }
 }

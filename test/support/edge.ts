@@ -14,6 +14,7 @@ import { createMetrics, type Metrics } from '../../facade/metrics.ts';
 import { createOwnWrites } from '../../facade/own-writes.ts';
 import type { Shadow } from '../../facade/shadow.ts';
 import type { Tracing } from '../../facade/tracing.ts';
+import type { Trust } from '../../facade/trust.ts';
 import { openUpstreams } from '../../facade/upstreams.ts';
 import { createWitness } from '../../facade/witness.ts';
 import { serve, type TestServer } from './http.ts';
@@ -46,6 +47,7 @@ export interface TestEdgeOptions {
   readonly accessLog?: AccessLog;
   readonly tracing?: Tracing;
   readonly sheds?: (priority: Priority) => boolean;
+  readonly trusts?: Trust | undefined;
 }
 
 const NO_SHADOW: Shadow = { begin: () => undefined, close: () => Promise.resolve() };
@@ -112,6 +114,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     },
     tracing: options.tracing,
     leaseValid: options.leaseValid ?? (() => true),
+    trusts: options.trusts,
   });
   let state = initialState('catalog');
   const set = (change: Partial<CapabilityState>): void => {

@@ -1,0 +1,38 @@
+// The end of a connection that still brings bytes: a refused request with its body, an upload that was
+// answered before it was through. Closing it at once would make the kernel send a reset, and that can
+// take the answer away from a client that has not read it yet. So only our half is closed, and what
+// comes is read and thrown away for a while (RFC 9112 §9.6). Nothing of it is served.
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+
+const closing = new WeakSet<Socket>();
+/** For a client to notice that it was answered. */
+const LINGER_MS = 10_000;
+
+/** Ends the connection gently when the answer that goes out, with `Connection: close`, is through. */
+export function closeAfter(req: IncomingMessage): void {
+  const { socket } = req;
+  if (closing.has(socket)) return;
+  closing.add(socket);
+  // Node calls this when the last answer of a connection has been written.
+  socket.destroySoon = () => {
+    linger(socket);
+  };
+}
+
+/** Whether the connection of a request ends with an earlier answer. */
+export function isClosing(req: IncomingMessage): boolean {
+  return closing.has(req.socket);
+}
+
+function linger(socket: Socket): void {
+  const limit = setTimeout(() => {
+    socket.destroy();
+  }, LINGER_MS);
+  // When the client has closed its half as well, the socket closes by itself.
+  socket.once('close', () => {
+    clearTimeout(limit);
+  });
+  socket.end();
+  socket.resume();
+}

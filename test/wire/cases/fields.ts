@@ -1,0 +1,121 @@
+// Field lines: their form, what only this hop may say, and what no client may say.
+import { forwards, get, post, refuses, type Case } from '../case.ts';
+
+const raw = (lines: string): string => `GET /a HTTP/1.1\r\nHost: shop\r\n${lines}\r\n\r\n`;
+const passes = (name: string, ...fields: readonly string[]): Case =>
+  forwards(name, get('/a', ...fields), 'GET /a @shop');
+
+export const FIELDS: readonly Case[] = [
+  refuses('a space before the colon', raw('X-A : b')),
+  refuses('a tab before the colon', raw('X-A\t: b')),
+  refuses('no colon', raw('X-A')),
+  refuses('no name', raw(': b')),
+  refuses('a space in the name', raw('X A: b')),
+  refuses('a space before the first name', 'GET /a HTTP/1.1\r\n Host: shop\r\n\r\n'),
+  refuses('a folded field', raw('X-A: b\r\n c')),
+  refuses('a field folded with a tab', raw('X-A: b\r\n\tc')),
+  refuses('a length hidden in a fold', `${raw('X-A: b\r\n Content-Length: 3')}abc`),
+  refuses('a NUL in a name', raw('X\0A: b')),
+  refuses('a NUL in a value', raw('X-A: b\0c')),
+  refuses('a bell in a value', raw('X-A: b\x07c')),
+  refuses('DEL in a value', raw('X-A: b\x7fc')),
+  refuses('a vertical tab in a value', raw('X-A: b\x0bc')),
+  refuses('a bare CR in a value', raw('X-A: b\rc')),
+  refuses('a bare CR that hides a field', raw('X-A: b\rX-B: c')),
+  refuses('a bare LF after a field', raw('X-A: b\nX-B: c')),
+  refuses('a bare LF at the end of the head', 'GET /a HTTP/1.1\r\nHost: shop\n\n'),
+  refuses('LF CR at the end of the head', 'GET /a HTTP/1.1\r\nHost: shop\r\n\n\r'),
+  refuses('a name in brackets', raw('X(A): b')),
+  refuses('a name with an at sign', raw('X@A: b')),
+  refuses('a quoted name', raw('"X-A": b')),
+  refuses('a name beyond ASCII', raw('X-\xc4: b')),
+  refuses('a byte order mark before a name', raw('\xef\xbb\xbfX-A: b')),
+  passes('an empty value', 'X-A:'),
+  passes('no space after the colon', 'X-A:b'),
+  passes('spaces and tabs round a value', 'X-A: \t b \t'),
+  passes('a tab in a value', 'X-A: b\tc'),
+  passes('bytes beyond ASCII in a value', 'X-A: caf\xc3\xa9 \xff'),
+  passes('an unusual but proper name', "!#$%&'*+-.^`|~0: x"),
+  passes('a field twice', 'X-A: 1', 'X-A: 2'),
+  passes('as many fields as are served', ...Array.from({ length: 900 }, () => 'a:')),
+  refuses(
+    'more fields than anybody counts',
+    get('/a', ...Array.from({ length: 2_500 }, () => 'a:')),
+    431,
+  ),
+  refuses(
+    'a length behind more fields than Node keeps',
+    post('abc', ...Array.from({ length: 2_500 }, () => 'a:'), 'Content-Length: 3'),
+    431,
+  ),
+  refuses(
+    'a second Host behind more fields than Node keeps',
+    get('/a', ...Array.from({ length: 2_500 }, () => 'a:'), 'Host: evil'),
+    431,
+  ),
+  refuses('a value too long to be read', get('/a', `X-A: ${'b'.repeat(70_000)}`), 431),
+  refuses('a name too long to be read', get('/a', `${'b'.repeat(70_000)}: x`), 431),
+
+  passes(
+    'fields that this hop keeps',
+    'Connection: keep-alive, X-Hop',
+    'X-Hop: 1',
+    'Keep-Alive: 5',
+    'TE: trailers',
+  ),
+  passes('Connection that nominates Host', 'Connection: host, content-length'),
+  passes('Connection that nominates nothing', 'Connection: ,,'),
+  passes('Connection with garbage', 'Connection: a b, \xe9'),
+  passes(
+    'spoofed addresses',
+    'X-Forwarded-For: 6.6.6.6',
+    'Forwarded: for=6.6.6.6',
+    'X-Real-IP: 6.6.6.6',
+  ),
+  passes(
+    'spoofed addresses with underscores',
+    'X_Forwarded_For: 6.6.6.6',
+    'x-forwarded_host: evil',
+  ),
+  passes('a path in a field', 'X-Original-URL: /api/products', 'X-Rewrite-URL: /api/products'),
+  passes(
+    'an upgrade to HTTP/2',
+    'Connection: Upgrade, HTTP2-Settings',
+    'Upgrade: h2c',
+    'HTTP2-Settings: AAMA',
+  ),
+  passes('an Upgrade that Connection does not name', 'Upgrade: h2c'),
+  forwards(
+    'lengths and codings with underscores',
+    get('/a', 'Content_Length: 5', 'Transfer_Encoding: chunked'),
+    'GET /a @shop',
+  ),
+  refuses('an expectation nobody knows', post('abc', 'Content-Length: 3', 'Expect: magic'), 417),
+  refuses(
+    'a second expectation',
+    post('abc', 'Content-Length: 3', 'Expect: 100-continue, magic'),
+    417,
+  ),
+  refuses(
+    'two Expect fields',
+    post('abc', 'Content-Length: 3', 'Expect: 100-continue', 'Expect: magic'),
+    417,
+  ),
+  refuses('an expectation nobody knows without a body', get('/a', 'Expect: magic'), 417),
+  {
+    name: 'an expectation without a body',
+    send: get('/a', 'Expect: 100-continue'),
+    arrives: ['GET /a @shop'],
+    then: 'closed',
+  },
+  refuses(
+    'more fields than are served',
+    get('/a', ...Array.from({ length: 1_001 }, () => 'a:')),
+    431,
+  ),
+  forwards(
+    '100-continue whose body comes at once',
+    post('abc', 'Content-Length: 3', 'Expect: 100-Continue'),
+    'POST /a @shop "abc"',
+  ),
+];
