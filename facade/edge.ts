@@ -4,13 +4,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CapabilityState } from '../control/domain/state.ts';
 import { decide, type Decision } from './domain/decide.ts';
-import { OWN_COOKIE } from './domain/policy.ts';
+import { cohortCookie } from './domain/policy.ts';
 import type { Match, Routes } from './domain/routes.ts';
 import { CLIENT_GONE, exchange, type Job } from './exchange.ts';
 import type { Holds } from './holds.ts';
 import type { Metrics, Path } from './metrics.ts';
 import { answerProblem, PROBLEMS, refusedProblem, type Problem } from './problem.ts';
 import type { Shadow } from './shadow.ts';
+import { createTunnels, type Tunnels } from './tunnels.ts';
 import type { TroubleLog } from './trouble.ts';
 import type { Upstream, Upstreams } from './upstreams.ts';
 import { readVisit, type Visit } from './visit.ts';
@@ -22,6 +23,8 @@ export interface EdgeOptions {
   readonly routes: Routes;
   readonly upstreams: Upstreams;
   readonly timeoutMs: number;
+  /** For upgraded connections that are not wanted any more. */
+  readonly drainMs: number;
   readonly holds: Holds;
   readonly shadow: Shadow;
   readonly metrics: Pick<Metrics, 'finished'>;
@@ -33,18 +36,21 @@ export interface EdgeOptions {
 export interface Edge {
   /** Answers a request; what is unclaimed goes to `next`, or to the monolith without one. */
   readonly handle: (req: IncomingMessage, res: ServerResponse, next?: Next) => void;
+  /** Answers an upgrade; what is unclaimed goes to `next`, or to the monolith without one. */
+  readonly upgrade: Tunnels['upgrade'];
   /** Takes new states in; drops no connection and no request. */
   readonly apply: (states: ReadonlyMap<string, CapabilityState>) => void;
   readonly states: () => ReadonlyMap<string, CapabilityState>;
-  /** Requests that were received and not yet answered. */
+  /** Requests that were received and not yet answered, and upgraded connections. */
   readonly inFlight: () => number;
+  /** Upgraded connections of a capability; of none: unclaimed. */
+  readonly tunnels: (capability: string | undefined) => number;
   /** Ends connections with their next answer and refuses the writes that wait. */
   readonly drain: () => void;
 }
 
 type Forward = Decision & { kind: 'forward' };
 
-const COOKIE_AGE_S = 31_536_000;
 const NOTHING: readonly string[] = [];
 
 export function createEdge(options: EdgeOptions): Edge {
@@ -52,6 +58,8 @@ export function createEdge(options: EdgeOptions): Edge {
   let states: ReadonlyMap<string, CapabilityState> = new Map();
   let inFlight = 0;
   let draining = false;
+
+  const tunnels = createTunnels({ ...options, states: () => states });
 
   const finish = (visit: Visit, match: Match | undefined, path: Path, status: number): void => {
     inFlight -= 1;
@@ -173,15 +181,19 @@ export function createEdge(options: EdgeOptions): Edge {
         refuse(visit, undefined, PROBLEMS['body-taken']);
       else route(visit, next, false);
     },
+    upgrade: tunnels.upgrade,
     apply: (given) => {
       states = given;
       holds.apply(given);
+      tunnels.apply();
     },
     states: () => states,
-    inFlight: () => inFlight,
+    inFlight: () => inFlight + tunnels.inFlight(),
+    tunnels: tunnels.count,
     drain: () => {
       draining = true;
       holds.close();
+      tunnels.drain();
     },
   };
 }
@@ -193,8 +205,4 @@ function always(): boolean {
 /** RFC 9110 §9.2.2, and without a body, because a body can be read only once. */
 function isRepeatable({ method, head }: Visit): boolean {
   return !head.hasBody && (method === 'GET' || method === 'HEAD' || method === 'OPTIONS');
-}
-
-function cohortCookie(value: string): string {
-  return `${OWN_COOKIE}=${value}; Path=/; Max-Age=${COOKIE_AGE_S}; HttpOnly; SameSite=Lax`;
 }

@@ -109,6 +109,7 @@ export function createEngine(options: EngineOptions): Engine {
     routes,
     upstreams,
     timeoutMs,
+    drainMs: migration.facade.upgrades.drainMs,
     holds,
     shadow,
     metrics,

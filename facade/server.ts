@@ -1,9 +1,10 @@
 // The standalone facade: a data port straight on node:http and an admin port. It takes no request
 // before it knows the states. When told to stop: readiness off, no new connections, the requests in
 // flight get their answers within a bounded time, then everything is closed and the replica leaves.
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { aborted, sleep, type Part } from '../core/lifecycle.ts';
+import type { Edge } from './edge.ts';
 import { createEngine, type EngineOptions } from './engine.ts';
 
 export interface Listen {
@@ -30,7 +31,7 @@ export function facadePart(options: FacadeServerOptions): Part {
     name: 'facade',
     run: async (signal, ready) => {
       const engine = createEngine(options);
-      const data = dataServer(engine.edge.handle);
+      const data = dataServer(engine.edge);
       const admin = createServer(engine.admin);
       try {
         const adminUrl = await listen(admin, options.admin ?? { host: '127.0.0.1', port: 0 });
@@ -52,10 +53,13 @@ export function facadePart(options: FacadeServerOptions): Part {
   };
 }
 
-function dataServer(handle: RequestListener): Server {
+function dataServer({ handle, upgrade }: Edge): Server {
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true }, handle);
   // With a listener of our own, `100 Continue` is sent when the upstream wants the body.
   server.on('checkContinue', handle);
+  server.on('upgrade', (req, socket, head) => {
+    upgrade(req, socket, head);
+  });
   return server;
 }
 

@@ -18,6 +18,11 @@ export interface Match {
   readonly kind: Kind;
   /** `GET /api/products/:id`, as the definition writes the path; methods we do not know are `OTHER`. */
   readonly label: string;
+  /**
+   * The same claim on an upgraded connection. Whatever the method says, it may carry writes, so it
+   * counts as one unless the route itself says `kind: 'read'`.
+   */
+  readonly tunnel: Match;
 }
 
 export interface Routes {
@@ -79,12 +84,18 @@ type Route = Migration['capabilities'][string]['routes'][number];
 function entryOf(policy: Policy, route: Route): Entry {
   const methods = 'methods' in route ? route.methods : undefined;
   const override = 'kind' in route ? route.kind : undefined;
-  const make = (method: string): Match => ({
-    capability: policy.capability,
-    policy,
-    kind: override ?? kindOf(method),
-    label: `${method} ${route.path}`,
-  });
+  const make = (method: string): Match => {
+    const label = `${method} ${route.path}`;
+    const said = { capability: policy.capability, policy, label };
+    const tunnel: Match = {
+      ...said,
+      kind: override ?? 'write',
+      get tunnel() {
+        return tunnel;
+      },
+    };
+    return { ...said, kind: override ?? kindOf(method), tunnel };
+  };
   return {
     path: route.path,
     capability: policy.capability,

@@ -29,6 +29,8 @@ export interface TestEdgeOptions {
   readonly shadow?: Shadow;
   /** Gives the capability a table. */
   readonly tables?: boolean;
+  /** Of `catalog`, instead of `/api/products` and `/api/products/:id`. */
+  readonly routes?: MigrationInput['capabilities'][string]['routes'];
   readonly leaseValid?: () => boolean;
 }
 
@@ -44,7 +46,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     capabilities: {
       catalog: {
         service: 'catalog',
-        routes: ['/api/products', '/api/products/:id'],
+        routes: options.routes ?? ['/api/products', '/api/products/:id'],
         ...(options.tables ? { tables: [{ monolith: 'p', service: 'p', key: { id: 'id' } }] } : {}),
         ...(options.canary ? { canary: options.canary } : {}),
       },
@@ -69,6 +71,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     routes: compileRoutes(migration.capabilities),
     upstreams,
     timeoutMs: migration.facade.timeoutMs,
+    drainMs: migration.facade.upgrades.drainMs,
     holds,
     shadow: options.shadow ?? NO_SHADOW,
     metrics,
@@ -84,6 +87,9 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
   const server = createServer();
   server.on('checkContinue', (req, res) => {
     edge.handle(req, res);
+  });
+  server.on('upgrade', (req, socket, head) => {
+    edge.upgrade(req, socket, head);
   });
   const served = await serve((req, res) => {
     edge.handle(req, res);
