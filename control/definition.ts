@@ -244,6 +244,14 @@ const facade = z
         timeoutMs: z.number().int().positive().default(10_000),
       })
       .prefault({}),
+    /**
+     * How long an upgraded connection (WebSocket) may go on when its capability is switched or the
+     * facade ends. Far below what a coordinator waits for a replica (4 s), and never more than half
+     * of hold.timeoutMs.
+     */
+    upgrades: z
+      .strictObject({ drainMs: z.number().positive().max(2_000).default(1_000) })
+      .prefault({}),
     shadow: z
       .strictObject({
         concurrency: z.number().int().positive().default(16),
@@ -251,6 +259,11 @@ const facade = z
       })
       .prefault({}),
   })
+  // Writes wait while a tunnel ends.
+  .transform((given) => ({
+    ...given,
+    upgrades: { drainMs: Math.min(given.upgrades.drainMs, given.hold.timeoutMs / 2) },
+  }))
   .prefault({});
 
 /** Everything but what only a look at the whole can tell (definition-checks.ts). */

@@ -6,6 +6,7 @@ import { writePath, type CapabilityState } from '../control/domain/state.ts';
 import { isClosing } from './closing.ts';
 import { decide, type Forward, type Surroundings } from './domain/decide.ts';
 import type { Match, Routes } from './domain/routes.ts';
+import { UNFORWARDED } from './ended.ts';
 import { CLIENT_GONE, type Outcome } from './exchange.ts';
 import type { Forwarder, Passing } from './forward.ts';
 import type { Holds } from './holds.ts';
@@ -16,6 +17,7 @@ import { answerProblem, PROBLEMS, refusedProblem, type ProblemName } from './pro
 import type { Shadow } from './shadow.ts';
 import type { Tracing } from './tracing.ts';
 import type { Trust } from './trust.ts';
+import type { Tunnels } from './tunnels.ts';
 import { readVisit, type Visit } from './visit.ts';
 import type { Witness } from './witness.ts';
 
@@ -25,6 +27,7 @@ export type Next = (error?: unknown) => void;
 export interface EdgeOptions {
   readonly routes: Routes;
   readonly forwarder: Forwarder;
+  readonly tunnels: Tunnels;
   readonly holds: Holds;
   readonly shadow: Shadow;
   readonly ownWrites: OwnWrites;
@@ -44,20 +47,21 @@ export interface EdgeOptions {
 export interface Edge {
   /** Answers a request; what is unclaimed goes to `next`, or to the monolith without one. */
   readonly handle: (req: IncomingMessage, res: ServerResponse, next?: Next) => void;
+  /** Answers an upgrade; what is unclaimed goes to `next`, or to the monolith without one. */
+  readonly upgrade: Tunnels['upgrade'];
   /** Takes new states in; drops no connection and no request. */
   readonly apply: (states: ReadonlyMap<string, CapabilityState>) => void;
   readonly states: () => ReadonlyMap<string, CapabilityState>;
-  /** Requests that were received and not yet answered. */
+  /** Requests that were received and not yet answered, and upgraded connections. */
   readonly inFlight: () => number;
+  /** Upgraded connections of a capability; of none: unclaimed. */
+  readonly tunnels: (capability: string | undefined) => number;
   /** Ends connections with their next answer and refuses the writes that wait. */
   readonly drain: () => void;
 }
 
-/** What is told of a request that was forwarded to nobody. */
-const UNFORWARDED = { bytes: 0, retries: 0, fellBack: false, why: undefined };
-
 export function createEdge(options: EdgeOptions): Edge {
-  const { routes, forwarder, holds, shadow, overload, tracing } = options;
+  const { routes, forwarder, tunnels, holds, shadow, overload, tracing } = options;
   let states: ReadonlyMap<string, CapabilityState> = new Map();
   let inFlight = 0;
   let draining = false;
@@ -193,15 +197,19 @@ export function createEdge(options: EdgeOptions): Edge {
       else if (visit.head.hasBody && req.readableDidRead) refuse(visit, undefined, 'body-taken');
       else route(visit, next, false);
     },
+    upgrade: tunnels.upgrade,
     apply: (given) => {
       states = given;
       holds.apply(given);
+      tunnels.apply();
     },
     states: () => states,
-    inFlight: () => inFlight,
+    inFlight: () => inFlight + tunnels.inFlight(),
+    tunnels: tunnels.count,
     drain: () => {
       draining = true;
       holds.close();
+      tunnels.drain();
     },
   };
 }

@@ -18,3 +18,12 @@ export interface Ended {
   /** Why the client got the edge's own answer. */
   readonly why: ProblemName | 'ambiguous' | undefined;
 }
+
+/** What there is to say of a request that was forwarded to nobody. */
+export const UNFORWARDED = {
+  bytes: 0,
+  version: undefined,
+  retries: 0,
+  fellBack: false,
+  why: undefined,
+} as const satisfies Partial<Ended>;

@@ -17,6 +17,7 @@ import { compileRoutes } from './domain/routes.ts';
 import { hasTwoSides } from './domain/fallback.ts';
 import { createEdge, type Edge } from './edge.ts';
 import { createForwarder } from './forward.ts';
+import { UNFORWARDED } from './ended.ts';
 import { createFreshness } from './freshness.ts';
 import { Guards } from './guards.ts';
 import { Holds } from './holds.ts';
@@ -30,6 +31,7 @@ import { Tally } from './tally.ts';
 import { createTracing } from './tracing.ts';
 import { troubleLog } from './trouble.ts';
 import { createTrust } from './trust.ts';
+import { createTunnels } from './tunnels.ts';
 import { openUpstreams, type UpstreamUrls } from './upstreams.ts';
 import { createWitness } from './witness.ts';
 
@@ -62,17 +64,6 @@ export interface Engine {
 }
 
 const FLUSH_MS = 250;
-/** A request that could be read in two ways: nothing else is known of it. */
-const REFUSED = {
-  match: undefined,
-  path: 'none',
-  bytes: 0,
-  version: undefined,
-  retries: 0,
-  fellBack: false,
-  why: 'ambiguous',
-} as const;
-
 /** Wires a facade; does no I/O before `start`. Throws CONFIG_INVALID for routes that cannot be told apart. */
 export function createEngine(options: EngineOptions): Engine {
   const { migration, log } = options;
@@ -152,6 +143,33 @@ export function createEngine(options: EngineOptions): Engine {
   const ownWrites = createOwnWrites(freshness, () => signingKey);
   const guards = new Guards(migration.facade);
   const overload = watchOverload(shedding === false ? undefined : shedding.delayMs);
+  const witness = createWitness(metrics, accessLogOf(options));
+  const refused = (status: number, ms: number): void => {
+    metrics.finished({
+      ...UNFORWARDED,
+      match: undefined,
+      path: 'none',
+      status,
+      ms,
+      why: 'ambiguous',
+    });
+  };
+  const trouble = troubleLog(log);
+  const trusts = createTrust(migration.facade.trustedProxies);
+  const tunnels = createTunnels({
+    routes,
+    states: () => edge.states(),
+    upstreams,
+    timeoutMs: migration.facade.timeoutMs,
+    drainMs: migration.facade.upgrades.drainMs,
+    holds,
+    ownWrites,
+    witness,
+    refused,
+    trouble,
+    leaseValid: () => replica.leaseValid(),
+    trusts,
+  });
   const edge = createEdge({
     routes,
     forwarder: createForwarder({
@@ -160,23 +178,22 @@ export function createEngine(options: EngineOptions): Engine {
       settings: migration.facade,
       ownWrites,
       freshness,
-      trouble: troubleLog(log),
+      trouble,
       stateOf: (capability) => edge.states().get(capability),
     }),
+    tunnels,
     holds,
     shadow,
     ownWrites,
     overload,
-    witness: createWitness(metrics, accessLogOf(options)),
-    refused: (status, ms) => {
-      metrics.finished({ ...REFUSED, status, ms });
-    },
+    witness,
+    refused,
     held: (ms) => {
       metrics.held(ms);
     },
     tracing: options.tracer && createTracing(options.tracer),
     leaseValid: () => replica.leaseValid(),
-    trusts: createTrust(migration.facade.trustedProxies),
+    trusts,
   });
   const admin = adminApp({
     replicaId,

@@ -6,7 +6,7 @@ import type { Owner } from '../control/domain/phase.ts';
 import type { CapabilityState } from '../control/domain/state.ts';
 import type { Forward } from './domain/decide.ts';
 import { fallbackOf, hasTwoSides } from './domain/fallback.ts';
-import { OWN_COOKIE } from './domain/policy.ts';
+import { cohortCookie } from './domain/policy.ts';
 import type { Match } from './domain/routes.ts';
 import { exchange, type Job, type Outcome, type Tap, type Way } from './exchange.ts';
 import type { Freshness } from './freshness.ts';
@@ -46,7 +46,6 @@ export interface Forwarder {
   hasRoom(match: Match, to: Owner): boolean;
 }
 
-const COOKIE_AGE_S = 31_536_000;
 const NOTHING: readonly string[] = [];
 const CLOSE: readonly string[] = ['connection', 'close'];
 
@@ -161,10 +160,6 @@ function hasKey({ req }: Visit): boolean {
 /** While both sides may be read, a client's own writes are to be seen on either. */
 function isNoted({ match }: Forward, state: CapabilityState | undefined): boolean {
   return match.policy.hasTables && state !== undefined && hasTwoSides(state.phase);
-}
-
-function cohortCookie(value: string): string {
-  return `${OWN_COOKIE}=${value}; Path=/; Max-Age=${COOKIE_AGE_S}; HttpOnly; SameSite=Lax`;
 }
 
 function always(): boolean {

@@ -1,12 +1,15 @@
-import { createServer, type RequestListener } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import express from 'express';
+import { WebSocketServer } from 'ws';
 import { defineMigration } from '../control/define.ts';
 import type { Migration } from '../control/definition.ts';
 import { migrateControl } from '../control/store.ts';
 import { createLogger } from '../core/log.ts';
 import { call, serve, serveSide, type Side } from '../test/support/http.ts';
 import { createDatabase, type TestDatabase } from '../test/support/postgres.ts';
+import { begin, closeAll, handshake, rawWire, serveEcho, until } from '../test/support/tunnels.ts';
 import { createFacade } from './index.ts';
 
 let database: TestDatabase;
@@ -133,6 +136,61 @@ describe('the middleware', () => {
     expect(reply.headers['x-powered-by']).toBe('Express');
     stop.abort();
     await ended;
+  });
+
+  test('answers upgrades that are claimed, and leaves all others to the application', async () => {
+    const monolith = await serveEcho('monolith');
+    const facade = createFacade({
+      migration: migrationTo(monolith.url, monolith.url),
+      upstreams: { monolith: monolith.url, services: { catalog: monolith.url } },
+      controlUrl: database.url,
+      log: createLogger({}, 'silent'),
+    });
+    const app = express();
+    app.use(facade.middleware);
+    app.use((req, res) => {
+      res.json({ by: 'app', upgrade: req.headers.upgrade ?? null });
+    });
+    const server = await serve(() => undefined, createServer(app));
+    open.push({ close: closeAll }, server);
+    const stop = new AbortController();
+    const ready = Promise.withResolvers<undefined>();
+    const ended = facade.part.run(stop.signal, () => {
+      ready.resolve(undefined);
+    });
+    await ready.promise;
+    const alone = (req: IncomingMessage, socket: Duplex, head: Buffer): void => {
+      facade.upgrade(req, socket, head);
+    };
+    server.server.on('upgrade', alone);
+    const claimed = await begin(server.port, '/api/products').opened;
+    claimed.ws.send('hi');
+    await until(claimed, 'monolith hi');
+    const raw = await rawWire(server.port);
+    raw.send(handshake('/own'));
+    await raw.until(/200 OK[^]*{"by":"app","upgrade":null}/);
+
+    const own = new WebSocketServer({ noServer: true });
+    const accept = (req: IncomingMessage, socket: Duplex, head: Buffer): void => {
+      own.handleUpgrade(req, socket, head, (ws) => {
+        ws.send('own');
+      });
+    };
+    server.server.off('upgrade', alone).on('upgrade', (req, socket, head) => {
+      facade.upgrade(req, socket, head, () => {
+        accept(req, socket, head);
+      });
+    });
+    await until(await begin(server.port, '/own').opened, 'own');
+    server.server.removeAllListeners('upgrade').on('upgrade', alone);
+    server.server.on('upgrade', (req, socket, head) => {
+      if (req.url === '/own') accept(req, socket, head);
+    });
+    await until(await begin(server.port, '/own').opened, 'own');
+    for (const ws of own.clients) ws.terminate();
+    stop.abort();
+    await ended;
+    expect(await claimed.closed).toBe(1001);
   });
 
   test('behind a body parser it fails with an answer instead of hanging', async () => {

@@ -3,13 +3,19 @@
 //
 //   const facade = createFacade({ migration, upstreams, controlUrl, log });
 //   app.use(facade.middleware);              // before any body parser
+//   server.on('upgrade', (req, socket, head) => {
+//     facade.upgrade(req, socket, head, () => own.handleUpgrade(req, socket, head, …));
+//   });
 //   await supervise([facade.part], signal);  // or facade.part.run(signal, () => {})
+import type { EventEmitter } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { migrateControl } from '../control/store.ts';
 import { messageOf } from '../core/errors.ts';
 import { aborted, type Part } from '../core/lifecycle.ts';
 import type { Next } from './edge.ts';
 import { createEngine, type EngineOptions } from './engine.ts';
+import { serveWithoutUpgrade } from './raw-socket.ts';
 
 export type { EngineOptions as FacadeOptions } from './engine.ts';
 export type { UpstreamUrls } from './upstreams.ts';
@@ -19,9 +25,23 @@ export { facadePart, type FacadeServerOptions, type Listen } from './server.ts';
 
 export type Middleware = (req: IncomingMessage, res: ServerResponse, next: Next) => void;
 
+export type Upgrade = (
+  req: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  next?: () => void,
+) => void;
+
 export interface Facade {
   /** Mount it before anything that reads request bodies. Claimed requests get 503 until the states are known. */
   readonly middleware: Middleware;
+  /**
+   * Answers an upgrade (WebSocket) that a capability claims: wire it to the server's `upgrade` event.
+   * What is unclaimed goes to `next`, untouched; without one, the server's other `upgrade` listeners
+   * have it, and where there are none the application gets it as an ordinary request, as it would
+   * without us.
+   */
+  readonly upgrade: Upgrade;
   /** The admin API as a handler, to mount or to listen with. */
   readonly admin: (req: IncomingMessage, res: ServerResponse) => void;
   /** Registers the replica and follows the states; run it beside the application. */
@@ -34,6 +54,9 @@ export function createFacade(options: EngineOptions): Facade {
   return {
     middleware: (req, res, next) => {
       engine.edge.handle(req, res, next);
+    },
+    upgrade: (req, socket, head, next) => {
+      engine.edge.upgrade(req, socket, head, next ?? orElse(req, socket, head));
     },
     admin: engine.admin,
     part: {
@@ -58,5 +81,13 @@ export function createFacade(options: EngineOptions): Facade {
         }
       },
     },
+  };
+}
+
+/** For an upgrade that nobody claims: other listeners of the server have it, or the application. */
+function orElse(req: IncomingMessage, socket: Duplex, head: Buffer): () => void {
+  return () => {
+    const { server } = socket as Duplex & { server?: EventEmitter };
+    if ((server?.listenerCount('upgrade') ?? 0) <= 1) serveWithoutUpgrade(req, socket, head);
   };
 }

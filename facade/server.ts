@@ -1,10 +1,11 @@
 // The standalone facade: a data port straight on node:http and an admin port. It takes no request
 // before it knows the states. When told to stop: readiness off, no new connections, the requests in
 // flight get their answers within a bounded time, then everything is closed and the replica leaves.
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { collectDefaultMetrics } from 'prom-client';
 import { aborted, sleep, type Part } from '../core/lifecycle.ts';
+import type { Edge } from './edge.ts';
 import { createEngine, type EngineOptions } from './engine.ts';
 import { openTelemetry } from './telemetry.ts';
 
@@ -36,7 +37,7 @@ export function facadePart(options: FacadeServerOptions): Part {
         tracing === false || options.tracer ? undefined : await openTelemetry(tracing, options.log);
       const engine = createEngine({ ...options, tracer: options.tracer ?? telemetry?.tracer });
       collectDefaultMetrics({ register: engine.metrics.registry });
-      const data = dataServer(engine.edge.handle);
+      const data = dataServer(engine.edge);
       const admin = createServer(engine.admin);
       try {
         const adminUrl = await listen(admin, options.admin ?? { host: '127.0.0.1', port: 0 });
@@ -60,12 +61,15 @@ export function facadePart(options: FacadeServerOptions): Part {
 }
 
 /** The server of the data port, not yet listening. */
-export function dataServer(handle: RequestListener): Server {
+export function dataServer({ handle, upgrade }: Pick<Edge, 'handle' | 'upgrade'>): Server {
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true }, handle);
   // With a listener of our own, `100 Continue` is sent when the upstream wants the body.
   server.on('checkContinue', handle);
   // Other expectations are refused by the handler, like everything else that is refused.
   server.on('checkExpectation', handle);
+  server.on('upgrade', (req, socket, head) => {
+    upgrade(req, socket, head);
+  });
   return server;
 }
 

@@ -13,6 +13,8 @@ export interface UpstreamUrls {
 export interface Upstream {
   readonly path: Owner;
   readonly pool: Pool;
+  /** `http://host:port`, for connections that no pool can hold. */
+  readonly origin: string;
   /** Path of the base URL, without its trailing slash; put before every request's path. */
   readonly prefix: string;
   /** Name that a TLS upstream's certificate is checked against; the Host field stays the client's. */
@@ -54,6 +56,7 @@ export function openUpstreams(urls: UpstreamUrls, limits: PoolLimits): Upstreams
     return {
       path,
       pool,
+      origin: url.origin,
       prefix: url.pathname.replace(/\/+$/, ''),
       servername: url.protocol === 'https:' ? url.hostname : undefined,
     };

@@ -35,6 +35,13 @@ export interface Policy {
 /** The cookie that the facade sets by itself. */
 export const OWN_COOKIE = 'banyan_cohort';
 
+const COOKIE_AGE_S = 31_536_000;
+
+/** The Set-Cookie that gives a client its cohort. */
+export function cohortCookie(value: string): string {
+  return `${OWN_COOKIE}=${value}; Path=/; Max-Age=${COOKIE_AGE_S}; HttpOnly; SameSite=Lax`;
+}
+
 export function compilePolicy(name: string, capability: Capability): Policy {
   const { header, cookie } = capability.canary.cohort;
   return {

@@ -28,6 +28,11 @@ export interface Match {
   readonly path: string;
   /** `GET /api/products/:id`, as the definition writes the path; methods we do not know are `OTHER`. */
   readonly label: string;
+  /**
+   * The same claim on an upgraded connection. Whatever the method says, it may carry writes, so it
+   * counts as one unless the route itself says `kind: 'read'`.
+   */
+  readonly tunnel: Match;
 }
 
 export interface Routes {
@@ -89,16 +94,25 @@ type Route = Migration['capabilities'][string]['routes'][number];
 function entryOf(policy: Policy, route: Route): Entry {
   const methods = 'methods' in route ? route.methods : undefined;
   const override = 'kind' in route ? route.kind : undefined;
-  const make = (method: string): Match => ({
-    capability: policy.capability,
-    policy,
-    kind: override ?? kindOf(method),
-    explicitKind: override !== undefined,
-    timeoutMs: 'timeoutMs' in route ? route.timeoutMs : undefined,
-    priority: ('priority' in route ? route.priority : undefined) ?? 'normal',
-    path: route.path,
-    label: `${method} ${route.path}`,
-  });
+  const make = (method: string): Match => {
+    const said = {
+      capability: policy.capability,
+      policy,
+      explicitKind: override !== undefined,
+      timeoutMs: 'timeoutMs' in route ? route.timeoutMs : undefined,
+      priority: ('priority' in route ? route.priority : undefined) ?? 'normal',
+      path: route.path,
+      label: `${method} ${route.path}`,
+    };
+    const tunnel: Match = {
+      ...said,
+      kind: override ?? 'write',
+      get tunnel() {
+        return tunnel;
+      },
+    };
+    return { ...said, kind: override ?? kindOf(method), tunnel };
+  };
   return {
     path: route.path,
     capability: policy.capability,

@@ -15,6 +15,7 @@ import { createOwnWrites } from '../../facade/own-writes.ts';
 import type { Shadow } from '../../facade/shadow.ts';
 import type { Tracing } from '../../facade/tracing.ts';
 import type { Trust } from '../../facade/trust.ts';
+import { createTunnels } from '../../facade/tunnels.ts';
 import { openUpstreams } from '../../facade/upstreams.ts';
 import { createWitness } from '../../facade/witness.ts';
 import { serve, type TestServer } from './http.ts';
@@ -92,28 +93,50 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
   const guards = new Guards(migration.facade);
   const freshness = options.freshness ?? { now: () => undefined, watermark: () => undefined };
   const ownWrites = createOwnWrites(freshness, () => Buffer.alloc(32, 'key'));
+  const trouble = (_path: unknown, error: Error): void => {
+    troubles.push(error.message);
+  };
+  const witness = createWitness(metrics, options.accessLog);
+  const refused = (): void => undefined;
+  const leaseValid = options.leaseValid ?? (() => true);
+  const routes = compileRoutes(migration.capabilities);
+  const tunnels = createTunnels({
+    routes,
+    states: () => edge.states(),
+    upstreams,
+    timeoutMs: migration.facade.timeoutMs,
+    drainMs: migration.facade.upgrades.drainMs,
+    holds,
+    ownWrites,
+    witness,
+    refused,
+    trouble,
+    leaseValid,
+    trusts: options.trusts,
+  });
   const edge = createEdge({
-    routes: compileRoutes(migration.capabilities),
+    routes,
+    tunnels,
     forwarder: createForwarder({
       upstreams,
       guards,
       settings: migration.facade,
       ownWrites,
       freshness,
-      trouble: (_path, error) => troubles.push(error.message),
+      trouble,
       stateOf: (capability) => edge.states().get(capability),
     }),
     holds,
     shadow: options.shadow ?? NO_SHADOW,
     ownWrites,
     overload: { sheds: options.sheds ?? (() => false) },
-    witness: createWitness(metrics, options.accessLog),
-    refused: () => undefined,
+    witness,
+    refused,
     held: (ms) => {
       metrics.held(ms);
     },
     tracing: options.tracing,
-    leaseValid: options.leaseValid ?? (() => true),
+    leaseValid,
     trusts: options.trusts,
   });
   let state = initialState('catalog');
@@ -125,6 +148,9 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
   const server = createServer();
   server.on('checkContinue', (req, res) => {
     edge.handle(req, res);
+  });
+  server.on('upgrade', (req, socket, head) => {
+    edge.upgrade(req, socket, head);
   });
   const served = await serve((req, res) => {
     edge.handle(req, res);

@@ -21,12 +21,7 @@ export async function startWire(): Promise<WireEdge> {
   const service = await serveRecorder();
   const behind = await serveEdge({ monolith: monolith.url, service: service.url });
   behind.set({ phase: 'cutover' });
-  const front: TestServer = await serve(
-    () => undefined,
-    dataServer((req, res) => {
-      behind.edge.handle(req, res);
-    }),
-  );
+  const front: TestServer = await serve(() => undefined, dataServer(behind.edge));
   return {
     port: front.port,
     monolith,

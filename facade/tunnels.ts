@@ -1,0 +1,303 @@
+// Upgraded connections (WebSocket and other protocols of HTTP/1.1's Upgrade): read, decided and held
+// like any request, then carried by tunnel.ts. A tunnel may carry writes, so it goes where writes go,
+// unless its route says that it reads. Invariants:
+//  1. a claimed tunnel that may write is a write in flight, from its handshake until no byte of it can
+//     reach the upstream: a switch waits for it;
+//  2. a tunnel whose capability is held, or whose request would now take another path, has begun to
+//     drain: what is open is on the current path, or ends within `drainMs`;
+//  3. nothing is copied to a candidate.
+import { ServerResponse, type IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Owner } from '../control/domain/phase.ts';
+import type { CapabilityState } from '../control/domain/state.ts';
+import { decide, type Decision, type Surroundings } from './domain/decide.ts';
+import type { CloseCode } from './domain/frames.ts';
+import { cohortCookie } from './domain/policy.ts';
+import type { Match, Routes } from './domain/routes.ts';
+import { refused } from './domain/target.ts';
+import { tunnelProtocol } from './domain/upgrade.ts';
+import { UNFORWARDED } from './ended.ts';
+import { CLIENT_GONE } from './exchange.ts';
+import type { Holds } from './holds.ts';
+import type { OwnWrites } from './own-writes.ts';
+import { PROBLEMS, refusedProblem, type ProblemName } from './problem.ts';
+import { answerOn, serveWithoutUpgrade } from './raw-socket.ts';
+import type { Path } from './request-figures.ts';
+import type { TroubleLog } from './trouble.ts';
+import { Tunnel } from './tunnel.ts';
+import type { Upstream, Upstreams } from './upstreams.ts';
+import type { Trust } from './trust.ts';
+import { readVisit, type Visit } from './visit.ts';
+import type { Witness } from './witness.ts';
+
+export interface TunnelsOptions {
+  readonly routes: Routes;
+  readonly states: () => ReadonlyMap<string, CapabilityState>;
+  readonly upstreams: Upstreams;
+  /** For the answer to a handshake. */
+  readonly timeoutMs: number;
+  /** For the end of a tunnel that is not wanted any more. */
+  readonly drainMs: number;
+  readonly holds: Holds;
+  readonly ownWrites: Pick<OwnWrites, 'awaits'>;
+  readonly witness: Witness;
+  /** A request was refused before anything else was known of it; it took this long. */
+  readonly refused: (status: number, ms: number) => void;
+  readonly trouble: TroubleLog;
+  readonly leaseValid: () => boolean;
+  readonly trusts?: Trust | undefined;
+}
+
+export interface Tunnels {
+  /** For the server's `upgrade` event. What is unclaimed goes to `next`, or to the monolith without one. */
+  readonly upgrade: (req: IncomingMessage, socket: Duplex, head: Buffer, next?: () => void) => void;
+  /** To be called when the states have changed. */
+  readonly apply: () => void;
+  /** Upgrades that were received and have not ended, held ones included. */
+  readonly inFlight: () => number;
+  /** Of one capability, forwarded; of none: unclaimed. */
+  readonly count: (capability: string | undefined) => number;
+  /** Ends what is open and refuses what comes. */
+  readonly drain: () => void;
+}
+
+/** An upgrade that is being decided. */
+interface Arrival {
+  readonly visit: Visit;
+  readonly socket: Socket;
+  readonly head: Buffer;
+  readonly protocol: string;
+}
+
+interface Open {
+  readonly tunnel: Tunnel;
+  readonly match: Match | undefined;
+  readonly to: Owner;
+  readonly facts: Visit;
+}
+
+/** Tunnels to the service of a capability without tables are of no use to anybody once the lease has lapsed. */
+const LEASE_CHECK_MS = 1_000;
+
+export function createTunnels(options: TunnelsOptions): Tunnels {
+  const { upstreams, holds, ownWrites } = options;
+  const routes: Routes = {
+    policies: options.routes.policies,
+    match: (method, segments) => options.routes.match(method, segments)?.tunnel,
+  };
+  const open = new Set<Open>();
+  let inFlight = 0;
+  let draining = false;
+  let leaseTimer: NodeJS.Timeout | undefined;
+
+  const around: Surroundings<Visit> = {
+    leaseValid: options.leaseValid,
+    awaitsOwnWrites: ({ req }, capability) => ownWrites.awaits(req, capability, 'to'),
+  };
+  const judge = (facts: Visit): Decision => decide(routes, options.states(), facts, around);
+
+  const count = (
+    visit: Visit,
+    match: Match | undefined,
+    path: Path,
+    status: number,
+    why?: ProblemName,
+  ): void => {
+    const ms = performance.now() - visit.startedAt;
+    options.witness(visit, { ...UNFORWARDED, match, path, status, ms, why });
+  };
+
+  const refuse = (arrival: Arrival, match: Match | undefined, why: ProblemName): void => {
+    const { visit, socket } = arrival;
+    visit.res.detachSocket(socket);
+    answerOn(visit.req, socket, PROBLEMS[why], visit.requestId);
+    inFlight -= 1;
+    count(visit, match, 'none', PROBLEMS[why].status, why);
+  };
+
+  const route = (arrival: Arrival, released: boolean): void => {
+    const facts = withOneCohort(arrival.visit);
+    const decision = judge(facts);
+    switch (decision.kind) {
+      case 'unclaimed':
+        forward(arrival, undefined, upstreams.monolith, facts, undefined);
+        break;
+      case 'refuse':
+        refuse(arrival, decision.match, decision.why);
+        break;
+      case 'hold':
+        hold(arrival, decision.match);
+        break;
+      case 'forward': {
+        const { match, to, setCohort } = decision;
+        if (match.kind === 'write' && !released && holds.mustWait(match.capability))
+          hold(arrival, match);
+        else {
+          const upstream =
+            to === 'monolith' ? upstreams.monolith : upstreams.service(match.policy.service);
+          forward(arrival, match, upstream, facts, setCohort);
+        }
+        break;
+      }
+    }
+  };
+
+  const hold = (arrival: Arrival, match: Match): void => {
+    const { visit, socket } = arrival;
+    // Nobody reads the socket, so the client's end has to be looked for.
+    const lookForEnd = (): void => {
+      if (socket.readableLength === 0) socket.read();
+    };
+    const leave = (): void => {
+      socket.destroy();
+    };
+    const stopLooking = (): void => {
+      socket.off('readable', lookForEnd).off('end', leave);
+    };
+    socket.on('readable', lookForEnd).on('end', leave);
+    holds.wait(match.capability, {
+      res: visit.res,
+      // A tunnel takes no place in a bulkhead.
+      hasRoom: () => true,
+      proceed: () => {
+        stopLooking();
+        route(arrival, true);
+      },
+      refuse: (why) => {
+        stopLooking();
+        refuse(arrival, match, why);
+      },
+      gone: () => {
+        inFlight -= 1;
+        count(visit, match, 'none', CLIENT_GONE);
+      },
+    });
+  };
+
+  const forward = (
+    arrival: Arrival,
+    match: Match | undefined,
+    upstream: Upstream,
+    facts: Visit,
+    setCohort: string | undefined,
+  ): void => {
+    const { visit, socket, head, protocol } = arrival;
+    visit.res.detachSocket(socket);
+    const leave = match?.kind === 'write' ? holds.enter(match.capability) : undefined;
+    const tunnel = new Tunnel({
+      req: visit.req,
+      socket,
+      head,
+      upstream,
+      target: visit.target.raw,
+      headers: visit.head.headers,
+      protocol,
+      requestId: visit.requestId,
+      timeoutMs: options.timeoutMs,
+      drainMs: options.drainMs,
+      added: setCohort === undefined ? [] : ['set-cookie', cohortCookie(setCohort)],
+      answered: (status, error) => {
+        if (error) options.trouble(upstream.path, error);
+        count(visit, match, upstream.path, status);
+      },
+      ended: () => {
+        open.delete(self);
+        inFlight -= 1;
+        leave?.();
+        if (open.size === 0) {
+          clearInterval(leaseTimer);
+          leaseTimer = undefined;
+        }
+      },
+    });
+    const self: Open = { tunnel, match, to: upstream.path, facts };
+    open.add(self);
+    leaseTimer ??= setInterval(checkLease, LEASE_CHECK_MS).unref();
+    tunnel.start();
+  };
+
+  const checkLease = (): void => {
+    if (!options.leaseValid())
+      drainWhere(({ match }) => match?.kind === 'write' && !match.policy.hasTables, 1012);
+  };
+
+  const drainWhere = (unwanted: (one: Open) => boolean, code: CloseCode): void => {
+    for (const one of open) if (unwanted(one)) one.tunnel.drain(code);
+  };
+
+  const isOffPath = ({ match, to, facts }: Open): boolean => {
+    if (!match) return false;
+    const now = judge(facts);
+    return now.kind !== 'forward' || now.to !== to;
+  };
+
+  return {
+    upgrade: (req, given, head, next) => {
+      const startedAt = performance.now();
+      // Of a plain or a TLS server; Node's types allow for more.
+      // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
+      const socket = given as Socket;
+      socket.on('error', () => undefined);
+      socket.setTimeout(0);
+      const res = new ServerResponse(req);
+      try {
+        res.assignSocket(socket);
+      } catch {
+        // An answer to an earlier request is still due: what we wrote would be taken for it.
+        socket.destroy();
+        return;
+      }
+      const visit = readVisit(req, res, startedAt, { routes, trusts: options.trusts });
+      if (visit.kind === 'refused' || (req.headers.host ?? '') === '') {
+        res.detachSocket(socket);
+        answerOn(
+          req,
+          socket,
+          refusedProblem(visit.kind === 'refused' ? visit : refused('the request names no host')),
+        );
+        options.refused(400, performance.now() - startedAt);
+        return;
+      }
+      if (next && !routes.match(visit.method, visit.segments)) {
+        res.detachSocket(socket);
+        next();
+        return;
+      }
+      const { hasBody } = visit.head;
+      const { httpVersion } = req;
+      const { upgrade } = req.headers;
+      const protocol = tunnelProtocol({ method: visit.method, upgrade, httpVersion, hasBody });
+      if (protocol === undefined) {
+        res.detachSocket(socket);
+        serveWithoutUpgrade(req, socket, head);
+        return;
+      }
+      inFlight += 1;
+      const arrival: Arrival = { visit, socket, head, protocol };
+      if (draining) refuse(arrival, undefined, 'closing');
+      else route(arrival, false);
+    },
+    apply: () => {
+      drainWhere(isOffPath, 1012);
+    },
+    inFlight: () => inFlight,
+    count: (capability) => {
+      let found = 0;
+      for (const { match } of open) if (match?.capability === capability) found += 1;
+      return found;
+    },
+    drain: () => {
+      draining = true;
+      drainWhere(() => true, 1001);
+    },
+  };
+}
+
+/** The facts of a request, with the same fresh cohort key however often it is decided. */
+function withOneCohort(visit: Visit): Visit {
+  let cohort: string | undefined;
+  return Object.create(visit, {
+    freshCohort: { value: () => (cohort ??= visit.freshCohort()) },
+  }) as Visit;
+}
