@@ -15,6 +15,7 @@ import { createEdge, type Edge } from './edge.ts';
 import { Holds } from './holds.ts';
 import { createMetrics } from './metrics.ts';
 import { createReplica } from './replica.ts';
+import { registerShadowMetrics } from './shadow-metrics.ts';
 import { createShadow } from './shadow.ts';
 import { createSyncClock } from './sync-clock.ts';
 import { Tally } from './tally.ts';
@@ -90,20 +91,18 @@ export function createEngine(options: EngineOptions): Engine {
     holds: (capability) => holds.figures(capability),
     inFlight: () => edge.inFlight(),
   });
-  const tally = new Tally({
-    evidence,
-    log,
-    onOutcome: (capability, outcome) => {
-      metrics.shadow(capability, outcome);
-    },
-  });
+  const tally = new Tally({ evidence, log });
+  registerShadowMetrics(metrics.registry, () => tally.totals());
   const shadow = createShadow({
     migration,
     upstreams: shadowUpstreams,
     tally,
     clock: createSyncClock({ evidence, signal: ending.signal }),
     log,
-    isWanted: (capability) => edge.states().get(capability)?.phase === 'shadow',
+    version: (capability) => {
+      const state = edge.states().get(capability);
+      return state?.phase === 'shadow' ? state.version : undefined;
+    },
   });
   const edge = createEdge({
     routes,

@@ -5,7 +5,6 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Owner } from '../control/domain/phase.ts';
 import type { Match } from './domain/routes.ts';
 import type { HoldFigures } from './holds.ts';
-import type { ShadowOutcome } from './tally.ts';
 
 /** Where a request went; `none` when it was forwarded to nobody. */
 export type Path = Owner | 'none';
@@ -14,7 +13,6 @@ export interface Metrics {
   readonly registry: Registry;
   /** Counts one finished request. */
   finished(match: Match | undefined, path: Path, status: number, ms: number): void;
-  shadow(capability: string, outcome: ShadowOutcome): void;
 }
 
 export interface MetricsSources {
@@ -32,7 +30,6 @@ export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const requests = new Map<Match | undefined, Series>();
-  const outcomes = new Map<string, number>();
 
   new Counter({
     name: 'banyan_requests_total',
@@ -67,19 +64,6 @@ export function createMetrics(sources: MetricsSources): Metrics {
     service: child(latency, 'service'),
     none: child(latency, 'none'),
   };
-  new Counter({
-    name: 'banyan_shadow_total',
-    help: 'Shadow copies by outcome; eligible = matched + mismatched + dropped, at rest.',
-    labelNames: ['capability', 'outcome'],
-    registers,
-    collect() {
-      this.reset();
-      for (const [key, count] of outcomes) {
-        const [capability = '', outcome = ''] = key.split(' ');
-        this.inc({ capability, outcome }, count);
-      }
-    },
-  });
   new Gauge({
     name: 'banyan_held_writes',
     help: 'Writes that wait for the end of a switch.',
@@ -130,10 +114,6 @@ export function createMetrics(sources: MetricsSources): Metrics {
       }
       series[path].set(status, (series[path].get(status) ?? 0) + 1);
       observe[path](ms / 1000);
-    },
-    shadow: (capability, outcome) => {
-      const key = `${capability} ${outcome}`;
-      outcomes.set(key, (outcomes.get(key) ?? 0) + 1);
     },
   };
 }

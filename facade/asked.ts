@@ -1,0 +1,16 @@
+// A question to an upstream on the toolkit's own behalf, and what came of it.
+import type { Answer } from './domain/compare.ts';
+
+export interface Question {
+  readonly method: string;
+  readonly target: string;
+  readonly headers: readonly string[];
+}
+
+export type Asked =
+  | { readonly kind: 'answer'; readonly answer: Answer }
+  | { readonly kind: 'too-large' }
+  /** The memory of all copies was full. */
+  | { readonly kind: 'no-room' }
+  /** No usable answer; `why` tells kinds of failures apart and never names an upstream. */
+  | { readonly kind: 'silent'; readonly why: string };
