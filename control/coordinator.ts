@@ -216,7 +216,7 @@ export class Coordinator {
         await this.#left(await change(), definition, ends);
         break;
       case 'sync>shadow':
-        await this.#evidence.clearShadow(state.capability);
+        await this.#evidence.clearShadow(state.capability, state.version + 1);
         await change();
         break;
       case 'shadow>canary':
@@ -224,7 +224,7 @@ export class Coordinator {
         await change();
         break;
       case 'canary>shadow':
-        await this.#evidence.clearShadow(state.capability);
+        await this.#evidence.clearShadow(state.capability, state.version + 1);
         await this.#left(await change(), definition, ends);
         break;
       default:

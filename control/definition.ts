@@ -150,8 +150,12 @@ const capability = z.strictObject({
       ignore: z.array(text).default([]),
       /** JSON paths of arrays whose order does not matter. */
       unordered: z.array(text).default([]),
+      /** How far apart numbers, or decimal texts, may be: `{ 'items.*.price': 0.01 }`. */
+      tolerance: z.record(text, z.number().positive()).default({}),
       /** Response headers to compare besides content-type. */
       headers: z.array(text).default([]),
+      /** What the monolith does not reproduce itself is found by asking it twice, on a share of the copies. */
+      noise: z.strictObject({ sample: share.default(0.05) }).prefault({}),
     })
     .prefault({}),
   gates: z
@@ -255,9 +259,20 @@ const facade = z
     shadow: z
       .strictObject({
         concurrency: z.number().int().positive().default(16),
-        bodyBytes: z.number().int().positive().default(1_048_576),
+        /** Larger answers are not compared: their parsing would be felt by clients. */
+        bodyBytes: z.number().int().positive().default(262_144),
+        /** All bodies that copies keep, together. */
+        memoryBytes: z.number().int().positive().default(33_554_432),
+        /** Share of one processor that copies may use. */
+        cpu: share.default(0.1),
+        /** Questions to the monolith beside the clients' own, to check differences; plus 10 % of the copies. */
+        repeatsPerSecond: z.number().positive().default(50),
       })
-      .prefault({}),
+      .prefault({})
+      .refine(
+        (given) => given.memoryBytes >= 4 * given.bodyBytes,
+        'memoryBytes must be at least four times bodyBytes',
+      ),
   })
   // Writes wait while a tunnel ends.
   .transform((given) => ({

@@ -8,15 +8,21 @@ import type { Direction } from './domain/flow.ts';
 export interface ShadowCounts {
   readonly capability: string;
   readonly route: string;
+  /** Of the capability's state when the copies began. */
+  readonly version: number;
   readonly compared: number;
   readonly mismatched: number;
   readonly dropped: number;
+  /** Kinds of differences, summed over the answers, that the control's own noise excused. */
+  readonly noise: number;
 }
 
 /** A difference between control and candidate: grouped by route and JSON path, one example each. */
 export interface ShadowMismatch {
   readonly capability: string;
   readonly route: string;
+  /** Of the capability's state when the copies began. */
+  readonly version: number;
   /** `status`, `header content-type` or a JSON path such as `items.*.price`. */
   readonly path: string;
   readonly count: number;
@@ -26,6 +32,10 @@ export interface ShadowMismatch {
     readonly candidate: unknown;
   };
 }
+
+/** Counts and mismatches as they have been added up, over all facades of the phase. */
+export type ShadowSample = Omit<ShadowCounts, 'version'>;
+export type ShadowGroup = Omit<ShadowMismatch, 'version'>;
 
 export interface BackfillProgress {
   readonly table: string;
@@ -97,20 +107,32 @@ export class Evidence {
     return rows[0]?.now ?? new Date();
   }
 
+  /** Adds counts; those of a shadow phase before the present one are left out. */
   async addShadow(
     counts: readonly ShadowCounts[],
     mismatches: readonly ShadowMismatch[],
   ): Promise<void> {
     await this.#db.transaction(async (db) => {
-      for (const one of counts)
+      // The lock keeps a phase from beginning between this look and our commit.
+      const since = new Map(
+        (
+          await db<{ capability: string; version: string }>('banyan.shadow_since')
+            .whereIn('capability', [...new Set(counts.map((one) => one.capability))])
+            .orderBy('capability')
+            .forShare()
+        ).map((row) => [row.capability, Number(row.version)]),
+      );
+      const counting = (one: ShadowCounts | ShadowMismatch): boolean =>
+        one.version >= (since.get(one.capability) ?? 0);
+      for (const one of counts.filter(counting))
         await db.raw(
-          `INSERT INTO banyan.shadow_sample AS s (capability, route, compared, mismatched, dropped)
-           VALUES (?, ?, ?, ?, ?) ON CONFLICT (capability, route) DO UPDATE SET
+          `INSERT INTO banyan.shadow_sample AS s (capability, route, compared, mismatched, dropped, noise)
+           VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (capability, route) DO UPDATE SET
              compared = s.compared + excluded.compared, mismatched = s.mismatched + excluded.mismatched,
-             dropped = s.dropped + excluded.dropped`,
-          [one.capability, one.route, one.compared, one.mismatched, one.dropped],
+             dropped = s.dropped + excluded.dropped, noise = s.noise + excluded.noise`,
+          [one.capability, one.route, one.compared, one.mismatched, one.dropped, one.noise],
         );
-      for (const one of mismatches)
+      for (const one of mismatches.filter(counting))
         await db.raw(
           `INSERT INTO banyan.shadow_mismatch AS m (capability, route, path, count, example)
            VALUES (?, ?, ?, ?, ?) ON CONFLICT (capability, route, path) DO UPDATE SET
@@ -122,11 +144,11 @@ export class Evidence {
 
   async shadow(
     capability: string,
-  ): Promise<{ samples: ShadowCounts[]; mismatches: ShadowMismatch[] }> {
-    const samples = await this.#db<Record<keyof ShadowCounts, string>>('banyan.shadow_sample')
+  ): Promise<{ samples: ShadowSample[]; mismatches: ShadowGroup[] }> {
+    const samples = await this.#db<Record<keyof ShadowSample, string>>('banyan.shadow_sample')
       .where({ capability })
       .orderBy('route');
-    const mismatches = await this.#db<Omit<ShadowMismatch, 'count'> & { count: string }>(
+    const mismatches = await this.#db<Omit<ShadowGroup, 'count'> & { count: string }>(
       'banyan.shadow_mismatch',
     )
       .where({ capability })
@@ -138,15 +160,25 @@ export class Evidence {
         compared: Number(row.compared),
         mismatched: Number(row.mismatched),
         dropped: Number(row.dropped),
+        noise: Number(row.noise),
       })),
       mismatches: mismatches.map((row) => ({ ...row, count: Number(row.count) })),
     };
   }
 
-  /** Forgets what shadow traffic told: evidence counts from the moment the phase began. */
-  async clearShadow(capability: string): Promise<void> {
-    await this.#db('banyan.shadow_sample').where({ capability }).delete();
-    await this.#db('banyan.shadow_mismatch').where({ capability }).delete();
+  /**
+   * Forgets what shadow traffic told: evidence counts from the moment the phase began, which is that
+   * of the state's `version`; counts of an older one are refused from now on.
+   */
+  async clearShadow(capability: string, version: number): Promise<void> {
+    await this.#db.transaction(async (db) => {
+      await db('banyan.shadow_since')
+        .insert({ capability, version })
+        .onConflict('capability')
+        .merge();
+      await db('banyan.shadow_sample').where({ capability }).delete();
+      await db('banyan.shadow_mismatch').where({ capability }).delete();
+    });
   }
 
   async reportFlow(report: FlowReport): Promise<void> {

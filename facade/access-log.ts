@@ -1,5 +1,6 @@
 // One line for a finished request: a sample of all, the same on every replica because it is drawn
-// from the request id, and every answer of 500 and above. No query, no cookie, no authorization:
+// from the request id, and the answers of 500 and above, ten a second at most: an upstream that is
+// down must not drown the log. No query, no cookie, no authorization:
 // they hold secrets.
 import type { Logger } from '../core/log.ts';
 import { inShare } from './domain/cohort.ts';
@@ -9,10 +10,23 @@ import type { Visit } from './visit.ts';
 
 export type AccessLog = (visit: Visit, ended: Ended) => void;
 
+const FAILURES_PER_SECOND = 10;
+
 /** `sample`: share of the requests, 0 to 1. */
 export function createAccessLog(log: Pick<Logger, 'info'>, sample: number): AccessLog {
+  let second = 0;
+  let failures = 0;
+  /** Counts a failure; true while there is room for it in this second. */
+  const isShown = (): boolean => {
+    const now = Math.floor(performance.now() / 1_000);
+    if (now !== second) failures = 0;
+    second = now;
+    failures += 1;
+    return failures <= FAILURES_PER_SECOND;
+  };
   return (visit, ended) => {
-    if (ended.status < 500 && !(sample > 0 && inShare('access', visit.requestId, sample))) return;
+    const sampled = sample > 0 && inShare('access', visit.requestId, sample);
+    if (!sampled && !(ended.status >= 500 && isShown())) return;
     const { req, trace } = visit;
     log.info('request', {
       method: visit.method,

@@ -1,27 +1,14 @@
-// Asks an upstream on the toolkit's own behalf and takes the whole answer into memory, within a
-// limit of bytes and time: for shadow copies and their repetitions, never for a client.
-import { promisify } from 'node:util';
-import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib';
-import type { Answer } from './domain/compare.ts';
+// Asks an upstream on the toolkit's own behalf and takes the whole answer into memory, within limits
+// of bytes and time: for shadow copies and their repetitions, never for a client. Whatever the other
+// side does, an answer that is not whole in time is none, and its connection is closed.
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Dispatcher } from 'undici';
+import type { Allowance } from './allowance.ts';
+import type { Asked, Question } from './asked.ts';
+import { plainAnswer } from './decode.ts';
+import { Gathering } from './gather.ts';
+import type { Purse } from './memory.ts';
 import type { Upstream } from './upstreams.ts';
-
-export interface Question {
-  readonly method: string;
-  readonly target: string;
-  readonly headers: readonly string[];
-}
-
-export interface AskLimits {
-  readonly timeoutMs: number;
-  readonly bodyBytes: number;
-  readonly signal: AbortSignal;
-}
-
-export type Asked =
-  | { readonly kind: 'answer'; readonly answer: Answer }
-  | { readonly kind: 'too-large' }
-  /** No usable answer; `why` tells kinds of failures apart and never names an upstream. */
-  | { readonly kind: 'silent'; readonly why: string };
 
 // A copy asks for the whole, plain answer, whatever the client already had of it.
 const NOT_COPIED = new Set([
@@ -36,79 +23,161 @@ const NOT_COPIED = new Set([
 
 /** The same question without conditions, ranges and compression, marked as a copy. */
 export function copyOf(question: Question): Question {
-  const headers = question.headers.filter(
-    (_, at) => !NOT_COPIED.has(question.headers[at - (at % 2)]?.toLowerCase() ?? ''),
-  );
-  return {
-    ...question,
-    headers: [...headers, 'accept-encoding', 'identity', 'x-banyan-shadow', '1'],
-  };
+  const headers: string[] = [];
+  for (let at = 0; at + 1 < question.headers.length; at += 2) {
+    const name = question.headers[at] ?? '';
+    if (!NOT_COPIED.has(name.toLowerCase())) headers.push(name, question.headers[at + 1] ?? '');
+  }
+  headers.push('accept-encoding', 'identity', 'x-banyan-shadow', '1');
+  return { ...question, headers };
 }
 
-export async function ask(
-  upstream: Upstream,
-  question: Question,
-  limits: AskLimits,
-): Promise<Asked> {
-  const timeout = AbortSignal.timeout(limits.timeoutMs);
-  try {
-    const response = await upstream.pool.request({
-      path: upstream.prefix + question.target,
-      method: question.method,
-      headers: [...question.headers],
-      signal: AbortSignal.any([timeout, limits.signal]),
-      ...(upstream.servername === undefined ? undefined : { servername: upstream.servername }),
+export interface AskerOptions {
+  readonly timeoutMs: number;
+  readonly bodyBytes: number;
+  readonly cpu: Pick<Allowance, 'spend'>;
+}
+
+/** Milliseconds of processor that one exchange costs, and each of its bytes; measured, roughly. */
+const ASK_MS = 0.08;
+const BYTE_MS = 1e-6;
+/** Interim answers (1xx) before the answer: one is normal, an endless row of them an attack. */
+const MOST_INTERIM = 8;
+
+export class Asker {
+  readonly #options: AskerOptions;
+  readonly #open = new Set<Asking>();
+  #closed = false;
+
+  constructor(options: AskerOptions) {
+    this.#options = options;
+  }
+
+  /** Never rejects. The answer's body stays taken from `purse`; `wanted` names the headers to keep. */
+  async ask(
+    upstream: Upstream,
+    question: Question,
+    wanted: ReadonlySet<string>,
+    purse: Purse,
+  ): Promise<Asked> {
+    const { timeoutMs, bodyBytes, cpu } = this.#options;
+    if (this.#closed) return { kind: 'silent', why: 'given up' };
+    const asked = await new Promise<Asked>((resolve) => {
+      const asking = new Asking(
+        { wanted, bodyBytes, gathering: new Gathering(purse, bodyBytes), timeoutMs },
+        question.method === 'HEAD',
+        (result) => {
+          this.#open.delete(asking);
+          cpu.spend(ASK_MS + asking.bytes * BYTE_MS);
+          resolve(result);
+        },
+      );
+      this.#open.add(asking);
+      upstream.pool.dispatch(
+        {
+          path: upstream.prefix + question.target,
+          method: question.method,
+          headers: question.headers as string[],
+          ...(upstream.servername === undefined ? undefined : { servername: upstream.servername }),
+        },
+        asking,
+      );
     });
-    const body = await readAll(response.body, limits.bodyBytes);
-    if (!body) return { kind: 'too-large' };
-    const headers: Record<string, string> = {};
-    for (const [name, value] of Object.entries(response.headers))
-      headers[name] = Array.isArray(value) ? value.join(', ') : (value ?? '');
-    return await plainAnswer(response.statusCode, headers, body, limits.bodyBytes);
-  } catch (error) {
-    if (timeout.aborted) return { kind: 'silent', why: 'no answer in time' };
-    return { kind: 'silent', why: (error as NodeJS.ErrnoException).code ?? 'broken answer' };
+    return asked.kind === 'answer' ? plainAnswer(asked.answer, bodyBytes, purse) : asked;
+  }
+
+  /** Ends everything that is asked; nothing is asked any more. */
+  close(): void {
+    this.#closed = true;
+    for (const one of this.#open) one.end({ kind: 'silent', why: 'given up' });
   }
 }
 
-/** A stream's bytes; undefined, and the stream destroyed, when there are more than `most`. */
-async function readAll(stream: AsyncIterable<Buffer>, most: number): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of stream) {
-    size += chunk.length;
-    if (size > most) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+interface Limits {
+  readonly wanted: ReadonlySet<string>;
+  readonly bodyBytes: number;
+  readonly gathering: Gathering;
+  readonly timeoutMs: number;
 }
 
-const DECODERS: Readonly<
-  Record<string, (body: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>>
-> = {
-  gzip: promisify(gunzip),
-  deflate: promisify(inflate),
-  br: promisify(brotliDecompress),
-  zstd: promisify(zstdDecompress),
-};
+class Asking implements Dispatcher.DispatchHandler {
+  bytes = 0;
+  readonly #limits: Limits;
+  readonly #isHead: boolean;
+  readonly #done: (asked: Asked) => void;
+  readonly #timer: NodeJS.Timeout;
+  readonly #headers: Record<string, string> = {};
+  #controller: Dispatcher.DispatchController | undefined;
+  #status = 0;
+  #interim = 0;
+  #over = false;
 
-/** An answer with its content coding undone, so that two servers' compressors cannot differ. */
-export async function plainAnswer(
-  status: number,
-  headers: Readonly<Record<string, string>>,
-  body: Buffer,
-  bodyBytes: number,
-): Promise<Asked> {
-  const coding = headers['content-encoding']?.toLowerCase() ?? 'identity';
-  if (coding === 'identity' || body.length === 0)
-    return { kind: 'answer', answer: { status, headers, body } };
-  const decode = DECODERS[coding];
-  if (!decode) return { kind: 'silent', why: 'unknown content coding' };
-  try {
-    const plain = await decode(body, { maxOutputLength: bodyBytes });
-    return { kind: 'answer', answer: { status, headers, body: plain } };
-  } catch (error) {
-    const tooLarge = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';
-    return tooLarge ? { kind: 'too-large' } : { kind: 'silent', why: 'broken content coding' };
+  constructor(limits: Limits, isHead: boolean, done: (asked: Asked) => void) {
+    this.#limits = limits;
+    this.#isHead = isHead;
+    this.#done = done;
+    this.#timer = setTimeout(onLate, limits.timeoutMs, this);
   }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    // It waited for a connection for too long: it is never sent.
+    if (this.#over) controller.abort(new Error('no longer wanted'));
+  }
+
+  onResponseStart(_controller: unknown, status: number, given: IncomingHttpHeaders): void {
+    if (this.#over) return;
+    if (status < 200) {
+      this.#interim += 1;
+      if (this.#interim > MOST_INTERIM) this.end({ kind: 'silent', why: 'broken answer' });
+      return;
+    }
+    this.#status = status;
+    for (const name of this.#limits.wanted) {
+      const value = given[name];
+      if (value !== undefined)
+        this.#headers[name] = Array.isArray(value) ? value.join(', ') : value;
+    }
+    if (!this.#isHead && Number(given['content-length'] ?? 0) > this.#limits.bodyBytes)
+      this.end({ kind: 'too-large' });
+  }
+
+  onResponseData(_controller: unknown, chunk: Buffer): void {
+    this.bytes += chunk.length;
+    if (this.#over) return;
+    const refused = this.#limits.gathering.add(chunk);
+    if (refused) this.end({ kind: refused === 'memory' ? 'no-room' : 'too-large' });
+  }
+
+  onResponseEnd(): void {
+    if (this.#over) return;
+    const body = this.#limits.gathering.take();
+    this.#finish({
+      kind: 'answer',
+      answer: { status: this.#status, headers: this.#headers, body },
+    });
+  }
+
+  onResponseError(_controller: unknown, error: Error): void {
+    const why = (error as NodeJS.ErrnoException).code ?? 'broken answer';
+    this.end({ kind: 'silent', why });
+  }
+
+  /** Ends it without an answer, and its connection with it. */
+  end(asked: Asked): void {
+    if (this.#over) return;
+    this.#limits.gathering.drop();
+    this.#finish(asked);
+    this.#controller?.abort(new Error('no longer wanted'));
+  }
+
+  #finish(asked: Asked): void {
+    this.#over = true;
+    clearTimeout(this.#timer);
+    this.#done(asked);
+  }
+}
+
+function onLate(asking: Asking): void {
+  asking.end({ kind: 'silent', why: 'no answer in time' });
 }

@@ -1,14 +1,23 @@
 import { expect, test } from '@jest/globals';
 import { capture, type Captured } from './capture.ts';
+import { Memory, Purse } from './memory.ts';
 
-function captured(bodyBytes: number): { seen: Captured[]; tap: ReturnType<typeof capture> } {
-  const seen: Captured[] = [];
-  return { seen, tap: capture(bodyBytes, (one) => seen.push(one)) };
+interface Captures {
+  readonly seen: Captured[];
+  readonly tap: ReturnType<typeof capture>;
+  readonly memory: Memory;
 }
 
-test('keeps the whole answer, repeated fields joined', () => {
+function captured(bodyBytes: number, isHead = false, memoryBytes = 1_000): Captures {
+  const seen: Captured[] = [];
+  const memory = new Memory(memoryBytes);
+  const options = { bodyBytes, isHead, purse: new Purse(memory), wanted: new Set(['x-a']) };
+  return { seen, memory, tap: capture(options, (one) => seen.push(one)) };
+}
+
+test('keeps the whole answer, of the headers those that are wanted, repeated fields joined', () => {
   const { seen, tap } = captured(10);
-  tap.head(200, ['X-A', '1', 'x-a', '2']);
+  tap.head(200, ['X-A', '1', 'x-a', '2', 'x-b', '3']);
   tap.data(Buffer.from('12345'));
   tap.data(Buffer.from('67890'));
   tap.end();
@@ -31,6 +40,23 @@ test('an announced length over the limit is not even begun', () => {
   const { seen, tap } = captured(10);
   tap.head(200, ['Content-Length', '11']);
   expect(seen).toEqual([{ kind: 'dropped', reason: 'too-large' }]);
+});
+
+test('the answer to a HEAD announces what it has not', () => {
+  const { seen, tap } = captured(10, true);
+  tap.head(200, ['Content-Length', '11']);
+  tap.end();
+  expect(seen).toMatchObject([{ kind: 'whole', body: Buffer.alloc(0) }]);
+});
+
+test('it takes no more memory than is left, and gives it back when it lets go', () => {
+  const { seen, tap, memory } = captured(1_000, false, 100);
+  tap.head(200, []);
+  tap.data(Buffer.alloc(60));
+  expect(memory.free).toBe(40);
+  tap.data(Buffer.alloc(60));
+  expect(seen).toEqual([{ kind: 'dropped', reason: 'memory' }]);
+  expect(memory.free).toBe(100);
 });
 
 test('an answer that broke off tells nothing', () => {

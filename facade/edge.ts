@@ -158,7 +158,11 @@ export function createEdge(options: EdgeOptions): Edge {
     forwarder.read(visit, decision, {
       ...passing(visit, match),
       tap: decision.shadow
-        ? shadow.begin(match, { method, target: target.raw, headers: head.headers }, head.hasBody)
+        ? shadow.begin(
+            match,
+            { method, target: target.raw, headers: head.headers, trace: visit.trace },
+            head.hasBody,
+          )
         : undefined,
     });
   };

@@ -25,6 +25,7 @@ import { createMetrics, type Metrics } from './metrics.ts';
 import { watchOverload } from './overload.ts';
 import { createOwnWrites } from './own-writes.ts';
 import { createReplica } from './replica.ts';
+import { registerShadowMetrics } from './shadow-metrics.ts';
 import { createShadow } from './shadow.ts';
 import { createSyncClock } from './sync-clock.ts';
 import { Tally } from './tally.ts';
@@ -121,20 +122,19 @@ export function createEngine(options: EngineOptions): Engine {
     states: () => edge.states(),
     heartbeatAgeMs: () => replica.heartbeatAgeMs(),
   });
-  const tally = new Tally({
-    evidence,
-    log,
-    onOutcome: (capability, outcome) => {
-      metrics.shadow(capability, outcome);
-    },
-  });
+  const tally = new Tally({ evidence, log });
+  registerShadowMetrics(metrics.registry, () => tally.totals());
   const shadow = createShadow({
     migration,
     upstreams: shadowUpstreams,
     tally,
     clock: createSyncClock({ evidence, signal: ending.signal }),
     log,
-    isWanted: (capability) => edge.states().get(capability)?.phase === 'shadow',
+    version: (capability) => {
+      const state = edge.states().get(capability);
+      return state?.phase === 'shadow' ? state.version : undefined;
+    },
+    isOverloaded: () => overload.level() > 0,
   });
   const freshness = createFreshness({
     evidence,

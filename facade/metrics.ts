@@ -4,7 +4,6 @@ import type { CapabilityState } from '../control/domain/state.ts';
 import type { BreakerFigure } from './guards.ts';
 import type { HoldFigures } from './holds.ts';
 import { requestFigures } from './request-figures.ts';
-import type { ShadowOutcome } from './tally.ts';
 import type { Ended } from './ended.ts';
 
 export interface Metrics {
@@ -13,7 +12,6 @@ export interface Metrics {
   finished(ended: Ended): void;
   /** A write has waited this long and goes on. */
   held(ms: number): void;
-  shadow(capability: string, outcome: ShadowOutcome): void;
 }
 
 export interface MetricsSources {
@@ -32,7 +30,6 @@ const BREAKER_VALUES = { closed: 0, 'half-open': 1, open: 2 } as const;
 export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  const outcomes = new Map<string, number>();
   const countRequest = requestFigures(registry);
   const totals = { retries: 0, fallbacks: 0 };
 
@@ -106,19 +103,6 @@ export function createMetrics(sources: MetricsSources): Metrics {
     buckets: HELD_BUCKETS_S,
     registers,
   });
-  new Counter({
-    name: 'banyan_shadow_total',
-    help: 'Shadow copies by outcome; eligible = matched + mismatched + dropped, at rest.',
-    labelNames: ['capability', 'outcome'],
-    registers,
-    collect() {
-      this.reset();
-      for (const [key, count] of outcomes) {
-        const [capability = '', outcome = ''] = key.split(' ');
-        this.inc({ capability, outcome }, count);
-      }
-    },
-  });
   new Gauge({
     name: 'banyan_held_writes',
     help: 'Writes that wait for the end of a switch.',
@@ -169,10 +153,6 @@ export function createMetrics(sources: MetricsSources): Metrics {
     },
     held: (ms) => {
       held.observe(ms / 1_000);
-    },
-    shadow: (capability, outcome) => {
-      const key = `${capability} ${outcome}`;
-      outcomes.set(key, (outcomes.get(key) ?? 0) + 1);
     },
   };
 }

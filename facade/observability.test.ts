@@ -9,9 +9,16 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import type { IncomingHttpHeaders } from 'node:http';
 import { serveEdge, type TestEdge, type TestEdgeOptions } from '../test/support/edge.ts';
 import { call, eventually, json, serve } from '../test/support/http.ts';
+import { defineMigration } from '../control/define.ts';
+import type { Migration } from '../control/definition.ts';
+import { createLogger } from '../core/log.ts';
 import { createAccessLog } from './access-log.ts';
 import { parseTraceParent } from './domain/trace.ts';
+import { compileRoutes, type Match } from './domain/routes.ts';
+import { createShadow, type Shadow } from './shadow.ts';
+import { Tally } from './tally.ts';
 import { createTracing } from './tracing.ts';
+import { openUpstreams } from './upstreams.ts';
 
 const open: { close(): Promise<void> }[] = [];
 
@@ -32,6 +39,46 @@ interface Scene {
   readonly spans: InMemorySpanExporter;
 }
 
+function tracer(sample: number): { spans: InMemorySpanExporter; provider: TracerProvider } {
+  const spans = new InMemorySpanExporter();
+  const provider = new TracerProvider({
+    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(sample) }),
+    spanProcessors: [new SimpleSpanProcessor({ exporter: spans })],
+  });
+  return { spans, provider };
+}
+
+/** Shadow copies of one capability without tables. */
+function shadowTo(service: string): { migration: Migration; shadow: Shadow } {
+  const migration = defineMigration({
+    monolith: { upstream: service },
+    services: { catalog: { upstream: service } },
+    capabilities: { catalog: { service: 'catalog', routes: ['/api/products'] } },
+  });
+  const upstreams = openUpstreams(
+    { monolith: service, services: { catalog: service } },
+    { connections: 2, connectTimeoutMs: 1_000, idleTimeoutMs: 1_000 },
+  );
+  open.push(upstreams);
+  const shadow = createShadow({
+    migration,
+    upstreams,
+    tally: new Tally({ evidence: { addShadow: () => Promise.resolve() }, log: QUIET }),
+    clock: { caughtUp: () => Promise.resolve(true) },
+    log: QUIET,
+    version: () => 1,
+  });
+  return { migration, shadow };
+}
+
+const QUIET = createLogger({}, 'silent');
+
+function matchOf({ capabilities }: Migration): Match {
+  const match = compileRoutes(capabilities).match('GET', ['api', 'products']);
+  if (!match) throw new Error('the route is there');
+  return match;
+}
+
 async function scene(sample: number, options: Partial<TestEdgeOptions> = {}): Promise<Scene> {
   const arrived: IncomingHttpHeaders[] = [];
   let resets = 0;
@@ -42,11 +89,7 @@ async function scene(sample: number, options: Partial<TestEdgeOptions> = {}): Pr
       else json({}, req.url === '/fails' ? 500 : 200)(req, res);
     }),
   );
-  const spans = new InMemorySpanExporter();
-  const provider = new TracerProvider({
-    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(sample) }),
-    spanProcessors: [new SimpleSpanProcessor({ exporter: spans })],
-  });
+  const { spans, provider } = tracer(sample);
   const edge = await keep(
     serveEdge({
       monolith: upstream.url,
@@ -106,6 +149,50 @@ describe('a trace', () => {
     await call(`${edge.url}/api/products/1`, { headers: { traceparent } });
     expect(arrived[0]?.['traceparent']).toBe(traceparent);
     expect(spans.getFinishedSpans()).toEqual([]);
+  });
+
+  test('has the shadow copy in it, with its verdict', async () => {
+    const { spans, provider } = tracer(1);
+    const legs = createTracing(provider.getTracer('test'));
+    const trace = legs(
+      {
+        method: 'GET',
+        path: '/x',
+        requestId: 'r',
+        startedAt: performance.now(),
+        traceparent: undefined,
+      },
+      undefined,
+      undefined,
+    );
+    const copies: IncomingHttpHeaders[] = [];
+    const service = await keep(
+      serve((req, res) => {
+        copies.push(req.headers);
+        json({ wrong: 1 })(req, res);
+      }),
+    );
+    const { migration, shadow } = shadowTo(service.url);
+    const tap = shadow.begin(
+      matchOf(migration),
+      { method: 'GET', target: '/api/products', headers: ['host', 'a'], trace },
+      false,
+    );
+    tap?.head(200, ['content-type', 'application/json']);
+    tap?.data(Buffer.from('{"wrong":1}'));
+    tap?.end();
+    await eventually('the verdict', () => spans.getFinishedSpans().length === 1);
+    const [copy] = spans.getFinishedSpans();
+    expect(copy?.attributes).toMatchObject({
+      'banyan.shadow': true,
+      'banyan.shadow.verdict': 'matched',
+      'http.request.method': 'GET',
+    });
+    expect(copy?.spanContext().traceId).toBe(trace?.id);
+    expect(parseTraceParent(copies[0]?.['traceparent']?.toString())?.spanId).toBe(
+      copy?.spanContext().spanId,
+    );
+    await shadow.close();
   });
 
   test('of a write that waited says how long', async () => {
@@ -177,7 +264,7 @@ describe('the access log', () => {
     expect(lines[1]).toMatchObject({ status: 503, to: 'none', why: 'closing' });
   });
 
-  test('samples by request id, and has every answer of 500 and above', async () => {
+  test('samples by request id, and has the answers of 500 and above, ten a second', async () => {
     const { edge, lines } = await logging(0.25);
     for (let nth = 0; nth < 100; nth++)
       await call(`${edge.url}/x`, { headers: { 'x-request-id': `r-${nth}` } });
@@ -189,9 +276,16 @@ describe('the access log', () => {
       await call(`${edge.url}/x`, { headers: { 'x-request-id': `r-${nth}` } });
     expect(lines.map((line) => line['requestId'])).toEqual(first);
     lines.length = 0;
-    await call(`${edge.url}/fails`, { headers: { 'x-request-id': 'r-0' } });
-    await call(`${edge.url}/fails`, { headers: { 'x-request-id': 'r-1' } });
-    expect(lines.map((line) => line['status'])).toEqual([500, 500]);
+    const unsampled = Array.from({ length: 100 }, (_, nth) => `r-${nth}`).filter(
+      (id) => !first.includes(id),
+    );
+    const began = performance.now();
+    for (const id of unsampled.slice(0, 50))
+      await call(`${edge.url}/fails`, { headers: { 'x-request-id': id } });
+    const seconds = Math.ceil((performance.now() - began) / 1_000) + 1;
+    expect(lines.every((line) => line['status'] === 500)).toBe(true);
+    expect(lines.length).toBeGreaterThanOrEqual(10);
+    expect(lines.length).toBeLessThanOrEqual(Math.min(50, seconds * 10));
   });
 });
 

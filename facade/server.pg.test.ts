@@ -351,6 +351,7 @@ describe('the standalone facade', () => {
         compared: 1,
         mismatched: 1,
         dropped: 0,
+        noise: 0,
       },
     ]);
     expect(found.mismatches).toMatchObject([
@@ -360,7 +361,9 @@ describe('the standalone facade', () => {
       },
     ]);
     const metrics = (await call(`${facade.adminUrl}/metrics`)).body;
-    expect(metrics).toContain('banyan_shadow_total{capability="catalog",outcome="mismatched"} 1');
+    expect(metrics).toContain(
+      'banyan_shadow_compared_total{capability="catalog",result="mismatched"} 1',
+    );
   });
 
   test('stops by finishing what it has begun: readiness off, no new connection, then it leaves', async () => {

@@ -8,7 +8,7 @@ import { createLogger } from '../core/log.ts';
 import { serveEdge, type TestEdge } from '../test/support/edge.ts';
 import { call, eventually, json, serve } from '../test/support/http.ts';
 import { createShadow, type Shadow } from './shadow.ts';
-import { Tally, type ShadowOutcome } from './tally.ts';
+import { Tally } from './tally.ts';
 import { openUpstreams } from './upstreams.ts';
 
 const open: { close(): Promise<void> }[] = [];
@@ -20,11 +20,14 @@ afterEach(async () => {
 interface Rig {
   readonly edge: TestEdge;
   readonly shadow: Shadow;
-  readonly outcomes: Map<ShadowOutcome, number>;
+  /** What came of all copies so far: `eligible`, `matched`, `mismatched`, `dropped-…`. */
+  outcomes(): Record<string, number>;
+  readonly noise: () => number;
   readonly mismatches: () => Promise<ShadowMismatch[]>;
   /** Called when a recheck waits for the watermark. */
   caughtUp: () => Promise<boolean>;
   wanted: boolean;
+  overloaded: boolean;
   get(path?: string, headers?: Record<string, string>): ReturnType<typeof call>;
   settled(): Promise<void>;
 }
@@ -61,11 +64,9 @@ async function rig(
     },
     ...(given.facade ? { facade: given.facade } : {}),
   });
-  const outcomes = new Map<ShadowOutcome, number>();
   const stored: ShadowMismatch[] = [];
   const tally = new Tally({
     log: createLogger({}, 'silent'),
-    onOutcome: (_, outcome) => outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1),
     evidence: {
       addShadow: (_counts, mismatches) => {
         stored.push(...mismatches);
@@ -84,7 +85,8 @@ async function rig(
     tally,
     clock: { caughtUp: () => self.caughtUp() },
     log: createLogger({}, 'silent'),
-    isWanted: () => self.wanted,
+    version: () => (self.wanted ? 1 : undefined),
+    isOverloaded: () => self.overloaded,
   });
   const edge = await serveEdge({
     monolith: monolith.url,
@@ -95,23 +97,29 @@ async function rig(
   });
   edge.set({ phase: 'shadow' });
   open.push(monolith, service, edge, shadow, { close: () => upstreams.close() });
-  const count = (outcome: ShadowOutcome): number => outcomes.get(outcome) ?? 0;
+  const totals = () => tally.totals().get('catalog');
   const self: Rig = {
     edge,
     shadow,
-    outcomes,
+    outcomes: () => {
+      const { matched = 0, mismatched = 0, pending = 0, dropped = [] } = totals() ?? {};
+      const told = [...dropped].map(([reason, count]) => [`dropped-${reason}`, count] as const);
+      const all = [['matched', matched], ['mismatched', mismatched], ...told] as const;
+      return Object.fromEntries([
+        ['eligible', all.reduce((sum, [, count]) => sum + count, pending)],
+        ...all.filter(([, count]) => count > 0),
+      ]);
+    },
+    noise: () => totals()?.noise ?? 0,
     caughtUp: () => Promise.resolve(true),
     wanted: true,
+    overloaded: false,
     get: (path = '/api/products/1', headers = {}) => call(edge.url + path, { headers }),
     mismatches: async () => {
       await tally.flush();
       return stored;
     },
-    settled: () =>
-      eventually('every copy to be decided', () => {
-        const decided = [...outcomes.keys()].filter((one) => one !== 'eligible');
-        return decided.reduce((sum, one) => sum + count(one), 0) === count('eligible');
-      }),
+    settled: () => eventually('every copy to be decided', () => (totals()?.pending ?? 0) === 0),
   };
   return self;
 }
@@ -132,7 +140,7 @@ describe('what the comparison finds', () => {
     });
     await it.get();
     await it.settled();
-    expect(Object.fromEntries(it.outcomes)).toEqual({ eligible: 1, matched: 1 });
+    expect(it.outcomes()).toEqual({ eligible: 1, matched: 1 });
   });
 
   test('a wrong price is found at its route and path, with an example', async () => {
@@ -142,11 +150,12 @@ describe('what the comparison finds', () => {
     );
     expect(await it.get('/api/products?page=1')).toMatchObject({ status: 200 });
     await it.settled();
-    expect(it.outcomes.get('mismatched')).toBe(1);
+    expect(it.outcomes()['mismatched']).toBe(1);
     expect(await it.mismatches()).toEqual([
       {
         capability: 'catalog',
         route: 'GET /api/products',
+        version: 1,
         path: 'items.*.price',
         count: 1,
         example: { url: '/api/products?page=1', control: '12.50', candidate: '12.51' },
@@ -165,7 +174,7 @@ describe('what the comparison finds', () => {
     };
     await it.get();
     await it.settled();
-    expect(Object.fromEntries(it.outcomes)).toEqual({ eligible: 1, matched: 1 });
+    expect(it.outcomes()).toEqual({ eligible: 1, matched: 1 });
   });
 
   test('a watermark that does not pass leaves it undecided', async () => {
@@ -173,7 +182,7 @@ describe('what the comparison finds', () => {
     it.caughtUp = () => Promise.resolve(false);
     await it.get();
     await it.settled();
-    expect(Object.fromEntries(it.outcomes)).toEqual({ eligible: 1, 'dropped-not-synced': 1 });
+    expect(it.outcomes()).toEqual({ eligible: 1, 'dropped-not-synced': 1 });
   });
 
   test('ignored places and compressed answers are no mismatch', async () => {
@@ -196,7 +205,7 @@ describe('what the comparison finds', () => {
     await it.get('/api/products/1', { 'accept-encoding': 'gzip', 'if-none-match': '"x"' });
     await it.settled();
     expect(asked).toEqual([['identity', undefined]]);
-    expect(Object.fromEntries(it.outcomes)).toEqual({ eligible: 1, matched: 1 });
+    expect(it.outcomes()).toEqual({ eligible: 1, matched: 1 });
   });
 
   test('a candidate that refuses, breaks off or talks nonsense is a mismatch', async () => {
@@ -223,8 +232,8 @@ describe('what the client notices of it', () => {
     for (let nth = 0; nth < 50; nth++) expect(await it.get()).toMatchObject({ status: 200 });
     expect(performance.now() - began).toBeLessThan(2_000);
     await eventually('the slots to be taken', () => hanging === 4);
-    expect(it.outcomes.get('eligible')).toBe(50);
-    expect(it.outcomes.get('dropped-busy')).toBe(46);
+    expect(it.outcomes()['eligible']).toBe(50);
+    expect(it.outcomes()['dropped-busy']).toBe(46);
   });
 
   test('nothing in the answer: the copy carries a mark, the client’s own request none', async () => {
@@ -245,6 +254,8 @@ describe('what the client notices of it', () => {
     expect(marks).toEqual([
       ['control', undefined, 'Bearer t'],
       ['candidate', '1', 'Bearer t'],
+      // A route's first reads are asked of the control twice, to know its noise.
+      ['control', '1', 'Bearer t'],
     ]);
     expect(reply.headers).not.toHaveProperty('set-cookie');
   });
@@ -263,7 +274,7 @@ describe('what the client notices of it', () => {
     await it.get();
     await it.settled();
     expect(seen).toEqual(['GET /api/products/1']);
-    expect(it.outcomes.get('eligible')).toBe(1);
+    expect(it.outcomes()['eligible']).toBe(1);
   });
 });
 
@@ -284,7 +295,7 @@ describe('what does not fit is dropped and counted', () => {
     expect((await it.get('/api/products/1')).body).toBe(JSON.stringify(big));
     expect((await it.get('/api/products/chunked')).body).toBe(JSON.stringify(big));
     await it.settled();
-    expect(Object.fromEntries(it.outcomes)).toEqual({ eligible: 2, 'dropped-too-large': 2 });
+    expect(it.outcomes()).toEqual({ eligible: 2, 'dropped-too-large': 2 });
   });
 
   test('a candidate’s answer over the limit, however it is compressed', async () => {
@@ -298,7 +309,7 @@ describe('what does not fit is dropped and counted', () => {
     );
     await it.get();
     await it.settled();
-    expect(Object.fromEntries(it.outcomes)).toEqual({ eligible: 1, 'dropped-too-large': 1 });
+    expect(it.outcomes()).toEqual({ eligible: 1, 'dropped-too-large': 1 });
   });
 
   test('an answer to a condition, a control that fails, a phase that ends', async () => {
@@ -321,7 +332,7 @@ describe('what does not fit is dropped and counted', () => {
     };
     await it.get();
     await it.settled();
-    expect(Object.fromEntries(it.outcomes)).toEqual({
+    expect(it.outcomes()).toEqual({
       eligible: 3,
       'dropped-partial': 1,
       'dropped-control-failed': 1,
@@ -338,10 +349,10 @@ describe('what does not fit is dropped and counted', () => {
     for (let nth = 0; nth < 9; nth++) {
       await it.get();
       await eventually('it to wait or to be dropped', () => {
-        return held.length + (it.outcomes.get('dropped-recheck-busy') ?? 0) === nth + 1;
+        return held.length + (it.outcomes()['dropped-recheck-busy'] ?? 0) === nth + 1;
       });
     }
-    expect(it.outcomes.get('dropped-recheck-busy')).toBe(1);
+    expect(it.outcomes()['dropped-recheck-busy']).toBe(1);
     for (const resolve of held) resolve(false);
     await it.settled();
   });
@@ -349,10 +360,10 @@ describe('what does not fit is dropped and counted', () => {
   test('what is undecided at the end, and the end does not wait for it', async () => {
     const it = await rig(json(product()), () => undefined);
     await it.get();
-    await eventually('the copy to be out', () => it.outcomes.get('eligible') === 1);
+    await eventually('the copy to be out', () => it.outcomes()['eligible'] === 1);
     const began = performance.now();
     await it.shadow.close();
     expect(performance.now() - began).toBeLessThan(1_000);
-    expect(Object.fromEntries(it.outcomes)).toEqual({ eligible: 1, 'dropped-over': 1 });
+    expect(it.outcomes()).toEqual({ eligible: 1, 'dropped-over': 1 });
   });
 });

@@ -1,20 +1,29 @@
 // Shadow copies: the read that the monolith answers is asked of the service too, and the answers
-// are compared. The client's answer passes untouched and waits for nothing; the copy goes out once
-// it is through, on connections of its own. Slots, bytes and waiting repetitions are bounded, and
-// what does not fit is dropped and counted, never queued.
-//
-// A difference is believed only when it is still there after the data has arrived; recheck.ts.
+// are compared (judge.ts). The client's answer passes untouched and waits for nothing; the copy goes
+// out once it is through, on connections of its own. What copies may use is bounded in every
+// respect: places at a time, bytes kept, time of the processor, questions to the control beside the
+// clients'. What does not fit is dropped and counted, never queued; and whether it fits is asked
+// before anything is known of the answer, so that what is left out favours neither right nor wrong.
 import type { Migration } from '../control/definition.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
-import { ask, copyOf, plainAnswer, type Asked, type Question } from './ask.ts';
+import { Allowance } from './allowance.ts';
+import { Asker } from './ask.ts';
+import type { Question } from './asked.ts';
 import { capture } from './capture.ts';
-import { compareAnswers, compileRules } from './domain/compare.ts';
+import { plainAnswer } from './decode.ts';
+import { compileRules, type CompareRules } from './domain/compare.ts';
+import { Noise } from './domain/noise.ts';
 import type { Match } from './domain/routes.ts';
+import { dropped, type DropReason, type Verdict } from './domain/verdict.ts';
 import type { Tap } from './exchange.ts';
-import { dropped, recheck, type Verdict } from './recheck.ts';
+import { judge } from './judge.ts';
+import { Lanes } from './lanes.ts';
+import { Memory, Purse } from './memory.ts';
 import type { SyncClock } from './sync-clock.ts';
 import type { Tally } from './tally.ts';
+import type { Leg } from './tracing.ts';
+import { Turns } from './turns.ts';
 import type { Upstreams } from './upstreams.ts';
 
 export interface ShadowOptions {
@@ -24,8 +33,10 @@ export interface ShadowOptions {
   readonly tally: Tally;
   readonly clock: SyncClock;
   readonly log: Logger;
-  /** Whether the capability is still in `shadow`. */
-  readonly isWanted: (capability: string) => boolean;
+  /** Version of the capability's state while it is in `shadow`; undefined when it is not. */
+  readonly version: (capability: string) => number | undefined;
+  /** Whether clients' requests suffer from a lack of anything: copies are the first to go. */
+  readonly isOverloaded?: () => boolean;
 }
 
 export interface Shadow {
@@ -36,72 +47,76 @@ export interface Shadow {
 }
 
 /** Differences that may wait for their repetition, as a multiple of the concurrency. */
-const RECHECKS_PER_SLOT = 8;
+const REPEATS_PER_SLOT = 8;
+/** Questions of repetitions that are under way at a time. */
+const LANES = 4;
+/** Share of the copies that may ask the control again, beside the fixed rate. */
+const REPEATS_PER_COPY = 0.1;
+/** Milliseconds of processor that capturing an answer and beginning a copy cost; measured, roughly. */
+const BEGIN_MS = 0.01;
+
+interface Policy {
+  readonly rules: CompareRules;
+  readonly wanted: ReadonlySet<string>;
+  readonly noiseSample: number;
+}
 
 export function createShadow(options: ShadowOptions): Shadow {
   const { migration, upstreams, tally, clock, log } = options;
-  const { concurrency, bodyBytes } = migration.facade.shadow;
-  const closing = new AbortController();
-  const limits = { timeoutMs: migration.facade.timeoutMs, bodyBytes, signal: closing.signal };
-  const rules = new Map(
-    Object.entries(migration.capabilities).map(([name, one]) => [name, compileRules(one.shadow)]),
+  const { concurrency, bodyBytes, memoryBytes, cpu, repeatsPerSecond } = migration.facade.shadow;
+  const policies = new Map<string, Policy>(
+    Object.entries(migration.capabilities).map(([name, { shadow }]) => [name, policyOf(shadow)]),
   );
+  const noise = new Noise();
+  const memory = new Memory(memoryBytes);
+  // A quarter of a second's worth at once: enough for a burst, too little to be noticed.
+  const work = new Allowance({ perSecond: cpu * 1_000, most: cpu * 250 });
+  const repeats = new Allowance({ perSecond: repeatsPerSecond, most: repeatsPerSecond * 2 });
+  const turns = new Turns(work);
+  const asker = new Asker({ timeoutMs: migration.facade.timeoutMs, bodyBytes, cpu: work });
+  const lanes = new Lanes(LANES);
   const running = new Set<Promise<void>>();
-  const waiting = { count: 0, bytes: 0 };
   let slots = 0;
+  let repeating = 0;
+  let closing = false;
 
-  /** The whole way of one copy; `afterFirst` gives its slot back. */
-  const judge = async (
-    match: Match,
-    question: Question,
-    given: Asked,
-    afterFirst: () => void,
-  ): Promise<Verdict> => {
-    const copy = copyOf(question);
-    const compare = rules.get(match.capability) ?? NO_RULES;
-    const askCandidate = (): Promise<Asked> =>
-      ask(upstreams.service(match.policy.service), copy, limits);
-    const isOver = (): boolean => closing.signal.aborted || !options.isWanted(match.capability);
-    if (given.kind !== 'answer')
-      return dropped(given.kind === 'silent' ? 'control-failed' : 'too-large');
-    const first = await askCandidate().finally(afterFirst);
-    if (first.kind === 'too-large') return dropped('too-large');
-    if (first.kind === 'answer' && compareAnswers(given.answer, first.answer, compare).length === 0)
-      return { kind: 'matched' };
-    const bytes = given.answer.body.length;
-    if (
-      waiting.count >= concurrency * RECHECKS_PER_SLOT ||
-      waiting.bytes + bytes > concurrency * bodyBytes
-    )
-      return dropped('recheck-busy');
-    waiting.count += 1;
-    waiting.bytes += bytes;
+  const refusal = (hasBody: boolean): DropReason | undefined => {
+    if (options.isOverloaded?.() === true) return 'shed';
+    if (hasBody) return 'has-body';
+    if (slots >= concurrency) return 'busy';
+    if (!work.has()) return 'cpu';
+    if (memory.free < bodyBytes * 2) return 'memory';
+    if (repeating >= concurrency * REPEATS_PER_SLOT || !repeats.has()) return 'recheck-busy';
+    return undefined;
+  };
+
+  // There is a place for everybody: a copy has only begun because there was one.
+  const repeat = async <T>(again: () => Promise<T>): Promise<T> => {
+    repeating += 1;
     try {
-      return await recheck({
-        control: given.answer,
-        askControl: () => ask(upstreams.monolith, copy, limits),
-        askCandidate,
-        caughtUp: match.policy.hasTables ? () => clock.caughtUp(match.capability) : undefined,
-        isOver,
-        rules: compare,
-      });
+      return await again();
     } finally {
-      waiting.count -= 1;
-      waiting.bytes -= bytes;
+      repeating -= 1;
     }
   };
 
   /** Counts a verdict when it comes; a defect on the way must go neither unseen nor uncounted. */
-  const count = (match: Match, url: string, verdict: Promise<Verdict>): void => {
+  const count = (
+    match: Match,
+    version: number,
+    url: string,
+    verdict: Promise<Verdict>,
+    leg: Leg | undefined,
+  ): void => {
     const counted = verdict
       .catch((error: unknown) => {
         log.error('a shadow comparison failed', { error: messageOf(error), route: match.label });
         return dropped('error');
       })
       .then((known) => {
-        if (known.kind === 'matched') tally.matched(match);
-        else if (known.kind === 'dropped') tally.dropped(match, known.reason);
-        else tally.mismatched(match, url, known.differences);
+        tally.decided(match, version, url, known);
+        leg?.judged(known.kind === 'dropped' ? known.reason : known.kind);
+        leg?.end();
         running.delete(counted);
       });
     running.add(counted);
@@ -109,35 +124,81 @@ export function createShadow(options: ShadowOptions): Shadow {
 
   return {
     begin: (match, question, hasBody) => {
-      tally.eligible(match);
-      if (hasBody || slots >= concurrency) {
-        tally.dropped(match, hasBody ? 'has-body' : 'busy');
+      const version = options.version(match.capability) ?? 0;
+      const policy = policies.get(match.capability) ?? NO_POLICY;
+      const refused = refusal(hasBody);
+      if (refused) {
+        tally.refused(match, version, refused);
         return undefined;
       }
       slots += 1;
+      work.spend(BEGIN_MS);
+      repeats.spend(-REPEATS_PER_COPY);
+      tally.began(match);
+      const purse = new Purse(memory);
       const free = once(() => {
         slots -= 1;
       });
-      return capture(bodyBytes, (captured) => {
+      const { wanted, rules } = policy;
+      const isHead = question.method === 'HEAD';
+      return capture({ bodyBytes, purse, wanted, isHead }, (captured) => {
         if (captured.kind === 'dropped') {
           free();
-          tally.dropped(match, captured.reason);
+          purse.close();
+          tally.decided(match, version, question.target, captured);
           return;
         }
-        const verdict = plainAnswer(captured.status, captured.headers, captured.body, bodyBytes)
-          .then((given) => judge(match, question, given, free))
-          .finally(free);
-        count(match, question.target, verdict);
+        const { status, headers, body } = captured;
+        const leg = question.trace?.leg({ 'banyan.path': 'service', 'banyan.shadow': true });
+        const verdict = plainAnswer({ status, headers, body }, bodyBytes, purse)
+          .then((given) =>
+            judge({
+              question: leg ? { ...question, headers: leg.under(question.headers) } : question,
+              given,
+              monolith: upstreams.monolith,
+              service: upstreams.service(match.policy.service),
+              asker,
+              turns,
+              purse,
+              rules,
+              wanted,
+              noise: noise.of(`${match.capability} ${match.label}`),
+              sample: policy.noiseSample,
+              caughtUp: match.policy.hasTables ? () => clock.caughtUp(match.capability) : undefined,
+              isOver: () => closing || options.version(match.capability) === undefined,
+              onRepeat: () => {
+                repeats.spend(1);
+              },
+              afterFirst: free,
+              repeat,
+              lanes,
+            }),
+          )
+          .finally(() => {
+            free();
+            purse.close();
+          });
+        count(match, version, question.target, verdict, leg);
       });
     },
     close: async () => {
-      closing.abort();
+      closing = true;
+      asker.close();
       while (running.size > 0) await Promise.all(running);
     },
   };
 }
 
-const NO_RULES = compileRules({ headers: [], ignore: [], unordered: [] });
+function policyOf(given: Migration['capabilities'][string]['shadow']): Policy {
+  const rules = compileRules(given);
+  return {
+    rules,
+    wanted: new Set([...rules.headers, 'content-type', 'content-encoding']),
+    noiseSample: given.noise.sample,
+  };
+}
+
+const NO_POLICY: Policy = { rules: compileRules({}), wanted: new Set(), noiseSample: 0 };
 
 function once(work: () => void): () => void {
   let done = false;

@@ -1,53 +1,43 @@
-// What shadow traffic has told, on its way to the control database: counted here, added there every
-// quarter of a second, kept when the database does not answer. At rest
-// eligible = matched + mismatched + dropped, for every capability.
+// What shadow traffic has told. Two readers: the metrics, which see totals since the process began,
+// and the control database, which gets what has gathered every quarter of a second and for which it
+// is kept while the database does not answer.
+//
+// eligible = matched + mismatched + Σ dropped, for every capability and at every moment: a read
+// becomes eligible in the very step in which its outcome is known. Until then it is pending.
 import type { Evidence, ShadowCounts, ShadowMismatch } from '../control/evidence.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Difference } from './domain/compare.ts';
+import { exampleOf } from './domain/example.ts';
 import type { Match } from './domain/routes.ts';
-
-/** Why a copy told nothing. */
-export type DropReason =
-  /** Too many copies at once. */
-  | 'busy'
-  /** A body over `facade.shadow.bodyBytes`. */
-  | 'too-large'
-  /** The client's own answer did not come whole. */
-  | 'control-failed'
-  /** 206 and 304 answer a condition of the client's. */
-  | 'partial'
-  /** A read with a body is not copied. */
-  | 'has-body'
-  /** Too many differences wait for their repetition. */
-  | 'recheck-busy'
-  /** The watermark did not pass in time. */
-  | 'not-synced'
-  /** The compared place never stood still. */
-  | 'in-flux'
-  /** The capability left `shadow`, or the process ended, before the verdict. */
-  | 'over'
-  /** A defect; see the log. */
-  | 'error';
-
-export type ShadowOutcome = 'eligible' | 'matched' | 'mismatched' | `dropped-${DropReason}`;
+import type { DropReason, Verdict } from './domain/verdict.ts';
 
 export interface TallyOptions {
   readonly evidence: Pick<Evidence, 'addShadow'>;
   readonly log: Logger;
-  /** For metrics. */
-  readonly onOutcome: (capability: string, outcome: ShadowOutcome) => void;
+}
+
+/** Of one capability, since the process began. */
+export interface ShadowTotals {
+  matched: number;
+  mismatched: number;
+  readonly dropped: Map<DropReason, number>;
+  /** Kinds of differences, summed over the answers, that the control's noise excused. */
+  noise: number;
+  /** Copies without a verdict yet. */
+  pending: number;
 }
 
 type Counts = { -readonly [Key in keyof ShadowCounts]: ShadowCounts[Key] };
 type Mismatch = { -readonly [Key in keyof ShadowMismatch]: ShadowMismatch[Key] };
+type Place = Pick<Match, 'capability' | 'label'>;
 
 /** Kinds of differences that are remembered one by one between two flushes. */
 const MOST_KINDS = 200;
-const EXAMPLE_LENGTH = 300;
 
 export class Tally {
   readonly #options: TallyOptions;
+  readonly #totals = new Map<string, ShadowTotals>();
   readonly #counts = new Map<string, Counts>();
   readonly #mismatches = new Map<string, Mismatch>();
   #flushing: Promise<void> | undefined;
@@ -56,34 +46,39 @@ export class Tally {
     this.#options = options;
   }
 
-  eligible(match: Match): void {
-    this.#options.onOutcome(match.capability, 'eligible');
+  /** Every capability that was counted so far. */
+  totals(): ReadonlyMap<string, Readonly<ShadowTotals>> {
+    return this.#totals;
   }
 
-  matched(match: Match): void {
-    this.#of(match).compared += 1;
-    this.#options.onOutcome(match.capability, 'matched');
+  /** A copy is under way; `decided` follows. */
+  began(match: Place): void {
+    this.#totalsOf(match).pending += 1;
   }
 
-  /** One answer that differed; its differences are counted once per path. */
-  mismatched(match: Match, url: string, differences: readonly Difference[]): void {
-    const counts = this.#of(match);
+  /** A copy that was never begun. `version` is that of the capability's state. */
+  refused(match: Place, version: number, reason: DropReason): void {
+    this.#dropped(match, version, reason);
+  }
+
+  /** The end of a copy that had begun. `version` is that of the capability's state at its begin. */
+  decided(match: Place, version: number, url: string, verdict: Verdict): void {
+    const totals = this.#totalsOf(match);
+    totals.pending -= 1;
+    if (verdict.kind === 'dropped') {
+      this.#dropped(match, version, verdict.reason);
+      return;
+    }
+    const counts = this.#countsOf(match, version);
     counts.compared += 1;
-    counts.mismatched += 1;
-    for (const one of new Map(differences.map((found) => [found.path, found])).values())
-      this.#count({
-        capability: match.capability,
-        route: match.label,
-        path: one.path,
-        count: 1,
-        example: { url, control: shorten(one.control), candidate: shorten(one.candidate) },
-      });
-    this.#options.onOutcome(match.capability, 'mismatched');
-  }
-
-  dropped(match: Match, reason: DropReason): void {
-    this.#of(match).dropped += 1;
-    this.#options.onOutcome(match.capability, `dropped-${reason}`);
+    counts.noise += verdict.noise;
+    totals.noise += verdict.noise;
+    if (verdict.kind === 'matched') totals.matched += 1;
+    else {
+      totals.mismatched += 1;
+      counts.mismatched += 1;
+      this.#tell(match, version, url, verdict.differences);
+    }
   }
 
   /** Adds what has gathered to the control database; never throws. */
@@ -106,21 +101,49 @@ export class Tally {
         error: messageOf(error),
       });
       for (const one of counts) {
-        const now = this.#of({ capability: one.capability, label: one.route });
+        const now = this.#countsOf({ capability: one.capability, label: one.route }, one.version);
         now.compared += one.compared;
         now.mismatched += one.mismatched;
         now.dropped += one.dropped;
+        now.noise += one.noise;
       }
       for (const one of mismatches) this.#count(one);
     }
   }
 
-  #of(match: Pick<Match, 'capability' | 'label'>): Counts {
-    const key = `${match.capability} ${match.label}`;
+  #dropped(match: Place, version: number, reason: DropReason): void {
+    const { dropped } = this.#totalsOf(match);
+    dropped.set(reason, (dropped.get(reason) ?? 0) + 1);
+    this.#countsOf(match, version).dropped += 1;
+  }
+
+  /** An answer's differences are counted once per path. */
+  #tell(match: Place, version: number, url: string, differences: readonly Difference[]): void {
+    for (const one of new Map(differences.map((found) => [found.path, found])).values())
+      this.#count({
+        capability: match.capability,
+        route: match.label,
+        version,
+        path: one.path,
+        count: 1,
+        example: { url, control: exampleOf(one.control), candidate: exampleOf(one.candidate) },
+      });
+  }
+
+  #totalsOf({ capability }: Place): ShadowTotals {
+    let totals = this.#totals.get(capability);
+    if (!totals) {
+      totals = { matched: 0, mismatched: 0, dropped: new Map(), noise: 0, pending: 0 };
+      this.#totals.set(capability, totals);
+    }
+    return totals;
+  }
+
+  #countsOf({ capability, label: route }: Place, version: number): Counts {
+    const key = `${capability} ${version} ${route}`;
     let counts = this.#counts.get(key);
     if (!counts) {
-      const { capability, label: route } = match;
-      counts = { capability, route, compared: 0, mismatched: 0, dropped: 0 };
+      counts = { capability, route, version, compared: 0, mismatched: 0, dropped: 0, noise: 0 };
       this.#counts.set(key, counts);
     }
     return counts;
@@ -128,15 +151,9 @@ export class Tally {
 
   #count(one: Mismatch): void {
     const full = this.#mismatches.size >= MOST_KINDS;
-    const key = `${one.capability} ${one.route} ${one.path}`;
+    const key = `${one.capability} ${one.version} ${one.route} ${one.path}`;
     const known = this.#mismatches.get(key);
     if (known) known.count += one.count;
     else if (!full) this.#mismatches.set(key, { ...one });
   }
-}
-
-/** Examples are for reading: long values are cut. */
-function shorten(value: unknown): unknown {
-  const text = JSON.stringify(value);
-  return text.length <= EXAMPLE_LENGTH ? value : `${text.slice(0, EXAMPLE_LENGTH)}…`;
 }

@@ -24,7 +24,9 @@ const GOOD: GateFacts = {
   hasTables: true,
   flows: [flow('to'), flow('back')],
   shadow: {
-    samples: [{ capability: 'catalog', route: '/a', compared: 100, mismatched: 1, dropped: 0 }],
+    samples: [
+      { capability: 'catalog', route: '/a', compared: 100, mismatched: 1, dropped: 0, noise: 0 },
+    ],
     mismatches: [],
   },
   verify: {
@@ -99,7 +101,9 @@ test('a mismatch names route and field', () => {
   const gates = evaluateGates('shadow', 'canary', {
     ...GOOD,
     shadow: {
-      samples: [{ capability: 'catalog', route: '/a', compared: 100, mismatched: 2, dropped: 0 }],
+      samples: [
+        { capability: 'catalog', route: '/a', compared: 100, mismatched: 2, dropped: 0, noise: 0 },
+      ],
       mismatches: [
         {
           capability: 'catalog',

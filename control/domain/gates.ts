@@ -1,7 +1,7 @@
 // Gates: what a move needs as evidence. Each gives its figure, its limit and a verdict; too little
 // evidence is inconclusive, and inconclusive is not a pass.
 import type { Gates } from '../definition.ts';
-import type { FlowLine, ShadowCounts, ShadowMismatch, VerifyLine } from '../evidence.ts';
+import type { FlowLine, ShadowSample, ShadowGroup, VerifyLine } from '../evidence.ts';
 import type { Phase } from './phase.ts';
 
 export type Verdict = 'pass' | 'fail' | 'inconclusive';
@@ -20,8 +20,8 @@ export interface GateFacts {
   readonly hasTables: boolean;
   readonly flows: readonly FlowLine[];
   readonly shadow: {
-    readonly samples: readonly ShadowCounts[];
-    readonly mismatches: readonly ShadowMismatch[];
+    readonly samples: readonly ShadowSample[];
+    readonly mismatches: readonly ShadowGroup[];
   };
   readonly verify: VerifyLine | undefined;
   /** Why the monolith still needs its tables; empty when it does not. */

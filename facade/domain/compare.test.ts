@@ -2,9 +2,9 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { compareAnswers, compileRules, type Answer, type Difference } from './compare.ts';
 
-type Rules = Record<'headers' | 'ignore' | 'unordered', string[]>;
+type Rules = Parameters<typeof compileRules>[0];
 
-const NONE: Rules = { headers: [], ignore: [], unordered: [] };
+const NONE: Rules = {};
 
 function answer(body: unknown, change: Partial<Answer> = {}): Answer {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
@@ -12,7 +12,7 @@ function answer(body: unknown, change: Partial<Answer> = {}): Answer {
   return { status: 200, headers, body: new TextEncoder().encode(text), ...change };
 }
 
-function diff(a: unknown, b: unknown, rules: Partial<Rules> = {}): Difference[] {
+function diff(a: unknown, b: unknown, rules: Rules = {}): Difference[] {
   return compareAnswers(answer(a), answer(b), compileRules({ ...NONE, ...rules }));
 }
 
@@ -115,6 +115,97 @@ describe('answers', () => {
   });
 });
 
+describe('arrays', () => {
+  const items = (...ids: number[]): object => ({ items: ids.map((id) => ({ id, price: id / 2 })) });
+
+  test('a wrong element of a list in another order is told by its identity', () => {
+    const wrong = {
+      items: [
+        { id: 3, price: 1.5 },
+        { id: 1, price: 9 },
+        { id: 2, price: 1 },
+      ],
+    };
+    expect(diff(items(1, 2, 3), wrong)).toMatchObject([
+      { path: 'items.order' },
+      { path: 'items.*.price', at: 'items.id=1.price', control: 0.5, candidate: 9 },
+    ]);
+  });
+
+  test('what two lists of different length have in common is compared all the same', () => {
+    const wrong = {
+      items: [
+        { id: 2, price: 1 },
+        { id: 3, price: 9 },
+      ],
+    };
+    expect(paths(diff(items(1, 2, 3), wrong))).toEqual(['items.length', 'items.*.price']);
+  });
+
+  test('where nothing tells elements apart, a changed length leaves their types and members', () => {
+    const a = { items: [{ n: 1 }, { n: 1 }, { n: 2 }] };
+    expect(paths(diff(a, { items: [{ n: 1 }, { n: 1 }] }))).toEqual(['items.length']);
+    expect(paths(diff(a, { items: [{ n: null }, { n: 1 }] }))).toEqual([
+      'items.length',
+      'items.*.n',
+    ]);
+    expect(paths(diff(a, { items: [{}, {}] }))).toEqual(['items.length', 'items.*.n']);
+    expect(
+      paths(
+        diff(a, {
+          items: [
+            { n: 1, x: 1 },
+            { n: 1, x: 1 },
+          ],
+        }),
+      ),
+    ).toEqual(['items.length', 'items.*.x']);
+  });
+
+  test('a path full of differences does not hide the others', () => {
+    const many = (change: object): object => ({
+      items: Array.from({ length: 5_000 }, (_, nth) => ({ token: nth, ...change })),
+      total: 1,
+      ...change,
+    });
+    const found = diff(many({ t: 1 }), many({ t: 2 }));
+    expect(new Set(paths(found))).toEqual(new Set(['items.*.t', 't']));
+    expect(found.length).toBeLessThan(50);
+  });
+
+  test('objects by generated keys are grouped like arrays', () => {
+    const a = { byId: { '17': { price: 1 }, '18': { price: 2 } } };
+    expect(diff(a, { byId: { '17': { price: 1 }, '18': { price: 3 } } })).toMatchObject([
+      { path: 'byId.*.price', at: 'byId.18.price' },
+    ]);
+  });
+});
+
+describe('what a candidate may not do', () => {
+  test('inherited names are no members', () => {
+    expect(paths(diff('{"constructor":1,"__proto__":2}', '{}'))).toEqual([
+      'constructor',
+      '__proto__',
+    ]);
+    expect(paths(diff('{}', '{"toString":null}'))).toEqual(['toString']);
+  });
+
+  test('a value nested without end is a difference, not a crash', () => {
+    const deep = (depth: number, leaf: string): string =>
+      '['.repeat(depth) + leaf + ']'.repeat(depth);
+    expect(diff(deep(150, '1'), deep(150, '2'))).toHaveLength(1);
+    expect(diff(deep(100_000, '1'), deep(100_000, '2'))).toHaveLength(1);
+    expect(diff('1', deep(100_000, '1'))).toHaveLength(1);
+  });
+
+  test('numbers beyond a double differ when they do', () => {
+    expect(diff('[1e400]', '[1e500]')).toHaveLength(1);
+    expect(diff('[1e400]', '[10e399]')).toEqual([]);
+    expect(diff('[1e-400]', '[0]')).toHaveLength(1);
+    expect(diff('[-0]', '[0.0]')).toEqual([]);
+  });
+});
+
 describe('laws', () => {
   const json = fc.jsonValue({ maxDepth: 4 });
 
@@ -143,9 +234,77 @@ describe('laws', () => {
         const leaf = leaves[pick % Math.max(1, leaves.length)];
         if (!leaf) return;
         const changed = replaced(value, leaf, 'something else entirely');
-        const [found, ...more] = diff(JSON.stringify(value), JSON.stringify(changed));
-        expect(found?.at).toBe(leaf.join('.') || '$');
-        expect(more).toEqual([]);
+        const found = diff(JSON.stringify(value), JSON.stringify(changed));
+        expect(paths(found)).toEqual([pathOf(value, leaf)]);
+        // A key with a dot in it cannot be written as a path.
+        if (leaf.some((key) => key.includes('.'))) return;
+        const ignore = [leaf.join('.') || '$'];
+        expect(diff(JSON.stringify(value), JSON.stringify(changed), { ignore })).toEqual([]);
+      }),
+    );
+  });
+
+  test('whether anything is found does not depend on the side', () => {
+    const rules = {
+      ignore: ['*.a', 'b'],
+      unordered: ['*', 'items.*.tags'],
+      tolerance: { '*.n': 1 },
+    };
+    const small = fc.jsonValue({
+      maxDepth: 3,
+      noUnicodeString: true,
+      stringUnit: fc.constantFrom('a', 'n', 'b'),
+    });
+    fc.assert(
+      fc.property(small, small, (a, b) => {
+        for (const given of [{}, rules]) {
+          const [one, other] = [diff(a, b, given), diff(b, a, given)];
+          expect(one.length === 0).toBe(other.length === 0);
+          expect(diff(a, a, given)).toEqual([]);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('numbers within the tolerance are equal, those beyond it are not', () => {
+    const cents = fc.integer({ min: -1_000_000, max: 1_000_000 });
+    fc.assert(
+      fc.property(cents, fc.integer({ min: -5, max: 5 }), fc.boolean(), (price, off, asText) => {
+        const written = (given: number): unknown =>
+          asText ? (given / 100).toFixed(2) : given / 100;
+        const [a, b] = [
+          { items: [{ price: written(price) }] },
+          { items: [{ price: written(price + off) }] },
+        ];
+        const found = diff(a, b, { tolerance: { 'items.*.price': 0.02 } });
+        expect(paths(found)).toEqual(Math.abs(off) <= 2 ? [] : ['items.*.price']);
+      }),
+    );
+  });
+
+  test('an unordered array is equal exactly when it has the same elements as often', () => {
+    const few = fc.array(fc.constantFrom('a', 'b', 'c', 1, 2), { maxLength: 5 });
+    const bag = (items: readonly unknown[]): string =>
+      JSON.stringify(items.map((one) => JSON.stringify(one)).sort());
+    fc.assert(
+      fc.property(few, few, (a, b) => {
+        const found = diff({ items: a }, { items: b }, { unordered: ['items'] });
+        expect(found.length === 0).toBe(bag(a) === bag(b));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test('another order of elements is told as that and as nothing else', () => {
+    const items = fc.uniqueArray(fc.record({ id: fc.nat(), name: fc.string() }), {
+      selector: (one) => one.id,
+      minLength: 2,
+    });
+    fc.assert(
+      fc.property(items, (given) => {
+        const found = diff({ items: given }, { items: [...given.slice(1), given[0]] });
+        expect(paths(found)).toEqual(['items.order']);
       }),
     );
   });
@@ -162,6 +321,17 @@ describe('laws', () => {
     );
   });
 });
+
+/** The path of a leaf as reports group it. */
+function pathOf(value: unknown, leaf: string[]): string {
+  let at = value;
+  const parts = leaf.map((key) => {
+    const isFolded = Array.isArray(at) || /^(\d+|[\da-f]{16,})$/i.test(key);
+    at = (at as Record<string, unknown>)[key];
+    return isFolded ? '*' : key;
+  });
+  return parts.join('.') || '$';
+}
 
 function leavesOf(value: unknown, at: string[]): string[][] {
   if (typeof value !== 'object' || value === null) return [at];

@@ -5,7 +5,7 @@
 export type Json =
   null | boolean | number | string | Exact | readonly Json[] | { readonly [key: string]: Json };
 
-/** A number with more digits than a double holds, as sign, digits and exponent. */
+/** A number that a double does not hold exactly, as sign, digits and exponent. */
 export class Exact {
   readonly decimal: string;
 
@@ -18,8 +18,13 @@ export class Exact {
   }
 }
 
+/** What an absent member is shown as. */
+export const ABSENT = '(absent)';
+
 /** Digits that every double reproduces. */
 const SAFE_DIGITS = 15;
+/** A text with neither a long number nor a large exponent holds doubles only. */
+const MAY_BE_EXACT = /\d[\d.]{15}|\d[eE][+-]?\d{3}/;
 
 type Reviver = (
   this: unknown,
@@ -31,8 +36,8 @@ type Reviver = (
 /** Parses a text; undefined when it is no JSON. Wrapped, because null is a value. */
 export function parseJson(text: string): { readonly value: Json } | undefined {
   try {
-    // The reviver is slow, so it runs only over texts that have a long number at all.
-    const value = /\d[\d.]{15}/.test(text)
+    // The reviver is slow, so it runs only over texts that may need it.
+    const value = MAY_BE_EXACT.test(text)
       ? (JSON.parse(text, exactly as Parameters<typeof JSON.parse>[1]) as Json)
       : (JSON.parse(text) as Json);
     return { value };
@@ -45,7 +50,12 @@ const exactly: Reviver = function (_key, value, context) {
   const source = context?.source;
   if (typeof value !== 'number' || source === undefined) return value;
   const decimal = decimalOf(source);
-  return decimal.replace(/^-|e.*$/g, '').length > SAFE_DIGITS ? new Exact(decimal) : value;
+  const isHeld =
+    decimal.replace(/^-|e.*$/g, '').length <= SAFE_DIGITS &&
+    Number.isFinite(value) &&
+    // Below the least normal double digits get lost.
+    (Math.abs(value) > 1e-300 || decimal === '0e0');
+  return isHeld ? value : new Exact(decimal);
 };
 
 /** `-12.50e3` as `-125e2`: no leading or trailing zeros, so equal numbers have equal texts. */
@@ -65,6 +75,30 @@ export function sameNumber(a: Json, b: Json): boolean {
   return a instanceof Exact && b instanceof Exact && a.decimal === b.decimal;
 }
 
+const DECIMAL = /^[+-]?\d+(\.\d+)?$/;
+
+/**
+ * Whether two numbers, or two decimal texts (`"12.50"`, as money is often sent), are at most
+ * `most` apart. The decimals are read as doubles, so their last bit is given the benefit.
+ */
+export function within(a: Json, b: Json, most: number): boolean {
+  const isText = typeof a === 'string' && typeof b === 'string';
+  const x = isText ? decimalText(a) : numberOf(a);
+  const y = isText ? decimalText(b) : numberOf(b);
+  if (x === undefined || y === undefined) return false;
+  const slack = 4 * Number.EPSILON * Math.max(Math.abs(x), Math.abs(y));
+  return Math.abs(x - y) <= most + slack;
+}
+
+function decimalText(value: string): number | undefined {
+  return DECIMAL.test(value) ? Number(value) : undefined;
+}
+
+function numberOf(value: Json): number | undefined {
+  if (value instanceof Exact) return Number(value.decimal);
+  return typeof value === 'number' ? value : undefined;
+}
+
 export function isArray(value: Json): value is readonly Json[] {
   return Array.isArray(value);
 }
@@ -75,18 +109,30 @@ export function isObject(value: Json): value is { readonly [key: string]: Json }
   );
 }
 
+/** A member of an object, never one that it inherits. */
+export function memberOf(value: { readonly [key: string]: Json }, key: string): Json | undefined {
+  return Object.hasOwn(value, key) ? value[key] : undefined;
+}
+
+/** `null`, `boolean`, `number`, `string`, `array` or `object`. */
+export function typeOf(value: Json): string {
+  if (value === null) return 'null';
+  if (value instanceof Exact) return 'number';
+  return isArray(value) ? 'array' : typeof value;
+}
+
 /** Where the canonical form leaves out, sorts, and goes on. */
 export interface Pruner {
   readonly skip: boolean;
   readonly sort: boolean;
-  into(key: string): Pruner;
+  into(key: string | number): Pruner;
 }
 
 /** A text that is equal for equal values: keys sorted, pruned as told. */
 export function canonical(value: Json, pruner: Pruner): string {
   if (pruner.skip) return '';
   if (isArray(value)) {
-    const items = value.map((item, index) => canonical(item, pruner.into(String(index))));
+    const items = value.map((item, index) => canonical(item, pruner.into(index)));
     return `[${(pruner.sort ? items.sort() : items).join()}]`;
   }
   if (isObject(value)) {

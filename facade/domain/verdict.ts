@@ -1,0 +1,45 @@
+// What came of one shadow copy.
+import type { Difference } from './compare-json.ts';
+
+/** Why a copy told nothing. */
+export type DropReason =
+  /** The edge is overloaded: copies are the first thing to go. */
+  | 'shed'
+  /** Too many copies at once (`facade.shadow.concurrency`). */
+  | 'busy'
+  /** Copies have used up their share of the processor (`facade.shadow.cpu`). */
+  | 'cpu'
+  /** The answers that are kept have filled `facade.shadow.memoryBytes`. */
+  | 'memory'
+  /** A body over `facade.shadow.bodyBytes`. */
+  | 'too-large'
+  /** The client's own answer did not come whole. */
+  | 'control-failed'
+  /** 206 and 304 answer a condition of the client's. */
+  | 'partial'
+  /** A read with a body is not copied. */
+  | 'has-body'
+  /** Too many differences wait for their repetition, or the control was asked again too often. */
+  | 'recheck-busy'
+  /** The watermark did not pass in time. */
+  | 'not-synced'
+  /** The compared place never stood still. */
+  | 'in-flux'
+  /** The capability left `shadow`, or the process ended, before the verdict. */
+  | 'over'
+  /** A defect; see the log. */
+  | 'error';
+
+/** `noise` counts the kinds of differences that the control's own noise excused. */
+export type Verdict =
+  | { readonly kind: 'matched'; readonly noise: number }
+  | {
+      readonly kind: 'mismatched';
+      readonly differences: readonly Difference[];
+      readonly noise: number;
+    }
+  | { readonly kind: 'dropped'; readonly reason: DropReason };
+
+export function dropped(reason: DropReason): Verdict {
+  return { kind: 'dropped', reason };
+}

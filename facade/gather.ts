@@ -1,0 +1,64 @@
+// Gathers a body from its pieces, within a limit of its own and within the memory of all copies. A
+// piece is copied when keeping it would keep much more alive than its bytes: a sender of tiny chunks
+// must not cost a hundred times what it sends.
+import type { Purse } from './memory.ts';
+
+/** A piece is kept as it is when the buffer that it is a part of has at most so much besides. */
+const SPARE_BYTES = 16_384;
+
+export class Gathering {
+  readonly #purse: Purse;
+  readonly #most: number;
+  #whole: Buffer = Buffer.alloc(0);
+  #size = 0;
+
+  constructor(purse: Purse, most: number) {
+    this.#purse = purse;
+    this.#most = most;
+  }
+
+  /** Adds a piece; says why when it does not fit, and lets go of everything. */
+  add(chunk: Buffer): 'too-large' | 'memory' | undefined {
+    const size = this.#size + chunk.length;
+    if (size > this.#most) return this.#refuse('too-large');
+    if (this.#size === 0) {
+      if (!this.#purse.take(chunk.length)) return this.#refuse('memory');
+      this.#whole =
+        chunk.buffer.byteLength - chunk.length > SPARE_BYTES ? Buffer.from(chunk) : chunk;
+    } else {
+      if (size > this.#whole.length && !this.#grow(size)) return this.#refuse('memory');
+      chunk.copy(this.#whole, this.#size);
+    }
+    this.#size = size;
+    return undefined;
+  }
+
+  /** The body; its length stays taken from the purse. */
+  take(): Buffer {
+    const spare = this.#whole.length - this.#size;
+    if (spare === 0) return this.#whole;
+    this.#purse.give(spare);
+    return Buffer.from(this.#whole.subarray(0, this.#size));
+  }
+
+  /** Lets go of what has gathered. */
+  drop(): void {
+    this.#purse.give(this.#whole.length);
+    this.#whole = Buffer.alloc(0);
+    this.#size = 0;
+  }
+
+  #grow(size: number): boolean {
+    const capacity = Math.min(this.#most, Math.max(size, this.#whole.length * 2));
+    if (!this.#purse.take(capacity - this.#whole.length)) return false;
+    const larger = Buffer.allocUnsafeSlow(capacity);
+    this.#whole.copy(larger, 0, 0, this.#size);
+    this.#whole = larger;
+    return true;
+  }
+
+  #refuse(why: 'too-large' | 'memory'): 'too-large' | 'memory' {
+    this.drop();
+    return why;
+  }
+}
