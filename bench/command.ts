@@ -15,7 +15,7 @@ export async function runCommand(cases: readonly Case[], args: readonly string[]
     },
   });
   const roundMs = Number(values['round-ms']);
-  const plan: Plan = { rounds: Number(values.rounds), warmUpMs: roundMs, roundMs };
+  const plan: Plan = { rounds: Number(values.rounds), warmUpMs: 2 * roundMs, roundMs };
   const report = await runCases(cases, plan, (line) => process.stderr.write(`${line}\n`));
   process.stdout.write(`${table(cases, report)}\n`);
   if (values.json !== undefined)

@@ -16,6 +16,8 @@ export interface Case {
   readonly better: 'more' | 'less';
   readonly ours: Contender;
   readonly others: readonly Contender[];
+  /** The least that our ratio to a contender should be, by its name. Shown, not enforced. */
+  readonly wanted?: Readonly<Record<string, number>> | undefined;
 }
 
 export interface Plan {
@@ -106,11 +108,14 @@ export function table(cases: readonly Case[], report: Report): string {
     [one.ours, ...one.others].map(({ name }) => {
       const key = `${one.name} / ${name}`;
       const ratio = report.ratios[key];
+      const wanted = one.wanted?.[name];
       return [
         one.name,
         name,
         `${String(report.figures[key] ?? '')} ${one.unit}`,
-        ratio === undefined ? '' : `ours is ${ratio.toFixed(2)} of it`,
+        ratio === undefined
+          ? ''
+          : `ours is ${ratio.toFixed(2)} of it${wanted === undefined ? '' : ` (wanted: ${wanted})`}`,
       ];
     }),
   );
