@@ -1,5 +1,5 @@
 // The `banyan` command as a real process, and which processes a test has left behind.
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -90,4 +90,9 @@ export function processesWith(mark: string): string[] {
         return [];
       }
     });
+}
+
+/** Resident memory of a process, in bytes. */
+export function rssBytes(pid: number): number {
+  return Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' })) * 1024;
 }
