@@ -60,8 +60,6 @@ export function createEngine(options: EngineOptions): Engine {
   const control: Knex = openControl(options.controlUrl);
   const evidence = new Evidence(control);
   const upstreams = openUpstreams(options.upstreams, timeoutMs);
-  // Copies have connections of their own: a candidate that hangs takes none from clients.
-  const shadowUpstreams = openUpstreams(options.upstreams, timeoutMs);
   const ending = new AbortController();
   const firstStates = Promise.withResolvers<undefined>();
   const failure = Promise.withResolvers<never>();
@@ -95,7 +93,7 @@ export function createEngine(options: EngineOptions): Engine {
   registerShadowMetrics(metrics.registry, () => tally.totals());
   const shadow = createShadow({
     migration,
-    upstreams: shadowUpstreams,
+    upstreams: options.upstreams,
     tally,
     clock: createSyncClock({ evidence, signal: ending.signal }),
     log,
@@ -150,7 +148,7 @@ export function createEngine(options: EngineOptions): Engine {
       await shadow.close();
       await tally.flush();
       await running.catch(() => undefined);
-      await Promise.all([upstreams.close(), shadowUpstreams.close()]);
+      await upstreams.close();
       await control.destroy();
     },
   };

@@ -12,7 +12,6 @@ import { createLogger } from '../core/log.ts';
 import { compileRoutes } from './domain/routes.ts';
 import { createShadow } from './shadow.ts';
 import { Tally, type ShadowTotals } from './tally.ts';
-import { openUpstreams } from './upstreams.ts';
 
 const open: { close(): Promise<void> }[] = [];
 
@@ -69,10 +68,7 @@ async function line(control: Source, candidate: Source, hasTables = false): Prom
       },
     },
   });
-  const upstreams = openUpstreams(
-    { monolith: monolith.url, services: { catalog: service.url } },
-    1_000,
-  );
+  const upstreams = { monolith: monolith.url, services: { catalog: service.url } };
   const shadow = createShadow({
     migration,
     upstreams,
@@ -81,7 +77,7 @@ async function line(control: Source, candidate: Source, hasTables = false): Prom
     log: createLogger({}, 'silent'),
     version: () => 1,
   });
-  open.push(monolith, service, { close: () => upstreams.close() }, shadow);
+  open.push(monolith, service, shadow);
   const routes = compileRoutes(migration.capabilities);
   const totals = (): Readonly<ShadowTotals> => {
     const known = tally.totals().get('catalog');

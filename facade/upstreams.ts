@@ -1,6 +1,7 @@
 // Where requests are forwarded to: one undici pool per origin. The addresses come from the
 // definition alone; no request ever names one.
-import { Pool } from 'undici';
+import type { Socket } from 'node:net';
+import { buildConnector, Pool } from 'undici';
 import type { Owner } from '../control/domain/phase.ts';
 import { BanyanError } from '../core/errors.ts';
 
@@ -29,8 +30,15 @@ const CONNECTIONS = 128;
 /** An upstream that falls silent in the middle of an answer is given up after this. */
 const SILENCE_MS = 60_000;
 
-/** Makes the pools; connects lazily. Throws CONFIG_INVALID for what is no HTTP URL. */
-export function openUpstreams(urls: UpstreamUrls, connectTimeoutMs: number): Upstreams {
+/**
+ * Makes the pools; connects lazily. `onSocket` is shown every connection before it is used. Throws
+ * CONFIG_INVALID for what is no HTTP URL.
+ */
+export function openUpstreams(
+  urls: UpstreamUrls,
+  connectTimeoutMs: number,
+  onSocket?: (socket: Socket) => void,
+): Upstreams {
   const pools = new Map<string, Pool>();
   const open = (path: Owner, base: string): Upstream => {
     const url = parseBase(base);
@@ -39,7 +47,9 @@ export function openUpstreams(urls: UpstreamUrls, connectTimeoutMs: number): Ups
       pool = new Pool(url.origin, {
         connections: CONNECTIONS,
         pipelining: 1,
-        connect: { timeout: connectTimeoutMs },
+        connect: onSocket
+          ? connectorWith(connectTimeoutMs, onSocket)
+          : { timeout: connectTimeoutMs },
         // The exchange keeps the deadline of the whole request, queue included.
         headersTimeout: 0,
         bodyTimeout: SILENCE_MS,
@@ -68,6 +78,19 @@ export function openUpstreams(urls: UpstreamUrls, connectTimeoutMs: number): Ups
     close: async () => {
       await Promise.all([...pools.values()].map((pool) => pool.destroy()));
     },
+  };
+}
+
+function connectorWith(
+  timeout: number,
+  onSocket: (socket: Socket) => void,
+): buildConnector.connector {
+  const connect = buildConnector({ timeout });
+  return (options, callback) => {
+    connect(options, (...given) => {
+      if (given[1]) onSocket(given[1]);
+      callback(...given);
+    });
   };
 }
 
