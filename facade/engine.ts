@@ -71,7 +71,7 @@ export function createEngine(options: EngineOptions): Engine {
   for (const { service } of Object.values(migration.capabilities))
     if (options.upstreams.services[service] === undefined)
       throw new BanyanError('CONFIG_INVALID', `no upstream is given for service "${service}"`);
-  const { bulkhead, connectTimeoutMs, idleTimeoutMs, shadow: copies, shedding } = migration.facade;
+  const { bulkhead, connectTimeoutMs, idleTimeoutMs, shedding } = migration.facade;
   const capabilities = Object.keys(migration.capabilities);
   const replicaId = options.replicaId ?? randomUUID();
   const routes = compileRoutes(migration.capabilities);
@@ -79,12 +79,6 @@ export function createEngine(options: EngineOptions): Engine {
   const evidence = new Evidence(control);
   const upstreams = openUpstreams(options.upstreams, {
     connections: bulkhead.connections,
-    connectTimeoutMs,
-    idleTimeoutMs,
-  });
-  // Copies have connections of their own: a candidate that hangs takes none from clients.
-  const shadowUpstreams = openUpstreams(options.upstreams, {
-    connections: copies.concurrency * 2,
     connectTimeoutMs,
     idleTimeoutMs,
   });
@@ -126,7 +120,7 @@ export function createEngine(options: EngineOptions): Engine {
   registerShadowMetrics(metrics.registry, () => tally.totals());
   const shadow = createShadow({
     migration,
-    upstreams: shadowUpstreams,
+    upstreams: options.upstreams,
     tally,
     clock: createSyncClock({ evidence, signal: ending.signal }),
     log,
@@ -246,7 +240,7 @@ export function createEngine(options: EngineOptions): Engine {
       await shadow.close();
       await tally.flush();
       await running.catch(() => undefined);
-      await Promise.all([upstreams.close(), shadowUpstreams.close()]);
+      await upstreams.close();
       await control.destroy();
     },
   };

@@ -23,8 +23,7 @@ export class Gathering {
     if (size > this.#most) return this.#refuse('too-large');
     if (this.#size === 0) {
       if (!this.#purse.take(chunk.length)) return this.#refuse('memory');
-      this.#whole =
-        chunk.buffer.byteLength - chunk.length > SPARE_BYTES ? Buffer.from(chunk) : chunk;
+      this.#whole = chunk.buffer.byteLength - chunk.length > SPARE_BYTES ? ownCopy(chunk) : chunk;
     } else {
       if (size > this.#whole.length && !this.#grow(size)) return this.#refuse('memory');
       chunk.copy(this.#whole, this.#size);
@@ -38,7 +37,7 @@ export class Gathering {
     const spare = this.#whole.length - this.#size;
     if (spare === 0) return this.#whole;
     this.#purse.give(spare);
-    return Buffer.from(this.#whole.subarray(0, this.#size));
+    return ownCopy(this.#whole.subarray(0, this.#size));
   }
 
   /** Lets go of what has gathered. */
@@ -61,4 +60,11 @@ export class Gathering {
     this.drop();
     return why;
   }
+}
+
+/** Outside the pool that small buffers share, of which one would keep all alive. */
+function ownCopy(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(copy);
+  return copy;
 }

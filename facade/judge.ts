@@ -3,14 +3,7 @@
 // time even so, to know its noise before it matters.
 import { copyOf, type Asker } from './ask.ts';
 import type { Asked, Question } from './asked.ts';
-import {
-  compareReadings,
-  Reading,
-  sameBytes,
-  type Answer,
-  type CompareRules,
-  type Difference,
-} from './domain/compare.ts';
+import { Comparison, type Answer, type CompareRules, type Difference } from './domain/compare.ts';
 import { kindOf, type RouteNoise } from './domain/noise.ts';
 import { dropped, type Verdict } from './domain/verdict.ts';
 import type { Lanes } from './lanes.ts';
@@ -119,10 +112,8 @@ async function differInTurns(
   rules: CompareRules,
   turns: Turns,
 ): Promise<Difference[]> {
-  const [left, right] = [new Reading(one), new Reading(other)];
-  if (one.body.length + other.body.length > ONE_TURN_BYTES && !sameBytes(one, other)) {
-    await turns.run(() => left.json());
-    await turns.run(() => right.json());
-  }
-  return turns.run(() => compareReadings(left, right, rules));
+  const comparison = new Comparison(one, other);
+  if (one.body.length + other.body.length > ONE_TURN_BYTES)
+    for (const step of comparison.steps) await turns.run(step);
+  return turns.run(() => comparison.differences(rules));
 }

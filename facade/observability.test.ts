@@ -18,7 +18,6 @@ import { compileRoutes, type Match } from './domain/routes.ts';
 import { createShadow, type Shadow } from './shadow.ts';
 import { Tally } from './tally.ts';
 import { createTracing } from './tracing.ts';
-import { openUpstreams } from './upstreams.ts';
 
 const open: { close(): Promise<void> }[] = [];
 
@@ -55,19 +54,15 @@ function shadowTo(service: string): { migration: Migration; shadow: Shadow } {
     services: { catalog: { upstream: service } },
     capabilities: { catalog: { service: 'catalog', routes: ['/api/products'] } },
   });
-  const upstreams = openUpstreams(
-    { monolith: service, services: { catalog: service } },
-    { connections: 2, connectTimeoutMs: 1_000, idleTimeoutMs: 1_000 },
-  );
-  open.push(upstreams);
   const shadow = createShadow({
     migration,
-    upstreams,
+    upstreams: { monolith: service, services: { catalog: service } },
     tally: new Tally({ evidence: { addShadow: () => Promise.resolve() }, log: QUIET }),
     clock: { caughtUp: () => Promise.resolve(true) },
     log: QUIET,
     version: () => 1,
   });
+  open.push(shadow);
   return { migration, shadow };
 }
 
@@ -192,7 +187,6 @@ describe('a trace', () => {
     expect(parseTraceParent(copies[0]?.['traceparent']?.toString())?.spanId).toBe(
       copy?.spanContext().spanId,
     );
-    await shadow.close();
   });
 
   test('of a write that waited says how long', async () => {

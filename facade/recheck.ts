@@ -223,16 +223,18 @@ function placeOf(difference: Difference): string {
   return `${difference.at}\n${kindOf(difference)}`;
 }
 
-/** Whether the control's own move makes a difference uncertain: the same place, or an array in motion above it. */
+/** Whether the control's own move makes a difference uncertain: the same place, or one above it. */
 function covers(moved: Difference, one: Difference): boolean {
   if (moved.at === one.at) {
     const kind = kindOf(one);
     return kindOf(moved) === kind || mirrorOf(moved) === kind;
   }
-  if (moved.at === 'status' || moved.at === 'body') return true;
-  const array = /^(?:(.*)\.)?(?:length|order)$/.exec(moved.at);
+  // What was another thing altogether, or was not there, says nothing of what is inside it.
+  if (['status', 'body', '$'].includes(moved.at) || one.at.startsWith(`${moved.at}.`)) return true;
+  const array = /^(?:(.*)\.)?(length|order)$/.exec(moved.at);
   if (!array) return false;
   // An element that is known by its identity is the same one, wherever it has gone.
   const root = array[1] === undefined ? '' : `${array[1]}.`;
-  return one.at.startsWith(root) && /^(\d+|length|order)(\.|$)/.test(one.at.slice(root.length));
+  const uncertain = array[2] === 'length' ? /^(\d+|order)(\.|$)/ : /^\d+(\.|$)/;
+  return one.at.startsWith(root) && uncertain.test(one.at.slice(root.length));
 }

@@ -9,7 +9,6 @@ import { serveEdge, type TestEdge } from '../test/support/edge.ts';
 import { call, eventually, json, serve } from '../test/support/http.ts';
 import { createShadow, type Shadow } from './shadow.ts';
 import { Tally } from './tally.ts';
-import { openUpstreams } from './upstreams.ts';
 
 const open: { close(): Promise<void> }[] = [];
 
@@ -74,14 +73,9 @@ async function rig(
       },
     },
   });
-  const upstreams = openUpstreams(urls, {
-    connections: 32,
-    connectTimeoutMs: 1_000,
-    idleTimeoutMs: 10_000,
-  });
   const shadow = createShadow({
     migration,
-    upstreams,
+    upstreams: urls,
     tally,
     clock: { caughtUp: () => self.caughtUp() },
     log: createLogger({}, 'silent'),
@@ -96,7 +90,7 @@ async function rig(
     ...(given.facade ? { facade: given.facade } : {}),
   });
   edge.set({ phase: 'shadow' });
-  open.push(monolith, service, edge, shadow, { close: () => upstreams.close() });
+  open.push(monolith, service, edge, shadow);
   const totals = () => tally.totals().get('catalog');
   const self: Rig = {
     edge,

@@ -20,16 +20,17 @@ import type { Tap } from './exchange.ts';
 import { judge } from './judge.ts';
 import { Lanes } from './lanes.ts';
 import { Memory, Purse } from './memory.ts';
+import { meterSocket } from './metered-socket.ts';
 import type { SyncClock } from './sync-clock.ts';
 import type { Tally } from './tally.ts';
 import type { Leg } from './tracing.ts';
 import { Turns } from './turns.ts';
-import type { Upstreams } from './upstreams.ts';
+import { openUpstreams, type UpstreamUrls } from './upstreams.ts';
 
 export interface ShadowOptions {
   readonly migration: Migration;
-  /** Pools of the shadow's own. */
-  readonly upstreams: Upstreams;
+  /** Copies have connections of their own: a candidate that hangs takes none from clients. */
+  readonly upstreams: UpstreamUrls;
   readonly tally: Tally;
   readonly clock: SyncClock;
   readonly log: Logger;
@@ -62,7 +63,7 @@ interface Policy {
 }
 
 export function createShadow(options: ShadowOptions): Shadow {
-  const { migration, upstreams, tally, clock, log } = options;
+  const { migration, tally, clock, log } = options;
   const { concurrency, bodyBytes, memoryBytes, cpu, repeatsPerSecond } = migration.facade.shadow;
   const policies = new Map<string, Policy>(
     Object.entries(migration.capabilities).map(([name, { shadow }]) => [name, policyOf(shadow)]),
@@ -73,6 +74,12 @@ export function createShadow(options: ShadowOptions): Shadow {
   const work = new Allowance({ perSecond: cpu * 1_000, most: cpu * 250 });
   const repeats = new Allowance({ perSecond: repeatsPerSecond, most: repeatsPerSecond * 2 });
   const turns = new Turns(work);
+  const { connectTimeoutMs, idleTimeoutMs } = migration.facade;
+  // A copy that was given up keeps its connection for a moment: there is room for the next one.
+  const limits = { connections: concurrency * 2, connectTimeoutMs, idleTimeoutMs };
+  const upstreams = openUpstreams(options.upstreams, limits, (socket) => {
+    meterSocket(socket, work);
+  });
   const asker = new Asker({ timeoutMs: migration.facade.timeoutMs, bodyBytes, cpu: work });
   const lanes = new Lanes(LANES);
   const running = new Set<Promise<void>>();
@@ -185,6 +192,7 @@ export function createShadow(options: ShadowOptions): Shadow {
       closing = true;
       asker.close();
       while (running.size > 0) await Promise.all(running);
+      await upstreams.close();
     },
   };
 }

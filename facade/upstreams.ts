@@ -1,6 +1,7 @@
 // Where requests are forwarded to: one undici pool per origin. The addresses come from the
 // definition alone; no request ever names one.
-import { Pool } from 'undici';
+import type { Socket } from 'node:net';
+import { buildConnector, Pool } from 'undici';
 import type { Owner } from '../control/domain/phase.ts';
 import { BanyanError } from '../core/errors.ts';
 
@@ -35,8 +36,15 @@ export interface PoolLimits {
   readonly idleTimeoutMs: number;
 }
 
-/** Makes the pools; connects lazily. Throws CONFIG_INVALID for what is no HTTP URL. */
-export function openUpstreams(urls: UpstreamUrls, limits: PoolLimits): Upstreams {
+/**
+ * Makes the pools; connects lazily. `onSocket` is shown every connection before it is used. Throws
+ * CONFIG_INVALID for what is no HTTP URL.
+ */
+export function openUpstreams(
+  urls: UpstreamUrls,
+  limits: PoolLimits,
+  onSocket?: (socket: Socket) => void,
+): Upstreams {
   const pools = new Map<string, Pool>();
   const open = (path: Owner, base: string): Upstream => {
     const url = parseBase(base);
@@ -45,7 +53,9 @@ export function openUpstreams(urls: UpstreamUrls, limits: PoolLimits): Upstreams
       pool = new Pool(url.origin, {
         connections: limits.connections,
         pipelining: 1,
-        connect: { timeout: limits.connectTimeoutMs },
+        connect: onSocket
+          ? connectorWith(limits.connectTimeoutMs, onSocket)
+          : { timeout: limits.connectTimeoutMs },
         // The exchange keeps the deadline of the whole request, queue included.
         headersTimeout: 0,
         bodyTimeout: limits.idleTimeoutMs,
@@ -75,6 +85,19 @@ export function openUpstreams(urls: UpstreamUrls, limits: PoolLimits): Upstreams
     close: async () => {
       await Promise.all([...pools.values()].map((pool) => pool.destroy()));
     },
+  };
+}
+
+function connectorWith(
+  timeout: number,
+  onSocket: (socket: Socket) => void,
+): buildConnector.connector {
+  const connect = buildConnector({ timeout });
+  return (options, callback) => {
+    connect(options, (...given) => {
+      if (given[1]) onSocket(given[1]);
+      callback(...given);
+    });
   };
 }
 

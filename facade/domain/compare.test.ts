@@ -283,6 +283,29 @@ describe('laws', () => {
     );
   });
 
+  test('numbers are equal exactly when their decimals are, also where doubles are not told apart', () => {
+    const digits = fc.bigInt({ min: 9_007_199_254_740_980n, max: 9_007_199_254_741_000n });
+    const written = (value: bigint, style: number): string => {
+      if (style === 0) return value.toString();
+      if (style === 1) return `${value}.000`;
+      if (style === 2) return `${value}00e-2`;
+      return `0.${value}e16`;
+    };
+    const style = fc.nat({ max: 3 });
+    fc.assert(
+      fc.property(digits, digits, style, style, (a, b, one, other) => {
+        const found = diff(
+          `{"id":${written(a, one)},"x":1}`,
+          `{"x":1, "id": ${written(b, other)}}`,
+        );
+        expect(found.length === 0).toBe(a === b);
+      }),
+      { numRuns: 1_000 },
+    );
+    expect(diff('[0.1]', '[0.10000000000000000555]')).toHaveLength(1);
+    expect(diff('["3e4567",0.1]', '["3e4567",0.10]')).toEqual([]);
+  });
+
   test('an unordered array is equal exactly when it has the same elements as often', () => {
     const few = fc.array(fc.constantFrom('a', 'b', 'c', 1, 2), { maxLength: 5 });
     const bag = (items: readonly unknown[]): string =>

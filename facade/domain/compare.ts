@@ -6,7 +6,7 @@
 // Laws: equal values never differ; a changed leaf is found at its path unless that is ignored or
 // tolerated; whether anything is found does not depend on which side is which.
 import { compareJson, type Difference, type JsonRules } from './compare-json.ts';
-import { ABSENT, parseJson, type Json } from './json.ts';
+import { ABSENT, needExact, parseJson, type Json } from './json.ts';
 import { compilePaths } from './paths.ts';
 
 export type { Difference } from './compare-json.ts';
@@ -39,19 +39,70 @@ export function compileRules(given: {
   };
 }
 
-/** An answer that is parsed once, when that is first asked for. */
-export class Reading {
-  readonly answer: Answer;
-  #parsed: { readonly value: Json } | undefined | 'not yet' = 'not yet';
+/** Two answers on their way to be compared; what costs time is done step by step, once. */
+export class Comparison {
+  readonly control: Answer;
+  readonly candidate: Answer;
+  #texts: readonly [string, string] | undefined;
+  #exact = false;
+  readonly #parsed: ({ readonly value: Json } | undefined)[] = [];
 
-  constructor(answer: Answer) {
-    this.answer = answer;
+  constructor(control: Answer, candidate: Answer) {
+    this.control = control;
+    this.candidate = candidate;
   }
 
-  /** The body as JSON; undefined when it is none. */
-  json(): { readonly value: Json } | undefined {
-    if (this.#parsed === 'not yet') this.#parsed = jsonOf(this.answer);
-    return this.#parsed;
+  /** Pieces of the work, each of about the same size, to be done before `differences`; may be left out. */
+  get steps(): (() => void)[] {
+    if (sameBytes(this.control, this.candidate)) return [];
+    return [
+      () => {
+        this.#read();
+      },
+      () => {
+        this.#json(0);
+      },
+      () => {
+        this.#json(1);
+      },
+    ];
+  }
+
+  /** Every difference, within limits. */
+  differences(rules: CompareRules): Difference[] {
+    const { control, candidate } = this;
+    // Another status is another kind of answer: its body would only repeat that.
+    if (control.status !== candidate.status)
+      return [plain('status', control.status, candidate.status)];
+    const found: Difference[] = [];
+    const types = [mediaType(control), mediaType(candidate)] as const;
+    if (types[0] !== types[1]) found.push(plain('header content-type', types[0], types[1]));
+    for (const name of rules.headers) {
+      const values = [control.headers[name] ?? ABSENT, candidate.headers[name] ?? ABSENT] as const;
+      if (values[0] !== values[1]) found.push(plain(`header ${name}`, values[0], values[1]));
+    }
+    if (sameBytes(control, candidate)) return found;
+    const [one, other] = [this.#json(0), this.#json(1)];
+    if (one && other) found.push(...compareValues(one.value, other.value, rules));
+    else found.push(plain('body', describe(control, one), describe(candidate, other)));
+    return found;
+  }
+
+  #read(): readonly [string, string] {
+    if (!this.#texts) {
+      this.#texts = [textOf(this.control), textOf(this.candidate)];
+      this.#exact = needExact(...this.#texts);
+    }
+    return this.#texts;
+  }
+
+  #json(side: 0 | 1): { readonly value: Json } | undefined {
+    if (!(side in this.#parsed)) {
+      const text = this.#read()[side];
+      const answer = side === 0 ? this.control : this.candidate;
+      this.#parsed[side] = isJson(answer) ? parseJson(text, this.#exact) : undefined;
+    }
+    return this.#parsed[side];
   }
 }
 
@@ -61,28 +112,7 @@ export function compareAnswers(
   candidate: Answer,
   rules: CompareRules,
 ): Difference[] {
-  return compareReadings(new Reading(control), new Reading(candidate), rules);
-}
-
-/** The same for answers that may have been parsed already. */
-export function compareReadings(one: Reading, other: Reading, rules: CompareRules): Difference[] {
-  const { answer: control } = one;
-  const { answer: candidate } = other;
-  // Another status is another kind of answer: its body would only repeat that.
-  if (control.status !== candidate.status)
-    return [plain('status', control.status, candidate.status)];
-  const found: Difference[] = [];
-  const types = [mediaType(control), mediaType(candidate)] as const;
-  if (types[0] !== types[1]) found.push(plain('header content-type', types[0], types[1]));
-  for (const name of rules.headers) {
-    const values = [control.headers[name] ?? ABSENT, candidate.headers[name] ?? ABSENT] as const;
-    if (values[0] !== values[1]) found.push(plain(`header ${name}`, values[0], values[1]));
-  }
-  if (sameBytes(control, candidate)) return found;
-  const bodies = [one.json(), other.json()] as const;
-  if (bodies[0] && bodies[1]) found.push(...compareValues(bodies[0].value, bodies[1].value, rules));
-  else found.push(plain('body', describe(one), describe(other)));
-  return found;
+  return new Comparison(control, candidate).differences(rules);
 }
 
 function compareValues(control: Json, candidate: Json, rules: CompareRules): Difference[] {
@@ -96,14 +126,17 @@ function compareValues(control: Json, candidate: Json, rules: CompareRules): Dif
 }
 
 /** Whether the bodies are equal to the last byte: then nobody needs to parse them. */
-export function sameBytes(a: Answer, b: Answer): boolean {
+function sameBytes(a: Answer, b: Answer): boolean {
   return a.body.length === b.body.length && Buffer.compare(a.body, b.body) === 0;
 }
 
-function jsonOf(answer: Answer): { readonly value: Json } | undefined {
+function textOf(answer: Answer): string {
+  return isJson(answer) ? new TextDecoder().decode(answer.body) : '';
+}
+
+function isJson(answer: Answer): boolean {
   const type = mediaType(answer);
-  if (type !== 'application/json' && !type.endsWith('+json')) return undefined;
-  return parseJson(new TextDecoder().decode(answer.body));
+  return type === 'application/json' || type.endsWith('+json');
 }
 
 function mediaType(answer: Answer): string {
@@ -115,9 +148,8 @@ function plain(path: string, control: unknown, candidate: unknown): Difference {
 }
 
 /** Begins with the kind of body, which noise.ts tells apart. */
-function describe(reading: Reading): string {
-  const { body } = reading.answer;
+function describe({ body }: Answer, json: unknown): string {
   if (body.length === 0) return 'empty';
-  const kind = reading.json() ? 'JSON' : 'text';
+  const kind = json === undefined ? 'text' : 'JSON';
   return `${kind} of ${body.length} bytes: ${new TextDecoder().decode(body.subarray(0, 100))}`;
 }

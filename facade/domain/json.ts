@@ -23,8 +23,11 @@ export const ABSENT = '(absent)';
 
 /** Digits that every double reproduces. */
 const SAFE_DIGITS = 15;
-/** A text with neither a long number nor a large exponent holds doubles only. */
-const MAY_BE_EXACT = /\d[\d.]{15}|\d[eE][+-]?\d{3}/;
+/** Digits enough, or an exponent large enough, for a number that a double may not hold. */
+const LONG =
+  /(?<![^\s[:,-])(?:\d[\d.]{15,}(?:[eE][+-]?\d+)?|\d[\d.]*[eE][+-]?\d{3,})(?![^\s\],}])/g;
+/** Below the least normal double digits get lost. */
+const LEAST = 1e-300;
 
 type Reviver = (
   this: unknown,
@@ -33,11 +36,32 @@ type Reviver = (
   context?: { source?: string },
 ) => unknown;
 
+/**
+ * Whether two texts must be parsed exactly to be told apart: when two different numbers of them
+ * become the same double. Exact parsing is slow, and long fractions are common.
+ */
+export function needExact(a: string, b: string): boolean {
+  const decimals = new Map<number, string>();
+  for (const text of [a, b])
+    for (const token of text.match(LONG) ?? []) {
+      const value = Number(token);
+      if (Number.isNaN(value)) continue;
+      if (value > Number.MAX_VALUE || value < LEAST) return true;
+      const decimal = decimalOf(token);
+      const known = decimals.get(value);
+      // A short number elsewhere may be the same double, too.
+      const isShort = Number(value.toPrecision(SAFE_DIGITS)) === value;
+      if (known === undefined ? isShort && digitsOf(decimal) > SAFE_DIGITS : known !== decimal)
+        return true;
+      decimals.set(value, decimal);
+    }
+  return false;
+}
+
 /** Parses a text; undefined when it is no JSON. Wrapped, because null is a value. */
-export function parseJson(text: string): { readonly value: Json } | undefined {
+export function parseJson(text: string, exact = true): { readonly value: Json } | undefined {
   try {
-    // The reviver is slow, so it runs only over texts that may need it.
-    const value = MAY_BE_EXACT.test(text)
+    const value = exact
       ? (JSON.parse(text, exactly as Parameters<typeof JSON.parse>[1]) as Json)
       : (JSON.parse(text) as Json);
     return { value };
@@ -49,17 +73,23 @@ export function parseJson(text: string): { readonly value: Json } | undefined {
 const exactly: Reviver = function (_key, value, context) {
   const source = context?.source;
   if (typeof value !== 'number' || source === undefined) return value;
+  if (source.length <= SAFE_DIGITS && !/e/i.test(source)) return value;
   const decimal = decimalOf(source);
   const isHeld =
-    decimal.replace(/^-|e.*$/g, '').length <= SAFE_DIGITS &&
+    digitsOf(decimal) <= SAFE_DIGITS &&
     Number.isFinite(value) &&
-    // Below the least normal double digits get lost.
-    (Math.abs(value) > 1e-300 || decimal === '0e0');
+    (Math.abs(value) >= LEAST || decimal === '0e0');
   return isHeld ? value : new Exact(decimal);
 };
 
+function digitsOf(decimal: string): number {
+  return decimal.indexOf('e') - (decimal.startsWith('-') ? 1 : 0);
+}
+
 /** `-12.50e3` as `-125e2`: no leading or trailing zeros, so equal numbers have equal texts. */
 function decimalOf(source: string): string {
+  // An id, mostly.
+  if (/^[1-9]\d*[1-9]$/.test(source)) return `${source}e0`;
   const [mantissa = '', exponent = '0'] = source.toLowerCase().split('e');
   const sign = mantissa.startsWith('-') ? '-' : '';
   const [whole = '', fraction = ''] = mantissa.replace('-', '').split('.');
@@ -147,5 +177,6 @@ export function canonical(value: Json, pruner: Pruner): string {
       });
     return `{${members.join()}}`;
   }
+  if (typeof value === 'number') return String(value);
   return value instanceof Exact ? value.decimal : JSON.stringify(value);
 }

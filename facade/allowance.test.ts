@@ -1,0 +1,80 @@
+import { expect, test } from '@jest/globals';
+import { Allowance } from './allowance.ts';
+import { Lanes } from './lanes.ts';
+import { Turns } from './turns.ts';
+
+test('an allowance refills with time, up to its limit, and a debt is paid first', () => {
+  let now = 0;
+  const allowance = new Allowance({ perSecond: 100, most: 25, now: () => now });
+  expect(allowance.has()).toBe(true);
+  allowance.spend(125);
+  expect(allowance.has()).toBe(false);
+  now = 1_000;
+  expect(allowance.has()).toBe(false);
+  now = 1_001;
+  expect(allowance.has()).toBe(true);
+  now = 60_000;
+  expect(allowance.has()).toBe(true);
+  allowance.spend(25);
+  expect(allowance.has()).toBe(false);
+});
+
+test('an allowance of nothing never has any', () => {
+  const allowance = new Allowance({ perSecond: 0, most: 0 });
+  expect(allowance.has()).toBe(false);
+});
+
+test('pieces of work take one turn of the loop each, in the order of asking, and are paid for', async () => {
+  const seen: string[] = [];
+  let spent = 0;
+  const turns = new Turns({
+    spend: (ms) => {
+      spent += ms;
+    },
+  });
+  const work = (name: string): Promise<void> =>
+    turns.run(() => {
+      seen.push(name);
+      // Runs before the next turn of the queue, whatever else waits in it.
+      setImmediate(() => seen.push(`after ${name}`));
+    });
+  await Promise.all([work('a'), work('b'), work('c')]);
+  expect(seen.filter((one) => !one.startsWith('after'))).toEqual(['a', 'b', 'c']);
+  expect(seen.indexOf('after a')).toBeLessThan(seen.indexOf('c'));
+  expect(spent).toBeGreaterThan(0);
+  await expect(turns.run(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
+  await work('d');
+  expect(seen).toContain('d');
+});
+
+test('so many pieces of work run at a time, the others in the order of asking', async () => {
+  const lanes = new Lanes(2);
+  const ends: (() => void)[] = [];
+  const begun: number[] = [];
+  const all = [0, 1, 2, 3].map((nth) =>
+    lanes.run(() => {
+      begun.push(nth);
+      return new Promise<void>((resolve, reject) => {
+        ends.push(
+          nth === 0
+            ? () => {
+                reject(new Error('no'));
+              }
+            : resolve,
+        );
+      });
+    }),
+  );
+  const settled = Promise.allSettled(all);
+  await Promise.resolve();
+  expect(begun).toEqual([0, 1]);
+  for (let nth = 0; nth < 4; nth++) {
+    ends[nth]?.();
+    await new Promise(setImmediate);
+    expect(begun).toEqual([0, 1, 2, 3].slice(0, nth + 3));
+  }
+  expect((await settled).map((one) => one.status)).toEqual([
+    'rejected',
+    ...Array<string>(3).fill('fulfilled'),
+  ]);
+});

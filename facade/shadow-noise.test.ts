@@ -1,0 +1,224 @@
+// The whole way of a copy, with two servers that give the same answers but for what no server gives
+// twice: ids, times, order, chance, lists of varying length. None of it may be reported, from the
+// first request on; what is wrong beside it, on top of it, or in its shape, must be.
+import { createServer, type RequestListener } from 'node:http';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { stableAnswer, volatile, type Answered } from '../test/support/answers.ts';
+import { eventually, serve } from '../test/support/http.ts';
+import { randomOf } from '../test/support/random.ts';
+import { defineMigration } from '../control/define.ts';
+import type { ShadowMismatch } from '../control/evidence.ts';
+import { createLogger } from '../core/log.ts';
+import { compileRoutes } from './domain/routes.ts';
+import { createShadow } from './shadow.ts';
+import { Tally, type ShadowTotals } from './tally.ts';
+
+const open: { close(): Promise<void> }[] = [];
+
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one.close();
+});
+
+/** Gives an answer for the number in the path, anew at each call. */
+type Source = (seed: number) => unknown;
+
+const same: Source = (seed) => volatile(stableAnswer(randomOf(seed)));
+
+interface Line {
+  readonly totals: () => Readonly<ShadowTotals>;
+  /** `path` of every mismatch so far, with its count. */
+  readonly mismatches: () => Promise<Record<string, number>>;
+  /** Lets so many reads by. */
+  run(count: number): Promise<void>;
+}
+
+const seedOf = (url = ''): number => Number(/(\d+)$/.exec(url)?.[1]);
+
+function answering(source: Source): RequestListener {
+  return (req, res) => {
+    req.resume();
+    res.setHeader('content-type', 'application/json');
+    res.end(JSON.stringify(source(seedOf(req.url))));
+  };
+}
+
+async function line(control: Source, candidate: Source, hasTables = false): Promise<Line> {
+  const monolith = await serve(answering(control), createServer());
+  const service = await serve(answering(candidate), createServer());
+  const database = { capture: 'c', applier: 'a', coordinator: 'o' };
+  const migration = defineMigration({
+    monolith: { upstream: monolith.url, database },
+    services: { catalog: { upstream: service.url, database } },
+    capabilities: {
+      catalog: {
+        service: 'catalog',
+        routes: ['/api/products/:id'],
+        ...(hasTables ? { tables: [{ monolith: 'p', service: 'p', key: { id: 'id' } }] } : {}),
+      },
+    },
+    facade: { shadow: { cpu: 1, repeatsPerSecond: 1_000_000 } },
+  });
+  const stored: ShadowMismatch[] = [];
+  const tally = new Tally({
+    log: createLogger({}, 'silent'),
+    evidence: {
+      addShadow: (_counts, mismatches) => {
+        stored.push(...mismatches);
+        return Promise.resolve();
+      },
+    },
+  });
+  const upstreams = { monolith: monolith.url, services: { catalog: service.url } };
+  const shadow = createShadow({
+    migration,
+    upstreams,
+    tally,
+    clock: { caughtUp: () => Promise.resolve(true) },
+    log: createLogger({}, 'silent'),
+    version: () => 1,
+  });
+  open.push(monolith, service, shadow);
+  const routes = compileRoutes(migration.capabilities);
+  const totals = (): Readonly<ShadowTotals> => {
+    const known = tally.totals().get('catalog');
+    if (!known) throw new Error('nothing was counted');
+    return known;
+  };
+  let seed = 0;
+  return {
+    totals,
+    mismatches: async () => {
+      await tally.flush();
+      const counts: Record<string, number> = {};
+      for (const { path, count } of stored) counts[path] = (counts[path] ?? 0) + count;
+      return counts;
+    },
+    run: async (count) => {
+      const match = routes.match('GET', ['api', 'products', '1']);
+      if (!match) throw new Error('no route');
+      for (let nth = 0; nth < count; nth++) {
+        seed += 1;
+        const target = `/api/products/${seed}`;
+        const begin = () => shadow.begin(match, { method: 'GET', target, headers: [] }, false);
+        while (nth > 0 && totals().pending >= 12) await new Promise(setImmediate);
+        const tap = begin();
+        if (!tap) throw new Error(`refused: ${JSON.stringify([...totals().dropped])}`);
+        tap.head(200, ['content-type', 'application/json']);
+        tap.data(Buffer.from(JSON.stringify(control(seed))));
+        tap.end();
+      }
+      await eventually('every verdict', () => totals().pending === 0);
+    },
+  };
+}
+
+describe('no false alarm', () => {
+  test('on 10 000 answers that differ only in what no server gives twice', async () => {
+    const it = await line(same, same);
+    await it.run(10_000);
+    expect(await it.mismatches()).toEqual({});
+    const { matched, dropped, noise } = it.totals();
+    expect(matched).toBeGreaterThan(9_900);
+    expect(matched + [...dropped.values()].reduce((sum, one) => sum + one, 0)).toBe(10_000);
+    expect(noise).toBeGreaterThan(50_000);
+  });
+
+  test('nor with tables, nor on the first requests of a fresh process', async () => {
+    for (let process = 0; process < 30; process++) {
+      const it = await line(same, same, true);
+      await it.run(12);
+      expect(await it.mismatches()).toEqual({});
+      await Promise.all(open.splice(0).map((one) => one.close()));
+    }
+  });
+});
+
+/** The same, with a mistake in every nth answer. */
+function wrong(change: (answer: Answered, seed: number) => unknown, every = 1): Source {
+  return (seed) => {
+    const answer = same(seed) as Answered;
+    return seed % every === 0 ? change(answer, seed) : answer;
+  };
+}
+
+describe('amid the noise', () => {
+  test('a mistake in a quiet place is found at the first request, and in each that has it', async () => {
+    const it = await line(
+      same,
+      wrong((answer) => ({ ...answer, wrong: true }), 10),
+    );
+    await it.run(500);
+    expect(await it.mismatches()).toEqual({ wrong: 50 });
+    expect(it.totals().mismatched).toBe(50);
+  });
+
+  test.each<[string, string, (answer: Answered) => unknown]>([
+    ['null for a volatile id', 'requestId', (answer) => ({ ...answer, requestId: null })],
+    ['an empty id', 'requestId', (answer) => ({ ...answer, requestId: '' })],
+    ['an id of another kind', 'requestId', (answer) => ({ ...answer, requestId: 'undefined' })],
+    ['a number for a time', 'servedAt', (answer) => ({ ...answer, servedAt: Date.now() })],
+    [
+      'text for a number',
+      'tookMs',
+      (answer) => ({ ...answer, tookMs: `${String(answer['tookMs'])}ms` }),
+    ],
+    [
+      'a volatile member missing',
+      'banner',
+      ({ banner, ...rest }) => ({ ...rest, ...(banner === 'never' ? { banner } : {}) }),
+    ],
+    [
+      'a wrong element of a shuffled list',
+      'related.*.label',
+      (answer) => ({
+        ...answer,
+        related: (answer['related'] as { id: number }[]).map((one) =>
+          one.id === 2 ? { ...one, label: 'other' } : one,
+        ),
+      }),
+    ],
+    [
+      'an element missing from a shuffled list',
+      'facets.length',
+      (answer) => ({ ...answer, facets: (answer['facets'] as unknown[]).slice(1) }),
+    ],
+    [
+      'null prices in a list of varying length',
+      'suggested.*.price',
+      (answer) => ({
+        ...answer,
+        suggested: (answer['suggested'] as object[]).map((one) => ({ ...one, price: null })),
+      }),
+    ],
+  ])(
+    '%s is found, for a process that has learned and for a fresh one',
+    async (_name, path, change) => {
+      for (const learned of [0, 300]) {
+        let isWrong = false;
+        const it = await line(same, (seed) => (isWrong ? wrong(change)(seed) : same(seed)));
+        if (learned > 0) await it.run(learned);
+        isWrong = true;
+        await it.run(40);
+        const found = await it.mismatches();
+        expect(Object.keys(found)).toContain(path);
+        expect(
+          Object.keys(found).filter((one) => !one.startsWith(path.split('.')[0] ?? '')),
+        ).toEqual([]);
+      }
+    },
+  );
+
+  test('what is wrong on top of noise is told by being wrong more often than the noise explains', async () => {
+    const it = await line(
+      same,
+      wrong((answer) => ({ ...answer, banner: 'unheard of' })),
+    );
+    await it.run(1_000);
+    const found = await it.mismatches();
+    expect(Object.keys(found)).toEqual(['banner']);
+    // Learned once, every answer that tells is counted.
+    const before = it.totals().mismatched;
+    await it.run(300);
+    expect(it.totals().mismatched - before).toBeGreaterThan(50);
+  });
+});
