@@ -69,6 +69,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   #length = -1;
   /** A body that came in one piece: it leaves with its head in one write, as text, byte for byte. */
   #whole: Buffer | undefined;
+  /** Some of its body has come. */
+  #hasBegun = false;
   #repeated = false;
   #over = false;
 
@@ -154,6 +156,8 @@ class Exchange implements Dispatcher.DispatchHandler {
       closeAfter(req);
     }
     res.writeHead(status, reasonOf(message), headers);
+    // A body that takes its time must not keep the head back; one that came along leaves with it.
+    process.nextTick(flushHead, this);
     // Neither has a body, but undici takes a length on a 304, which RFC 9110 allows, for a promise of one.
     if (status === 204 || status === 304) this.#complete();
   }
@@ -162,6 +166,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (this.#over) return;
     const { res, tap } = this.#job;
     tap?.data(chunk);
+    this.#hasBegun = true;
     if (chunk.length === this.#length && chunk.length <= ONE_WRITE) {
       this.#whole = chunk;
       return;
@@ -213,6 +218,11 @@ class Exchange implements Dispatcher.DispatchHandler {
     else res.end();
   }
 
+  /** Sends the head by itself, unless the body has come with it. */
+  flushHead(): void {
+    if (!this.#over && !this.#hasBegun) this.#job.res.flushHeaders();
+  }
+
   /** The deadline has passed. */
   expire(): void {
     this.#fail(PROBLEMS.late, new Error('no answer within the deadline'));
@@ -248,6 +258,10 @@ class Exchange implements Dispatcher.DispatchHandler {
     else this.#job.tap?.fail();
     this.#job.done(status, error);
   }
+}
+
+function flushHead(exchange: Exchange): void {
+  exchange.flushHead();
 }
 
 function onDeadline(exchange: Exchange): void {
