@@ -15,6 +15,8 @@ export class Answer {
   #length = -1;
   /** A body that came in one piece. */
   #whole: Buffer | undefined;
+  /** Some of its body has come, or it has none. */
+  #begun = false;
   #bytes = 0;
   #stall: NodeJS.Timeout | undefined;
 
@@ -32,10 +34,13 @@ export class Answer {
   begin(status: number, message: string, headers: string[], length: number): void {
     this.#length = length;
     this.#res.writeHead(status, reasonOf(message), headers);
+    // A body that takes its time must not keep the head back; one that came along leaves with it.
+    process.nextTick(flushHead, this);
   }
 
   /** Passes a piece on; false when the client takes no more until `source` is told to resume. */
   data(chunk: Buffer, source: { resume(): void }): boolean {
+    this.#begun = true;
     this.#bytes += chunk.length;
     if (chunk.length === this.#length && chunk.length <= ONE_WRITE) {
       this.#whole = chunk;
@@ -51,16 +56,26 @@ export class Answer {
   }
 
   end(trailers: readonly string[]): void {
+    this.#begun = true;
     if (trailers.length !== 0) this.#res.addTrailers(pairsOf(trailers));
     // As text, byte for byte: only a string leaves in one write with the head.
     if (this.#whole) this.#res.end(this.#whole.toString('latin1'), 'latin1');
     else this.#res.end();
   }
 
+  /** Sends the head by itself, unless the body has come with it. */
+  flushHead(): void {
+    if (!this.#begun && !this.#res.destroyed) this.#res.flushHeaders();
+  }
+
   /** Nothing more comes: no timer stays behind. */
   close(): void {
     clearTimeout(this.#stall);
   }
+}
+
+function flushHead(answer: Answer): void {
+  answer.flushHead();
 }
 
 function pairsOf(flat: readonly string[]): [string, string][] {

@@ -61,6 +61,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
         method: method,
         headers,
         body,
+        // Otherwise undici ends the connection of every HEAD.
+        reset: false,
         ...(upstream.servername === undefined ? undefined : { servername: upstream.servername }),
       },
       this,

@@ -59,10 +59,11 @@ export function createForwarder(options: ForwardOptions): Forwarder {
   };
 
   /** The other path, while it is fresh enough for this client. */
-  const fallbackFor = ({ req }: Visit, { match, to }: Forward): Way | undefined => {
+  const fallbackFor = ({ req, certain }: Visit, { match, to }: Forward): Way | undefined => {
     const state = options.stateOf(match.capability);
     const found = state && fallbackOf(state, to);
-    if (!found) return undefined;
+    // What can be read in two ways never reaches the service.
+    if (!found || (!certain && found.to === 'service')) return undefined;
     if (found.fedBy !== undefined) {
       const now = freshness.now();
       const watermark = freshness.watermark(match.capability, found.fedBy);

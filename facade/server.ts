@@ -26,6 +26,8 @@ export interface FacadeServerOptions extends EngineOptions {
 // Longer than the keep-alive of a usual load balancer, which must be the side that closes.
 const KEEP_ALIVE_MS = 65_000;
 const DRAIN_MS = 10_000;
+/** Cookies grow; an upstream that takes less says so itself. */
+const HEAD_BYTES = 65_536;
 
 /** The facade as a part of a process: `banyan facade` runs it, `banyan up` among others. */
 export function facadePart(options: FacadeServerOptions): Part {
@@ -62,7 +64,10 @@ export function facadePart(options: FacadeServerOptions): Part {
 
 /** The server of the data port, not yet listening. */
 export function dataServer({ handle, upgrade }: Pick<Edge, 'handle' | 'upgrade'>): Server {
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true }, handle);
+  const server = createServer(
+    { keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: HEAD_BYTES, noDelay: true },
+    handle,
+  );
   // With a listener of our own, `100 Continue` is sent when the upstream wants the body.
   server.on('checkContinue', handle);
   // Other expectations are refused by the handler, like everything else that is refused.

@@ -6,6 +6,7 @@ import { initialState, type CapabilityState } from '../../control/domain/state.t
 import type { AccessLog } from '../../facade/access-log.ts';
 import { createEdge, type Edge } from '../../facade/edge.ts';
 import { compileRoutes, type Priority } from '../../facade/domain/routes.ts';
+import { UNFORWARDED } from '../../facade/ended.ts';
 import { createForwarder } from '../../facade/forward.ts';
 import type { Freshness } from '../../facade/freshness.ts';
 import { Guards } from '../../facade/guards.ts';
@@ -97,7 +98,9 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     troubles.push(error.message);
   };
   const witness = createWitness(metrics, options.accessLog);
-  const refused = (): void => undefined;
+  const refused = (status: number, ms: number): void => {
+    metrics.finished({ ...UNFORWARDED, match: undefined, path: 'none', status, ms });
+  };
   const leaseValid = options.leaseValid ?? (() => true);
   const routes = compileRoutes(migration.capabilities);
   const tunnels = createTunnels({

@@ -1,0 +1,180 @@
+// What exchange-failures.test.ts leaves open: upstreams that hang or drip once their answer has begun,
+// that reset while the request is being written, and answers that come while a large upload goes on.
+import { connect, type Socket } from 'node:net';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { eventually, serve, serveBytes, wire } from '../test/support/http.ts';
+import { serveEdge, type TestEdge, type TestEdgeOptions } from '../test/support/edge.ts';
+import { dataServer } from './server.ts';
+
+const open: { close(): Promise<void> }[] = [];
+
+afterEach(async () => {
+  for (const one of open.splice(0).reverse()) await one.close();
+});
+
+async function edgeTo(
+  script: (socket: Socket, nth: number) => void,
+  facade: TestEdgeOptions['facade'] = {},
+): Promise<{ port: number; edge: TestEdge }> {
+  const upstream = await serveBytes(script);
+  open.push(upstream);
+  const edge = await serveEdge({ monolith: upstream.url, facade });
+  open.push(edge);
+  const front = await serve(() => undefined, dataServer(edge.edge));
+  open.push(front);
+  return { port: front.port, edge };
+}
+
+const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+
+describe('an upstream that has begun its answer', () => {
+  test('and hangs leaves the client with what came, until the client gives up', async () => {
+    let cancelled = false;
+    const { port, edge } = await edgeTo((socket) => {
+      socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf'));
+      socket.once('close', () => {
+        cancelled = true;
+      });
+    });
+    const client = await wire(port);
+    client.send(GET);
+    await client.until(/half$/);
+    client.socket.destroy();
+    await eventually('the upstream to be cancelled', () => cancelled);
+    await eventually('it to be counted out', () => edge.edge.inFlight() === 0);
+  });
+
+  test('with half of its head has not begun: 504 at the deadline', async () => {
+    const { port } = await edgeTo(
+      (socket) => {
+        socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Le'));
+      },
+      { timeoutMs: 100 },
+    );
+    const client = await wire(port);
+    client.send(GET);
+    expect(await client.until(/\}$/)).toMatch(/^HTTP\/1\.1 504 /);
+    client.socket.destroy();
+  });
+
+  test('with interim answers only has not begun either', async () => {
+    const { port } = await edgeTo(
+      (socket) => {
+        socket.once('data', () => socket.write('HTTP/1.1 102 Processing\r\n\r\n'));
+      },
+      { timeoutMs: 100 },
+    );
+    const client = await wire(port);
+    client.send(GET);
+    expect(await client.until(/\}$/)).toMatch(/^HTTP\/1\.1 102 [^]*HTTP\/1\.1 504 /);
+    client.socket.destroy();
+  });
+
+  test('and drips has each drop passed on at once, past the deadline', async () => {
+    const drops: (() => void)[] = [];
+    const { port } = await edgeTo(
+      (socket) => {
+        socket.once('data', () => {
+          socket.write('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n');
+          drops.push(() => socket.write('x'));
+        });
+      },
+      { timeoutMs: 50 },
+    );
+    const client = await wire(port);
+    client.send(GET);
+    await client.until(/\r\n\r\n$/);
+    for (const expected of [/\r\n\r\nx$/, /\r\n\r\nxx$/, /\r\n\r\nxxx$/]) {
+      const next = performance.now() + 60;
+      await eventually('the deadline to pass', () => performance.now() > next);
+      drops[0]?.();
+      await client.until(expected);
+    }
+    client.socket.destroy();
+  });
+});
+
+test('an upstream that resets in the middle of an upload is 502', async () => {
+  const { port } = await edgeTo((socket) => {
+    socket.once('data', () => socket.resetAndDestroy());
+  });
+  const client = await wire(port);
+  client.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n${'x'.repeat(500)}`);
+  expect(await client.until(/\}$/)).toMatch(/^HTTP\/1\.1 502 /);
+  client.socket.destroy();
+});
+
+describe('an answer that comes while the client goes on sending', () => {
+  /** Sends a head and then as much as the connection takes, reading nothing until `mayRead`. */
+  async function upload(
+    port: number,
+    head: string,
+    answered: () => boolean,
+  ): Promise<{ text: string; reset: boolean }> {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    let reset = false;
+    socket.on('error', () => {
+      reset = true;
+    });
+    await new Promise((resolve) => socket.once('connect', resolve));
+    socket.pause();
+    socket.write(head);
+    await eventually('the answer to be under way', answered);
+    // The client is busy sending: it looks at the answer only after this much.
+    for (let sent = 0; sent < 64 && !socket.destroyed; sent++) {
+      const chunk = Buffer.alloc(64 * 1024, 'x');
+      await new Promise((resolve) => socket.write(chunk, resolve));
+    }
+    let text = '';
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+    });
+    await new Promise((resolve) => {
+      socket.once('end', resolve);
+      socket.once('close', resolve);
+      socket.resume();
+    });
+    socket.destroy();
+    return { text, reset };
+  }
+
+  const POST = 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n';
+
+  test('by the upstream reaches it whole: no reset takes it away', async () => {
+    let answered = false;
+    const { port, edge } = await edgeTo((socket) => {
+      socket.once('data', () => {
+        socket.end(
+          'HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 7\r\n\r\ntoo big',
+        );
+      });
+    });
+    const counted = async (): Promise<boolean> => {
+      const text = await edge.metrics.registry.metrics();
+      return text.includes('status="413"');
+    };
+    const watch = eventually('the answer', counted).then(() => {
+      answered = true;
+    });
+    const { text, reset } = await upload(port, `${POST}\r\nx`, () => answered);
+    await watch;
+    expect({ text, reset }).toMatchObject({ reset: false });
+    expect(text).toMatch(/^HTTP\/1\.1 413 [^]*connection: close[^]*too big$/i);
+  });
+
+  test('by the facade reaches it whole as well', async () => {
+    let answered = false;
+    const { port, edge } = await edgeTo(() => undefined);
+    const counted = async (): Promise<boolean> => {
+      const text = await edge.metrics.registry.metrics();
+      return text.includes('status="400"');
+    };
+    const watch = eventually('the answer', counted).then(() => {
+      answered = true;
+    });
+    const { text, reset } = await upload(port, `${POST}Host: b\r\n\r\n`, () => answered);
+    await watch;
+    expect({ text, reset }).toMatchObject({ reset: false });
+    expect(text).toMatch(/^HTTP\/1\.1 400 [^]*two Host fields/);
+  });
+});
