@@ -10,7 +10,8 @@ import type { MigrationInput } from '../control/definition.ts';
 import { openControl, StateStore, type StateChange } from '../control/store.ts';
 import { start, type Started } from './processes.ts';
 
-const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
+/** The command itself. */
+export const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
 const SLICES = ['catalog', 'orders', 'customers', 'invoices', 'reports'] as const;
 
 export interface Facade extends Started {
@@ -84,8 +85,18 @@ export const STATES: Readonly<Record<string, StateChange>> = {
   invoices: { phase: 'canary', weight: 5 },
 };
 
-/** Starts `banyan facade` on a definition; further flags as given. */
-export async function startFacade(definition: MigrationInput, ...flags: string[]): Promise<Facade> {
+export interface FacadeRun {
+  /** Further flags of the command. */
+  readonly flags?: readonly string[];
+  /** As `taskset` takes them. */
+  readonly cores?: string;
+}
+
+/** Starts `banyan facade` on a definition. */
+export async function startFacade(
+  definition: MigrationInput,
+  { flags = [], cores }: FacadeRun = {},
+): Promise<Facade> {
   const folder = await mkdtemp(path.join(tmpdir(), 'banyan-bench-'));
   const config = path.join(folder, 'banyan.config.mjs');
   await writeFile(config, `export default ${JSON.stringify(defineMigration(definition))};\n`);
@@ -101,6 +112,7 @@ export async function startFacade(definition: MigrationInput, ...flags: string[]
         ...['facade', '--port', '0', '--admin-port', '0', ...flags],
       ],
       stderr,
+      ...(cores === undefined ? {} : { cores }),
     });
     const { url, adminUrl } = JSON.parse(process_.line) as { url: string; adminUrl: string };
     return {

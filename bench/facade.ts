@@ -124,7 +124,7 @@ try {
   ];
   if (hasTool('nginx', '-v')) others.push(peer('nginx', await startNginx(upstream.line)));
   else say('nginx is not installed: it is left out.');
-  const workers = await workersCase(definition, CONNECTIONS, PATH, say);
+  const workers = await workersCase({ definition, connections: CONNECTIONS, path: PATH, say });
   await runCommand(
     [...casesOf(ours, others, peer('direct to upstream', upstream)), ...workers],
     process.argv.slice(2),

@@ -22,6 +22,8 @@ export interface Start {
   readonly args: readonly string[];
   /** `measured` gets a core of its own. */
   readonly place: 'measured' | 'helper';
+  /** Cores for what is measured, as `taskset` takes them; core 1 when left out. */
+  readonly cores?: string;
   /** A file descriptor for its stderr; ours when left out. */
   readonly stderr?: number;
 }
@@ -52,7 +54,7 @@ export async function start(options: Start): Promise<Started> {
   const pinned = PINNED && options.place === 'measured';
   const child = spawn(
     pinned ? 'taskset' : options.command,
-    pinned ? ['-c', '1', options.command, ...options.args] : [...options.args],
+    pinned ? ['-c', options.cores ?? '1', options.command, ...options.args] : [...options.args],
     {
       stdio: ['pipe', 'pipe', options.stderr ?? 'inherit'],
       env: { ...process.env, NODE_ENV: 'production' },

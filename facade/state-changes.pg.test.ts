@@ -241,5 +241,5 @@ test(
       `${CHANGES} changes, ${asked} requests, ${Math.round((100 * decisive) / judged)} % of the judgements with one possible destination\n`,
     );
   },
-  60_000 + CHANGES * 100,
+  60_000 + CHANGES * 300,
 );

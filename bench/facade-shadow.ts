@@ -1,0 +1,155 @@
+// `npm run bench:shadow`: what a shadow of every read costs the clients when the candidate behaves
+// well, hangs, resets, trickles or floods. One facade, two capabilities with the same control: `plain`
+// without a shadow, `shadowed` with a copy of each read. They take turns under open-loop load at a
+// fixed share of what the facade can do; after each turn with a shadow the copies under way run out.
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { migrateControl } from '../control/store.ts';
+import { sleep } from '../core/lifecycle.ts';
+import { startEmbedded } from '../core/postgres/embedded.ts';
+import { setStates, startFacade, type Facade } from './banyan.ts';
+import { median } from './harness.ts';
+import { generateLoad } from './load.ts';
+import { openLoad, type OpenLoadResult } from './open-load.ts';
+import { PINNED, pinSelf, startNode, stopAll } from './processes.ts';
+import { rssBytesOf } from './usage.ts';
+
+const CONNECTIONS = 64;
+const MB = 1_048_576;
+const TIMEOUT_MS = 3_000;
+
+interface Row {
+  readonly plain: { readonly p50Ms: number; readonly p99Ms: number };
+  readonly shadowed: { readonly p50Ms: number; readonly p99Ms: number };
+  /** Median of the rounds' own ratios. */
+  readonly p99Ratio: number;
+  readonly failed: number;
+  readonly rssMb: { readonly before: number; readonly most: number; readonly after: number };
+  /** Copies by what became of them. */
+  readonly copies: Readonly<Record<string, number>>;
+}
+
+const { values } = parseArgs({
+  options: {
+    json: { type: 'string' },
+    rounds: { type: 'string', default: '5' },
+    'round-ms': { type: 'string', default: '3000' },
+    /** Of what the facade can do without a shadow. */
+    share: { type: 'string', default: '0.35' },
+  },
+});
+const rounds = Number(values.rounds);
+const roundMs = Number(values['round-ms']);
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+async function measure(control: string, candidate: string, controlUrl: string): Promise<Row> {
+  const facade = await startFacade({
+    control: controlUrl,
+    monolith: { upstream: control },
+    services: { candidate: { upstream: candidate } },
+    capabilities: {
+      plain: { service: 'candidate', routes: ['/plain/:id'] },
+      shadowed: { service: 'candidate', routes: ['/shadowed/:id'] },
+    },
+    facade: { timeoutMs: TIMEOUT_MS },
+  });
+  try {
+    await generateLoad({ url: `${facade.url}/plain/1`, connections: 32, ms: 2 * roundMs });
+    const { perSecond } = await generateLoad({
+      url: `${facade.url}/plain/1`,
+      connections: 32,
+      ms: roundMs,
+    });
+    const rate = perSecond * Number(values.share);
+    const before = rssBytesOf(facade.pid);
+    let most = before;
+    const watch = setInterval(() => {
+      most = Math.max(most, rssBytesOf(facade.pid));
+    }, 100);
+    const plain: OpenLoadResult[] = [];
+    const shadowed: OpenLoadResult[] = [];
+    const turn = async (path: string, into: OpenLoadResult[]): Promise<void> => {
+      into.push(
+        await openLoad({
+          url: `${facade.url}/${path}/1`,
+          connections: CONNECTIONS,
+          perSecond: rate,
+          ms: roundMs,
+        }),
+      );
+      if (into === shadowed) await sleep(TIMEOUT_MS + 300);
+    };
+    try {
+      for (let round = 0; round < rounds; round++) {
+        if (round % 2 === 0) await turn('plain', plain);
+        await turn('shadowed', shadowed);
+        if (round % 2 === 1) await turn('plain', plain);
+      }
+    } finally {
+      clearInterval(watch);
+    }
+    const toMb = (bytes: number): number => Math.round(bytes / MB);
+    return {
+      plain: middle(plain),
+      shadowed: middle(shadowed),
+      p99Ratio: median(shadowed.map(({ p99Ms }, nth) => p99Ms / (plain[nth]?.p99Ms ?? 0))),
+      failed: [...plain, ...shadowed].reduce((sum, { failed }) => sum + failed, 0),
+      rssMb: { before: toMb(before), most: toMb(most), after: toMb(rssBytesOf(facade.pid)) },
+      copies: await copiesOf(facade),
+    };
+  } finally {
+    await facade.stop();
+  }
+}
+
+function middle(results: readonly OpenLoadResult[]): { p50Ms: number; p99Ms: number } {
+  return {
+    p50Ms: median(results.map(({ p50Ms }) => p50Ms)),
+    p99Ms: median(results.map(({ p99Ms }) => p99Ms)),
+  };
+}
+
+async function copiesOf(facade: Facade): Promise<Record<string, number>> {
+  const text = await (await fetch(`${facade.adminUrl}/metrics`)).text();
+  return Object.fromEntries(
+    [...text.matchAll(/^banyan_shadow\w*\{(.*)\} (\d+)$/gm)].map(([, labels = '', count]) => [
+      labels.replace(/capability="\w+",?/, ''),
+      Number(count),
+    ]),
+  );
+}
+
+pinSelf();
+say(
+  PINNED
+    ? 'The facade runs on core 1; upstream, candidates, load generator and PostgreSQL on core 0.'
+    : 'No taskset, or one core only: the facade competes with what feeds it.',
+);
+const postgres = await startEmbedded({ fsync: false });
+try {
+  const controlUrl = await postgres.createDatabase('control');
+  await migrateControl(controlUrl);
+  await setStates(controlUrl, { shadowed: { phase: 'shadow' } });
+  const upstream = await startNode('helper', './contender-upstream.ts');
+  const candidates = await startNode('helper', './contender-candidate.ts', upstream.line);
+  const report: Record<string, Row> = {};
+  for (const [name, url] of Object.entries(JSON.parse(candidates.line) as Record<string, string>)) {
+    const row = await measure(upstream.line, url, controlUrl);
+    report[name] = row;
+    const { plain, shadowed, rssMb } = row;
+    say(
+      `a candidate that ${name.padEnd(12)}: p99 ${row.p99Ratio.toFixed(2)} of that without shadow (wanted: at most 1.10); ` +
+        `p50 ${plain.p50Ms.toFixed(2)} → ${shadowed.p50Ms.toFixed(2)} ms, p99 ${plain.p99Ms.toFixed(2)} → ${shadowed.p99Ms.toFixed(2)} ms; ` +
+        `${row.failed} failed; memory ${rssMb.before} → ${rssMb.after} MB, at most ${rssMb.most} MB`,
+    );
+    say(`  copies: ${JSON.stringify(row.copies)}`);
+  }
+  if (values.json !== undefined)
+    await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`);
+} finally {
+  await stopAll();
+  await postgres.stop();
+}
