@@ -26,18 +26,26 @@ export interface Upstreams {
   close(): Promise<void>;
 }
 
+/** For connections on which nobody's patience is to be spent. */
+export interface Guard {
+  /** Is shown every connection before it is used. */
+  readonly onSocket: (socket: Socket) => void;
+  /** The largest head of an answer. */
+  readonly headBytes: number;
+}
+
 const CONNECTIONS = 128;
+const HEAD_BYTES = 65_536;
 /** An upstream that falls silent in the middle of an answer is given up after this. */
 const SILENCE_MS = 60_000;
 
 /**
- * Makes the pools; connects lazily. `onSocket` is shown every connection before it is used. Throws
- * CONFIG_INVALID for what is no HTTP URL.
+ * Makes the pools; connects lazily. Throws CONFIG_INVALID for what is no HTTP URL.
  */
 export function openUpstreams(
   urls: UpstreamUrls,
   connectTimeoutMs: number,
-  onSocket?: (socket: Socket) => void,
+  guard?: Guard,
 ): Upstreams {
   const pools = new Map<string, Pool>();
   const open = (path: Owner, base: string): Upstream => {
@@ -47,13 +55,11 @@ export function openUpstreams(
       pool = new Pool(url.origin, {
         connections: CONNECTIONS,
         pipelining: 1,
-        connect: onSocket
-          ? connectorWith(connectTimeoutMs, onSocket)
-          : { timeout: connectTimeoutMs },
+        connect: guard ? guarded(connectTimeoutMs, guard) : { timeout: connectTimeoutMs },
         // The exchange keeps the deadline of the whole request, queue included.
         headersTimeout: 0,
         bodyTimeout: SILENCE_MS,
-        maxHeaderSize: 65_536,
+        maxHeaderSize: guard?.headBytes ?? HEAD_BYTES,
       });
       pools.set(url.origin, pool);
     }
@@ -81,10 +87,7 @@ export function openUpstreams(
   };
 }
 
-function connectorWith(
-  timeout: number,
-  onSocket: (socket: Socket) => void,
-): buildConnector.connector {
+function guarded(timeout: number, { onSocket }: Guard): buildConnector.connector {
   const connect = buildConnector({ timeout });
   return (options, callback) => {
     connect(options, (...given) => {
