@@ -39,7 +39,7 @@ export interface AskerOptions {
 }
 
 /** Milliseconds of processor that one exchange costs beside the reading of its answer; measured, roughly. */
-const ASK_MS = 0.06;
+const ASK_MS = 0.08;
 /** Pieces of one body: each costs about as much as a kilobyte, however small it is. */
 const MOST_PIECES = 4_096;
 /** Interim answers (1xx) before the answer: one is normal, an endless row of them an attack. */
@@ -84,7 +84,7 @@ export class Asker {
         asking,
       );
     });
-    return asked.kind === 'answer' ? plainAnswer(asked.answer, bodyBytes, purse) : asked;
+    return asked.kind === 'answer' ? plainAnswer(asked.answer, bodyBytes, purse, cpu) : asked;
   }
 
   /** Ends everything that is asked; nothing is asked any more. */

@@ -147,6 +147,80 @@ describe('with tables', () => {
   });
 });
 
+describe('noise', () => {
+  const v = (id: unknown, price = 2): unknown => ({ id, price });
+
+  test('what the control does not reproduce is none of the candidate’s fault, from the first request on', async () => {
+    const noise = new RouteNoise();
+    const ids = [1, 2, 3, 4].map((id) => v(id));
+    const first = await play({
+      control: ids,
+      candidate: [v(7), v(8), v(9)],
+      caughtUp: SYNCED,
+      noise,
+    });
+    expect(first).toEqual({ verdict: { kind: 'matched', noise: 1 }, rounds: 2 });
+    // Known by now: one look is enough.
+    const next = await play({ control: ids, candidate: [v(7)], caughtUp: SYNCED, noise });
+    expect(next).toEqual({ verdict: { kind: 'matched', noise: 1 }, rounds: 1 });
+  });
+
+  test('beside noise, and in the shape of what is noisy, a fault is found', async () => {
+    const ids = [1, 2, 3, 4].map((id) => v(id));
+    const priced = await play({
+      control: ids,
+      candidate: [v(7, 3), v(8, 3), v(9, 3)],
+      caughtUp: SYNCED,
+    });
+    expect(priced.verdict).toMatchObject({ differences: [{ path: 'price' }], noise: 1 });
+    const shaped = await play({
+      control: ids,
+      candidate: [v(null), v(null), v(null)],
+      caughtUp: SYNCED,
+    });
+    expect(shaped.verdict).toMatchObject({ kind: 'mismatched', differences: [{ path: 'id' }] });
+  });
+
+  test('before a place is reported for the first time, the control must stand still for longer', async () => {
+    // By chance it said `true` three times.
+    const control = [true, true, true, true, false, true].map((flag) => v(flag));
+    const candidate = [v(false), v(false), v(false)];
+    const noise = new RouteNoise();
+    const { verdict } = await play({ control, candidate, caughtUp: SYNCED, noise });
+    expect(verdict.kind).not.toBe('mismatched');
+    const quiet = await play({ control: [v(true)], candidate, caughtUp: SYNCED });
+    expect(quiet.verdict.kind).toBe('mismatched');
+  });
+
+  test('an element that is known by its identity is firm, however its list moves', async () => {
+    const list = (...ids: number[]): unknown => ({ items: ids.map((id) => ({ id, price: id })) });
+    const wrong = {
+      items: [
+        { id: 2, price: 9 },
+        { id: 1, price: 1 },
+      ],
+    };
+    const { verdict } = await play({
+      control: [list(1, 2), list(2, 1), list(3, 1, 2), list(1, 2, 3)],
+      candidate: [wrong, wrong, wrong],
+      caughtUp: SYNCED,
+    });
+    expect(verdict).toMatchObject({ kind: 'mismatched', differences: [{ path: 'items.*.price' }] });
+  });
+
+  test('a change from nothing to something makes uncertain what is inside', async () => {
+    const one = { promotion: { code: 'A' } };
+    const none = { promotion: null };
+    const other = { promotion: { code: 'B' } };
+    const { verdict } = await play({
+      control: [one, none, one, none],
+      candidate: [other, other, other],
+      caughtUp: SYNCED,
+    });
+    expect(verdict.kind).not.toBe('mismatched');
+  });
+});
+
 test('without tables it asks twice, at once', async () => {
   const { verdict, rounds } = await play({
     control: [p(2), p(2), p(2)],

@@ -111,11 +111,11 @@ test('the identity holds at every scrape in the middle of load, and what is unde
       });
     });
   });
-  let over = false;
+  const over = new AbortController();
   let scrapes = 0;
   let mostPending = 0;
   const scraping = (async () => {
-    while (!over) {
+    while (!over.signal.aborted) {
       const sums = await it.scrape();
       expectIdentity(sums);
       scrapes += 1;
@@ -124,7 +124,7 @@ test('the identity holds at every scrape in the middle of load, and what is unde
     }
   })();
   const answering = (async () => {
-    while (!over) {
+    while (!over.signal.aborted) {
       for (const answer of waiting.splice(0)) answer();
       await new Promise((resolve) => setTimeout(resolve, 3));
     }
@@ -137,7 +137,7 @@ test('the identity holds at every scrape in the middle of load, and what is unde
   await eventually('every copy to be decided', async () => {
     return (await it.scrape())['banyan_shadow_pending'] === 0;
   });
-  over = true;
+  over.abort();
   await Promise.all([scraping, answering]);
   expect((await it.scrape())['banyan_shadow_eligible_total']).toBe(320);
   expect(it.tally.totals().get('catalog')?.matched).toBeGreaterThan(10);

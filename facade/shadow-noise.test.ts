@@ -121,7 +121,7 @@ describe('no false alarm', () => {
     expect(matched).toBeGreaterThan(9_900);
     expect(matched + [...dropped.values()].reduce((sum, one) => sum + one, 0)).toBe(10_000);
     expect(noise).toBeGreaterThan(50_000);
-  });
+  }, 300_000);
 
   test('nor with tables, nor on the first requests of a fresh process', async () => {
     for (let process = 0; process < 30; process++) {

@@ -1,5 +1,5 @@
 import { createServer, type RequestListener } from 'node:http';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { defineMigration } from '../control/define.ts';
 import type { MigrationInput } from '../control/definition.ts';
@@ -133,6 +133,34 @@ describe('what the comparison finds', () => {
       res.end('{ "b": [1.0], "a": 1 }');
     });
     await it.get();
+    await it.settled();
+    expect(it.outcomes()).toEqual({ eligible: 1, matched: 1 });
+  });
+
+  test.each([
+    ['gzip', gzipSync],
+    ['br', brotliCompressSync],
+    ['zstd', zstdCompressSync],
+  ])('nor does it matter that the candidate compresses, by %s', async (coding, compress) => {
+    const it = await rig(json(product()), (req, res) => {
+      req.resume();
+      res.writeHead(200, { 'content-type': 'application/json', 'content-encoding': coding });
+      res.end(compress(JSON.stringify(product(), null, 2)));
+    });
+    await it.get();
+    await it.settled();
+    expect(it.outcomes()).toEqual({ eligible: 1, matched: 1 });
+  });
+
+  test('numbers within the tolerance match', async () => {
+    const it = await rig(
+      json({ items: [product()] }),
+      json({ items: [product({ price: '12.51' })] }),
+      {
+        shadow: { tolerance: { 'items.*.price': 0.01 } },
+      },
+    );
+    await it.get('/api/products');
     await it.settled();
     expect(it.outcomes()).toEqual({ eligible: 1, matched: 1 });
   });

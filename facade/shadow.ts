@@ -13,7 +13,7 @@ import type { Question } from './asked.ts';
 import { capture } from './capture.ts';
 import { plainAnswer } from './decode.ts';
 import { compileRules, type CompareRules } from './domain/compare.ts';
-import { Noise } from './domain/noise.ts';
+import { RouteNoise } from './domain/noise.ts';
 import type { Match } from './domain/routes.ts';
 import { dropped, type DropReason, type Verdict } from './domain/verdict.ts';
 import type { Tap } from './exchange.ts';
@@ -54,7 +54,11 @@ const LANES = 4;
 /** Share of the copies that may ask the control again, beside the fixed rate. */
 const REPEATS_PER_COPY = 0.1;
 /** Milliseconds of processor that capturing an answer and beginning a copy cost; measured, roughly. */
-const BEGIN_MS = 0.01;
+const BEGIN_MS = 0.02;
+/** The largest head of an answer; the usual limit of servers. */
+const HEAD_BYTES = 16_384;
+/** Bytes on the wire for each byte of a body, at most: chunks have a frame. */
+const WIRE_FACTOR = 4;
 
 interface Policy {
   readonly rules: CompareRules;
@@ -68,7 +72,7 @@ export function createShadow(options: ShadowOptions): Shadow {
   const policies = new Map<string, Policy>(
     Object.entries(migration.capabilities).map(([name, { shadow }]) => [name, policyOf(shadow)]),
   );
-  const noise = new Noise();
+  const noises = new Map<string, RouteNoise>();
   const memory = new Memory(memoryBytes);
   // A quarter of a second's worth at once: enough for a burst, too little to be noticed.
   const work = new Allowance({ perSecond: cpu * 1_000, most: cpu * 250 });
@@ -77,8 +81,11 @@ export function createShadow(options: ShadowOptions): Shadow {
   const { connectTimeoutMs, idleTimeoutMs } = migration.facade;
   // A copy that was given up keeps its connection for a moment: there is room for the next one.
   const limits = { connections: concurrency * 2, connectTimeoutMs, idleTimeoutMs };
-  const upstreams = openUpstreams(options.upstreams, limits, (socket) => {
-    meterSocket(socket, work);
+  const upstreams = openUpstreams(options.upstreams, limits, {
+    headBytes: HEAD_BYTES,
+    onSocket: (socket) => {
+      meterSocket(socket, work, bodyBytes * WIRE_FACTOR + HEAD_BYTES);
+    },
   });
   const asker = new Asker({ timeoutMs: migration.facade.timeoutMs, bodyBytes, cpu: work });
   const lanes = new Lanes(LANES);
@@ -86,6 +93,21 @@ export function createShadow(options: ShadowOptions): Shadow {
   let slots = 0;
   let repeating = 0;
   let closing = false;
+
+  const noiseOf = ({ capability, label: route }: Match): RouteNoise => {
+    const key = `${capability} ${route}`;
+    const known = noises.get(key);
+    if (known) return known;
+    const fresh = new RouteNoise((place) => {
+      log.info('the monolith does not reproduce this itself: differences there are noise', {
+        capability,
+        route,
+        place,
+      });
+    });
+    noises.set(key, fresh);
+    return fresh;
+  };
 
   const refusal = (hasBody: boolean): DropReason | undefined => {
     if (options.isOverloaded?.() === true) return 'shed';
@@ -157,7 +179,7 @@ export function createShadow(options: ShadowOptions): Shadow {
         }
         const { status, headers, body } = captured;
         const leg = question.trace?.leg({ 'banyan.path': 'service', 'banyan.shadow': true });
-        const verdict = plainAnswer({ status, headers, body }, bodyBytes, purse)
+        const verdict = plainAnswer({ status, headers, body }, bodyBytes, purse, work)
           .then((given) =>
             judge({
               question: leg ? { ...question, headers: leg.under(question.headers) } : question,
@@ -169,7 +191,7 @@ export function createShadow(options: ShadowOptions): Shadow {
               purse,
               rules,
               wanted,
-              noise: noise.of(`${match.capability} ${match.label}`),
+              noise: noiseOf(match),
               sample: policy.noiseSample,
               caughtUp: match.policy.hasTables ? () => clock.caughtUp(match.capability) : undefined,
               isOver: () => closing || options.version(match.capability) === undefined,

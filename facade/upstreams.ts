@@ -36,14 +36,23 @@ export interface PoolLimits {
   readonly idleTimeoutMs: number;
 }
 
+/** For connections on which nobody's patience is to be spent. */
+export interface SocketGuard {
+  /** Is shown every connection before it is used. */
+  readonly onSocket: (socket: Socket) => void;
+  /** The largest head of an answer. */
+  readonly headBytes: number;
+}
+
+const HEAD_BYTES = 65_536;
+
 /**
- * Makes the pools; connects lazily. `onSocket` is shown every connection before it is used. Throws
- * CONFIG_INVALID for what is no HTTP URL.
+ * Makes the pools; connects lazily. Throws CONFIG_INVALID for what is no HTTP URL.
  */
 export function openUpstreams(
   urls: UpstreamUrls,
   limits: PoolLimits,
-  onSocket?: (socket: Socket) => void,
+  guard?: SocketGuard,
 ): Upstreams {
   const pools = new Map<string, Pool>();
   const open = (path: Owner, base: string): Upstream => {
@@ -53,13 +62,13 @@ export function openUpstreams(
       pool = new Pool(url.origin, {
         connections: limits.connections,
         pipelining: 1,
-        connect: onSocket
-          ? connectorWith(limits.connectTimeoutMs, onSocket)
+        connect: guard
+          ? guarded(limits.connectTimeoutMs, guard)
           : { timeout: limits.connectTimeoutMs },
         // The exchange keeps the deadline of the whole request, queue included.
         headersTimeout: 0,
         bodyTimeout: limits.idleTimeoutMs,
-        maxHeaderSize: 65_536,
+        maxHeaderSize: guard?.headBytes ?? HEAD_BYTES,
       });
       pools.set(url.origin, pool);
     }
@@ -88,10 +97,7 @@ export function openUpstreams(
   };
 }
 
-function connectorWith(
-  timeout: number,
-  onSocket: (socket: Socket) => void,
-): buildConnector.connector {
+function guarded(timeout: number, { onSocket }: SocketGuard): buildConnector.connector {
   const connect = buildConnector({ timeout });
   return (options, callback) => {
     connect(options, (...given) => {

@@ -6,7 +6,7 @@
 // Laws: equal values never differ; a changed leaf is found at its path unless that is ignored or
 // tolerated; whether anything is found does not depend on which side is which.
 import { compareJson, type Difference, type JsonRules } from './compare-json.ts';
-import { ABSENT, needExact, parseJson, type Json } from './json.ts';
+import { ABSENT, isTooDeep, needExact, parseJson, type Json } from './json.ts';
 import { compilePaths } from './paths.ts';
 
 export type { Difference } from './compare-json.ts';
@@ -100,7 +100,8 @@ export class Comparison {
     if (!(side in this.#parsed)) {
       const text = this.#read()[side];
       const answer = side === 0 ? this.control : this.candidate;
-      this.#parsed[side] = isJson(answer) ? parseJson(text, this.#exact) : undefined;
+      this.#parsed[side] =
+        isJson(answer) && !isTooDeep(text) ? parseJson(text, this.#exact) : undefined;
     }
     return this.#parsed[side];
   }

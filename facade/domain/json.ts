@@ -58,6 +58,21 @@ export function needExact(a: string, b: string): boolean {
   return false;
 }
 
+/** More brackets open than people nest; a text of nothing else takes its parser a tenth of a second. */
+const DEEPEST = 500;
+
+/** Whether a text nests deeper than anything meant; brackets within strings are counted along. */
+export function isTooDeep(text: string): boolean {
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === 0x5b || code === 0x7b) depth += 1;
+    else if (code === 0x5d || code === 0x7d) depth -= 1;
+    if (depth > DEEPEST) return true;
+  }
+  return false;
+}
+
 /** Parses a text; undefined when it is no JSON. Wrapped, because null is a value. */
 export function parseJson(text: string, exact = true): { readonly value: Json } | undefined {
   try {

@@ -43,8 +43,14 @@ const FIRST = 3;
 /** The noise of one route. */
 export class RouteNoise {
   readonly #kinds = new Map<string, Kind>();
+  readonly #onLearned: (kind: string) => void;
   #pairs = 0;
   #compared = 0;
+
+  /** `onLearned` is told each kind of difference that has become noise. */
+  constructor(onLearned: (kind: string) => void = () => undefined) {
+    this.#onLearned = onLearned;
+  }
 
   /** Whether the control of this comparison is to be asked again, for a share of them. */
   isDue(share: number): boolean {
@@ -53,17 +59,18 @@ export class RouteNoise {
     return share > 0 && (this.#compared <= FIRST || Math.floor(this.#compared * share) > before);
   }
 
-  /** Learns from two answers of the control how they differed. Returns the kinds that became noise. */
-  learn(differences: readonly Difference[]): string[] {
+  /** Learns from two answers of the control how they differed. */
+  learn(differences: readonly Difference[]): void {
     if (this.#pairs >= WINDOW) this.#halve();
     this.#pairs += 1;
     const kinds = new Set(differences.flatMap((one) => [kindOf(one), mirrorOf(one)]));
-    const before = [...kinds].filter((kind) => this.isNoise(kind));
     for (const kind of kinds) {
       const known = this.#kind(kind);
-      if (known) known.pairs += 1;
+      if (!known) continue;
+      const before = this.isNoise(kind);
+      known.pairs += 1;
+      if (!before && this.isNoise(kind)) this.#onLearned(kind);
     }
-    return [...kinds].filter((kind) => !before.includes(kind) && this.isNoise(kind));
   }
 
   /** Learns how one comparison, repeated, has told noise from fault. */
@@ -120,37 +127,26 @@ export class RouteNoise {
   }
 }
 
-/** The noise of every route, by its label. */
-export class Noise {
-  readonly #routes = new Map<string, RouteNoise>();
-
-  of(route: string): RouteNoise {
-    const known = this.#routes.get(route);
-    if (known) return known;
-    const fresh = new RouteNoise();
-    this.#routes.set(route, fresh);
-    return fresh;
-  }
-}
-
 /**
  * What a difference is, apart from its values: its path, and where control and candidate have
  * different classes of values, the candidate's class.
  */
 export function kindOf(difference: Difference): string {
-  return named(difference.path, difference.control, difference.candidate);
+  return kindAt(difference.path, difference.control, difference.candidate);
 }
 
 /** The same seen from the other side: of two answers of the control, neither is the candidate. */
 export function mirrorOf(difference: Difference): string {
-  return named(difference.path, difference.candidate, difference.control);
+  return kindAt(difference.path, difference.candidate, difference.control);
 }
 
-function named(path: string, from: unknown, to: unknown): string {
+function kindAt(path: string, from: unknown, to: unknown): string {
   // A control that sometimes says 503 does not excuse a candidate that says 404.
   if (path === 'status') return `status ${String(to)}`;
-  const class_ = classOf(to);
-  return path !== 'body' && class_ === classOf(from) ? path : `${path} ${class_}`;
+  // `empty`, `JSON of …`, `text of …`.
+  if (path === 'body') return `body ${String(to).split(' ', 1)[0] ?? ''}`;
+  const named = classOf(to);
+  return named === classOf(from) ? path : `${path} ${named}`;
 }
 
 const CLASSES: readonly (readonly [string, RegExp])[] = [
@@ -158,7 +154,6 @@ const CLASSES: readonly (readonly [string, RegExp])[] = [
   ['uuid', /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i],
   ['date', /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?$/],
   ['decimal', /^[+-]?\d+(\.\d+)?$/],
-  ['no JSON', /^text of \d+ bytes: /],
 ];
 
 /** A type, and of texts roughly what they are. */
