@@ -15,10 +15,12 @@ import { createEdge, type Edge } from './edge.ts';
 import { Holds } from './holds.ts';
 import { createMetrics } from './metrics.ts';
 import { createReplica } from './replica.ts';
+import { replicaView, type ReplicaView } from './replica-view.ts';
 import { createShadow } from './shadow.ts';
 import { createSyncClock } from './sync-clock.ts';
 import { Tally } from './tally.ts';
 import { troubleLog } from './trouble.ts';
+import { tunnelGauge } from './tunnel-gauge.ts';
 import { openUpstreams, type UpstreamUrls } from './upstreams.ts';
 
 export interface EngineOptions {
@@ -34,6 +36,7 @@ export interface EngineOptions {
 
 export interface Engine {
   readonly edge: Edge;
+  readonly view: ReplicaView;
   readonly admin: Express;
   /** Registers, and resolves when the states were read for the first time (or `signal` aborts). */
   start(signal: AbortSignal): Promise<void>;
@@ -65,7 +68,7 @@ export function createEngine(options: EngineOptions): Engine {
   const firstStates = Promise.withResolvers<undefined>();
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
-  let ready = false;
+  let stage: 'starting' | 'ready' | 'ending' = 'starting';
   let running: Promise<void> = Promise.resolve();
 
   const replica = createReplica({
@@ -116,14 +119,16 @@ export function createEngine(options: EngineOptions): Engine {
     trouble: troubleLog(log),
     leaseValid: () => replica.leaseValid(),
   });
-  const admin = adminApp({
+  tunnelGauge(metrics.registry, capabilities, (capability) => edge.tunnels(capability));
+  const view = replicaView({
     replicaId,
-    isReady: () => ready,
+    stage: () => stage,
     states: () => edge.states(),
     holds: (capability) => holds.figures(capability),
+    tunnels: (capability) => edge.tunnels(capability),
     inFlight: () => edge.inFlight(),
     heartbeatAgeMs: () => replica.heartbeatAgeMs(),
-    metrics,
+    registry: metrics.registry,
   });
 
   const keepFlushing = async (): Promise<void> => {
@@ -135,7 +140,8 @@ export function createEngine(options: EngineOptions): Engine {
 
   return {
     edge,
-    admin,
+    view,
+    admin: adminApp(view),
     failed: failure.promise,
     start: async (signal) => {
       running = Promise.all([replica.run(ending.signal), keepFlushing()]).then(() => undefined);
@@ -145,7 +151,7 @@ export function createEngine(options: EngineOptions): Engine {
       await Promise.race([firstStates.promise, aborted(signal), failure.promise]);
     },
     setReady: (now) => {
-      ready = now;
+      stage = now ? 'ready' : 'ending';
     },
     stop: async () => {
       ending.abort();
