@@ -86,18 +86,27 @@ export async function loadConfig(
   };
 }
 
+/** Loads the configuration and finds the control database. Throws CONFIG_INVALID. */
+export async function locate(
+  config: string,
+  role: Role = 'all',
+): Promise<Loaded & { readonly controlUrl: string }> {
+  const loaded = await loadConfig(config, { role });
+  const controlUrl = loaded.connections.control ?? readRunning(loaded.directory).control;
+  if (controlUrl === undefined)
+    throw new BanyanError('CONFIG_INVALID', 'the definition names no control database', {
+      hint: "Add `control: env('BANYAN_CONTROL_URL')`, or let `banyan up` run with one of its own.",
+    });
+  return { ...loaded, controlUrl };
+}
+
 /** Loads the configuration and opens the control database. */
 export async function openContext(
   options: GlobalOptions,
   part = 'cli',
   role: Role = 'all',
 ): Promise<Context> {
-  const loaded = await loadConfig(options.config, { role });
-  const controlUrl = loaded.connections.control ?? readRunning(loaded.directory).control;
-  if (controlUrl === undefined)
-    throw new BanyanError('CONFIG_INVALID', 'the definition names no control database', {
-      hint: "Add `control: env('BANYAN_CONTROL_URL')`, or let `banyan up` run with one of its own.",
-    });
+  const { controlUrl, ...loaded } = await locate(options.config, role);
   return contextOf(loaded, controlUrl, options, part);
 }
 

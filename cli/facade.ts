@@ -1,45 +1,62 @@
-// `banyan facade`: one edge process, what production runs in front of everything.
-import type { Command } from 'commander';
+// `banyan facade`: one edge, what production runs in front of everything; in one process or several.
+import { availableParallelism } from 'node:os';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { facadePart } from '../facade/index.ts';
 import type { Part } from '../core/lifecycle.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
+import { engineOptions, type FacadeFlags } from './facade-options.ts';
 import { portOption } from './ports.ts';
 import { answer } from './output.ts';
 import { runParts } from './running.ts';
+import { leadWorkers, runAsWorker } from './workers.ts';
 
-export interface FacadeFlags {
-  readonly host: string;
-  readonly port: number;
-  readonly adminHost: string;
-  readonly adminPort: number;
+interface Flags extends FacadeFlags {
+  readonly workers: number;
+  /** Set by a leading process for those that it forks. */
+  readonly worker?: true;
 }
 
 export function facadeCommand(program: Command): void {
-  withFacadeFlags(program.command('facade').description('run the edge')).action(
-    async (flags: FacadeFlags, command: Command) => {
+  withFacadeFlags(program.command('facade').description('run the edge'))
+    .addOption(
+      new Option('--workers <n>', 'processes that share the port (auto: one a core)')
+        .default(1)
+        .argParser(readWorkers),
+    )
+    .addOption(new Option('--worker').hideHelp())
+    .action(async (flags: Flags, command: Command) => {
       const globals = command.optsWithGlobals<GlobalOptions>();
-      const context = await openContext(globals, 'facade', 'edge');
-      let at = { url: '', adminUrl: '' };
-      try {
-        await runParts(
-          [
-            facadeFor(context, flags, (listening) => {
-              at = listening;
-            }),
-          ],
-          () => {
-            answer(
-              globals.json,
-              { ready: true, pid: process.pid, ...at },
-              `facade listening on ${at.url}, admin on ${at.adminUrl}`,
-            );
-          },
-        );
-      } finally {
-        await context.close();
-      }
-    },
-  );
+      if (flags.worker) await runAsWorker(globals, flags);
+      else if (flags.workers > 1) await leadWorkers(globals, flags, flags.workers);
+      else await runAlone(globals, flags);
+    });
+}
+
+async function runAlone(globals: GlobalOptions, flags: FacadeFlags): Promise<void> {
+  const context = await openContext(globals, 'facade', 'edge');
+  let at = { url: '', adminUrl: '' };
+  const facade = facadeFor(context, flags, (listening) => {
+    at = listening;
+  });
+  try {
+    await runParts([facade], () => {
+      answer(
+        globals.json,
+        { ready: true, pid: process.pid, ...at },
+        `facade listening on ${at.url}, admin on ${at.adminUrl}`,
+      );
+    });
+  } finally {
+    await context.close();
+  }
+}
+
+function readWorkers(text: string): number {
+  if (text === 'auto') return availableParallelism();
+  const workers = Number(text);
+  if (!Number.isInteger(workers) || workers < 1 || workers > 256)
+    throw new InvalidArgumentError('Not a number of workers (1 to 256, or auto).');
+  return workers;
 }
 
 export function withFacadeFlags(command: Command): Command {
@@ -55,17 +72,8 @@ export function facadeFor(
   flags: FacadeFlags,
   onListening: (at: { url: string; adminUrl: string }) => void,
 ): Part {
-  const { migration, connections, controlUrl, log } = context;
   return facadePart({
-    migration,
-    upstreams: {
-      monolith: connections.monolith.upstream,
-      services: Object.fromEntries(
-        Object.entries(connections.services).map(([name, side]) => [name, side.upstream]),
-      ),
-    },
-    controlUrl,
-    log,
+    ...engineOptions(context),
     data: { host: flags.host, port: flags.port },
     admin: { host: flags.adminHost, port: flags.adminPort },
     onListening,

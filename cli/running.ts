@@ -2,10 +2,12 @@
 // signal drains, the second ends the process at once.
 import { supervise, type Part } from '../core/lifecycle.ts';
 
-/** Aborts with the first SIGINT or SIGTERM; the second exits. */
-export function interruption(): AbortSignal {
-  const controller = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+/** Aborts with the first SIGINT or SIGTERM (or what else is named); the second exits. */
+export function interruption(
+  controller = new AbortController(),
+  signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM'],
+): AbortSignal {
+  for (const signal of signals)
     process.on(signal, () => {
       if (controller.signal.aborted) process.exit(130);
       controller.abort();

@@ -26,6 +26,7 @@ import { watchOverload } from './overload.ts';
 import { createOwnWrites } from './own-writes.ts';
 import { createReplica } from './replica.ts';
 import { registerShadowMetrics } from './shadow-metrics.ts';
+import { replicaView, type ReplicaView } from './replica-view.ts';
 import { createShadow } from './shadow.ts';
 import { createSyncClock } from './sync-clock.ts';
 import { Tally } from './tally.ts';
@@ -33,6 +34,7 @@ import { createTracing } from './tracing.ts';
 import { troubleLog } from './trouble.ts';
 import { createTrust } from './trust.ts';
 import { createTunnels } from './tunnels.ts';
+import { tunnelGauge } from './tunnel-gauge.ts';
 import { openUpstreams, type UpstreamUrls } from './upstreams.ts';
 import { createWitness } from './witness.ts';
 
@@ -53,6 +55,7 @@ export interface EngineOptions {
 
 export interface Engine {
   readonly edge: Edge;
+  readonly view: ReplicaView;
   readonly admin: Express;
   readonly metrics: Metrics;
   /** Registers, and resolves when the states were read for the first time (or `signal` aborts). */
@@ -86,8 +89,8 @@ export function createEngine(options: EngineOptions): Engine {
   const firstStates = Promise.withResolvers<undefined>();
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
-  let ready = false;
   let signingKey: Buffer | undefined;
+  let stage: 'starting' | 'ready' | 'ending' = 'starting';
   let running: Promise<void> = Promise.resolve();
 
   const replica = createReplica({
@@ -189,14 +192,16 @@ export function createEngine(options: EngineOptions): Engine {
     leaseValid: () => replica.leaseValid(),
     trusts,
   });
-  const admin = adminApp({
+  tunnelGauge(metrics.registry, capabilities, (capability) => edge.tunnels(capability));
+  const view = replicaView({
     replicaId,
-    isReady: () => ready,
+    stage: () => stage,
     states: () => edge.states(),
     holds: (capability) => holds.figures(capability),
+    tunnels: (capability) => edge.tunnels(capability),
     inFlight: () => edge.inFlight(),
     heartbeatAgeMs: () => replica.heartbeatAgeMs(),
-    metrics,
+    registry: metrics.registry,
   });
 
   const keepFlushing = async (): Promise<void> => {
@@ -216,7 +221,8 @@ export function createEngine(options: EngineOptions): Engine {
 
   return {
     edge,
-    admin,
+    view,
+    admin: adminApp(view),
     metrics,
     failed: failure.promise,
     start: async (signal) => {
@@ -232,7 +238,7 @@ export function createEngine(options: EngineOptions): Engine {
       await Promise.race([known, aborted(signal), failure.promise]);
     },
     setReady: (now) => {
-      ready = now;
+      stage = now ? 'ready' : 'ending';
     },
     stop: async () => {
       ending.abort();

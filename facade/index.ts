@@ -21,7 +21,10 @@ export type { EngineOptions as FacadeOptions } from './engine.ts';
 export type { UpstreamUrls } from './upstreams.ts';
 export type { Part } from '../core/lifecycle.ts';
 export { createLogger, type Logger } from '../core/log.ts';
-export { facadePart, type FacadeServerOptions, type Listen } from './server.ts';
+export { facadePart, type FacadeServerOptions } from './server.ts';
+export type { Listen } from './listening.ts';
+export { primaryPart, type PrimaryOptions } from './primary.ts';
+export { runWorker, type Channel } from './worker.ts';
 
 export type Middleware = (req: IncomingMessage, res: ServerResponse, next: Next) => void;
 

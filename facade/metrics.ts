@@ -63,6 +63,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   });
   new Gauge({
     name: 'banyan_breaker_state',
+    aggregator: 'max',
     help: 'Circuit breakers by path and route: 0 closed, 1 half-open, 2 open.',
     labelNames: ['path', 'route'],
     registers,
@@ -73,6 +74,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   });
   new Gauge({
     name: 'banyan_overload_level',
+    aggregator: 'max',
     help: 'What is shed: 0 nothing, 1 shadow copies, 2 low priority too, 3 normal priority too.',
     registers,
     collect() {
@@ -81,6 +83,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   });
   new Gauge({
     name: 'banyan_state_version',
+    aggregator: 'max',
     help: 'Version of the state that this replica works with.',
     labelNames: ['capability'],
     registers,
@@ -91,6 +94,7 @@ export function createMetrics(sources: MetricsSources): Metrics {
   });
   new Gauge({
     name: 'banyan_heartbeat_age_seconds',
+    aggregator: 'max',
     help: 'Since this replica was last heard by the control database.',
     registers,
     collect() {

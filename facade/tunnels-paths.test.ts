@@ -147,7 +147,33 @@ describe('at a switch', () => {
     await raw.until(/ab$/);
     edge.set({ holding: true });
     upstream.sockets[0]?.write('cde');
-    await eventually('both', () => raw.received().endsWith('\x82\x05abcde\x88\x02\x03\xf4'));
+    const all = '\x82\x05abcde\x88\x02\x03\xf4';
+    await eventually('both', () => raw.received().endsWith(all));
+    // Nothing follows a Close, but what the client still says arrives.
+    upstream.sockets[0]?.write('\x82\x01x', 'latin1');
+    raw.send('last words');
+    await eventually('them', () => upstream.text().endsWith('last words'));
+    upstream.sockets[0]?.end();
+    expect(await raw.untilClosed()).toMatch(new RegExp(`${all}$`));
+  });
+
+  test('a stranger keeps the cohort that came with the 101', async () => {
+    const monolith = await serveEcho('monolith');
+    const service = await serveEcho('service');
+    const edge = await edgeTo({
+      monolith: monolith.url,
+      service: service.url,
+      routes: DECLARED_READ,
+    });
+    edge.set({ phase: 'canary', weight: 50 });
+    const strangers = await Promise.all(
+      Array.from({ length: 6 }, () => begin(edge.port, '/api/products/feed').opened),
+    );
+    for (let n = 0; n < 5; n++) edge.set({});
+    for (const { ws } of strangers) ws.send('still here');
+    await eventually('all of them', () =>
+      strangers.every(({ got }) => got[0]?.endsWith('still here') === true),
+    );
   });
 
   test('a handshake under way is given the same time', async () => {
@@ -186,7 +212,10 @@ describe('at a switch', () => {
 
   test('a held upgrade whose client leaves is forwarded to nobody', async () => {
     const monolith = await serveEcho('m');
-    const edge = await edgeTo({ monolith: monolith.url });
+    const edge = await edgeTo({
+      monolith: monolith.url,
+      facade: { hold: { timeoutMs: 60_000 } },
+    });
     edge.set({ holding: true });
     for (const leave of ['end', 'resetAndDestroy'] as const) {
       const raw = await rawWire(edge.port);

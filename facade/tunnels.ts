@@ -145,27 +145,21 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
 
   const hold = (arrival: Arrival, match: Match): void => {
     const { visit, socket } = arrival;
-    // Nobody reads the socket, so the client's end has to be looked for.
-    const lookForEnd = (): void => {
-      if (socket.readableLength === 0) socket.read();
-    };
+    // Nobody else listens for the client's end while the request waits.
     const leave = (): void => {
       socket.destroy();
     };
-    const stopLooking = (): void => {
-      socket.off('readable', lookForEnd).off('end', leave);
-    };
-    socket.on('readable', lookForEnd).on('end', leave);
+    socket.on('end', leave);
     holds.wait(match.capability, {
       res: visit.res,
       // A tunnel takes no place in a bulkhead.
       hasRoom: () => true,
       proceed: () => {
-        stopLooking();
+        socket.off('end', leave);
         route(arrival, true);
       },
       refuse: (why) => {
-        stopLooking();
+        socket.off('end', leave);
         refuse(arrival, match, why);
       },
       gone: () => {

@@ -1,5 +1,5 @@
 // Both ends of upgraded connections: WebSocket servers that echo, upstreams of raw bytes, clients.
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { WebSocket, WebSocketServer, type ClientOptions } from 'ws';
 import { serveEdge, type TestEdge, type TestEdgeOptions } from './edge.ts';
@@ -19,6 +19,9 @@ export interface Echo {
   readonly sockets: Set<WebSocket>;
   /** Messages and `close CODE`s, in order. */
   readonly seen: string[];
+  /** Makes it keep answers to plain requests back, in `pending`. */
+  waits: boolean;
+  readonly pending: ServerResponse[];
 }
 
 /** A WebSocket server that echoes, prefixed with its name; plain requests get `plain METHOD url body`. */
@@ -39,7 +42,10 @@ export async function serveEcho(name: string): Promise<Echo> {
   const served = await serve((req, res) => {
     let body = '';
     req.on('data', (chunk: Buffer) => (body += chunk.toString()));
-    req.on('end', () => res.end(`plain ${req.method} ${req.url} ${body}`.trim()));
+    req.on('end', () => {
+      if (self.waits) self.pending.push(res);
+      else res.end(`plain ${req.method} ${req.url} ${body}`.trim());
+    });
   }, server);
   open.push({
     close: async () => {
@@ -47,7 +53,15 @@ export async function serveEcho(name: string): Promise<Echo> {
       await served.close();
     },
   });
-  return { url: served.url, upgrades, sockets: sockets.clients, seen };
+  const self: Echo = {
+    url: served.url,
+    upgrades,
+    sockets: sockets.clients,
+    seen,
+    waits: false,
+    pending: [],
+  };
+  return self;
 }
 
 /** An edge that ends its tunnels with the test. */
