@@ -1,7 +1,7 @@
 // Keeps a copy of an answer while it streams to the client, within limits. It only looks: the chunks
 // are never changed, and over a limit everything kept is let go at once.
 import type { DropReason } from './domain/verdict.ts';
-import type { Tap } from './exchange.ts';
+import type { Tap } from './job.ts';
 import { Gathering } from './gather.ts';
 import type { Purse } from './memory.ts';
 

@@ -7,7 +7,7 @@ import { isClosing } from './closing.ts';
 import { decide, type Forward, type Surroundings } from './domain/decide.ts';
 import type { Match, Routes } from './domain/routes.ts';
 import { UNFORWARDED } from './ended.ts';
-import { CLIENT_GONE, type Outcome } from './exchange.ts';
+import { CLIENT_GONE, type Outcome } from './job.ts';
 import type { Forwarder, Passing } from './forward.ts';
 import type { Holds } from './holds.ts';
 import type { Path } from './request-figures.ts';
@@ -97,7 +97,8 @@ export function createEdge(options: EdgeOptions): Edge {
 
   const route = (visit: Visit, next: Next | undefined, released: boolean): void => {
     const decision = decide(routes, states, visit, around);
-    if (tracing && !visit.trace) {
+    const isOurs = decision.kind !== 'unclaimed' || next === undefined;
+    if (tracing && isOurs && !visit.trace) {
       const match = decision.kind === 'unclaimed' ? undefined : decision.match;
       visit.trace = tracing(visit, match, match && states.get(match.capability));
     }

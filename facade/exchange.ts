@@ -11,77 +11,16 @@
 // that can do no harm (the request was never sent, or may be repeated) and the budget allows; then
 // at the other path, where there is one. A request never goes to the other path when it may have
 // been carried out already and may not be repeated.
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ExponentialBackoff, fullJitterGenerator, type IBackoff } from 'cockatiel';
 import { errors } from 'undici';
-import type { Migration } from '../control/definition.ts';
 import { Answer } from './answer.ts';
 import { closeAfter } from './closing.ts';
 import { Attempt, isGatewayFailure, type AnswerHead, type AttemptListener } from './attempt.ts';
-import { readResponseHead, readTrailers, type RequestHead } from './domain/headers.ts';
-import type { Guard } from './guards.ts';
+import { readResponseHead, readTrailers } from './domain/headers.ts';
+import { CLIENT_GONE, type Job, type Way } from './job.ts';
 import { answerProblem, PROBLEMS, type ProblemName } from './problem.ts';
 import { passInterim } from './status-line.ts';
-import type { Trace } from './tracing.ts';
 import { sendContinue, Upload } from './upload.ts';
-import type { Upstream } from './upstreams.ts';
-
-/** Sees the upstream's answer pass by; can neither delay nor change it. */
-export interface Tap {
-  head(status: number, headers: readonly string[]): void;
-  data(chunk: Buffer): void;
-  end(): void;
-  /** The answer did not come, or not whole. */
-  fail(): void;
-}
-
-/** An upstream and what guards it on this route. */
-export interface Way {
-  readonly upstream: Upstream;
-  readonly guard: Guard;
-}
-
-export interface Outcome {
-  /** What the client got; 499 when it left, 502 also when the answer broke off. */
-  readonly status: number;
-  /** The upstream that was asked last. */
-  readonly upstream: Upstream;
-  readonly retries: number;
-  readonly fellBack: boolean;
-  /** Of the answer's body, as it was passed on. */
-  readonly bytes: number;
-  /** The problem that the client got instead of an answer. */
-  readonly why: ProblemName | undefined;
-}
-
-export interface Job {
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
-  readonly way: Way;
-  /** The other path, asked for when the first has failed; only for what may be repeated. */
-  readonly fallback: (() => Way | undefined) | undefined;
-  /** Path and query, as matched. */
-  readonly target: string;
-  readonly head: RequestHead;
-  /** A repetition does no harm. */
-  readonly repeatable: boolean;
-  readonly timeoutMs: number;
-  readonly idleTimeoutMs: number;
-  readonly retry: Migration['facade']['retry'];
-  /** Whether a slow upload may still prolong the deadline. */
-  readonly patient: () => boolean;
-  /** Names and values to add to the answer, asked for when its head has come. */
-  readonly added: () => readonly string[];
-  readonly tap: Tap | undefined;
-  readonly trace: Trace | undefined;
-  /** An attempt failed; another may follow. */
-  readonly onTrouble: (upstream: Upstream, error: Error) => void;
-  /** Called once. */
-  readonly done: (outcome: Outcome) => void;
-}
-
-/** Status that is counted, never sent, for a client that went away. */
-export const CLIENT_GONE = 499;
 
 /** Starts an exchange; it ends by `job.done`. */
 export function exchange(job: Job): void {
@@ -198,18 +137,19 @@ class Exchange implements AttemptListener {
   onHead(head: AnswerHead): void {
     if (!this.#lastPath && isGatewayFailure(head.status) && this.#turnAway()) return;
     const read = this.#read(head);
-    clearTimeout(this.#timer);
-    this.#upload?.settle();
     const { req, added, tap } = this.#job;
     this.#status = head.status;
-    tap?.head(head.status, read);
     const headers = [...read, ...added()];
     // Answered before the upload was through: its rest must not be taken for the next request.
     if (this.#upload && !req.complete) {
       headers.push('connection', 'close');
       closeAfter(req);
     }
+    // What Node refuses to write is a broken answer, and the deadline still runs for what follows it.
     this.#answer.begin(head.status, head.message, headers, head.length);
+    clearTimeout(this.#timer);
+    this.#upload?.settle();
+    tap?.head(head.status, read);
     // Neither has a body, but undici takes a length on a 304, which RFC 9110 allows, for a promise of one.
     if (head.status === 204 || head.status === 304) this.onEnd([]);
   }

@@ -63,6 +63,19 @@ test('knows the watermarks, and a time that is never behind the control database
   }
 });
 
+test('knows the time from the start, also while nobody asks for watermarks', async () => {
+  const evidence = new Evidence(db);
+  const freshness = createFreshness({ evidence, isWanted: () => false, everyMs: 10 });
+  const stop = new AbortController();
+  const running = freshness.run(stop.signal);
+  try {
+    await eventually('the first look', () => freshness.now() !== undefined);
+  } finally {
+    stop.abort();
+    await running;
+  }
+});
+
 test('the signing key is made once and is the same for all', async () => {
   const key = await readSigningKey(db);
   expect(key).toHaveLength(32);

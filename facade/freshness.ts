@@ -46,8 +46,9 @@ export function createFreshness(options: FreshnessOptions): Freshness {
   return {
     run: async (signal) => {
       while (!signal.aborted) {
-        // Without the database the last watermarks stay: true still, if not the newest.
-        if (isWanted()) await look().catch(() => undefined);
+        // The clock is needed from the first write on. Without the database the last watermarks stay:
+        // true still, if not the newest.
+        if (clock === undefined || isWanted()) await look().catch(() => undefined);
         await sleep(everyMs, signal);
       }
     },

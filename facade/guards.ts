@@ -37,44 +37,37 @@ export interface BreakerFigure {
   readonly path: Owner;
   readonly match: Match | undefined;
   readonly state: BreakerState;
-  /** Requests at the upstream now. */
-  readonly inFlight: number;
 }
 
 /** Guards by upstream and route, made when they are first needed; as many as there are routes. */
 export class Guards {
   readonly #settings: GuardSettings;
-  readonly #byUpstream = new Map<Upstream, Map<Match | undefined, Guard>>();
-  readonly #budgets = new Map<Upstream, RetryBudget>();
+  readonly #byUpstream = new Map<
+    Upstream,
+    { readonly budget: RetryBudget; readonly byRoute: Map<Match | undefined, Guard> }
+  >();
 
   constructor(settings: GuardSettings) {
     this.#settings = settings;
   }
 
   of(upstream: Upstream, match: Match | undefined): Guard {
-    let byRoute = this.#byUpstream.get(upstream);
-    if (!byRoute) {
-      byRoute = new Map();
-      this.#byUpstream.set(upstream, byRoute);
-      this.#budgets.set(upstream, new RetryBudget(this.#settings.retry.budget));
+    let known = this.#byUpstream.get(upstream);
+    if (!known) {
+      known = { budget: new RetryBudget(this.#settings.retry.budget), byRoute: new Map() };
+      this.#byUpstream.set(upstream, known);
     }
-    let guard = byRoute.get(match);
+    let guard = known.byRoute.get(match);
     if (!guard) {
-      const budget = this.#budgets.get(upstream) ?? new RetryBudget(this.#settings.retry.budget);
-      guard = new Guard(this.#settings, budget);
-      byRoute.set(match, guard);
+      guard = new Guard(this.#settings, known.budget);
+      known.byRoute.set(match, guard);
     }
     return guard;
   }
 
   figures(): BreakerFigure[] {
-    return [...this.#byUpstream].flatMap(([{ path }, byRoute]) =>
-      [...byRoute].map(([match, guard]) => ({
-        path,
-        match,
-        state: guard.state,
-        inFlight: guard.inFlight,
-      })),
+    return [...this.#byUpstream].flatMap(([{ path }, { byRoute }]) =>
+      [...byRoute].map(([match, { state }]) => ({ path, match, state })),
     );
   }
 }
@@ -82,14 +75,12 @@ export class Guards {
 export class Guard {
   /** Shared by all routes of the upstream. */
   readonly budget: RetryBudget;
-  readonly #limit: number;
   readonly #bulkhead: BulkheadPolicy;
   readonly #breaker: CircuitBreakerPolicy | undefined;
 
   constructor(settings: GuardSettings, budget: RetryBudget) {
     this.budget = budget;
-    this.#limit = settings.bulkhead.route;
-    this.#bulkhead = bulkhead(this.#limit, 0);
+    this.#bulkhead = bulkhead(settings.bulkhead.route, 0);
     if (settings.breaker !== false) this.#breaker = breakerOf(settings.breaker);
   }
 
@@ -103,10 +94,6 @@ export class Guard {
 
   get hasRoom(): boolean {
     return this.#bulkhead.executionSlots > 0;
-  }
-
-  get inFlight(): number {
-    return this.#limit - this.#bulkhead.executionSlots;
   }
 
   /** Lets an attempt through, as a probe where it is time for one; undefined while the circuit is open. */

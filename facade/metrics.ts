@@ -98,7 +98,8 @@ export function createMetrics(sources: MetricsSources): Metrics {
     help: 'Since this replica was last heard by the control database.',
     registers,
     collect() {
-      this.set((sources.heartbeatAgeMs() ?? Infinity) / 1_000);
+      const ageMs = sources.heartbeatAgeMs();
+      if (ageMs !== undefined) this.set(ageMs / 1_000);
     },
   });
   const held = new Histogram({

@@ -189,6 +189,31 @@ describe('a trace', () => {
     );
   });
 
+  test('is not begun for what an application answers itself', async () => {
+    const monolith = await keep(serve(json({ by: 'the monolith' })));
+    let begun = 0;
+    const edge = await keep(
+      serveEdge({
+        monolith: monolith.url,
+        tracing: () => {
+          begun += 1;
+          return undefined;
+        },
+      }),
+    );
+    const embedded = await keep(
+      serve((req, res) => {
+        edge.edge.handle(req, res, () => {
+          json({ by: 'the application' })(req, res);
+        });
+      }),
+    );
+    expect(await call(`${embedded.url}/own`)).toMatchObject({ body: '{"by":"the application"}' });
+    expect(begun).toBe(0);
+    await call(`${embedded.url}/api/products`);
+    expect(begun).toBe(1);
+  });
+
   test('of a write that waited says how long', async () => {
     const { edge, spans } = await scene(1);
     edge.set({ holding: true });
@@ -206,6 +231,7 @@ describe('a trace', () => {
 describe('the access log', () => {
   async function logging(
     sample: number,
+    options: Partial<TestEdgeOptions> = {},
   ): Promise<{ edge: TestEdge; lines: Record<string, unknown>[] }> {
     const lines: Record<string, unknown>[] = [];
     const log = {
@@ -213,7 +239,10 @@ describe('the access log', () => {
         lines.push(JSON.parse(JSON.stringify(fields)) as Record<string, unknown>);
       },
     };
-    const { edge } = await scene(0, { accessLog: createAccessLog(log as never, sample) });
+    const { edge } = await scene(0, {
+      ...options,
+      accessLog: createAccessLog(log as never, sample),
+    });
     return { edge, lines };
   }
 
@@ -245,6 +274,18 @@ describe('the access log', () => {
       client: '127.0.0.1',
       userAgent: 'curl',
     });
+  });
+
+  test('names the client that a trusted proxy names, and nobody whom a stranger does', async () => {
+    for (const [trusts, client] of [
+      [() => true, '203.0.113.9'],
+      [undefined, '127.0.0.1'],
+    ] as const) {
+      const { edge, lines } = await logging(1, { trusts });
+      await call(`${edge.url}/x`, { headers: { 'x-forwarded-for': '203.0.113.9' } });
+      await eventually('the line', () => lines.length === 1);
+      expect(lines[0]?.['client']).toBe(client);
+    }
   });
 
   test('shows retries, and why the edge answered by itself', async () => {

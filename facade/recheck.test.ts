@@ -213,7 +213,7 @@ describe('noise', () => {
     const none = { promotion: null };
     const other = { promotion: { code: 'B' } };
     const { verdict } = await play({
-      control: [one, none, one, none],
+      control: [one, one, one, one, none, one],
       candidate: [other, other, other],
       caughtUp: SYNCED,
     });

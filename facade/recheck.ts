@@ -106,7 +106,8 @@ async function conclude(given: Recheck, seen: Sightings, control: Answer): Promi
   const { wrong, doubtful } = seen.suspects();
   let open = doubtful;
   let base = control;
-  for (let time = 0; open.length > 0 && time < PROOF; time++) {
+  const isOpen = (one: Difference): boolean => !noise.isProven(kindOf(one));
+  for (let time = 0; open.some(isOpen) && time < PROOF; time++) {
     const again = await given.askControl();
     if (given.isOver()) return dropped('over');
     const failed = unusable(again, 'control-failed');

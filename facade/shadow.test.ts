@@ -185,6 +185,28 @@ describe('what the comparison finds', () => {
     ]);
   });
 
+  test('noise that is known costs no repetition, and is counted', async () => {
+    let asked = 0;
+    const noisy: RequestListener = (req, res) => {
+      json(product({ updatedAt: Math.random() }))(req, res);
+    };
+    const it = await rig(
+      noisy,
+      (req, res) => {
+        asked += 1;
+        noisy(req, res);
+      },
+      { shadow: { noise: { sample: 0 } } },
+    );
+    await it.get();
+    await it.settled();
+    asked = 0;
+    for (let nth = 0; nth < 10; nth++) await it.get();
+    await it.settled();
+    expect(it.outcomes()).toEqual({ eligible: 11, matched: 11 });
+    expect([asked, it.noise()]).toEqual([10, 11]);
+  });
+
   test('data that is only late is no mismatch', async () => {
     let arrived = false;
     const it = await rig(json(product({ price: '2' })), (req, res) => {

@@ -16,7 +16,7 @@ import { compileRules, type CompareRules } from './domain/compare.ts';
 import { RouteNoise } from './domain/noise.ts';
 import type { Match } from './domain/routes.ts';
 import { dropped, type DropReason, type Verdict } from './domain/verdict.ts';
-import type { Tap } from './exchange.ts';
+import type { Tap } from './job.ts';
 import { judge } from './judge.ts';
 import { Lanes } from './lanes.ts';
 import { Memory, Purse } from './memory.ts';

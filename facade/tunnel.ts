@@ -10,9 +10,10 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { createProxyMiddleware, type Options } from 'http-proxy-middleware';
+import { fieldsByName } from './domain/fields-by-name.ts';
 import { closeFrame, FrameBoundary, type CloseCode } from './domain/frames.ts';
 import { readResponseHead } from './domain/headers.ts';
-import { CLIENT_GONE } from './exchange.ts';
+import { CLIENT_GONE } from './job.ts';
 import { PROBLEMS, type Problem } from './problem.ts';
 import { answerOn, closeGently, linger } from './raw-socket.ts';
 import type { Upstream } from './upstreams.ts';
@@ -118,7 +119,7 @@ export class Tunnel {
       method: { value: 'GET' },
       url: { value: upstream.prefix + target },
       headers: {
-        value: { ...byName(headers), connection: 'Upgrade', upgrade: 'websocket' },
+        value: { ...fieldsByName(headers), connection: 'Upgrade', upgrade: 'websocket' },
       },
       // It only asks whether it has subscribed to this server's upgrades itself: never.
       socket: { value: { server: this } },
@@ -225,7 +226,7 @@ export class Tunnel {
     const fields = readResponseHead(answer.rawHeaders, { status, bodiless, chunks: true });
     if ('kind' in fields) return undefined;
     const kept = [...fields, ...this.#job.added];
-    return byName(kept, new Set(['content-length', 'trailer']));
+    return fieldsByName(kept, new Set(['content-length', 'trailer']));
   }
 
   #onError(error: Error): void {
@@ -294,27 +295,4 @@ export class Tunnel {
     clearTimeout(this.#drainTimer);
     this.#job.ended();
   }
-}
-
-/**
- * Fields as Node's client and the proxy take them: values by name, in the spelling and order of first
- * occurrence.
- */
-function byName(
-  fields: readonly string[],
-  except: ReadonlySet<string> = new Set(),
-): Record<string, string | string[]> {
-  const names = new Map<string, string>();
-  // Without a prototype `__proto__` is a name like any other.
-  const found = Object.create(null) as Record<string, string | string[]>;
-  for (let at = 0; at + 1 < fields.length; at += 2) {
-    const lower = fields[at]?.toLowerCase() ?? '';
-    if (except.has(lower)) continue;
-    const name = names.get(lower) ?? fields[at] ?? '';
-    names.set(lower, name);
-    const value = fields[at + 1] ?? '';
-    const before = found[name];
-    found[name] = before === undefined ? value : [before, value].flat();
-  }
-  return found;
 }

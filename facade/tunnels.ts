@@ -18,7 +18,7 @@ import type { Match, Routes } from './domain/routes.ts';
 import { refused } from './domain/target.ts';
 import { tunnelProtocol } from './domain/upgrade.ts';
 import { UNFORWARDED } from './ended.ts';
-import { CLIENT_GONE } from './exchange.ts';
+import { CLIENT_GONE } from './job.ts';
 import type { Holds } from './holds.ts';
 import type { OwnWrites } from './own-writes.ts';
 import { PROBLEMS, refusedProblem, type ProblemName } from './problem.ts';

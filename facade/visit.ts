@@ -65,9 +65,13 @@ export class Visit implements RequestFacts {
     return this.req.headers['traceparent']?.toString();
   }
 
-  /** Address of whoever is connected. */
+  /** The client's address: whoever is connected, or whom a trusted proxy names. */
   get client(): string {
-    return this.req.socket.remoteAddress ?? 'unknown';
+    const { headers } = this.head;
+    for (let at = 0; at + 1 < headers.length; at += 2)
+      if (headers[at]?.toLowerCase() === 'x-forwarded-for')
+        return headers[at + 1]?.split(',', 1)[0]?.trim() ?? '';
+    return '';
   }
 
   get requestId(): string {

@@ -131,6 +131,19 @@ describe('wrong on top of noise', () => {
   );
 });
 
+test('a place is proven quiet by one long look, or by many short ones in which it never moved', () => {
+  const noise = new RouteNoise();
+  noise.prove('x');
+  expect([noise.isProven('x'), noise.isProven('y')]).toEqual([true, false]);
+  for (let nth = 0; nth < 8; nth++) {
+    expect(noise.isProven('y')).toBe(false);
+    noise.weigh('y', { firm: 2, agreed: 0 });
+  }
+  expect(noise.isProven('y')).toBe(true);
+  noise.learn([at('y')]);
+  expect(noise.isProven('y')).toBe(false);
+});
+
 test('a share of the comparisons is repeated, and the first of a route', () => {
   const due = (share: number): boolean[] => {
     const noise = new RouteNoise();

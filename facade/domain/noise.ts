@@ -37,6 +37,8 @@ const CLEARLY = 4;
 const WINDOW = 200;
 /** Kinds of differences that are remembered for one route. */
 const MOST_KINDS = 500;
+/** Comparisons in which the control stood still at a place, and never moved there, that prove it quiet. */
+const ENOUGH = 8;
 /** A route's first comparisons are all repeated. */
 const FIRST = 3;
 
@@ -87,8 +89,10 @@ export class RouteNoise {
     if (known) known.proven = true;
   }
 
+  /** Whether nobody needs to ask the control any more: it was proven, or stood still in many comparisons. */
   isProven(kind: string): boolean {
-    return this.#kinds.get(kind)?.proven ?? false;
+    const known = this.#kinds.get(kind);
+    return known !== undefined && (known.proven || (known.pairs === 0 && known.firm >= ENOUGH));
   }
 
   /** Whether a candidate that differs in this way is excused. */
