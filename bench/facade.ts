@@ -15,7 +15,7 @@ import { workersCase } from './workers.ts';
 const CONNECTIONS = 32;
 const PATH = '/api/catalog/items/17';
 
-/** The least that our ratio should be, as the README promises it. */
+/** The least that our ratio should be. */
 const WANTED = {
   'express + http-proxy-middleware': 2.5,
   '@fastify/http-proxy': 1.7,
