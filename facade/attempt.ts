@@ -55,18 +55,16 @@ export class Attempt implements Dispatcher.DispatchHandler {
   }
 
   send(upstream: Upstream, { path, method, headers, body }: Outgoing): void {
-    upstream.pool.dispatch(
-      {
-        path: upstream.prefix === '' ? path : upstream.prefix + path,
-        method: method,
-        headers,
-        body,
-        // Otherwise undici ends the connection of every HEAD.
-        reset: false,
-        ...(upstream.servername === undefined ? undefined : { servername: upstream.servername }),
-      },
-      this,
-    );
+    const options: Dispatcher.DispatchOptions & Pick<Upstream, 'servername'> = {
+      path: upstream.prefix === '' ? path : upstream.prefix + path,
+      method,
+      headers,
+      body,
+      // Otherwise undici ends the connection of every HEAD.
+      reset: false,
+      servername: upstream.servername,
+    };
+    upstream.pool.dispatch(options, this);
   }
 
   /** Goes on with a body that `onData` has stopped. */

@@ -5,15 +5,21 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 
-const closing = new WeakSet<Socket>();
+/** On a socket: its last answer is on its way. */
+const CLOSING = Symbol('closing');
+
+interface Marked extends Socket {
+  [CLOSING]?: boolean;
+}
+
 /** For a client to notice that it was answered. */
 const LINGER_MS = 10_000;
 
 /** Ends the connection gently when the answer that goes out, with `Connection: close`, is through. */
 export function closeAfter(req: IncomingMessage): void {
-  const { socket } = req;
-  if (closing.has(socket)) return;
-  closing.add(socket);
+  const socket: Marked = req.socket;
+  if (socket[CLOSING] === true) return;
+  socket[CLOSING] = true;
   // Node calls this when the last answer of a connection has been written.
   socket.destroySoon = () => {
     linger(socket);
@@ -22,7 +28,7 @@ export function closeAfter(req: IncomingMessage): void {
 
 /** Whether the connection of a request ends with an earlier answer. */
 export function isClosing(req: IncomingMessage): boolean {
-  return closing.has(req.socket);
+  return (req.socket as Marked)[CLOSING] === true;
 }
 
 function linger(socket: Socket): void {

@@ -7,7 +7,7 @@ import { isClosing } from './closing.ts';
 import { decide, type Forward, type Surroundings } from './domain/decide.ts';
 import type { Match, Routes } from './domain/routes.ts';
 import { UNFORWARDED } from './ended.ts';
-import { CLIENT_GONE, type Outcome } from './job.ts';
+import { CLIENT_GONE, type Outcome, type Tap } from './job.ts';
 import type { Forwarder, Passing } from './forward.ts';
 import type { Holds } from './holds.ts';
 import type { Path } from './request-figures.ts';
@@ -108,7 +108,7 @@ export function createEdge(options: EdgeOptions): Edge {
           inFlight -= 1;
           next();
         } else if (overload.sheds('normal')) refuse(visit, undefined, 'overloaded');
-        else forwarder.unclaimed(visit, passing(visit, undefined));
+        else forwarder.unclaimed(visit, passing(visit, undefined, undefined, undefined));
         break;
       case 'refuse':
         refuse(visit, decision.match, decision.why);
@@ -155,31 +155,29 @@ export function createEdge(options: EdgeOptions): Edge {
 
   const read = (visit: Visit, decision: Forward): void => {
     const { match } = decision;
-    const { method, target, head } = visit;
-    forwarder.read(visit, decision, {
-      ...passing(visit, match),
-      tap: decision.shadow
-        ? shadow.begin(
-            match,
-            { method, target: target.raw, headers: head.headers, trace: visit.trace },
-            head.hasBody,
-          )
-        : undefined,
-    });
+    const tap = decision.shadow ? copy(visit, match) : undefined;
+    forwarder.read(visit, decision, passing(visit, match, tap, undefined));
   };
+
+  const copy = ({ method, target, head, trace }: Visit, match: Match): Tap | undefined =>
+    shadow.begin(match, { method, target: target.raw, headers: head.headers, trace }, head.hasBody);
 
   const write = (visit: Visit, decision: Forward): void => {
     const { match } = decision;
     const leave = holds.enter(match.capability);
-    forwarder.write(visit, decision, {
-      ...passing(visit, match, leave),
-      // A slow upload must not keep a switch waiting for longer than the deadline.
-      patient: () => !holds.isHolding(match.capability),
-    });
+    forwarder.write(visit, decision, passing(visit, match, undefined, leave));
   };
 
-  const passing = (visit: Visit, match: Match | undefined, leave?: () => void): Passing => ({
+  const passing = (
+    visit: Visit,
+    match: Match | undefined,
+    tap: Tap | undefined,
+    leave: (() => void) | undefined,
+  ): Passing => ({
+    tap,
     closing: draining,
+    // A slow upload must not keep a switch waiting for longer than the deadline.
+    patient: () => leave === undefined || !match || !holds.isHolding(match.capability),
     done: (outcome) => {
       leave?.();
       finish(visit, match, outcome.upstream.path, outcome);

@@ -139,7 +139,7 @@ class Exchange implements AttemptListener {
     const read = this.#read(head);
     const { req, added, tap } = this.#job;
     this.#status = head.status;
-    const headers = [...read, ...added()];
+    const headers = read.concat(added());
     // Answered before the upload was through: its rest must not be taken for the next request.
     if (this.#upload && !req.complete) {
       headers.push('connection', 'close');

@@ -32,8 +32,9 @@ export interface ForwardOptions {
 
 /** What differs from request to request besides the decision. */
 export interface Passing {
-  readonly tap?: Tap | undefined;
-  readonly patient?: () => boolean;
+  readonly tap: Tap | undefined;
+  /** Whether a slow upload may still prolong the deadline. */
+  readonly patient: () => boolean;
   /** Ends the client's connection with this answer. */
   readonly closing: boolean;
   readonly done: (outcome: Outcome) => void;
@@ -97,7 +98,7 @@ export function createForwarder(options: ForwardOptions): Forwarder {
       timeoutMs: how.timeoutMs,
       idleTimeoutMs: settings.idleTimeoutMs,
       retry: settings.retry,
-      patient: patient ?? always,
+      patient,
       added: how.added,
       tap,
       trace,
@@ -162,10 +163,6 @@ function hasKey({ req }: Visit): boolean {
 /** While both sides may be read, a client's own writes are to be seen on either. */
 function isNoted({ match }: Forward, state: CapabilityState | undefined): boolean {
   return match.policy.hasTables && state !== undefined && hasTwoSides(state.phase);
-}
-
-function always(): boolean {
-  return true;
 }
 
 function closeIf(closing: boolean): readonly string[] {

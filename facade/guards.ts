@@ -76,12 +76,12 @@ export class Guard {
   /** Shared by all routes of the upstream. */
   readonly budget: RetryBudget;
   readonly #bulkhead: BulkheadPolicy;
-  readonly #breaker: CircuitBreakerPolicy | undefined;
+  readonly #breaker: Breaker | undefined;
 
   constructor(settings: GuardSettings, budget: RetryBudget) {
     this.budget = budget;
     this.#bulkhead = bulkhead(settings.bulkhead.route, 0);
-    if (settings.breaker !== false) this.#breaker = breakerOf(settings.breaker);
+    if (settings.breaker !== false) this.#breaker = new Breaker(settings.breaker);
   }
 
   /** Takes a place in the bulkhead, to be given back by the returned function; undefined when it is full. */
@@ -98,53 +98,95 @@ export class Guard {
 
   /** Lets an attempt through, as a probe where it is time for one; undefined while the circuit is open. */
   enter(): Passage | undefined {
-    const breaker = this.#breaker;
-    if (!breaker) return UNGUARDED;
-    // A probe is on its way: cockatiel would let us wait for its outcome.
-    if (breaker.state === CircuitState.HalfOpen) return undefined;
-    let passage: PassageOfBreaker | undefined;
-    breaker
-      .execute(() => {
-        passage = new PassageOfBreaker();
-        return passage.outcome;
-      })
-      .catch(ignore);
-    return passage;
+    return this.#breaker ? this.#breaker.enter() : UNGUARDED;
   }
 
   get state(): BreakerState {
-    switch (this.#breaker?.state) {
+    return this.#breaker?.state ?? 'closed';
+  }
+}
+
+/**
+ * cockatiel's breaker. A call by its policy makes ten promises, so while the circuit is closed an
+ * attempt goes without: its success is told to the policy's own record, its failure to the policy.
+ */
+class Breaker {
+  readonly #record: SamplingBreaker;
+  readonly #policy: CircuitBreakerPolicy;
+  readonly #passage: Passage = {
+    succeeded: () => {
+      this.#record.success(CircuitState.Closed);
+    },
+    failed: (error) => {
+      // An attempt from before the circuit opened has nothing to say of the time since.
+      if (this.#policy.state !== CircuitState.Closed) return;
+      this.#policy.execute(() => Promise.reject(error)).catch(ignore);
+    },
+    abandoned: ignore,
+  };
+
+  constructor(settings: Exclude<GuardSettings['breaker'], false>) {
+    const { threshold, windowMs, minimumRequests, openMs, maxOpenMs } = settings;
+    this.#record = new SamplingBreaker({
+      threshold,
+      duration: windowMs,
+      minimumRps: (minimumRequests * 1_000) / windowMs,
+    });
+    this.#policy = circuitBreaker(
+      handleWhen((error) => error !== ABANDONED),
+      {
+        breaker: this.#record,
+        halfOpenAfter: new ExponentialBackoff({
+          generator: noJitterGenerator,
+          initialDelay: openMs,
+          maxDelay: Math.max(openMs, maxOpenMs),
+        }),
+      },
+    );
+  }
+
+  get state(): BreakerState {
+    switch (this.#policy.state) {
       case CircuitState.HalfOpen:
         return 'half-open';
       case CircuitState.Open:
       case CircuitState.Isolated:
         return 'open';
       case CircuitState.Closed:
-      case undefined:
         return 'closed';
     }
   }
-}
 
-class PassageOfBreaker implements Passage {
-  readonly outcome: Promise<undefined>;
-  readonly #settle: PromiseWithResolvers<undefined>;
-
-  constructor() {
-    this.#settle = Promise.withResolvers<undefined>();
-    this.outcome = this.#settle.promise;
+  enter(): Passage | undefined {
+    switch (this.#policy.state) {
+      case CircuitState.Closed:
+        return this.#passage;
+      // A probe is on its way: cockatiel would let us wait for its outcome.
+      case CircuitState.HalfOpen:
+        return undefined;
+      default:
+        return this.#probe();
+    }
   }
 
-  succeeded(): void {
-    this.#settle.resolve(undefined);
-  }
-
-  failed(error: Error): void {
-    this.#settle.reject(error);
-  }
-
-  abandoned(): void {
-    this.#settle.reject(ABANDONED);
+  #probe(): Passage | undefined {
+    let passage: Passage | undefined;
+    this.#policy
+      .execute(() => {
+        const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+        passage = {
+          succeeded: () => {
+            resolve(undefined);
+          },
+          failed: reject,
+          abandoned: () => {
+            reject(ABANDONED);
+          },
+        };
+        return promise;
+      })
+      .catch(ignore);
+    return passage;
   }
 }
 
@@ -155,23 +197,4 @@ const UNGUARDED: Passage = { succeeded: ignore, failed: ignore, abandoned: ignor
 
 function ignore(): void {
   // Nothing hangs on it.
-}
-
-function breakerOf(settings: Exclude<GuardSettings['breaker'], false>): CircuitBreakerPolicy {
-  const { threshold, windowMs, minimumRequests, openMs, maxOpenMs } = settings;
-  return circuitBreaker(
-    handleWhen((error) => error !== ABANDONED),
-    {
-      breaker: new SamplingBreaker({
-        threshold,
-        duration: windowMs,
-        minimumRps: (minimumRequests * 1_000) / windowMs,
-      }),
-      halfOpenAfter: new ExponentialBackoff({
-        generator: noJitterGenerator,
-        initialDelay: openMs,
-        maxDelay: Math.max(openMs, maxOpenMs),
-      }),
-    },
-  );
 }

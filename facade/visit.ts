@@ -5,11 +5,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { RequestFacts } from './domain/decide.ts';
 import type { Peer } from './domain/forwarded.ts';
-import { cookieValue, isOurs, readRequestHead, type RequestHead } from './domain/headers.ts';
+import { isOurs } from './domain/field-names.ts';
+import { cookieValue, readRequestHead, type RequestHead } from './domain/headers.ts';
 import { parseTarget, refused, settle, type Refused, type Target } from './domain/target.ts';
+import { requestIds } from './request-ids.ts';
 import type { Trace } from './tracing.ts';
 import type { Routes } from './domain/routes.ts';
 import type { Trust } from './trust.ts';
+
+const freshId = requestIds();
 
 /** What it takes to read a request. */
 export interface Reading {
@@ -106,7 +110,7 @@ export function readVisit(
   // Node takes a bare `GET /x` for HTTP/0.9, and would let a body follow it.
   if (req.httpVersionMajor !== 1) return refused('the protocol version is not served');
   const isOld = req.httpVersionMinor === 0;
-  const head = readRequestHead(req.rawHeaders, peerOf(req, trusts), randomUUID, isOld);
+  const head = readRequestHead(req.rawHeaders, peerOf(req, trusts), freshId, isOld);
   if (head.kind === 'refused') return head;
   const target = parseTarget(urlOf(req), head.host);
   if (target.kind === 'refused') return target;

@@ -12,7 +12,8 @@
 // (x-banyan-*) may say. These are dropped in the spelling with underscores too, which CGI-like upstreams
 // cannot tell from the one with dashes. A request id is kept from anybody where it is safe to log: it
 // is a name, not a right.
-import { carryOn, introduce, isHearsay, type Peer } from './forwarded.ts';
+import { answerField, isEndToEnd, requestField } from './field-names.ts';
+import { carryOn, introduce, type Peer } from './forwarded.ts';
 import { isHost } from './host.ts';
 import { refused, type Refused } from './target.ts';
 
@@ -28,35 +29,6 @@ export interface RequestHead {
   /** The protocol that the client wants to change to, where it is one we must answer for. */
   readonly websocket: boolean;
 }
-
-// Fields of one hop, fields that the facade sets itself, and HTTP/2's upgrade offer, which we ignore
-// as RFC 9110 §7.8 allows.
-const DROPPED_FROM_REQUEST = new Set([
-  'connection',
-  'expect',
-  'http2-settings',
-  'keep-alive',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'x-request-id',
-]);
-
-const DROPPED_FROM_RESPONSE = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-connection',
-  'te',
-  'transfer-encoding',
-  'upgrade',
-]);
-
-// A client may not make us drop these by nominating them.
-const END_TO_END = new Set(['host', 'content-length', 'content-type', 'cookie', 'authorization']);
 
 // Node keeps 2 000 by default and drops the rest unseen.
 const MOST_FIELDS = 1_000;
@@ -84,33 +56,43 @@ export function readRequestHead(
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = raw[at] ?? '';
     const value = raw[at + 1] ?? '';
-    const lower = name.toLowerCase();
-    if (DROPPED_FROM_REQUEST.has(lower)) {
-      if (lower === 'connection')
+    switch (requestField(name)) {
+      case 'passes':
+        break;
+      case 'stays':
+        continue;
+      case 'hearsay':
+        if (peer.trusted) (said ??= []).push(name, value);
+        continue;
+      case 'host':
+        if (host !== undefined) return refused('the request has two Host fields');
+        if (!isHost(value)) return refused('the Host field is not a host');
+        host = value;
+        break;
+      case 'content-length':
+        // Node's own parser refuses these too, unless somebody made it lenient.
+        if (length !== undefined || !/^\d+$/.test(value))
+          return refused('the Content-Length field is not one number');
+        length = value;
+        break;
+      case 'connection':
         nominated = nominated === undefined ? value : `${nominated},${value}`;
-      else if (lower === 'transfer-encoding')
+        continue;
+      case 'transfer-encoding':
         coding = coding === undefined ? value : `${coding},${value}`;
-      else if (lower === 'expect') {
+        continue;
+      case 'expect':
         if (value.toLowerCase() !== '100-continue')
           return refused('the only expectation that is met is 100-continue', 417);
         expectsContinue = true;
-      } else if (lower === 'upgrade') websocket ||= /\bwebsocket\b/i.test(value);
-      else if (lower === 'x-request-id') requestId = value;
-      continue;
+        continue;
+      case 'upgrade':
+        websocket ||= /\bwebsocket\b/i.test(value);
+        continue;
+      case 'x-request-id':
+        requestId = value;
+        continue;
     }
-    if (lower === 'host') {
-      if (host !== undefined) return refused('the request has two Host fields');
-      if (!isHost(value)) return refused('the Host field is not a host');
-      host = value;
-    } else if (lower === 'content-length') {
-      // Node's own parser refuses these too, unless somebody made it lenient.
-      if (length !== undefined || !/^\d+$/.test(value))
-        return refused('the Content-Length field is not one number');
-      length = value;
-    } else if (isHearsay(lower)) {
-      if (peer.trusted) (said ??= []).push(name, value);
-      continue;
-    } else if (isOurs(lower)) continue;
     headers.push(name, value);
   }
   if (host === undefined && !isOld) return refused('the request has no Host field');
@@ -155,41 +137,49 @@ export function readResponseHead(
   const headers: string[] = [];
   let nominated: string | undefined;
   let measured = false;
+  let announcesTrailers = false;
   let coding = '';
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = raw[at] ?? '';
     const value = raw[at + 1] ?? '';
-    const lower = name.toLowerCase();
-    if (DROPPED_FROM_RESPONSE.has(lower)) {
-      if (lower === 'connection')
+    switch (answerField(name)) {
+      case 'passes':
+        break;
+      case 'stays':
+        continue;
+      case 'connection':
         nominated = nominated === undefined ? value : `${nominated},${value}`;
-      else if (lower === 'transfer-encoding') coding += value.trim().toLowerCase();
-      continue;
-    }
-    if (lower === 'content-length') {
-      // RFC 9110 §8.6: never with these; a cache further on could take it for a promise.
-      if (frame.status === 204 || frame.status < 200) continue;
-      measured = true;
+        continue;
+      case 'transfer-encoding':
+        coding += value.trim().toLowerCase();
+        continue;
+      case 'content-length':
+        // RFC 9110 §8.6: never with these; a cache further on could take it for a promise.
+        if (frame.status === 204 || frame.status < 200) continue;
+        measured = true;
+        break;
+      case 'trailer':
+        announcesTrailers = true;
+        break;
     }
     headers.push(name, value);
   }
   if (coding !== '' && coding !== 'chunked' && !frame.bodiless)
     return refused('the answer has a transfer coding besides chunked');
   const kept = nominated === undefined ? headers : withoutNominated(headers, nominated);
-  return frame.chunks && !frame.bodiless && !measured ? kept : without(kept, isTrailer);
+  if (!announcesTrailers || (frame.chunks && !frame.bodiless && !measured)) return kept;
+  return without(kept, (name) => name === 'trailer');
 }
 
 /** Trailers that go to the client: none that would frame, route or authenticate (RFC 9110 §6.5.1). */
-export function readTrailers(raw: readonly string[]): string[] {
-  return without(
-    raw,
-    (name) => DROPPED_FROM_RESPONSE.has(name) || END_TO_END.has(name) || isTrailer(name),
-  );
+export function readTrailers(raw: readonly string[]): readonly string[] {
+  if (raw.length === 0) return raw;
+  return without(raw, (name) => answerField(name) !== 'passes' || isEndToEnd(name));
 }
 
 /** The value of one cookie in a Cookie field; quotes are part of it. */
 export function cookieValue(field: string | undefined, name: string): string | undefined {
-  if (field === undefined) return undefined;
+  if (field === undefined || !field.includes(name)) return undefined;
   for (const pair of field.split(';')) {
     const equals = pair.indexOf('=');
     if (equals !== -1 && pair.slice(0, equals).trim() === name)
@@ -198,34 +188,16 @@ export function cookieValue(field: string | undefined, name: string): string | u
   return undefined;
 }
 
-/** Whether no client may say this field; `name` is in lower case. */
-export function isOurs(name: string): boolean {
-  if (name.includes('_')) {
-    const dashed = name.replaceAll('_', '-');
-    return (
-      isOurs(dashed) ||
-      DROPPED_FROM_REQUEST.has(dashed) ||
-      dashed === 'host' ||
-      dashed === 'content-length'
-    );
-  }
-  return isHearsay(name) || name.startsWith('x-banyan-');
-}
-
 function withoutNominated(headers: string[], nominated: string): string[] {
   const lower = nominated.toLowerCase();
   if (lower === 'keep-alive' || lower === 'close') return headers;
   const names = new Set(lower.split(',').map((token) => token.trim()));
-  return without(headers, (name) => names.has(name) && !END_TO_END.has(name));
+  return without(headers, (name) => names.has(name) && !isEndToEnd(name));
 }
 
 /** Drops fields by their names in lower case. */
 function without(headers: readonly string[], isDropped: (name: string) => boolean): string[] {
   return headers.filter((_, at) => !isDropped(headers[at - (at % 2)]?.toLowerCase() ?? ''));
-}
-
-function isTrailer(name: string): boolean {
-  return name === 'trailer';
 }
 
 /** Ids of others are kept only where they are safe to log. */

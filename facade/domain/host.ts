@@ -1,14 +1,15 @@
 // The Host field. What is passed on must be one host to every reader, so its form is checked strictly:
 // a registered name or an address, and a port (RFC 3986 §3.2.2), never empty for http (RFC 9110 §4.2.1).
+import { remembered } from '../../core/remembered.ts';
 
 /** Whether a Host field names a host. */
-export function isHost(value: string): boolean {
+export const isHost: (value: string) => boolean = remembered((value) => {
   const parts = /^(\[[^\]]*\]|[^:]*)(?::(\d{1,5}))?$/.exec(value);
   if (!parts) return false;
   const [, host = '', port] = parts;
   if (port !== undefined && Number(port) > 65_535) return false;
   return host.startsWith('[') ? isAddress(host.slice(1, -1)) : isName(host);
-}
+});
 
 function isName(host: string): boolean {
   return /^[\w\-~!$&'()*+,;=%.]+$/.test(host) && !/^\.|\.\.|%(?![0-9a-f]{2})|,/i.test(host);
