@@ -13,6 +13,7 @@ import { cpuMsOf, descendantsOf, MEASURABLE } from './usage.ts';
 
 export interface WorkersOptions {
   readonly definition: MigrationInput;
+  /** For each worker: what is compared is twice the workers under twice the load. */
   readonly connections: number;
   readonly path: string;
   readonly say: (line: string) => void;
@@ -68,7 +69,8 @@ function contender(
       const children = descendantsOf(pid);
       const before = children.map(cpuMsOf);
       const all = cpuMsOf(pid);
-      const { answers, perSecond } = await generateLoad({ url: url + path, connections, ms });
+      const load = { url: url + path, connections: connections * workers, ms };
+      const { answers, perSecond } = await generateLoad(load);
       if (ROOM) return perSecond;
       const used = children.map((child, nth) => cpuMsOf(child) - (before[nth] ?? 0));
       const perCpuSecond = (answers * 1000) / (cpuMsOf(pid) - all);

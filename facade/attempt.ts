@@ -32,7 +32,7 @@ export interface Outgoing {
   readonly path: string;
   readonly method: string;
   readonly headers: string[];
-  readonly body: Readable | null;
+  readonly body: Readable | Buffer | null;
 }
 
 export class Attempt implements Dispatcher.DispatchHandler {

@@ -68,12 +68,11 @@ class Exchange implements AttemptListener {
   }
 
   start(): void {
-    const { res, head, timeoutMs } = this.#job;
+    const { res, timeoutMs } = this.#job;
     if (res.destroyed) {
       this.#finish(CLIENT_GONE, false);
       return;
     }
-    if (head.hasBody) this.#upload = this.#receive();
     const share = this.#lastPath ? 1 : FIRST_PATH_SHARE;
     this.#timer = setTimeout(onDeadline, timeoutMs * share, this);
     res.on('close', () => {
@@ -82,11 +81,14 @@ class Exchange implements AttemptListener {
     this.#take(this.#way);
   }
 
-  #receive(): Upload {
+  /** Whatever of the body came with the head is there. */
+  receive(): void {
+    if (this.#over || this.#upload) return;
     const { req, res, head, patient, repeatable, retry } = this.#job;
-    return new Upload({
+    this.#upload = new Upload({
       req,
-      keep: repeatable ? retry.bodyBytes : 0,
+      keeps: repeatable,
+      mostKept: retry.bodyBytes,
       onFirstPull: () => {
         if (head.expectsContinue) sendContinue(res);
       },
@@ -94,6 +96,7 @@ class Exchange implements AttemptListener {
         if (patient()) this.#timer?.refresh();
       },
     });
+    this.#try();
   }
 
   #take(way: Way): void {
@@ -105,7 +108,9 @@ class Exchange implements AttemptListener {
       return;
     }
     way.guard.budget.deposit(this.#startedAt);
-    this.#try();
+    // A body that came with its head is whole once the parser is through with what was read.
+    if (this.#job.head.hasBody && !this.#upload) setImmediate(onRead, this);
+    else this.#try();
   }
 
   #try(): void {
@@ -286,6 +291,10 @@ class Exchange implements AttemptListener {
       why: this.#why,
     });
   }
+}
+
+function onRead(exchange: Exchange): void {
+  exchange.receive();
 }
 
 function onDeadline(exchange: Exchange): void {

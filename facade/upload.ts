@@ -1,5 +1,6 @@
-// A request's body on its way to an upstream: pulled from the client's socket only as fast as the
-// upstream takes it. Until the first pull nothing is read and no `100 Continue` is sent. What was
+// A request's body on its way to an upstream. One that has come with its head, as small ones do, is
+// sent in one piece, with its length. Any other is pulled from the client's socket only as fast as the
+// upstream takes it: until the first pull nothing is read and no `100 Continue` is sent. What was
 // taken is kept, up to a limit, so that another attempt can send it again; the attempt's stream may
 // be destroyed at any time, the client's request and its socket never are.
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -7,16 +8,21 @@ import { Readable } from 'node:stream';
 
 export interface UploadOptions {
   readonly req: IncomingMessage;
-  /** Bytes to keep for another attempt; beyond them there is none. */
-  readonly keep: number;
+  /** Whether another attempt may follow once some of it was sent. */
+  readonly keeps: boolean;
+  /** Bytes of a body of which there is another attempt. */
+  readonly mostKept: number;
   /** The upstream wants the body. */
   readonly onFirstPull: () => void;
   /** A piece was passed on. */
   readonly onProgress: () => void;
 }
 
+const EMPTY = Buffer.alloc(0);
+
 export class Upload {
   readonly #options: UploadOptions;
+  readonly #piece: Buffer | undefined;
   #kept: Buffer[] = [];
   #keptBytes = 0;
   #whole = true;
@@ -26,6 +32,10 @@ export class Upload {
 
   constructor(options: UploadOptions) {
     this.#options = options;
+    const { req, mostKept } = options;
+    if (!req.complete) return;
+    this.#piece = (req.read() as Buffer | null) ?? EMPTY;
+    this.#whole = this.#piece.length <= mostKept;
   }
 
   /** Whether all that was taken from the client can be sent once more. */
@@ -34,7 +44,12 @@ export class Upload {
   }
 
   /** The body for one attempt, from its first byte; the stream of the attempt before is ended. */
-  open(): Readable {
+  open(): Readable | Buffer {
+    if (this.#piece) {
+      // Node ends the connection of a client that expects a word and gets none.
+      this.#pull();
+      return this.#piece;
+    }
     this.close();
     const { req } = this.#options;
     let replayed = false;
@@ -56,8 +71,7 @@ export class Upload {
           return;
         }
         replayed = true;
-        if (!this.#pulled) this.#options.onFirstPull();
-        this.#pulled = true;
+        this.#pull();
         for (const chunk of this.#kept) stream.push(chunk);
         if (req.readableEnded) onEnd();
         else req.on('data', onData).on('end', onEnd).on('close', onClose).resume();
@@ -88,10 +102,16 @@ export class Upload {
     this.#stream?.destroy();
   }
 
+  #pull(): void {
+    if (!this.#pulled) this.#options.onFirstPull();
+    this.#pulled = true;
+  }
+
   #keep(chunk: Buffer): void {
     if (!this.#whole) return;
     this.#keptBytes += chunk.length;
-    if (this.#keptBytes <= this.#options.keep) {
+    const { keeps, mostKept } = this.#options;
+    if (keeps && this.#keptBytes <= mostKept) {
       this.#kept.push(chunk);
       return;
     }

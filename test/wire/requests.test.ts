@@ -2,6 +2,7 @@
 // upstream, what the client gets, and whether the connection is still in step afterwards. Upstreams
 // record each byte, so a request that was smuggled cannot go unseen.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { call } from '../support/http.ts';
 import { startWire, type WireEdge } from './wire-edge.ts';
 import { CASES } from './corpus.ts';
 import { play } from './play.ts';
@@ -16,7 +17,10 @@ afterAll(async () => {
   await edge.close();
 });
 
-beforeEach(() => {
+beforeEach(async () => {
+  // Both upstreams have a free connection: what reaches them does not depend on the case before.
+  for (const path of ['/', '/api/products/1'])
+    expect(await call(`http://127.0.0.1:${edge.port}${path}`)).toMatchObject({ status: 200 });
   edge.forget();
 });
 

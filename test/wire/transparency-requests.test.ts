@@ -1,7 +1,7 @@
 // Requests, as sent against as arrived, byte for byte. What a hop may add, drop or put elsewhere is named
 // here; nothing else may differ.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { wire } from '../support/http.ts';
+import { eventually, wire } from '../support/http.ts';
 import { readRequest, valuesOf } from '../support/recorder.ts';
 import { get, head, post } from './case.ts';
 import { startWire, type WireEdge } from './wire-edge.ts';
@@ -41,10 +41,6 @@ describe('a request', () => {
     ],
     ['with a body', post('hello', 'Content-Type: text/plain', 'Content-Length: 5')],
     [
-      'with a body in chunks',
-      post('5\r\nhello\r\n0\r\n\r\n', 'Transfer-Encoding: chunked', 'X-A: 1'),
-    ],
-    [
       'with a body behind an expectation',
       post('hello', 'Expect: 100-continue', 'Content-Length: 5'),
     ],
@@ -75,6 +71,26 @@ describe('a request', () => {
       expect.arrayContaining(['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host']),
     );
     expect(valuesOf(arrived?.fields ?? [], 'x-request-id')).toHaveLength(1);
+  });
+
+  // Framing is of the hop. What has no length yet when its head goes out, goes in chunks.
+  test.each([
+    ['whole with its head, with its length', '0\r\n\r\n', '', 'content-length', '5'],
+    ['by and by, in chunks', '', '0\r\n\r\n', 'transfer-encoding', 'chunked'],
+  ])('in chunks that come %s, arrives the same', async (_, along, later, framing, value) => {
+    edge.forget();
+    const client = await wire(edge.port);
+    client.send(post(`5\r\nhello\r\n${along}`, 'Transfer-Encoding: chunked', 'X-A: 1'));
+    await eventually('its first bytes', () => edge.monolith.streams.some((bytes) => bytes !== ''));
+    client.send(later);
+    await client.until(/HTTP\/1\.1 200/);
+    client.socket.destroy();
+    const [arrived] = edge.monolith.received();
+    expect(arrived).toMatchObject({ method: 'POST', target: '/a', body: 'hello' });
+    expect(without(arrived?.fields ?? [], ADDED, DROPPED)).toEqual([
+      ...['host', 'shop', 'X-A', '1'],
+      ...[framing, value],
+    ]);
   });
 });
 

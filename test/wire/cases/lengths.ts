@@ -71,7 +71,8 @@ export const LENGTHS: readonly Case[] = [
   {
     name: 'a body that is longer than its length',
     send: length('3', 'abcdef\r\n\r\n'),
-    arrives: ['POST /a @shop "abc"'],
+    // What follows is no request, and is known before this one has gone on.
+    arrives: [],
     then: { refused: 400 },
   },
   {
