@@ -8,8 +8,7 @@ import { migrateControl } from '../control/store.ts';
 import { sleep } from '../core/lifecycle.ts';
 import { startEmbedded } from '../core/postgres/embedded.ts';
 import { setStates, startFacade, type Facade } from './banyan.ts';
-import { median } from './harness.ts';
-import { generateLoad } from './load.ts';
+import { generateLoad, percentilesOf } from './load.ts';
 import { openLoad, type OpenLoadResult } from './open-load.ts';
 import { PINNED, pinSelf, startNode, stopAll } from './processes.ts';
 import { rssBytesOf } from './usage.ts';
@@ -21,7 +20,6 @@ const TIMEOUT_MS = 3_000;
 interface Row {
   readonly plain: { readonly p50Ms: number; readonly p99Ms: number };
   readonly shadowed: { readonly p50Ms: number; readonly p99Ms: number };
-  /** Median of the rounds' own ratios. */
   readonly p99Ratio: number;
   readonly failed: number;
   readonly rssMb: { readonly before: number; readonly most: number; readonly after: number };
@@ -32,10 +30,12 @@ interface Row {
 const { values } = parseArgs({
   options: {
     json: { type: 'string' },
-    rounds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '8' },
     'round-ms': { type: 'string', default: '3000' },
     /** Of what the facade can do without a shadow. */
     share: { type: 'string', default: '0.35' },
+    /** One candidate alone, by its name. */
+    only: { type: 'string' },
   },
 });
 const rounds = Number(values.rounds);
@@ -91,11 +91,13 @@ async function measure(control: string, candidate: string, controlUrl: string): 
     } finally {
       clearInterval(watch);
     }
+    const without = allOf(plain);
+    const withShadow = allOf(shadowed);
     const toMb = (bytes: number): number => Math.round(bytes / MB);
     return {
-      plain: middle(plain),
-      shadowed: middle(shadowed),
-      p99Ratio: median(shadowed.map(({ p99Ms }, nth) => p99Ms / (plain[nth]?.p99Ms ?? 0))),
+      plain: without,
+      shadowed: withShadow,
+      p99Ratio: withShadow.p99Ms / without.p99Ms,
       failed: [...plain, ...shadowed].reduce((sum, { failed }) => sum + failed, 0),
       rssMb: { before: toMb(before), most: toMb(most), after: toMb(rssBytesOf(facade.pid)) },
       copies: await copiesOf(facade),
@@ -105,11 +107,9 @@ async function measure(control: string, candidate: string, controlUrl: string): 
   }
 }
 
-function middle(results: readonly OpenLoadResult[]): { p50Ms: number; p99Ms: number } {
-  return {
-    p50Ms: median(results.map(({ p50Ms }) => p50Ms)),
-    p99Ms: median(results.map(({ p99Ms }) => p99Ms)),
-  };
+/** Over all rounds at once: in a single one, one pause of 1 % of its time would be the p99. */
+function allOf(results: readonly OpenLoadResult[]): { p50Ms: number; p99Ms: number } {
+  return percentilesOf(results.flatMap(({ latencies }) => latencies));
 }
 
 async function copiesOf(facade: Facade): Promise<Record<string, number>> {
@@ -137,6 +137,7 @@ try {
   const candidates = await startNode('helper', './contender-candidate.ts', upstream.line);
   const report: Record<string, Row> = {};
   for (const [name, url] of Object.entries(JSON.parse(candidates.line) as Record<string, string>)) {
+    if (values.only !== undefined && values.only !== name) continue;
     const row = await measure(upstream.line, url, controlUrl);
     report[name] = row;
     const { plain, shadowed, rssMb } = row;

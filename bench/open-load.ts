@@ -3,7 +3,6 @@
 // real clients. Failures are counted, not thrown.
 import { sleep } from '../core/lifecycle.ts';
 import { Connection } from './connection.ts';
-import { percentilesOf } from './load.ts';
 import { requestBytes } from './request.ts';
 
 export interface OpenLoad {
@@ -17,8 +16,8 @@ export interface OpenLoadResult {
   readonly answers: number;
   /** Answers other than 200, lost connections, and requests without an answer at the end. */
   readonly failed: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
+  /** Milliseconds of each answer. */
+  readonly latencies: readonly number[];
 }
 
 /** How long the last answers are waited for. */
@@ -56,7 +55,7 @@ export async function openLoad(load: OpenLoad): Promise<OpenLoadResult> {
   while (idle.length < clients.length && performance.now() < deadline) await sleep(5);
   for (const client of clients) client.close();
   const answers = latencies.length;
-  return { answers, failed: sent - answers, ...percentilesOf(latencies) };
+  return { answers, failed: sent - answers, latencies };
 }
 
 class Client {

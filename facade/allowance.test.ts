@@ -19,6 +19,35 @@ test('an allowance refills with time, up to its limit, and a debt is paid first'
   expect(allowance.has()).toBe(false);
 });
 
+test('work pays in advance what work has cost of late, and gets it back', () => {
+  const allowance = new Allowance({ perSecond: 0, most: 100, usual: 60, now: () => 0 });
+  const first = allowance.begin();
+  expect(allowance.has()).toBe(true);
+  const second = allowance.begin();
+  // Two that begin at once are what there is room for, before either has spent anything.
+  expect(allowance.has()).toBe(false);
+  allowance.spend(10);
+  first();
+  second();
+  expect(allowance.has()).toBe(true);
+  allowance.spend(89);
+  expect(allowance.has()).toBe(true);
+  allowance.spend(1);
+  expect(allowance.has()).toBe(false);
+});
+
+test('what is usual follows what is spent', () => {
+  const allowance = new Allowance({ perSecond: 0, most: 1_000, usual: 900, now: () => 0 });
+  for (let nth = 0; nth < 60; nth++) {
+    const end = allowance.begin();
+    allowance.spend(1);
+    end();
+  }
+  // 60 are spent, and a piece of work is known to cost about one.
+  for (let nth = 0; nth < 100; nth++) allowance.begin();
+  expect(allowance.has()).toBe(true);
+});
+
 test('an allowance of nothing never has any', () => {
   const allowance = new Allowance({ perSecond: 0, most: 0 });
   expect(allowance.has()).toBe(false);

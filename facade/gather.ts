@@ -1,16 +1,23 @@
 // Gathers a body from its pieces, within a limit of its own and within the memory of all copies. A
 // piece is copied when keeping it would keep much more alive than its bytes: a sender of tiny chunks
-// must not cost a hundred times what it sends.
+// must not cost a hundred times what it sends. Room for more than one piece is used again and again: a
+// sender without end would otherwise keep the collector busy on the loop that carries the clients.
 import type { Purse } from './memory.ts';
+import { Rooms } from './rooms.ts';
 
 /** A piece is kept as it is when the buffer that it is a part of has at most so much besides. */
 const SPARE_BYTES = 16_384;
+const rooms = new Rooms();
+
+const NOTHING = Buffer.alloc(0);
 
 export class Gathering {
   readonly #purse: Purse;
   readonly #most: number;
-  #whole: Buffer = Buffer.alloc(0);
+  #whole: Buffer = NOTHING;
   #size = 0;
+  /** `#whole` is a room. */
+  #borrowed = false;
 
   constructor(purse: Purse, most: number) {
     this.#purse = purse;
@@ -37,23 +44,33 @@ export class Gathering {
     const spare = this.#whole.length - this.#size;
     if (spare === 0) return this.#whole;
     this.#purse.give(spare);
-    return ownCopy(this.#whole.subarray(0, this.#size));
+    const body = ownCopy(this.#whole.subarray(0, this.#size));
+    this.#giveBack();
+    return body;
   }
 
   /** Lets go of what has gathered. */
   drop(): void {
     this.#purse.give(this.#whole.length);
-    this.#whole = Buffer.alloc(0);
+    this.#giveBack();
+    this.#whole = NOTHING;
     this.#size = 0;
   }
 
   #grow(size: number): boolean {
-    const capacity = Math.min(this.#most, Math.max(size, this.#whole.length * 2));
+    const capacity = Rooms.sizeFor(size);
     if (!this.#purse.take(capacity - this.#whole.length)) return false;
-    const larger = Buffer.allocUnsafeSlow(capacity);
+    const larger = rooms.borrow(capacity);
     this.#whole.copy(larger, 0, 0, this.#size);
+    this.#giveBack();
     this.#whole = larger;
+    this.#borrowed = true;
     return true;
+  }
+
+  #giveBack(): void {
+    if (this.#borrowed) rooms.giveBack(this.#whole);
+    this.#borrowed = false;
   }
 
   #refuse(why: 'too-large' | 'memory'): 'too-large' | 'memory' {

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { afterEach, expect, test } from '@jest/globals';
-import { json, serve, serveBytes } from '../test/support/http.ts';
+import { eventually, json, serve, serveBytes } from '../test/support/http.ts';
 import { MISBEHAVIOURS } from '../test/support/misbehaving.ts';
 import { Asker } from './ask.ts';
 import type { Asked } from './asked.ts';
@@ -16,8 +16,18 @@ afterEach(async () => {
 
 const MOST = 200_000;
 
-function asking(url: string): { spent: () => number; ask: () => Promise<Asked> } {
+function asking(url: string): {
+  spent: () => number;
+  broughtIn: () => number;
+  ask: () => Promise<Asked>;
+} {
   let spent = 0;
+  let broughtIn = 0;
+  const bytes = {
+    spend: (count: number) => {
+      broughtIn += count;
+    },
+  };
   const cpu = {
     spend: (ms: number) => {
       spent += ms;
@@ -29,7 +39,7 @@ function asking(url: string): { spent: () => number; ask: () => Promise<Asked> }
     {
       headBytes: 16_384,
       onSocket: (socket) => {
-        meterSocket(socket, cpu, MOST);
+        meterSocket(socket, { cpu, bytes }, MOST);
       },
     },
   );
@@ -43,6 +53,7 @@ function asking(url: string): { spent: () => number; ask: () => Promise<Asked> }
   const purse = new Purse(new Memory(1e9));
   return {
     spent: () => spent,
+    broughtIn: () => broughtIn,
     ask: () => asker.ask(upstreams.monolith, question, new Set(), purse),
   };
 }
@@ -77,4 +88,18 @@ test('the limit is for one answer, not for a connection, and pieces make up the 
     expect(Buffer.from(asked.answer.body).toString()).toBe(JSON.stringify(text));
   }
   expect(connections).toBeLessThan(3);
+  expect(it.broughtIn()).toBeGreaterThan(800_000);
+  expect(it.broughtIn()).toBeLessThan(810_000);
+});
+
+test('bytes count that nobody has read when the answer is given up', async () => {
+  const server = await serve((_req, res) => {
+    res.setHeader('content-length', 1_000_000);
+    res.end('x'.repeat(1_000_000));
+  }, createServer());
+  open.push(server);
+  const it = asking(server.url);
+  // It is too large by its head alone.
+  expect((await it.ask()).kind).toBe('too-large');
+  await eventually('the connection to end', () => it.broughtIn() > 10_000);
 });

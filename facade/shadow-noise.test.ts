@@ -56,7 +56,7 @@ async function line(control: Source, candidate: Source, hasTables = false): Prom
         ...(hasTables ? { tables: [{ monolith: 'p', service: 'p', key: { id: 'id' } }] } : {}),
       },
     },
-    facade: { shadow: { cpu: 1, repeatsPerSecond: 1_000_000 } },
+    facade: { shadow: { cpu: 1, bytesPerSecond: 1e9, repeatsPerSecond: 1_000_000 } },
   });
   const stored: ShadowMismatch[] = [];
   const tally = new Tally({

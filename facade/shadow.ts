@@ -1,7 +1,7 @@
 // Shadow copies: the read that the monolith answers is asked of the service too, and the answers
 // are compared (judge.ts). The client's answer passes untouched and waits for nothing; the copy goes
 // out once it is through, on connections of its own. What copies may use is bounded in every
-// respect: places at a time, bytes kept, time of the processor, questions to the control beside the
+// respect: places at a time, bytes brought in and kept, time of the processor, questions to the control beside the
 // clients'. What does not fit is dropped and counted, never queued; and whether it fits is asked
 // before anything is known of the answer, so that what is left out favours neither right nor wrong.
 import type { Migration } from '../control/definition.ts';
@@ -55,6 +55,8 @@ const LANES = 4;
 const REPEATS_PER_COPY = 0.1;
 /** Milliseconds of processor that capturing an answer and beginning a copy cost; measured, roughly. */
 const BEGIN_MS = 0.02;
+/** What a copy may cost before anything is known of a candidate. */
+const USUAL_MS = 1;
 /** The largest head of an answer; the usual limit of servers. */
 const HEAD_BYTES = 16_384;
 /** Bytes on the wire for each byte of a body, at most: chunks have a frame. */
@@ -68,14 +70,20 @@ interface Policy {
 
 export function createShadow(options: ShadowOptions): Shadow {
   const { migration, tally, clock, log } = options;
-  const { concurrency, bodyBytes, memoryBytes, cpu, repeatsPerSecond } = migration.facade.shadow;
+  const { concurrency, bodyBytes, memoryBytes, cpu, bytesPerSecond, repeatsPerSecond } =
+    migration.facade.shadow;
   const policies = new Map<string, Policy>(
     Object.entries(migration.capabilities).map(([name, { shadow }]) => [name, policyOf(shadow)]),
   );
   const noises = new Map<string, RouteNoise>();
   const memory = new Memory(memoryBytes);
   // A quarter of a second's worth at once: enough for a burst, too little to be noticed.
-  const work = new Allowance({ perSecond: cpu * 1_000, most: cpu * 250 });
+  const work = new Allowance({ perSecond: cpu * 1_000, most: cpu * 250, usual: USUAL_MS });
+  const bytes = new Allowance({
+    perSecond: bytesPerSecond,
+    most: bytesPerSecond / 4,
+    usual: bodyBytes,
+  });
   const repeats = new Allowance({ perSecond: repeatsPerSecond, most: repeatsPerSecond * 2 });
   const turns = new Turns(work);
   const { connectTimeoutMs, idleTimeoutMs } = migration.facade;
@@ -84,7 +92,7 @@ export function createShadow(options: ShadowOptions): Shadow {
   const upstreams = openUpstreams(options.upstreams, limits, {
     headBytes: HEAD_BYTES,
     onSocket: (socket) => {
-      meterSocket(socket, work, bodyBytes * WIRE_FACTOR + HEAD_BYTES);
+      meterSocket(socket, { cpu: work, bytes }, bodyBytes * WIRE_FACTOR + HEAD_BYTES);
     },
   });
   const asker = new Asker({ timeoutMs: migration.facade.timeoutMs, bodyBytes, cpu: work });
@@ -114,6 +122,7 @@ export function createShadow(options: ShadowOptions): Shadow {
     if (hasBody) return 'has-body';
     if (slots >= concurrency) return 'busy';
     if (!work.has()) return 'cpu';
+    if (!bytes.has()) return 'bandwidth';
     if (memory.free < bodyBytes * 2) return 'memory';
     if (repeating >= concurrency * REPEATS_PER_SLOT || !repeats.has()) return 'recheck-busy';
     return undefined;
@@ -161,12 +170,14 @@ export function createShadow(options: ShadowOptions): Shadow {
         return undefined;
       }
       slots += 1;
+      const settle = [work.begin(), bytes.begin()];
       work.spend(BEGIN_MS);
       repeats.spend(-REPEATS_PER_COPY);
       tally.began(match);
       const purse = new Purse(memory);
       const free = once(() => {
         slots -= 1;
+        for (const end of settle) end();
       });
       const { wanted, rules } = policy;
       const isHead = question.method === 'HEAD';

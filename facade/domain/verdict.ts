@@ -9,6 +9,8 @@ export type DropReason =
   | 'busy'
   /** Copies have used up their share of the processor (`facade.shadow.cpu`). */
   | 'cpu'
+  /** Copies have brought in as many bytes as they may (`facade.shadow.bytesPerSecond`). */
+  | 'bandwidth'
   /** The answers that are kept have filled `facade.shadow.memoryBytes`. */
   | 'memory'
   /** A body over `facade.shadow.bodyBytes`. */
