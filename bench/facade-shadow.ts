@@ -1,7 +1,7 @@
 // `npm run bench:shadow`: what a shadow of every read costs the clients when the candidate behaves
 // well, hangs, resets, trickles or floods. One facade, two capabilities with the same control: `plain`
 // without a shadow, `shadowed` with a copy of each read. They take turns under open-loop load at a
-// fixed share of what the facade can do; after each turn with a shadow the copies under way run out.
+// fixed share of what the facade can do; after each turn the copies under way run out.
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { migrateControl } from '../control/store.ts';
@@ -16,6 +16,7 @@ import { rssBytesOf } from './usage.ts';
 const CONNECTIONS = 64;
 const MB = 1_048_576;
 const TIMEOUT_MS = 3_000;
+const WARM_MS = 500;
 
 interface Row {
   readonly plain: { readonly p50Ms: number; readonly p99Ms: number };
@@ -30,8 +31,8 @@ interface Row {
 const { values } = parseArgs({
   options: {
     json: { type: 'string' },
-    rounds: { type: 'string', default: '8' },
-    'round-ms': { type: 'string', default: '3000' },
+    rounds: { type: 'string', default: '6' },
+    'round-ms': { type: 'string', default: '4000' },
     /** Of what the facade can do without a shadow. */
     share: { type: 'string', default: '0.35' },
     /** One candidate alone, by its name. */
@@ -78,9 +79,11 @@ async function measure(control: string, candidate: string, controlUrl: string): 
           connections: CONNECTIONS,
           perSecond: rate,
           ms: roundMs,
+          warmMs: WARM_MS,
         }),
       );
-      if (into === shadowed) await sleep(TIMEOUT_MS + 300);
+      // Copies run out; and each turn begins alike, whichever went before.
+      await sleep(TIMEOUT_MS + 300);
     };
     try {
       for (let round = 0; round < rounds; round++) {

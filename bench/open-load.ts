@@ -10,6 +10,8 @@ export interface OpenLoad {
   readonly connections: number;
   readonly perSecond: number;
   readonly ms: number;
+  /** As long at the beginning, while connections are made, latencies do not count. */
+  readonly warmMs: number;
 }
 
 export interface OpenLoadResult {
@@ -27,12 +29,16 @@ const GRACE_MS = 5_000;
 export async function openLoad(load: OpenLoad): Promise<OpenLoadResult> {
   const base = new URL(load.url);
   const latencies: number[] = [];
+  const began = performance.now();
+  const counted = began + load.warmMs;
+  let failed = 0;
   /** Times at which requests were due that no connection was free for. */
   const due: number[] = [];
   const idle: Client[] = [];
   const clients = Array.from({ length: load.connections }, (_, nth) => {
     const client = new Client(base, nth, (client, good, dueAt) => {
-      if (good) latencies.push(performance.now() - dueAt);
+      if (!good) failed += 1;
+      else if (dueAt >= counted) latencies.push(performance.now() - dueAt);
       const next = due.shift();
       if (next === undefined) idle.push(client);
       else client.ask(next);
@@ -40,7 +46,6 @@ export async function openLoad(load: OpenLoad): Promise<OpenLoadResult> {
     idle.push(client);
     return client;
   });
-  const began = performance.now();
   let sent = 0;
   for (let now = began; now < began + load.ms; now = performance.now()) {
     for (; began + (sent * 1000) / load.perSecond <= now; sent++) {
@@ -54,8 +59,9 @@ export async function openLoad(load: OpenLoad): Promise<OpenLoadResult> {
   const deadline = performance.now() + GRACE_MS;
   while (idle.length < clients.length && performance.now() < deadline) await sleep(5);
   for (const client of clients) client.close();
-  const answers = latencies.length;
-  return { answers, failed: sent - answers, latencies };
+  // Those that have no answer by now will get none.
+  const unanswered = clients.length - idle.length + due.length;
+  return { answers: latencies.length, failed: failed + unanswered, latencies };
 }
 
 class Client {

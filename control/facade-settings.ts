@@ -102,7 +102,7 @@ export const facade = z
         /** Share of one processor that copies may use. */
         cpu: share.default(0.1),
         /** Bytes that copies may bring in: each leaves garbage, and its collection stops clients too. */
-        bytesPerSecond: z.number().positive().default(4_194_304),
+        bytesPerSecond: z.number().positive().default(1_048_576),
         /** Questions to the monolith beside the clients' own, to check differences; plus 10 % of the copies. */
         repeatsPerSecond: z.number().positive().default(50),
       })
