@@ -1,6 +1,7 @@
 // How the long-running commands run: parts under a supervisor, until SIGINT or SIGTERM. The first
 // signal drains, the second ends the process at once.
 import { supervise, type Part } from '../core/lifecycle.ts';
+import { readyForBursts } from './heap.ts';
 
 /** Aborts with the first SIGINT or SIGTERM (or what else is named); the second exits. */
 export function interruption(
@@ -17,6 +18,7 @@ export function interruption(
 
 /** Runs the parts; `ready` is called once all of them serve. */
 export async function runParts(parts: readonly Part[], ready: () => void): Promise<void> {
+  readyForBursts();
   const last: Part = {
     name: 'ready',
     run: (signal, started) => {

@@ -7,6 +7,7 @@ import { createLogger } from '../core/log.ts';
 import { primaryPart, runWorker, type Channel } from '../facade/index.ts';
 import { locate, openContext, type GlobalOptions } from './context.ts';
 import { engineOptions, type FacadeFlags } from './facade-options.ts';
+import { readyForBursts } from './heap.ts';
 import { answer } from './output.ts';
 import { interruption, runParts } from './running.ts';
 
@@ -53,6 +54,7 @@ export async function leadWorkers(
 
 /** A worker's own process; what goes wrong in it is told by its leader. */
 export async function runAsWorker(globals: GlobalOptions, flags: FacadeFlags): Promise<void> {
+  readyForBursts();
   const stop = new AbortController();
   // Ctrl-C reaches the whole process group, and the leader says when to end.
   process.on('SIGINT', () => undefined);
