@@ -1,7 +1,7 @@
 // Which peers are believed what they say about their clients. The networks are read once, when the
 // facade starts; what was found for an address is kept, for a bounded number of addresses.
 import { isWithin, parseNetworks } from '../core/networks.ts';
-import { remembered } from '../core/remembered.ts';
+import { remembered } from './domain/remembered.ts';
 
 /** Says whether a peer is trusted, by its address. */
 export type Trust = (address: string) => boolean;

@@ -1,6 +1,6 @@
 // What the name of a field says of its way across the facade. Names come in any spelling; the few that
 // a fleet of clients really uses are remembered as they were spelled.
-import { remembered } from '../../core/remembered.ts';
+import { remembered } from './remembered.ts';
 import { isHearsay } from './forwarded.ts';
 
 export type RequestField =

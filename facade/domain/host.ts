@@ -1,6 +1,6 @@
 // The Host field. What is passed on must be one host to every reader, so its form is checked strictly:
 // a registered name or an address, and a port (RFC 3986 §3.2.2), never empty for http (RFC 9110 §4.2.1).
-import { remembered } from '../../core/remembered.ts';
+import { remembered } from './remembered.ts';
 
 /** Whether a Host field names a host. */
 export const isHost: (value: string) => boolean = remembered((value) => {
