@@ -16,6 +16,8 @@ export class Gathering {
   readonly #most: number;
   #whole: Buffer = NOTHING;
   #size = 0;
+  /** Taken from the purse. */
+  #held = 0;
   /** `#whole` is a room. */
   #borrowed = false;
 
@@ -29,7 +31,7 @@ export class Gathering {
     const size = this.#size + chunk.length;
     if (size > this.#most) return this.#refuse('too-large');
     if (this.#size === 0) {
-      if (!this.#purse.take(chunk.length)) return this.#refuse('memory');
+      if (!this.#hold(chunk.length)) return this.#refuse('memory');
       this.#whole = chunk.buffer.byteLength - chunk.length > SPARE_BYTES ? ownCopy(chunk) : chunk;
     } else {
       if (size > this.#whole.length && !this.#grow(size)) return this.#refuse('memory');
@@ -41,9 +43,9 @@ export class Gathering {
 
   /** The body; its length stays taken from the purse. */
   take(): Buffer {
-    const spare = this.#whole.length - this.#size;
-    if (spare === 0) return this.#whole;
-    this.#purse.give(spare);
+    this.#purse.give(this.#held - this.#size);
+    this.#held = this.#size;
+    if (this.#whole.length === this.#size && !this.#borrowed) return this.#whole;
     const body = ownCopy(this.#whole.subarray(0, this.#size));
     this.#giveBack();
     return body;
@@ -51,20 +53,27 @@ export class Gathering {
 
   /** Lets go of what has gathered. */
   drop(): void {
-    this.#purse.give(this.#whole.length);
+    this.#purse.give(this.#held);
     this.#giveBack();
+    this.#held = 0;
     this.#whole = NOTHING;
     this.#size = 0;
   }
 
   #grow(size: number): boolean {
     const capacity = Rooms.sizeFor(size);
-    if (!this.#purse.take(capacity - this.#whole.length)) return false;
+    if (!this.#hold(Math.min(capacity, this.#most))) return false;
     const larger = rooms.borrow(capacity);
     this.#whole.copy(larger, 0, 0, this.#size);
     this.#giveBack();
     this.#whole = larger;
     this.#borrowed = true;
+    return true;
+  }
+
+  #hold(bytes: number): boolean {
+    if (!this.#purse.take(bytes - this.#held)) return false;
+    this.#held = bytes;
     return true;
   }
 

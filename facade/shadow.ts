@@ -57,6 +57,7 @@ const REPEATS_PER_COPY = 0.1;
 const BEGIN_MS = 0.02;
 /** What a copy may cost before anything is known of a candidate. */
 const USUAL_MS = 1;
+const USUAL_BYTES = 16_384;
 /** The largest head of an answer; the usual limit of servers. */
 const HEAD_BYTES = 16_384;
 /** Bytes on the wire for each byte of a body, at most: chunks have a frame. */
@@ -82,7 +83,7 @@ export function createShadow(options: ShadowOptions): Shadow {
   const bytes = new Allowance({
     perSecond: bytesPerSecond,
     most: bytesPerSecond / 4,
-    usual: bodyBytes,
+    usual: USUAL_BYTES,
   });
   const repeats = new Allowance({ perSecond: repeatsPerSecond, most: repeatsPerSecond * 2 });
   const turns = new Turns(work);
