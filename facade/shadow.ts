@@ -1,9 +1,10 @@
 // Shadow copies: the read that the monolith answers is asked of the service too, and the answers
 // are compared (judge.ts). The client's answer passes untouched and waits for nothing; the copy goes
 // out once it is through, on connections of its own. What copies may use is bounded in every
-// respect: places at a time, bytes brought in and kept, time of the processor, questions to the control beside the
-// clients'. What does not fit is dropped and counted, never queued; and whether it fits is asked
-// before anything is known of the answer, so that what is left out favours neither right nor wrong.
+// respect: places at a time, bytes brought in and kept, time of the processor, questions to the
+// control beside the clients'. What does not fit is dropped and counted, never queued; and whether it
+// fits is asked before anything is known of the answer, so that what is left out favours neither right
+// nor wrong.
 import type { Migration } from '../control/definition.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';

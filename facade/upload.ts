@@ -1,5 +1,5 @@
 // A request's body on its way to an upstream. One that has come with its head, as small ones do, is
-// sent in one piece, with its length. Any other is pulled from the client's socket only as fast as the
+// kept and sent in one piece, with its length. Any other is pulled from the client's socket only as fast as the
 // upstream takes it: until the first pull nothing is read and no `100 Continue` is sent. What was
 // taken is kept, up to a limit, so that another attempt can send it again; the attempt's stream may
 // be destroyed at any time, the client's request and its socket never are.
@@ -33,9 +33,8 @@ export class Upload {
   constructor(options: UploadOptions) {
     this.#options = options;
     const { req, mostKept } = options;
-    if (!req.complete) return;
-    this.#piece = (req.read() as Buffer | null) ?? EMPTY;
-    this.#whole = this.#piece.length <= mostKept;
+    if (req.complete && req.readableLength <= mostKept)
+      this.#piece = (req.read() as Buffer | null) ?? EMPTY;
   }
 
   /** Whether all that was taken from the client can be sent once more. */
