@@ -1,8 +1,12 @@
 // The command line that every benchmark shares: `node bench/x.ts [--json FILE] [--rounds N]
-// [--round-ms N]`. Prints a table; `--json` also writes the figures and ratios for machines.
+// [--round-ms N]`. Many short rounds, so that contenders take turns faster than the noise of the
+// machine changes. Prints a table; `--json` also writes the figures and ratios for machines.
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { runCases, table, type Case, type Plan } from './harness.ts';
+
+/** Until the compilers of all contenders are through. */
+const WARM_UP_MS = 2_000;
 
 /** Runs the cases as the arguments say and reports. */
 export async function runCommand(cases: readonly Case[], args: readonly string[]): Promise<void> {
@@ -10,12 +14,12 @@ export async function runCommand(cases: readonly Case[], args: readonly string[]
     args: [...args],
     options: {
       json: { type: 'string' },
-      rounds: { type: 'string', default: '5' },
-      'round-ms': { type: 'string', default: '2000' },
+      rounds: { type: 'string', default: '20' },
+      'round-ms': { type: 'string', default: '500' },
     },
   });
   const roundMs = Number(values['round-ms']);
-  const plan: Plan = { rounds: Number(values.rounds), warmUpMs: 2 * roundMs, roundMs };
+  const plan: Plan = { rounds: Number(values.rounds), warmUpMs: WARM_UP_MS, roundMs };
   const report = await runCases(cases, plan, (line) => process.stderr.write(`${line}\n`));
   process.stdout.write(`${table(cases, report)}\n`);
   if (values.json !== undefined)

@@ -33,6 +33,11 @@ export class Connection {
     this.#socket.write(request);
   }
 
+  /** Ours; undefined while it is not connected. */
+  get port(): number | undefined {
+    return this.#socket?.localPort;
+  }
+
   close(): void {
     this.#socket?.destroy();
     this.#socket = undefined;

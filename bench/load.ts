@@ -20,13 +20,30 @@ export interface LoadResult {
 }
 
 /** Asks for the given time. Rejects at the first wrong answer. */
-export async function generateLoad(load: Load): Promise<LoadResult> {
+export async function generateLoad({ url, connections, ms, shape }: Load): Promise<LoadResult> {
+  const clients = clientsOf(url, connections, shape);
+  try {
+    return await loadBy(clients, ms);
+  } finally {
+    for (const client of clients) client.close();
+  }
+}
+
+/** A client for each connection; they connect when they first ask. GETs when `shape` is left out. */
+export function clientsOf(url: string, count: number, shape: Shape = 'GET'): Client[] {
+  const base = new URL(url);
+  return Array.from(
+    { length: count },
+    (_, nth) => new Client(base, requestBytes(base, shape, nth)),
+  );
+}
+
+/** Lets clients ask for the given time; their connections stay open. Rejects at the first wrong answer. */
+export async function loadBy(clients: readonly Client[], ms: number): Promise<LoadResult> {
   const latencies: number[] = [];
   const began = performance.now();
   await Promise.all(
-    Array.from({ length: load.connections }, (_, nth) =>
-      keepAsking(load, nth, began + load.ms, (ms) => latencies.push(ms)),
-    ),
+    clients.map((client) => client.askUntil(began + ms, (latency) => latencies.push(latency))),
   );
   const seconds = (performance.now() - began) / 1000;
   return {
@@ -43,35 +60,55 @@ export function percentilesOf(latencies: number[]): { p50Ms: number; p99Ms: numb
   return { p50Ms: at(0.5), p99Ms: at(0.99) };
 }
 
-function keepAsking(
-  load: Load,
-  nth: number,
-  until: number,
-  onAnswer: (ms: number) => void,
-): Promise<void> {
-  const base = new URL(load.url);
-  const request = requestBytes(base, load.shape ?? 'GET', nth);
-  return new Promise((resolve, reject) => {
-    let sentAt = performance.now();
-    const connection = new Connection(base, {
+/** One connection that asks the same again and again. */
+export class Client {
+  readonly #request: Buffer;
+  readonly #connection: Connection;
+  #answered: (status: string) => void = () => undefined;
+  #lost: (error: Error) => void = () => undefined;
+
+  constructor(base: URL, request: Buffer) {
+    this.#request = request;
+    this.#connection = new Connection(base, {
       answered: (status) => {
+        this.#answered(status);
+      },
+      lost: (error) => {
+        this.#lost(error);
+      },
+    });
+  }
+
+  /** Asks at least once, and again until then; at once when answered. */
+  askUntil(until: number, onAnswer: (ms: number) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let sentAt = performance.now();
+      this.#lost = reject;
+      this.#answered = (status) => {
         const now = performance.now();
         if (status !== '200') {
-          connection.close();
+          this.close();
           reject(new Error(`unexpected answer: HTTP/1.1 ${status}`));
           return;
         }
         onAnswer(now - sentAt);
-        if (now < until) {
-          sentAt = now;
-          connection.send(request);
+        if (now >= until) {
+          resolve();
           return;
         }
-        connection.close();
-        resolve();
-      },
-      lost: reject,
+        sentAt = now;
+        this.#connection.send(this.#request);
+      };
+      this.#connection.send(this.#request);
     });
-    connection.send(request);
-  });
+  }
+
+  /** Of its connection; undefined while it has none. */
+  get port(): number | undefined {
+    return this.#connection.port;
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
 }

@@ -1,6 +1,6 @@
 // What a process and its descendants (nginx's worker, a cluster's workers) have used, as Linux
 // counts it in /proc. Elsewhere there are no such figures.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** Whether CPU and memory of other processes can be read here. */
 export const MEASURABLE = existsSync('/proc/self/stat');
@@ -18,11 +18,6 @@ interface Stat {
 /** User and system time of a process and its living descendants. */
 export function cpuMsOf(pid: number): number {
   return family(pid).reduce((sum, one) => sum + one.cpuMs, 0);
-}
-
-/** CPU time of each descendant, without the process itself. */
-export function cpuMsOfEach(pid: number): number[] {
-  return descendantsOf(pid).map((one) => readStat(one)?.cpuMs ?? 0);
 }
 
 /** Resident memory of a process and its descendants. */
@@ -43,6 +38,26 @@ export function descendantsOf(pid: number): number[] {
   for (const one of found)
     for (const [child, parent] of parents) if (parent === one) found.push(child);
   return found.slice(1);
+}
+
+/** The ports of the peers that a process is connected to over IPv4. */
+export function peerPortsOf(pid: number): Set<number> {
+  const own = new Set(
+    readdirSync(`/proc/${pid}/fd`).map((fd) => {
+      try {
+        return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1];
+      } catch {
+        return undefined; // closed meanwhile
+      }
+    }),
+  );
+  const ports = new Set<number>();
+  // Lines of `sl local remote state queues timer retransmits uid timeout inode`, addresses in hex.
+  for (const line of readFileSync('/proc/net/tcp', 'latin1').split('\n').slice(1)) {
+    const [, , remote = '', , , , , , , inode] = line.trim().split(/\s+/);
+    if (own.has(inode)) ports.add(parseInt(remote.slice(remote.indexOf(':') + 1), 16));
+  }
+  return ports;
 }
 
 function family(pid: number): Stat[] {

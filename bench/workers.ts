@@ -1,15 +1,16 @@
 // Two cluster workers against one. With four cores or more it is measured: the workers on cores 1 and
 // 2, the rest on core 0. With fewer, the second worker would compete with the load generator; there
-// both workers share core 1, and the figure is what they would do with a core each: their requests
-// per second of CPU, times two, times how evenly they share the work. That sees what clustering costs
-// and how well it balances, not what cores take from each other.
+// both workers share core 1 and are asked by turns, each by the connections that it was given, and the
+// figure is what they would do with a core each: the sum of their requests per second of CPU, that of
+// the leading process and of the one that waits counted in. That sees what clustering costs and how
+// it deals out connections, not what cores take from each other.
 import { execFileSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import type { MigrationInput } from '../control/definition.ts';
 import { MAIN, startFacade, type Facade } from './banyan.ts';
 import type { Case, Contender } from './harness.ts';
-import { generateLoad } from './load.ts';
-import { cpuMsOf, descendantsOf, MEASURABLE } from './usage.ts';
+import { clientsOf, generateLoad, loadBy, type Client } from './load.ts';
+import { cpuMsOf, descendantsOf, MEASURABLE, peerPortsOf } from './usage.ts';
 
 export interface WorkersOptions {
   readonly definition: MigrationInput;
@@ -63,24 +64,35 @@ function contender(
   { url, pid }: Facade,
   workers: number,
 ): Contender {
-  return {
-    name,
-    measure: async (ms) => {
-      const children = descendantsOf(pid);
-      const before = children.map(cpuMsOf);
-      const all = cpuMsOf(pid);
-      const load = { url: url + path, connections: connections * workers, ms };
-      const { answers, perSecond } = await generateLoad(load);
-      if (ROOM) return perSecond;
-      const used = children.map((child, nth) => cpuMsOf(child) - (before[nth] ?? 0));
-      const perCpuSecond = (answers * 1000) / (cpuMsOf(pid) - all);
-      return workers === 1 ? perCpuSecond : perCpuSecond * workers * evenness(used, workers);
-    },
+  const measured = async (ms: number): Promise<number> => {
+    const load = { url: url + path, connections: connections * workers, ms };
+    return (await generateLoad(load)).perSecond;
   };
+  const projected = async (ms: number): Promise<number> => {
+    const clients = clientsOf(url + path, connections * workers);
+    try {
+      await loadBy(clients, 0);
+      const crews = byWorker(pid, clients);
+      let sum = 0;
+      for (const crew of crews) {
+        const before = cpuMsOf(pid);
+        const { answers } = await loadBy(crew, ms);
+        sum += (answers * 1000) / (cpuMsOf(pid) - before);
+      }
+      return sum;
+    } finally {
+      for (const client of clients) client.close();
+    }
+  };
+  return { name, measure: ROOM ? measured : projected };
 }
 
-/** 1 where each worker does the same, 1 / workers where one does it all. */
-function evenness(used: readonly number[], workers: number): number {
-  const total = used.reduce((sum, one) => sum + one, 0);
-  return total / (workers * Math.max(...used));
+/** The clients of each process that serves any. */
+function byWorker(pid: number, clients: readonly Client[]): Client[][] {
+  return [pid, ...descendantsOf(pid)]
+    .map((one) => {
+      const ports = peerPortsOf(one);
+      return clients.filter(({ port }) => port !== undefined && ports.has(port));
+    })
+    .filter((crew) => crew.length > 0);
 }

@@ -235,7 +235,8 @@ describe('the access log', () => {
   ): Promise<{ edge: TestEdge; lines: Record<string, unknown>[] }> {
     const lines: Record<string, unknown>[] = [];
     const log = {
-      info: (_message: string, fields: Record<string, unknown>) => {
+      info: ({ message, ...fields }: Record<string, unknown>) => {
+        expect(message).toBe('request');
         lines.push(JSON.parse(JSON.stringify(fields)) as Record<string, unknown>);
       },
     };

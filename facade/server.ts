@@ -74,7 +74,12 @@ export async function serveData(
 /** The server of the data port, not yet listening. */
 export function dataServer({ handle, upgrade }: Pick<Edge, 'handle' | 'upgrade'>): Server {
   const server = createServer(
-    { keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: HEAD_BYTES, noDelay: true },
+    {
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      maxHeaderSize: HEAD_BYTES,
+      noDelay: true,
+      optimizeEmptyRequests: true,
+    },
     handle,
   );
   // With a listener of our own, `100 Continue` is sent when the upstream wants the body.

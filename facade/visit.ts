@@ -92,7 +92,8 @@ export class Visit implements RequestFacts {
   }
 
   query(name: string): string | undefined {
-    return new URLSearchParams(this.target.query).get(name) ?? undefined;
+    const { query } = this.target;
+    return query === '' ? undefined : (new URLSearchParams(query).get(name) ?? undefined);
   }
 
   freshCohort(): string {

@@ -141,7 +141,7 @@ function decideCanary(match: Match, state: CapabilityState, facts: RequestFacts)
     key === undefined || key === ''
       ? state.weight >= 100
       : inShare(capability, key, state.weight / 100);
-  return { ...forward(match, chosen ? 'service' : 'monolith'), setCohort };
+  return { kind: 'forward', to: chosen ? 'service' : 'monolith', match, shadow: false, setCohort };
 }
 
 function applies(rule: CompiledRule, facts: RequestFacts): boolean {

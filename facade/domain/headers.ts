@@ -180,10 +180,14 @@ export function readTrailers(raw: readonly string[]): readonly string[] {
 /** The value of one cookie in a Cookie field; quotes are part of it. */
 export function cookieValue(field: string | undefined, name: string): string | undefined {
   if (field === undefined || !field.includes(name)) return undefined;
-  for (const pair of field.split(';')) {
-    const equals = pair.indexOf('=');
-    if (equals !== -1 && pair.slice(0, equals).trim() === name)
-      return pair.slice(equals + 1).trim();
+  let from = 0;
+  while (from < field.length) {
+    const semicolon = field.indexOf(';', from);
+    const end = semicolon === -1 ? field.length : semicolon;
+    const equals = field.indexOf('=', from);
+    if (equals !== -1 && equals < end && field.slice(from, equals).trim() === name)
+      return field.slice(equals + 1, end).trim();
+    from = end + 1;
   }
   return undefined;
 }
