@@ -8,6 +8,7 @@ import { migrateControl } from '../control/store.ts';
 import { sleep } from '../core/lifecycle.ts';
 import { startEmbedded } from '../core/postgres/embedded.ts';
 import { setStates, startFacade, type Facade } from './banyan.ts';
+import { median } from './harness.ts';
 import { generateLoad, percentilesOf } from './load.ts';
 import { openLoad, type OpenLoadResult } from './open-load.ts';
 import { PINNED, pinSelf, startNode, stopAll } from './processes.ts';
@@ -15,7 +16,7 @@ import { rssBytesOf } from './usage.ts';
 
 const CONNECTIONS = 64;
 const MB = 1_048_576;
-const TIMEOUT_MS = 3_000;
+const TIMEOUT_MS = 1_000;
 const WARM_MS = 500;
 
 interface Row {
@@ -31,8 +32,8 @@ interface Row {
 const { values } = parseArgs({
   options: {
     json: { type: 'string' },
-    rounds: { type: 'string', default: '6' },
-    'round-ms': { type: 'string', default: '4000' },
+    rounds: { type: 'string', default: '16' },
+    'round-ms': { type: 'string', default: '2000' },
     /** Of what the facade can do without a shadow. */
     share: { type: 'string', default: '0.35' },
     /** One candidate alone, by its name. */
@@ -94,8 +95,8 @@ async function measure(control: string, candidate: string, controlUrl: string): 
     } finally {
       clearInterval(watch);
     }
-    const without = allOf(plain);
-    const withShadow = allOf(shadowed);
+    const without = middleOf(plain);
+    const withShadow = middleOf(shadowed);
     const toMb = (bytes: number): number => Math.round(bytes / MB);
     return {
       plain: without,
@@ -110,9 +111,13 @@ async function measure(control: string, candidate: string, controlUrl: string): 
   }
 }
 
-/** Over all rounds at once: in a single one, one pause of 1 % of its time would be the p99. */
-function allOf(results: readonly OpenLoadResult[]): { p50Ms: number; p99Ms: number } {
-  return percentilesOf(results.flatMap(({ latencies }) => latencies));
+/** The middle of the rounds' own figures: what disturbs the machine in some rounds does not count. */
+function middleOf(results: readonly OpenLoadResult[]): { p50Ms: number; p99Ms: number } {
+  const each = results.map(({ latencies }) => percentilesOf([...latencies]));
+  return {
+    p50Ms: median(each.map(({ p50Ms }) => p50Ms)),
+    p99Ms: median(each.map(({ p99Ms }) => p99Ms)),
+  };
 }
 
 async function copiesOf(facade: Facade): Promise<Record<string, number>> {
