@@ -3,7 +3,7 @@
 // change between two requests, never within one.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { writePath, type CapabilityState } from '../control/domain/state.ts';
-import { isClosing } from './closing.ts';
+import { isIgnored } from './closing.ts';
 import { decide, type Forward, type Surroundings } from './domain/decide.ts';
 import type { Match, Routes } from './domain/routes.ts';
 import { UNFORWARDED } from './ended.ts';
@@ -91,7 +91,8 @@ export function createEdge(options: EdgeOptions): Edge {
   };
 
   const refuse = (visit: Visit, match: Match | undefined, why: ProblemName): void => {
-    answerProblem(visit.req, visit.res, PROBLEMS[why], visit.requestId);
+    const problem = draining ? { ...PROBLEMS[why], close: true } : PROBLEMS[why];
+    answerProblem(visit.req, visit.res, problem, visit.requestId);
     finish(visit, match, 'none', { ...UNFORWARDED, status: PROBLEMS[why].status, why });
   };
 
@@ -187,7 +188,7 @@ export function createEdge(options: EdgeOptions): Edge {
   return {
     handle: (req, res, next) => {
       // RFC 9112 §9.6: nothing is served behind an answer that ends its connection.
-      if (isClosing(req)) return;
+      if (isIgnored(req)) return;
       const startedAt = performance.now();
       const visit = readVisit(req, res, startedAt, options);
       if (visit.kind === 'refused') {

@@ -154,6 +154,16 @@ describe('what crosses the facade', () => {
     client.socket.destroy();
   });
 
+  test('a client of HTTP/1.0 gets no interim answer, whatever it expects', async () => {
+    const { url } = await upstream((req, res) => {
+      void readAll(req).then((body) => res.end(`got ${body.toString()}`));
+    });
+    const client = await wire((await edgeTo(url)).port);
+    client.send('POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n');
+    client.send('data');
+    expect(await client.untilClosed()).toMatch(/^HTTP\/1.1 200 OK[^]*got data$/);
+  });
+
   test('a body that nobody asked for yet is not read: no 100 Continue for a refused request', async () => {
     const edge = await edgeTo((await upstream(json({}))).url);
     const client = await wire(edge.port);

@@ -146,12 +146,11 @@ class Exchange implements AttemptListener {
     this.#status = head.status;
     const headers = read.concat(added());
     // Answered before the upload was through: its rest must not be taken for the next request.
-    if (this.#upload && !req.complete) {
-      headers.push('connection', 'close');
-      closeAfter(req);
-    }
+    const early = this.#upload !== undefined && !req.complete;
+    if (early) headers.push('connection', 'close');
     // What Node refuses to write is a broken answer, and the deadline still runs for what follows it.
     this.#answer.begin(head.status, head.message, headers, head.length);
+    if (early) closeAfter(req);
     clearTimeout(this.#timer);
     this.#upload?.settle();
     tap?.head(head.status, read);
@@ -185,6 +184,8 @@ class Exchange implements AttemptListener {
   }
 
   onFail(error: Error): void {
+    // A 304 ends with its head, but undici misses the body whose length it tells.
+    if (this.#over) return;
     const { res, onTrouble } = this.#job;
     if (error instanceof errors.InvalidArgumentError) {
       this.#end('unforwardable');

@@ -27,6 +27,77 @@ async function edgeTo(
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 
+test('a reason with a control character is left out', async () => {
+  const { port } = await edgeTo((socket) => {
+    socket.on('data', () => socket.write('HTTP/1.1 200 O\x01K\r\nContent-Length: 4\r\n\r\ndone'));
+  });
+  const client = await wire(port);
+  client.send(GET);
+  expect(await client.until(/done$/)).toMatch(/^HTTP\/1\.1 200 \r\n/);
+  client.socket.destroy();
+});
+
+test('a 304 with the length of what it does not carry is no trouble', async () => {
+  const { port, edge } = await edgeTo((socket) => {
+    socket.on('data', () => socket.write('HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n'));
+  });
+  const client = await wire(port);
+  for (const answers of [1, 2]) {
+    client.send(GET);
+    await client.until(new RegExp(`(HTTP/1.1 304 [^]*?\\r\\n\\r\\n){${answers}}$`));
+  }
+  expect(edge.troubles).toEqual([]);
+  client.socket.destroy();
+});
+
+describe('behind the last answer of a connection', () => {
+  const REFUSED = 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n';
+
+  test('a few requests are ignored, and more than that end it at once', async () => {
+    let asked = 0;
+    const { port } = await edgeTo(() => {
+      asked += 1;
+    });
+    const client = await wire(port, { allowHalfOpen: true });
+    let closed = false;
+    client.socket.once('close', () => {
+      closed = true;
+    });
+    client.send(REFUSED + GET.repeat(10));
+    expect(await client.until(/\}$/)).toMatch(/^HTTP\/1\.1 400 /);
+    // The edge has closed its half only, and reads on.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(closed).toBe(false);
+    client.send(GET.repeat(100));
+    // Only who sends on is told: the other half was closed before. The edge reads on for longer than
+    // this waits.
+    const sending = setInterval(() => {
+      client.send(GET);
+    }, 10);
+    await client.untilClosed().finally(() => {
+      clearInterval(sending);
+    });
+    expect(asked).toBe(0);
+  });
+
+  test('no upgrade is served', async () => {
+    let asked = 0;
+    const { port, edge } = await edgeTo(() => {
+      asked += 1;
+    });
+    const client = await wire(port, { allowHalfOpen: true });
+    client.send(REFUSED);
+    await client.until(/\}$/);
+    client.send(
+      'GET /live HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    );
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect([asked, edge.edge.inFlight()]).toEqual([0, 0]);
+    client.socket.destroy();
+  });
+});
+
 describe('an upstream that has begun its answer', () => {
   test('and hangs leaves the client with what came, until the client gives up', async () => {
     let cancelled = false;

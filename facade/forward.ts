@@ -156,8 +156,8 @@ function isIdempotent(method: string): boolean {
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 
 /** The application tells repetitions of this request apart by itself (the Idempotency-Key field). */
-function hasKey({ req }: Visit): boolean {
-  return req.headers['idempotency-key'] !== undefined;
+function hasKey(visit: Visit): boolean {
+  return (visit.forwarded('idempotency-key') ?? '') !== '';
 }
 
 /** While both sides may be read, a client's own writes are to be seen on either. */

@@ -1,6 +1,6 @@
 // The facade's own answers: `application/problem+json` (RFC 9457), never naming an upstream. What
 // the status promises: 400, 417, 501 and 503 were forwarded to nobody; after 502 and 504 nobody knows.
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import { closeAfter } from './closing.ts';
 import type { Refused } from './domain/target.ts';
 
@@ -46,11 +46,13 @@ export const PROBLEMS = {
     status: 400,
     title: 'Bad Request',
     detail: 'The request was not forwarded: the path can be read as different routes.',
+    close: true,
   },
   unforwardable: {
     status: 400,
     title: 'Bad Request',
     detail: 'The request has a field that cannot be forwarded.',
+    close: true,
   },
   broken: {
     status: 502,
@@ -98,10 +100,16 @@ export function answerProblem(
   if (problem.retryAfterS !== undefined) headers.push('retry-after', String(problem.retryAfterS));
   if (requestId !== undefined) headers.push('x-request-id', requestId);
   // The rest of an unread body is not worth reading, and the connection is of no use without.
-  if (problem.close === true || !req.complete) {
+  if (problem.close === true || (isFramed(req) && !req.complete)) {
     headers.push('connection', 'close');
     closeAfter(req);
   }
-  res.writeHead(status, headers);
+  // With its own reason: of a broken answer, Node would still know the upstream's.
+  res.writeHead(status, STATUS_CODES[status] ?? '', headers);
   res.end(body);
+}
+
+/** Whether a body may follow; no request is complete at the moment in which it is handed over. */
+function isFramed({ headers }: IncomingMessage): boolean {
+  return (headers['content-length'] ?? '0') !== '0' || headers['transfer-encoding'] !== undefined;
 }

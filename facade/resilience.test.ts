@@ -103,6 +103,17 @@ describe('a request that failed before its answer began', () => {
     expect(upstream.bodies).toHaveLength(1);
   });
 
+  test.each([
+    ['that is for this hop only', { 'idempotency-key': 'k', connection: 'idempotency-key' }],
+    ['that is empty', { 'idempotency-key': '' }],
+  ])('a POST with a key %s is not sent again: its upstream sees none', async (_what, headers) => {
+    const upstream = await failsFirst(1);
+    const edge = await edgeOf({ monolith: upstream.url });
+    const reply = await call(`${edge.url}/x`, { method: 'POST', headers, body: 'once' });
+    expect(reply.status).toBe(502);
+    expect(upstream.bodies).toEqual(['once']);
+  });
+
   test('any method is sent again when no connection could be made', async () => {
     const edge = await edgeOf({ monolith: await nobody() });
     const reply = await call(`${edge.url}/x`, { method: 'POST', body: 'once' });
@@ -388,4 +399,22 @@ test('an overloaded edge refuses by priority, and nobody who has waited already'
   expect(await status('/api/products/1')).toBe(200);
   edge.set({ holding: false });
   expect(await held).toBe(200);
+});
+
+test('a refusal leaves the connection of a request without a body as it is', async () => {
+  const upstream = await keep(serve(json({ ok: true })));
+  let overloaded = true;
+  const edge = await edgeOf({ monolith: upstream.url, sheds: () => overloaded });
+  const client = await wire(edge.port);
+  for (const request of ['GET / HTTP/1.1', 'POST / HTTP/1.1\r\nContent-Length: 0']) {
+    client.send(`${request}\r\nHost: a\r\n\r\n`);
+    await client.until(/503 [^]*\}$/);
+  }
+  overloaded = false;
+  client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  expect(await client.until(/\{"ok":true\}$/)).not.toMatch(/connection: close/i);
+  overloaded = true;
+  edge.edge.drain();
+  client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  expect(await client.untilClosed()).toMatch(/connection: close/i);
 });

@@ -6,9 +6,14 @@ import type { ServerResponse } from 'node:http';
 export function reasonOf(read: string | undefined): string {
   if (read === undefined) return '';
   let plain = true;
-  for (let at = 0; plain && at < read.length; at++) plain = read.charCodeAt(at) < 0x7f;
+  for (let at = 0; at < read.length; at++) {
+    const code = read.charCodeAt(at);
+    // Node writes none of these but the tab; a reason is a comment, so it is left out.
+    if ((code < 0x20 && code !== 0x09) || code === 0x7f) return '';
+    if (code > 0x7f) plain = false;
+  }
   if (plain) return read;
-  // What was no UTF-8 cannot be told any more; a reason is a comment, so it is left out.
+  // What was no UTF-8 cannot be told any more.
   return read.includes('\ufffd') ? '' : Buffer.from(read, 'utf8').toString('latin1');
 }
 

@@ -11,6 +11,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Owner } from '../control/domain/phase.ts';
 import type { CapabilityState } from '../control/domain/state.ts';
+import { isIgnored } from './closing.ts';
 import { decide, type Decision, type Surroundings } from './domain/decide.ts';
 import type { CloseCode } from './domain/frames.ts';
 import { cohortCookie } from './domain/policy.ts';
@@ -234,6 +235,11 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
       const socket = given as Socket;
       socket.on('error', () => undefined);
       socket.setTimeout(0);
+      if (isIgnored(req)) {
+        // Nobody else reads on, and only so is the client's end noticed.
+        socket.resume();
+        return;
+      }
       const res = new ServerResponse(req);
       try {
         res.assignSocket(socket);

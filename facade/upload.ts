@@ -1,8 +1,8 @@
 // A request's body on its way to an upstream. One that has come with its head, as small ones do, is
-// kept and sent in one piece, with its length. Any other is pulled from the client's socket only as fast as the
-// upstream takes it: until the first pull nothing is read and no `100 Continue` is sent. What was
-// taken is kept, up to a limit, so that another attempt can send it again; the attempt's stream may
-// be destroyed at any time, the client's request and its socket never are.
+// kept and sent in one piece, with its length. Any other is pulled from the client's socket only as
+// fast as the upstream takes it: until the first pull nothing is read and no `100 Continue` is sent.
+// What was taken is kept, up to a limit, so that another attempt can send it again; the attempt's
+// stream may be destroyed at any time, the client's request and its socket never are.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 

@@ -71,11 +71,15 @@ export class Visit implements RequestFacts {
 
   /** The client's address: whoever is connected, or whom a trusted proxy names. */
   get client(): string {
+    return this.forwarded('x-forwarded-for')?.split(',', 1)[0]?.trim() ?? '';
+  }
+
+  /** The first field of this name, in lower case, that upstreams get. */
+  forwarded(name: string): string | undefined {
     const { headers } = this.head;
     for (let at = 0; at + 1 < headers.length; at += 2)
-      if (headers[at]?.toLowerCase() === 'x-forwarded-for')
-        return headers[at + 1]?.split(',', 1)[0]?.trim() ?? '';
-    return '';
+      if (headers[at]?.toLowerCase() === name) return headers[at + 1];
+    return undefined;
   }
 
   get requestId(): string {

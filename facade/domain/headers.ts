@@ -84,7 +84,8 @@ export function readRequestHead(
       case 'expect':
         if (value.toLowerCase() !== '100-continue')
           return refused('the only expectation that is met is 100-continue', 417);
-        expectsContinue = true;
+        // RFC 9110 §10.1.1: HTTP/1.0 knows no interim answers.
+        expectsContinue = !isOld;
         continue;
       case 'upgrade':
         websocket ||= /\bwebsocket\b/i.test(value);

@@ -158,8 +158,8 @@ export interface Wire {
 }
 
 /** A raw connection, for requests that no client library would send. */
-export async function wire(port: number): Promise<Wire> {
-  const socket = connect(port, '127.0.0.1');
+export async function wire(port: number, { allowHalfOpen = false } = {}): Promise<Wire> {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen });
   let text = '';
   let closed = false;
   socket.on('data', (chunk) => {
