@@ -95,7 +95,7 @@ export async function locate(
   const controlUrl = loaded.connections.control ?? readRunning(loaded.directory).control;
   if (controlUrl === undefined)
     throw new BanyanError('CONFIG_INVALID', 'the definition names no control database', {
-      hint: "Add `control: env('BANYAN_CONTROL_URL')`, or let `banyan up` run with one of its own.",
+      hint: "Add `control: env('BANYAN_CONTROL_URL')`; or start `banyan up` beside this file: it brings one, and while it runs the other commands find it.",
     });
   return { ...loaded, controlUrl };
 }

@@ -1,91 +1,13 @@
 #!/usr/bin/env node
-// The `banyan` command. Subcommands are a file each; here they are only put together.
-import { readFileSync } from 'node:fs';
-import { Command, CommanderError, Option } from 'commander';
-import { BanyanError } from '../core/errors.ts';
-import { advanceCommand, rollbackCommand } from './move.ts';
-import { demoCommand } from './demo.ts';
-import { facadeCommand } from './facade.ts';
-import { grantsCommand } from './grants.ts';
-import { journalCommand } from './journal.ts';
-import { answerError } from './output.ts';
-import { preflightCommand } from './preflight.ts';
-import { statusCommand } from './status.ts';
-import { syncCommand } from './sync.ts';
-import { upCommand } from './up.ts';
-import { verifyCommand } from './verify.ts';
-
-const EXIT_CODES = `
-Exit codes:
-  0  done                     5  a gate refused the move
-  2  usage or configuration   6  a switch was taken back, or a step timed out
-  3  a database is not there  7  a flow stopped
-  4  the move is not allowed  8  verify found differences
-  9  the demo found a failed request or a lost write
-  70 a defect of banyan       130 interrupted`;
-
-const program = new Command('banyan')
-  .description(
-    'Carves a monolith on PostgreSQL into services: traffic and data ownership move together.',
-  )
-  .version(version())
-  .addOption(
-    new Option('-c, --config <file>', 'the migration definition').default('banyan.config.ts'),
-  )
-  .option('--json', 'answer in JSON', false)
-  .addOption(
-    new Option('--log-level <level>', 'how much is logged to stderr')
-      .choices(['debug', 'info', 'warn', 'error', 'silent'])
-      .default('warn'),
-  )
-  .addHelpText('after', EXIT_CODES)
-  .exitOverride()
-  .configureOutput({ outputError: () => undefined });
-
-for (const add of [
-  upCommand,
-  facadeCommand,
-  syncCommand,
-  statusCommand,
-  advanceCommand,
-  rollbackCommand,
-  verifyCommand,
-  journalCommand,
-  preflightCommand,
-  grantsCommand,
-  demoCommand,
-])
-  add(program);
-
-try {
-  await program.parseAsync();
-} catch (error) {
-  process.exitCode = exitCodeOf(error);
-}
-
-function exitCodeOf(error: unknown): number {
-  if (!(error instanceof CommanderError))
-    return answerError(process.argv.includes('--json'), error);
-  if (error.exitCode === 0) return 0;
-  return answerError(
-    process.argv.includes('--json'),
-    new BanyanError('USAGE', error.message.replace(/^error: /, ''), {
-      hint: 'Run `banyan --help` for the commands.',
-    }),
+// The `banyan` command. It only sees to it that the Node that runs it can: the rest is loaded after that.
+const NEEDED = [22, 18] as const;
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
+  process.stderr.write(
+    `[USAGE] this is Node ${process.versions.node}; banyan needs ${NEEDED.join('.')} or newer\n`,
   );
-}
-
-/** The package's version, from source or from dist. */
-function version(): string {
-  for (const up of ['../package.json', '../../package.json'])
-    try {
-      const found = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8')) as {
-        name?: string;
-        version?: string;
-      };
-      if (found.name === 'banyan' && found.version !== undefined) return found.version;
-    } catch {
-      // Not there: the other one is.
-    }
-  return 'unknown';
+  process.exitCode = 2;
+} else {
+  const { run } = await import('./program.ts');
+  await run();
 }

@@ -17,9 +17,16 @@ export function preflightCommand(program: Command): void {
       answer(
         globals.json,
         { findings },
-        findings.length === 0 ? 'nothing found' : findings.map(line).join('\n'),
+        findings.length === 0 ? nothing(loaded) : findings.map(line).join('\n'),
       );
     });
+}
+
+function nothing({ migration }: Loaded): string {
+  const capabilities = Object.values(migration.capabilities);
+  return capabilities.some((one) => one.tables.length > 0)
+    ? 'nothing to mend'
+    : 'nothing to look at: no capability has tables';
 }
 
 /** Throws one error that names every finding that must be mended. */

@@ -6,22 +6,30 @@ import type { Migration, TableMap } from './definition.ts';
 /** One line an issue: its path and what is wrong. */
 export function describeIssue(issue: z.core.$ZodIssue): string[] {
   const at = issue.path.map(String).join('.') || '(top)';
-  // Of a union's branches, the one that got furthest tells what was meant.
+  // Of a union's branches, the one that got furthest tells what was meant; where none did, all count.
   if (issue.code === 'invalid_union') {
-    const branch = issue.errors
-      .map((issues) => issues.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })))
-      .sort((a, b) => depth(b) - depth(a))[0];
-    if (branch && branch.length > 0) return branch.flatMap(describeIssue);
+    const branches = [...issue.errors].sort((a, b) => depth(b) - depth(a));
+    const [best = []] = branches;
+    if (depth(best) === 0)
+      return [
+        `${at}: ${branches.flatMap((one) => one.map(({ message }) => message)).join('; or ')}`,
+      ];
+    return best.flatMap((inner) =>
+      describeIssue({ ...inner, path: [...issue.path, ...inner.path] }),
+    );
   }
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => `${[...issue.path.map(String), key].join('.')}: unknown key`);
   return [`${at}: ${issue.message}`];
 }
 
+/** What a branch says of a value that it was not made for. */
+const OTHER_KIND = new Set<string | undefined>(['invalid_type', 'invalid_value']);
+
 function depth(issues: readonly z.core.$ZodIssue[]): number {
   return Math.max(
     0,
-    ...issues.map((issue) => issue.path.length + (issue.code === 'invalid_type' ? 0 : 1)),
+    ...issues.map((issue) => issue.path.length + (OTHER_KIND.has(issue.code) ? 0 : 1)),
   );
 }
 

@@ -136,6 +136,16 @@ test.each<[string, (draft: any) => void, RegExp]>([
       }),
     /rules\.0\.matches: is not a regular expression/,
   ],
+  [
+    'a value that fits neither form of a setting',
+    (draft) => (draft.facade = { accessLog: true }),
+    /facade\.accessLog: .*expected false; or .*expected object/,
+  ],
+  [
+    'an unknown key in one form of a setting',
+    (draft) => (draft.facade = { accessLog: { sampel: 1 } }),
+    /facade\.accessLog\.sampel: unknown key/,
+  ],
 ])('%s is a mistake', (_, spoil, expected) => {
   expect(mistakes(spoil).join('\n')).toMatch(expected);
 });

@@ -46,8 +46,18 @@ export function createReplica(options: ReplicaOptions): Replica {
 
   /** States only ever go forward, whichever of two reads ends first. */
   const take = (states: ReadonlyMap<string, CapabilityState>): void => {
-    for (const [capability, state] of states)
-      if (state.version >= (newest.get(capability)?.version ?? -1)) newest.set(capability, state);
+    for (const [capability, state] of states) {
+      const before = newest.get(capability);
+      if (before && state.version < before.version) continue;
+      newest.set(capability, state);
+      if (before && (before.phase !== state.phase || before.weight !== state.weight))
+        log.info('the capability has moved', {
+          capability,
+          from: before.phase,
+          to: state.phase,
+          weight: state.weight,
+        });
+    }
     options.onStates(new Map(newest));
   };
 

@@ -44,6 +44,15 @@ test('the command runs, and says how to go on where there is no definition', asy
   });
 });
 
+test('an old Node is told so, before anything that it lacks is loaded', async () => {
+  const command = path.join(project, 'node_modules/banyan/dist/cli/main.js');
+  const old = `data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'22.17.9'}})`;
+  await expect(inProject(['--import', old, command, '--version'])).rejects.toMatchObject({
+    code: 2,
+    stderr: '[USAGE] this is Node 22.17.9; banyan needs 22.18 or newer\n',
+  });
+});
+
 test('the three entry points load, and a definition written against them is checked', async () => {
   await writeFile(
     path.join(project, 'use.ts'),

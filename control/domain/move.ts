@@ -3,6 +3,7 @@ import { BanyanError } from '../../core/errors.ts';
 import type { GateResult } from './gates.ts';
 import { TRANSITIONS, type Event, type Phase } from './phase.ts';
 import type { CapabilityState } from './state.ts';
+import type { JournalEntry } from '../store.ts';
 
 export interface MoveRequest {
   readonly capability: string;
@@ -14,6 +15,13 @@ export interface MoveRequest {
   readonly to?: Phase;
   /** Lets `sync` begin although the service's tables hold rows: those the monolith lacks are deleted. */
   readonly replaceTarget?: boolean;
+}
+
+/** A move that has been allowed: where it leads, and what the journal will say. */
+export interface PlannedMove {
+  readonly to: Phase;
+  readonly weight: number;
+  readonly entry: JournalEntry;
 }
 
 export interface MoveResult {
@@ -89,6 +97,8 @@ export function gateError(
 }
 
 function hintFor(id: string, refused: readonly GateResult[]): string {
+  if (refused.some((gate) => gate.gate === 'shadow mismatches' && gate.verdict === 'fail'))
+    return `\`banyan shadow ${id}\` shows examples. Once the service is mended, \`banyan shadow ${id} --restart\` counts anew; then advance again.`;
   if (refused.some((gate) => gate.verdict === 'fail'))
     return 'Mend what the gate names, then advance again.';
   if (refused.some((gate) => gate.gate.startsWith('verify')))

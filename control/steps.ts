@@ -1,0 +1,155 @@
+// What a move does in the databases when it is not a switch of ownership. Each step can be repeated:
+// what an interrupted one left behind is removed or finished before the next begins.
+import { BanyanError } from '../core/errors.ts';
+import { waitFor } from '../core/lifecycle.ts';
+import { parseTableName, quoteTable } from '../core/postgres/identifiers.ts';
+import type { Capability } from './definition.ts';
+import type { PlannedMove } from './domain/move.ts';
+import type { CapabilityState } from './domain/state.ts';
+import type { FlowPair } from './ends.ts';
+import { Evidence } from './evidence.ts';
+import type { Participant } from './participant.ts';
+import type { Replicas } from './replicas.ts';
+import { createFlow, removeFlow } from './replication.ts';
+import { tidy } from './rest.ts';
+import type { StateStore } from './store.ts';
+
+const TRAFFIC_TIMEOUT_MS = 5_000;
+
+/** What a step works on: the definition, and both databases where the capability has tables. */
+export interface Site {
+  readonly definition: Capability;
+  readonly ends: FlowPair | undefined;
+}
+
+export interface StepsOptions {
+  readonly store: StateStore;
+  readonly evidence: Evidence;
+  readonly replicas: Replicas;
+}
+
+export class Steps {
+  readonly #store: StateStore;
+  readonly #evidence: Evidence;
+  readonly #replicas: Replicas;
+
+  constructor({ store, evidence, replicas }: StepsOptions) {
+    this.#store = store;
+    this.#evidence = evidence;
+    this.#replicas = replicas;
+  }
+
+  /** Throws PREFLIGHT_FAILED, TIMED_OUT and the errors of the databases; the capability is then where it was. */
+  async take(
+    given: CapabilityState,
+    move: PlannedMove,
+    site: Site,
+    replaceTarget: boolean,
+  ): Promise<void> {
+    const { to, weight, entry } = move;
+    // What is built before the state changes is announced first: should we die, the caretaker sees a
+    // newer version and tidies up.
+    const builds =
+      site.ends &&
+      (to === 'sync' || to === 'canary') &&
+      given.phase !== to &&
+      entry.event === 'advance';
+    const state = builds
+      ? await this.#store.change(given, {}, { ...entry, event: 'begin' })
+      : given;
+    const change = (): Promise<CapabilityState> =>
+      this.#store.change(state, { phase: to, weight }, entry);
+    switch (`${state.phase}>${to}`) {
+      case 'monolith>sync':
+        if (site.ends) await this.#beginSync(state, site.definition, site.ends, replaceTarget);
+        await change();
+        break;
+      case 'sync>monolith':
+      case 'cutover>retired':
+        await this.#left(await change(), site);
+        break;
+      case 'sync>shadow':
+        await this.countAnew(state, move);
+        break;
+      case 'shadow>canary':
+        if (site.ends) await this.#buildWayBack(state, site.definition, site.ends);
+        await change();
+        break;
+      case 'canary>shadow':
+        await this.#left(await this.countAnew(state, move), site);
+        break;
+      default:
+        await change();
+    }
+  }
+
+  /** Changes the state, and with it begins a new count of shadow traffic. */
+  countAnew(state: CapabilityState, { to, weight, entry }: PlannedMove): Promise<CapabilityState> {
+    return this.#store.change(state, { phase: to, weight }, entry, (db) =>
+      new Evidence(db).clearShadow(state.capability, state.version + 1),
+    );
+  }
+
+  /** Removes what a move that was cut short has left; false when there was nothing. */
+  tidied({ capability, phase }: CapabilityState, { definition, ends }: Site): Promise<boolean> {
+    if (!ends) return Promise.resolve(false);
+    return tidy(capability, phase, definition, ends, this.#evidence);
+  }
+
+  /** Fence first, then publication, slot and checkpoint; a half-made one is removed again. */
+  async #beginSync(
+    state: CapabilityState,
+    definition: Capability,
+    ends: FlowPair,
+    replace: boolean,
+  ): Promise<void> {
+    const { source: monolith, target: service } = ends.to;
+    await this.tidied(state, { definition, ends });
+    try {
+      await monolith.prepare(state.epoch);
+      await service.prepare(state.epoch);
+      await waitFor(() => service.fence('monolith', state.epoch), {
+        timeoutMs: 30_000,
+        what: 'the locks to fence the service’s tables',
+      });
+      // Behind the fence: nothing comes in after this look.
+      if (!replace) await assertEmpty(service, definition);
+      await createFlow(ends.to);
+    } catch (error) {
+      await this.tidied(state, { definition, ends });
+      throw error;
+    }
+  }
+
+  /** Publication, slot and checkpoint of sync back; a half-made one is removed again. */
+  async #buildWayBack(
+    state: CapabilityState,
+    definition: Capability,
+    ends: FlowPair,
+  ): Promise<void> {
+    try {
+      await removeFlow(ends.back);
+      await createFlow(ends.back);
+    } catch (error) {
+      await this.tidied(state, { definition, ends });
+      throw error;
+    }
+  }
+
+  /** The state has changed; once no live facade acts on the older one, what it needed may go. */
+  async #left(state: CapabilityState, site: Site): Promise<void> {
+    await this.#replicas.acknowledged(state.capability, state.version, TRAFFIC_TIMEOUT_MS);
+    await this.tidied(state, site);
+  }
+}
+
+async function assertEmpty(service: Participant, definition: Capability): Promise<void> {
+  for (const table of definition.tables.flatMap((one) => one.service)) {
+    const name = quoteTable(parseTableName(table));
+    const { rows } = await service.client.query(`SELECT 1 FROM ${name} LIMIT 1`);
+    if (rows.length > 0)
+      throw new BanyanError('PREFLIGHT_FAILED', `table ${table} of the service is not empty`, {
+        hint: 'With --replace-target its rows are overwritten, and those that the monolith lacks deleted.',
+      });
+  }
+}
