@@ -73,7 +73,7 @@ module.exports = {
       { path: '/domain/', pathNot: TEST },
       {
         path: SOURCE,
-        pathNot: '(/domain/|^core/errors\\.ts$|^core/postgres/(lsn|identifiers|text-array)\\.ts$)',
+        pathNot: '(/domain/|^core/errors\\.ts$|^core/postgres/(lsn|identifiers|text-forms)\\.ts$)',
         dependencyTypesNot: ['type-only'],
       },
     ),

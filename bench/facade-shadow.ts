@@ -17,7 +17,8 @@ import { rssBytesOf } from './usage.ts';
 const CONNECTIONS = 64;
 const MB = 1_048_576;
 const TIMEOUT_MS = 1_000;
-const WARM_MS = 500;
+/** What a shadow may use gathers between turns; it is spent before the counting begins. */
+const WARM_MS = 1_500;
 
 interface Row {
   readonly plain: { readonly p50Ms: number; readonly p99Ms: number };
@@ -26,6 +27,8 @@ interface Row {
   /** Of all rounds' latencies together: what is rare shows here, be it ours or the machine's. */
   readonly pooledP99Ratio: number;
   readonly failed: number;
+  /** Share of the answers that were left out, because the machine stood still around the facade. */
+  readonly leftOut: number;
   readonly rssMb: { readonly before: number; readonly most: number; readonly after: number };
   /** Copies by what became of them. */
   readonly copies: Readonly<Record<string, number>>;
@@ -34,8 +37,8 @@ interface Row {
 const { values } = parseArgs({
   options: {
     json: { type: 'string' },
-    rounds: { type: 'string', default: '40' },
-    'round-ms': { type: 'string', default: '1000' },
+    rounds: { type: 'string', default: '24' },
+    'round-ms': { type: 'string', default: '2500' },
     /** Of what the facade can do without a shadow. */
     share: { type: 'string', default: '0.35' },
     /** One candidate alone, by its name. */
@@ -83,6 +86,7 @@ async function measure(control: string, candidate: string, controlUrl: string): 
           perSecond: rate,
           ms: roundMs,
           warmMs: WARM_MS,
+          probeUrl: `${control}/plain/1`,
         }),
       );
       // Copies run out; and each turn begins alike, whichever went before.
@@ -106,12 +110,19 @@ async function measure(control: string, candidate: string, controlUrl: string): 
       p99Ratio: withShadow.p99Ms / without.p99Ms,
       pooledP99Ratio: pooledP99(shadowed) / pooledP99(plain),
       failed: [...plain, ...shadowed].reduce((sum, { failed }) => sum + failed, 0),
+      leftOut: shareLeftOut([...plain, ...shadowed]),
       rssMb: { before: toMb(before), most: toMb(most), after: toMb(rssBytesOf(facade.pid)) },
       copies: await copiesOf(facade),
     };
   } finally {
     await facade.stop();
   }
+}
+
+function shareLeftOut(results: readonly OpenLoadResult[]): number {
+  const sum = (of: (result: OpenLoadResult) => number): number =>
+    results.reduce((total, result) => total + of(result), 0);
+  return sum(({ leftOut }) => leftOut) / sum(({ answers }) => answers);
 }
 
 function pooledP99(results: readonly OpenLoadResult[]): number {
@@ -162,7 +173,7 @@ try {
     say(
       `a candidate that ${name.padEnd(12)}: p99 ${row.p99Ratio.toFixed(2)} of that without shadow (wanted: at most 1.10; pooled ${row.pooledP99Ratio.toFixed(2)}); ` +
         `p50 ${plain.p50Ms.toFixed(2)} → ${shadowed.p50Ms.toFixed(2)} ms, p99 ${plain.p99Ms.toFixed(2)} → ${shadowed.p99Ms.toFixed(2)} ms; ` +
-        `${row.failed} failed; memory ${rssMb.before} → ${rssMb.after} MB, at most ${rssMb.most} MB`,
+        `${row.failed} failed; ${(row.leftOut * 100).toFixed(1)} % left out; memory ${rssMb.before} → ${rssMb.after} MB, at most ${rssMb.most} MB`,
     );
     say(`  copies: ${JSON.stringify(row.copies)}`);
   }

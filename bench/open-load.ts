@@ -1,6 +1,8 @@
 // Open-loop load: requests are due at a fixed rate, whatever the answers do, and a latency counts
 // from when its request was due. So a stall hits everything that was due meanwhile, as it would hit
-// real clients. Failures are counted, not thrown.
+// real clients. Failures are counted, not thrown. A probe that asks the upstream directly tells when
+// the generator or the upstream stood still themselves: what was under way then says nothing of what
+// is measured, and is left out.
 import { sleep } from '../core/lifecycle.ts';
 import { Connection } from './connection.ts';
 import { requestBytes } from './request.ts';
@@ -12,15 +14,22 @@ export interface OpenLoad {
   readonly ms: number;
   /** As long at the beginning, while connections are made, latencies do not count. */
   readonly warmMs: number;
+  /** Answers by itself, past what is measured. */
+  readonly probeUrl: string;
 }
 
 export interface OpenLoadResult {
   readonly answers: number;
   /** Answers other than 200, lost connections, and requests without an answer at the end. */
   readonly failed: number;
-  /** Milliseconds of each answer. */
+  /** Milliseconds of each answer that counts. */
   readonly latencies: readonly number[];
+  /** Answers that were under way while the probe was late. */
+  readonly leftOut: number;
 }
+
+/** A probe that takes longer was late. */
+const LATE_MS = 2;
 
 /** How long the last answers are waited for. */
 const GRACE_MS = 5_000;
@@ -28,7 +37,8 @@ const GRACE_MS = 5_000;
 /** Sends GETs at the rate for the given time, and waits for the last answers. */
 export async function openLoad(load: OpenLoad): Promise<OpenLoadResult> {
   const base = new URL(load.url);
-  const latencies: number[] = [];
+  const answered: Span[] = [];
+  const probe = new Probe(new URL(load.probeUrl));
   const began = performance.now();
   const counted = began + load.warmMs;
   let failed = 0;
@@ -38,7 +48,7 @@ export async function openLoad(load: OpenLoad): Promise<OpenLoadResult> {
   const clients = Array.from({ length: load.connections }, (_, nth) => {
     const client = new Client(base, nth, (client, good, dueAt) => {
       if (!good) failed += 1;
-      else if (dueAt >= counted) latencies.push(performance.now() - dueAt);
+      else if (dueAt >= counted) answered.push({ from: dueAt, to: performance.now() });
       const next = due.shift();
       if (next === undefined) idle.push(client);
       else client.ask(next);
@@ -59,9 +69,48 @@ export async function openLoad(load: OpenLoad): Promise<OpenLoadResult> {
   const deadline = performance.now() + GRACE_MS;
   while (idle.length < clients.length && performance.now() < deadline) await sleep(5);
   for (const client of clients) client.close();
+  const late = probe.end();
   // Those that have no answer by now will get none.
   const unanswered = clients.length - idle.length + due.length;
-  return { answers: latencies.length, failed: failed + unanswered, latencies };
+  const clear = answered.filter(
+    ({ from, to }) => !late.some((one) => one.from < to && from < one.to),
+  );
+  return {
+    answers: answered.length,
+    failed: failed + unanswered,
+    latencies: clear.map(({ from, to }) => to - from),
+    leftOut: answered.length - clear.length,
+  };
+}
+
+interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Asks again and again, a millisecond after each answer. */
+class Probe {
+  readonly #client: Client;
+  readonly #late: Span[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(url: URL) {
+    this.#client = new Client(url, 0, (client, _good, from) => {
+      const to = performance.now();
+      if (to - from > LATE_MS) this.#late.push({ from, to });
+      this.#timer = setTimeout(() => {
+        client.ask(to + 1);
+      }, 1);
+    });
+    this.#client.ask(performance.now());
+  }
+
+  /** The spans in which it was late. */
+  end(): readonly Span[] {
+    clearTimeout(this.#timer);
+    this.#client.close();
+    return this.#late;
+  }
 }
 
 class Client {

@@ -9,15 +9,18 @@ import { loseChange } from './faults.ts';
 import { answer } from './output.ts';
 import { assertPreflight } from './preflight.ts';
 import { runParts } from './running.ts';
+import { letterCommands } from './sync-letters.ts';
+import { pauseCommands } from './sync-pause.ts';
+import { flowStatusCommand } from './sync-status.ts';
 
 interface SyncFlags {
   readonly fault?: 'lose-change';
 }
 
 export function syncCommand(program: Command): void {
-  program
+  const sync = program
     .command('sync')
-    .description('run the flows between the databases')
+    .description('run the flows between the databases; its subcommands look after them')
     .addOption(
       new Option('--fault <name>', 'inject a fault, to see it found')
         .choices(['lose-change'])
@@ -35,6 +38,9 @@ export function syncCommand(program: Command): void {
         await context.close();
       }
     });
+  flowStatusCommand(sync);
+  pauseCommands(sync);
+  letterCommands(sync);
 }
 
 export function syncParts(context: Context, flags: SyncFlags = {}): Part[] {

@@ -22,6 +22,7 @@ import { Evidence } from './evidence.ts';
 import { withLease } from './lease.ts';
 import { withEnds } from './ends.ts';
 import { gatherFacts } from './gate-facts.ts';
+import { pauseFlows, resumeFlows } from './pauses.ts';
 import { Replicas } from './replicas.ts';
 import { Steps, type Site } from './steps.ts';
 import { StateStore } from './store.ts';
@@ -114,6 +115,27 @@ export class Coordinator {
       if (state.phase !== 'shadow') throw notAllowed(state, 'nothing is counted there');
       const entry = { who: this.#options.who, event: 'restart shadow', why, evidence: {} };
       await this.#steps.countAnew(state, { to: state.phase, weight: state.weight, entry });
+    });
+  }
+
+  /** Stops the flows of a capability until they are resumed; what is written meanwhile waits in the source's WAL. */
+  async pauseFlows(capability: string, why = ''): Promise<void> {
+    await this.#alone(capability, async (site) => {
+      const state = await this.#recovered(capability, site);
+      const { who } = this.#options;
+      await this.#store.change(state, {}, { who, event: 'pause', why, evidence: {} }, (db) =>
+        pauseFlows(db, { capability, who, why }),
+      );
+    });
+  }
+
+  async resumeFlows(capability: string, why = ''): Promise<void> {
+    await this.#alone(capability, async (site) => {
+      const state = await this.#recovered(capability, site);
+      const { who } = this.#options;
+      await this.#store.change(state, {}, { who, event: 'resume', why, evidence: {} }, (db) =>
+        resumeFlows(db, capability),
+      );
     });
   }
 

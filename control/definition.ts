@@ -2,6 +2,7 @@
 // schema, in which an unknown key is a mistake; define.ts parses it.
 import { z } from 'zod';
 import { facade } from './facade-settings.ts';
+import { sync } from './sync-settings.ts';
 import type { Lens } from './lenses.ts';
 import { share, text } from './schema-words.ts';
 
@@ -176,6 +177,7 @@ export const schema = z.strictObject({
     .record(name, capability)
     .refine((all) => Object.keys(all).length > 0, 'name at least one capability'),
   facade,
+  sync,
 });
 
 /** What `defineMigration` takes. */

@@ -42,10 +42,12 @@ export interface BackfillProgress {
   readonly rows: number;
   /** The planner's guess of the table's size; 0 when it has none. */
   readonly estimatedRows: number;
+  /** Rows a second, lately; null where nothing is being copied. */
+  readonly perSecond?: number | null;
   readonly done: boolean;
 }
 
-export type FlowStatus = 'starting' | 'backfill' | 'streaming' | 'retrying' | 'stopped';
+export type FlowStatus = 'starting' | 'backfill' | 'streaming' | 'retrying' | 'stopped' | 'paused';
 
 export interface FlowReport {
   readonly capability: string;
@@ -63,9 +65,13 @@ export interface FlowReport {
   /** Changes applied since the process started. */
   readonly applied: number;
   readonly backfill: readonly BackfillProgress[] | null;
+  /** Changes that could not be applied, and those that wait behind them; null when nobody looked. */
+  readonly parked: number | null;
 }
 
 export interface FlowLine extends FlowReport {
+  /** WAL that the source keeps for the flow's slot, in bytes; null when nobody could look. */
+  readonly retainedBytes: number | null;
   /** How long ago the report was made and the watermark taken, by the control database's clock. */
   readonly reportAgeMs: number;
   readonly watermarkAgeMs: number | null;
@@ -194,9 +200,17 @@ export class Evidence {
       lag_p99_ms: report.lagP99Ms,
       applied: report.applied,
       backfill: report.backfill === null ? null : JSON.stringify(report.backfill),
+      ...(report.parked !== null && { parked: report.parked }),
       updated_at: this.#db.raw('clock_timestamp()'),
     };
     await this.#db('banyan.flow').insert(row).onConflict(['capability', 'direction']).merge();
+  }
+
+  /** What the source keeps for a flow; nothing where the flow has not reported yet. */
+  async reportRetained(capability: string, direction: Direction, bytes: number): Promise<void> {
+    await this.#db('banyan.flow')
+      .where({ capability, direction })
+      .update({ retained_bytes: bytes });
   }
 
   async dropFlow(capability: string, direction: Direction): Promise<void> {
@@ -222,6 +236,8 @@ export class Evidence {
       lagP99Ms: row.lag_p99_ms,
       applied: Number(row.applied),
       backfill: row.backfill,
+      parked: Number(row.parked),
+      retainedBytes: row.retained_bytes === null ? null : Number(row.retained_bytes),
       reportAgeMs: Number(row.report_age_ms),
       watermarkAgeMs: row.watermark_age_ms === null ? null : Number(row.watermark_age_ms),
     }));
@@ -290,6 +306,8 @@ interface FlowRow {
   lag_p99_ms: number | null;
   applied: string;
   backfill: BackfillProgress[] | null;
+  parked: string;
+  retained_bytes: string | null;
   report_age_ms: string;
   watermark_age_ms: string | null;
 }

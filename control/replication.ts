@@ -134,7 +134,7 @@ export async function removeFlow(ends: FlowEnds): Promise<void> {
   if (
     (await scalar(target.client, `SELECT to_regclass('banyan.checkpoint') IS NOT NULL`)) === 'true'
   )
-    for (const table of ['checkpoint', 'backfill', 'reread'])
+    for (const table of ['checkpoint', 'backfill', 'reread', 'parked'])
       await target.client.query(`DELETE FROM banyan.${table} WHERE flow = $1`, [names.flow]);
   await withClient(target.logins.applier, SESSION, async (client) => {
     await waitFor(
@@ -156,7 +156,10 @@ export async function removeFlow(ends: FlowEnds): Promise<void> {
   });
 }
 
-/** Waits until the flow's applier has passed the ownership message of this epoch, and no row is to be read again. */
+/**
+ * Waits until the flow's applier has passed the ownership message of this epoch, and no row is to be
+ * read again. Throws TIMED_OUT, and GATE_REFUSED when a change is parked: the target lacks it.
+ */
 export async function waitForBarrier(
   ends: FlowEnds,
   epoch: number,
@@ -170,12 +173,24 @@ export async function waitForBarrier(
         `SELECT barrier >= $2 AND NOT EXISTS (SELECT 1 FROM banyan.reread WHERE flow = $1)
            FROM banyan.checkpoint WHERE flow = $1`,
         [names.flow, epoch],
-      )) === 'true',
+      )) === 'true' && (await assertNoneParked(ends)),
     {
       timeoutMs,
       everyMs: 5,
       what: `flow ${names.flow} to pass the barrier`,
       hint: 'Is `banyan sync` running? `banyan status` shows its lag and errors.',
     },
+  );
+}
+
+async function assertNoneParked({ names, target }: FlowEnds): Promise<true> {
+  const parked = await scalar(target.client, 'SELECT count(*) FROM banyan.parked WHERE flow = $1', [
+    names.flow,
+  ]);
+  if (parked === '0') return true;
+  throw new BanyanError(
+    'GATE_REFUSED',
+    `flow ${names.flow} has ${parked} changes parked: its target lacks them`,
+    { hint: '`banyan sync show` lists them.' },
   );
 }

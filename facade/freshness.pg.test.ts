@@ -34,6 +34,7 @@ async function report(direction: 'to' | 'back', watermark: string | null): Promi
     lagP99Ms: null,
     applied: 0,
     backfill: null,
+    parked: 0,
   });
 }
 

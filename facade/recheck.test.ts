@@ -61,7 +61,21 @@ async function play(script: Script): Promise<{ verdict: Verdict; rounds: number 
 const SYNCED = [true, true, true];
 const p = (price: number, stock = 1): unknown => ({ items: [{ price, stock }] });
 
+const list = (...items: number[]): unknown => ({ items });
+
 describe('with tables', () => {
+  test('an order that is another one in every round is reported', async () => {
+    const still = await play({
+      control: [list(1, 2), list(1, 2), list(1, 2), list(1, 2)],
+      candidate: [list(2, 1), list(2, 1), list(2, 1)],
+      caughtUp: SYNCED,
+    });
+    expect(still.verdict).toMatchObject({
+      kind: 'mismatched',
+      differences: [{ at: 'items.order' }],
+    });
+  });
+
   test('a difference that the watermark mends is none', async () => {
     const { verdict, rounds } = await play({
       control: [p(2), p(2)],

@@ -232,10 +232,9 @@ function covers(moved: Difference, one: Difference): boolean {
   }
   // What was another thing altogether, or was not there, says nothing of what is inside it.
   if (['status', 'body', '$'].includes(moved.at) || one.at.startsWith(`${moved.at}.`)) return true;
-  const array = /^(?:(.*)\.)?(length|order)$/.exec(moved.at);
+  const array = /^(?:(.*)\.)?(?:length|order)$/.exec(moved.at);
   if (!array) return false;
   // An element that is known by its identity is the same one, wherever it has gone.
   const root = array[1] === undefined ? '' : `${array[1]}.`;
-  const uncertain = array[2] === 'length' ? /^(\d+|order)(\.|$)/ : /^\d+(\.|$)/;
-  return one.at.startsWith(root) && uncertain.test(one.at.slice(root.length));
+  return one.at.startsWith(root) && /^(\d+|order)(\.|$)/.test(one.at.slice(root.length));
 }

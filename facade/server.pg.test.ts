@@ -220,6 +220,7 @@ describe('the standalone facade', () => {
         lagP99Ms: null,
         applied: 0,
         backfill: null,
+        parked: 0,
       });
     await report(await evidence.now());
     await change({ phase: 'canary', weight: 100 });

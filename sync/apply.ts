@@ -1,20 +1,28 @@
 // Applies pieces of the log to the target: many source transactions, one target transaction, the
-// checkpoint inside it. A batch that violates a unique or foreign key is rolled back and narrowed down
-// to the source transaction that does, which is replayed change by change in source order; only what
-// fails then is a failure.
+// checkpoint inside it. A batch that is refused is rolled back and narrowed down to the source
+// transaction that is to blame, which is replayed change by change in source order; what is refused
+// then is parked, and later changes of its row wait behind it.
 import { sleep } from '../core/lifecycle.ts';
 import { formatTable } from '../core/postgres/identifiers.ts';
-import { Batch, type Applied } from './batch.ts';
+import { messageOf } from '../core/errors.ts';
+import { Batch, type Applied, type Care } from './batch.ts';
 import type { Copying } from './copying.ts';
 import type { Piece } from './domain/change.ts';
 import { Coalescer, targetTables, type TargetTable } from './domain/coalesce.ts';
 import type { Mode } from './domain/mapping.ts';
 import type { FlowPlan } from './domain/plan.ts';
-import { explain, isKeyViolation, isTransient } from './refusal.ts';
+import type { Parking } from './parking.ts';
+import { explain, isRefusal, isTransient } from './refusal.ts';
 import type { Checkpoint, Target } from './target.ts';
-import type { BatchContext, ModePlan } from './writer.ts';
+import { Writer, type BatchContext, type ModePlan } from './writer.ts';
 
-const BATCH_CHANGES = 5_000;
+const BATCH_CHANGES = 10_000;
+const MORE_CARE: Readonly<Record<Care, Care | undefined>> = {
+  folded: 'in order',
+  'in order': 'parking',
+  parking: 'parking strictly',
+  'parking strictly': undefined,
+};
 const MAX_TRIES = 10;
 const TRY_AGAIN_MS = 20;
 
@@ -22,9 +30,15 @@ export class Applier {
   readonly #context: BatchContext;
   #checkpoint: Checkpoint;
 
-  constructor(target: Target, plan: FlowPlan, copying: Copying, checkpoint: Checkpoint) {
+  constructor(
+    target: Target,
+    plan: FlowPlan,
+    copying: Copying,
+    parking: Parking,
+    checkpoint: Checkpoint,
+  ) {
     const modes = { owner: modePlan(plan, 'owner'), guest: modePlan(plan, 'guest') };
-    this.#context = { target, plan, copying, modes };
+    this.#context = { target, plan, copying, parking, modes };
     this.#checkpoint = checkpoint;
   }
 
@@ -50,26 +64,74 @@ export class Applier {
   }
 
   async #applyBatch(pieces: readonly Piece[]): Promise<Applied> {
-    let inOrder = false;
+    let care: Care | undefined = 'folded';
     for (let tries = 1; ; tries++)
       try {
-        return await this.#attempt(pieces, inOrder);
+        return await this.#attempt(pieces, care);
       } catch (error) {
+        if (isTransient(error) && tries < MAX_TRIES) {
+          await sleep(TRY_AGAIN_MS * tries);
+          continue;
+        }
         const half = pieces.length >> 1;
-        if (isKeyViolation(error) && half > 0)
+        if (isRefusal(error) && half > 0)
           return joined([
             await this.#applyBatch(pieces.slice(0, half)),
             await this.#applyBatch(pieces.slice(half)),
           ]);
-        const again = isKeyViolation(error) ? !inOrder : isTransient(error) && tries < MAX_TRIES;
-        if (!again) throw explain(error);
-        if (isTransient(error)) await sleep(TRY_AGAIN_MS * tries);
-        inOrder ||= isKeyViolation(error);
+        const more: Care | undefined = isRefusal(error) ? MORE_CARE[care] : undefined;
+        if (!more) throw explain(error);
+        care = more;
       }
   }
 
-  async #attempt(pieces: readonly Piece[], inOrder: boolean): Promise<Applied> {
-    const batch = new Batch(this.#context, this.#checkpoint, inOrder);
+  /**
+   * Tries parked changes again whose retry was asked for: all of them together, or else one by one,
+   * each behind those of the same row.
+   */
+  async retryParked(): Promise<void> {
+    const { target, parking, copying } = this.#context;
+    const writer = new Writer(this.#context);
+    try {
+      await writer.begin();
+      const letters = await parking.wanted(target.client);
+      const applied: string[] = [];
+      const failed: { id: string; error: string }[] = [];
+      const together = await writer.whole(async () => {
+        for (const { mode, change } of letters) {
+          this.#context.modes[mode].coalescer.add(change);
+          await writer.flush(mode);
+        }
+      });
+      if (together === undefined) applied.push(...letters.map(({ id }) => id));
+      else {
+        for (const { coalescer } of Object.values(this.#context.modes)) coalescer.take();
+        const stuck = new Set<string>();
+        for (const { id, table, keys, mode, change } of letters) {
+          const rows = keys.map((key) => [table, ...key].join('\u0000'));
+          const error = rows.some((row) => stuck.has(row))
+            ? undefined
+            : ((await writer.attempt(mode, change, true)) ?? null);
+          if (error === null) applied.push(id);
+          else {
+            for (const row of rows) stuck.add(row);
+            if (error !== undefined) failed.push({ id, error: messageOf(explain(error)) });
+          }
+        }
+      }
+      await parking.settle(target.client, applied, failed);
+      await target.client.query('COMMIT');
+      copying.committed();
+    } catch (error) {
+      await writer.rollback();
+      copying.rolledBack();
+      throw explain(error);
+    }
+    await parking.load(target.client);
+  }
+
+  async #attempt(pieces: readonly Piece[], care: Care): Promise<Applied> {
+    const batch = new Batch(this.#context, this.#checkpoint, care);
     try {
       for (const piece of pieces) await batch.piece(piece);
       await batch.commit();

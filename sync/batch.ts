@@ -2,12 +2,19 @@
 // rows and checkpoint together. It begins when there is something to write; a batch without effect
 // leaves the target untouched.
 import { formatTable } from '../core/postgres/identifiers.ts';
-import { comparePositions, END_OF_TRANSACTION, type Position } from '../core/postgres/lsn.ts';
+import { messageOf } from '../core/errors.ts';
+import {
+  comparePositions,
+  END_OF_TRANSACTION,
+  formatLsn,
+  type Position,
+} from '../core/postgres/lsn.ts';
 import { decodeMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
 import type { Mark } from './copying.ts';
-import type { Change, Piece } from './domain/change.ts';
+import type { Change, Piece, Relation, RowChange } from './domain/change.ts';
 import { MappingError } from './domain/mapping.ts';
+import { explain } from './refusal.ts';
 import type { Checkpoint } from './target.ts';
 import { Writer, type BatchContext, type ModePlan } from './writer.ts';
 
@@ -21,24 +28,34 @@ export interface Applied {
   readonly endLsn: bigint | undefined;
 }
 
+/** Changes that are written while the next ones are folded. */
+const FLUSH_CHANGES = 2_500;
+
+/**
+ * How a batch is written. Folded first; when that is refused, change by change in source order;
+ * when that is refused too, the same with what is refused parked, deferred constraints being looked
+ * at in the end, or else after each change.
+ */
+export type Care = 'folded' | 'in order' | 'parking' | 'parking strictly';
+
 export class Batch {
   checkpoint: Checkpoint;
   readonly #context: BatchContext;
   readonly #writer: Writer;
   readonly #start: Checkpoint;
-  /** Write each change by itself, in source order, rather than folded. */
-  readonly #inOrder: boolean;
+  readonly #care: Care;
+  #writing: Promise<void> = Promise.resolve();
   #dirty = false;
   #watermark: string | undefined;
   #commitTimes: number[] = [];
   #changes = 0;
   #endLsn: bigint | undefined;
 
-  constructor(context: BatchContext, start: Checkpoint, inOrder: boolean) {
+  constructor(context: BatchContext, start: Checkpoint, care: Care) {
     this.#context = context;
     this.#writer = new Writer(context);
     this.#start = start;
-    this.#inOrder = inOrder;
+    this.#care = care;
     this.checkpoint = start;
     for (const mode of Object.values(context.modes)) mode.coalescer.take();
   }
@@ -53,26 +70,28 @@ export class Batch {
   }
 
   async piece(piece: Piece): Promise<void> {
-    const { head } = piece;
+    const { head, changes, firstSeq } = piece;
     this.#context.copying.delivered(head.xid);
     const echo = head.origin === this.#context.plan.echoOrigin;
     const before = this.#changes;
-    for (let index = 0; index < piece.changes.length; index++) {
-      const seq = piece.firstSeq + index;
-      const change = piece.changes[index] as Change;
-      const position = { timeline: this.#start.position.timeline, commitLsn: head.commitLsn, seq };
-      if (comparePositions(position, this.#start.position) <= 0) continue;
-      if (change.kind === 'message') await this.#message(change.prefix, change.content, position);
-      else await this.#change(change, echo);
-      this.#move(position);
+    for (let index = this.#done(piece); index < changes.length; index++) {
+      const change = changes[index] as Change;
+      if (change.kind === 'message')
+        await this.#message(change, this.#position(piece, firstSeq + index));
+      else if (change.kind === 'truncate') await this.#truncate(change, echo);
+      else {
+        if (!this.#wanted(change, echo, piece, firstSeq + index)) continue;
+        if (this.#care === 'folded') {
+          this.#mode.coalescer.add(change);
+          if (this.#mode.coalescer.size >= FLUSH_CHANGES) await this.#flushBeside();
+        } else await this.#alone(change, piece, firstSeq + index);
+      }
     }
+    const last = piece.endLsn === undefined ? firstSeq + changes.length - 1 : END_OF_TRANSACTION;
+    const position = this.#position(piece, last);
+    if (comparePositions(position, this.#start.position) > 0)
+      this.checkpoint = { ...this.checkpoint, position };
     if (piece.endLsn === undefined) return;
-    const end = {
-      timeline: this.#start.position.timeline,
-      commitLsn: head.commitLsn,
-      seq: END_OF_TRANSACTION,
-    };
-    if (comparePositions(end, this.#start.position) > 0) this.#move(end);
     if (this.#changes > before) this.#commitTimes.push(head.commitMs);
     this.#endLsn = piece.endLsn;
   }
@@ -84,61 +103,117 @@ export class Batch {
       this.checkpoint = this.#start;
       return;
     }
+    const { copying, parking, target } = this.#context;
+    await this.#writer.begin();
+    if (this.#care === 'parking') await this.#writer.checkDeferred();
+    await parking.write(target.client);
     await this.#writer.commit(this.#start, this.checkpoint);
-    this.#context.copying.committed();
+    copying.committed();
+    parking.committed();
   }
 
   async abandon(): Promise<void> {
+    await this.#writing.catch(() => undefined);
     await this.#writer.rollback();
     this.#context.copying.rolledBack();
+    this.#context.parking.rolledBack();
   }
 
-  #move(position: Position): void {
-    this.checkpoint = { ...this.checkpoint, position };
+  /** How many of a piece's changes lie before the checkpoint that the batch began at. */
+  #done({ head, changes, firstSeq }: Piece): number {
+    const { commitLsn, seq } = this.#start.position;
+    if (head.commitLsn !== commitLsn) return head.commitLsn < commitLsn ? changes.length : 0;
+    return Math.min(changes.length, Math.max(0, seq - firstSeq + 1));
+  }
+
+  #position({ head }: Piece, seq: number): Position {
+    return { timeline: this.#start.position.timeline, commitLsn: head.commitLsn, seq };
   }
 
   get #mode(): ModePlan {
     return this.#context.modes[this.checkpoint.mode];
   }
 
-  async #change(change: Exclude<Change, { kind: 'message' }>, echo: boolean): Promise<void> {
+  /** Whether a change is to be written now: it concerns us, is no echo, and nothing of its row is parked. */
+  #wanted(change: RowChange, echo: boolean, piece: Piece, seq: number): boolean {
+    const { copying, parking } = this.#context;
     const { coalescer } = this.#mode;
-    this.#assertKnown(change);
-    if (change.kind === 'truncate') {
-      if (echo) return;
-      const hit = change.relations.filter((relation) => coalescer.concerns(relation));
-      for (const relation of hit) this.#context.copying.truncated(formatTable(relation));
-      if (hit.length === 0) return;
-      this.#dirty = true;
-      await this.#writer.truncate(this.checkpoint.mode, hit.map(formatTable));
-      return;
+    const { relation } = change;
+    if (!coalescer.concerns(relation)) {
+      this.#assertKnown(relation);
+      return false;
     }
-    if (!coalescer.concerns(change.relation)) return;
-    const table = formatTable(change.relation);
-    const [before, after] = [coalescer.keyOf(change, 'old'), coalescer.keyOf(change, 'new')];
-    for (const key of [before, after])
-      if (key !== undefined) this.#context.copying.touched(table, key);
-    if (echo) return;
-    if (change.kind === 'delete' || this.#context.copying.streams(table)) coalescer.add(change);
-    else if (change.kind === 'update' && change.before && before !== after)
-      coalescer.add({ kind: 'delete', relation: change.relation, before: change.before });
-    else return;
+    const table = coalescer.labelOf(relation);
+    if (copying.watching)
+      for (const image of ['old', 'new'] as const) {
+        const key = coalescer.keyOf(change, image);
+        if (key !== undefined) copying.touched(table, key);
+      }
+    if (echo) return false;
+    // Before a table is copied, only that a row is gone counts; one that moved is gone from where it was.
+    if (!copying.streams(table) && change.kind !== 'delete' && coalescer.rowsOf(change).length < 2)
+      return false;
     this.#changes += 1;
     this.#dirty = true;
-    if (this.#inOrder) await this.#writer.flushOne(this.checkpoint.mode);
+    if (parking.empty || !coalescer.rowsOf(change).some((key) => parking.holds(table, key)))
+      return true;
+    this.#park(change, piece, seq, null);
+    return false;
+  }
+
+  /** Writes one change by itself, or parks it. */
+  async #alone(change: RowChange, piece: Piece, seq: number): Promise<void> {
+    const { mode } = this.checkpoint;
+    if (this.#care === 'in order') {
+      this.#mode.coalescer.add(change);
+      await this.#writer.flushOne(mode);
+      return;
+    }
+    const error = await this.#writer.attempt(mode, change, this.#care === 'parking strictly');
+    if (error !== undefined) this.#park(change, piece, seq, error);
+  }
+
+  #park(change: RowChange, { head }: Piece, seq: number, error: unknown): void {
+    const { coalescer } = this.#mode;
+    this.#context.parking.stage({
+      table: coalescer.labelOf(change.relation),
+      keys: coalescer.rowsOf(change),
+      change,
+      mode: this.checkpoint.mode,
+      position: `${formatLsn(head.commitLsn)}/${seq}`,
+      commitMs: head.commitMs,
+      error: error === null ? null : messageOf(explain(error)),
+    });
+  }
+
+  async #truncate(
+    { relations }: Change & { readonly kind: 'truncate' },
+    echo: boolean,
+  ): Promise<void> {
+    for (const relation of relations) this.#assertKnown(relation);
+    if (echo) return;
+    const { coalescer } = this.#mode;
+    const hit = relations.filter((relation) => coalescer.concerns(relation)).map(formatTable);
+    for (const table of hit) this.#context.copying.truncated(table);
+    if (hit.length === 0) return;
+    this.#dirty = true;
+    await this.#flush();
+    await this.#writer.truncate(this.checkpoint.mode, hit);
+    await this.#context.parking.truncated(this.#context.target.client, hit);
   }
 
   /** The publication holds mapped tables only: another name is a table that was renamed. */
-  #assertKnown(change: Exclude<Change, { kind: 'message' }>): void {
-    const { coalescer } = this.#context.modes.owner;
-    for (const relation of change.kind === 'truncate' ? change.relations : [change.relation])
-      if (!coalescer.concerns(relation))
-        throw new MappingError(
-          `changes of table ${formatTable(relation)} arrive, which the mapping does not name: was a table renamed? If so, roll the capability back to monolith and start its sync anew`,
-        );
+  #assertKnown(relation: Relation): void {
+    if (this.#context.modes.owner.coalescer.concerns(relation)) return;
+    throw new MappingError(
+      `changes of table ${formatTable(relation)} arrive, which the mapping does not name: was a table renamed? If so, roll the capability back to monolith and start its sync anew`,
+    );
   }
 
-  async #message(prefix: string, content: string, position: Position): Promise<void> {
+  async #message(
+    { prefix, content }: Change & { readonly kind: 'message' },
+    position: Position,
+  ): Promise<void> {
     const message = prefix === MESSAGE_PREFIX ? decodeMessage(content) : undefined;
     if (!message) return;
     switch (message.kind) {
@@ -181,10 +256,30 @@ export class Batch {
     // Rows are listed to be read again while the source owns them, and the drain of a switch waits for
     // them: behind its barrier they are still an owner's.
     const mode = chunk.progress.kind === 'reread' ? 'owner' : this.checkpoint.mode;
-    await this.#writer.chunk(mode, chunk.rows);
+    const { coalescer } = this.#context.modes[mode];
+    for (const { change, error } of await this.#writer.chunk(mode, chunk.rows))
+      this.#context.parking.stage({
+        table: chunk.table,
+        keys: coalescer.rowsOf(change),
+        change,
+        mode,
+        position: 'copy',
+        commitMs: Date.now(),
+        error: messageOf(explain(error)),
+      });
   }
 
-  #flush(): Promise<void> {
-    return this.#writer.flush(this.checkpoint.mode);
+  /** Everything folded so far is in the target's transaction when this resolves. */
+  async #flush(): Promise<void> {
+    await this.#writing;
+    await this.#writer.flush(this.checkpoint.mode);
+  }
+
+  /** Sends what has been folded, and folds on while the server works on it: one at a time. */
+  async #flushBeside(): Promise<void> {
+    await this.#writing;
+    this.#writing = this.#writer.write(this.checkpoint.mode, this.#mode.coalescer.take());
+    // Whoever awaits it next hears of its error.
+    this.#writing.catch(() => undefined);
   }
 }

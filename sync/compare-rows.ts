@@ -2,7 +2,7 @@
 // mapped values are cast to the service's types there, so that equal means what the database means.
 import type pg from 'pg';
 import { formatTable, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
-import { textArray } from '../core/postgres/text-array.ts';
+import { textArray } from '../core/postgres/text-forms.ts';
 import { rawRows } from '../core/postgres/connect.ts';
 import type { Tuple } from './domain/change.ts';
 import type { Edge } from './domain/mapping.ts';

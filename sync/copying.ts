@@ -3,8 +3,9 @@
 import type pg from 'pg';
 import type { BackfillProgress } from '../control/evidence.ts';
 import type { FlowMessage } from '../control/domain/flow.ts';
-import type { Change } from './domain/change.ts';
+import type { RowChange } from './domain/change.ts';
 import { keyText } from './domain/coalesce.ts';
+import { Rate } from './domain/rate.ts';
 import type { Snapshot } from './domain/snapshot.ts';
 import { ChunkWindow, Delivered } from './domain/window.ts';
 
@@ -19,7 +20,7 @@ export type Stage = 'prune' | 'copy' | 'done';
 
 export interface Chunk {
   readonly table: string;
-  readonly rows: readonly Change[];
+  readonly rows: readonly RowChange[];
   readonly progress:
     | { readonly kind: 'copy'; readonly cursor: readonly string[] | null; readonly last: boolean }
     | { readonly kind: 'reread'; readonly resolved: readonly (readonly string[])[] };
@@ -40,6 +41,7 @@ interface TableState {
   stage: Stage;
   cursor: readonly string[] | null;
   rows: number;
+  readonly rate: Rate;
 }
 
 interface Pending {
@@ -49,6 +51,9 @@ interface Pending {
   reading: Reading | undefined;
 }
 
+/** Times that a row is read again and refused before it is parked: its parent had seconds to come. */
+const MOST_TRIES = 40;
+
 export class Copying {
   readonly #flow: string;
   readonly #run: string;
@@ -56,6 +61,7 @@ export class Copying {
   readonly #delivered = new Delivered();
   #suspects: ReadonlySet<number> = new Set();
   #pending: Pending | undefined;
+  readonly #tries = new Map<string, number>();
   #windows = 0;
   #rereads = false;
   #staged: { chunk?: Chunk; rereads?: boolean } = {};
@@ -86,6 +92,7 @@ export class Copying {
         stage: row.stage,
         cursor: row.cursor,
         rows: Number(row.rows),
+        rate: new Rate(),
       });
     const rereads = await client.query('SELECT 1 FROM banyan.reread WHERE flow = $1 LIMIT 1', [
       this.#flow,
@@ -113,6 +120,7 @@ export class Copying {
 
   set rereads(pending: boolean) {
     this.#rereads = pending;
+    if (!pending) this.#tries.clear();
   }
 
   stage(table: string): Stage {
@@ -128,6 +136,7 @@ export class Copying {
       table,
       rows: state.rows,
       estimatedRows: estimate(table),
+      perSecond: state.stage === 'copy' ? state.rate.perSecond(performance.now()) : null,
       done: state.stage === 'done',
     }));
   }
@@ -169,6 +178,11 @@ export class Copying {
   /** Every snapshot from now on sees what is older than `xmin`. */
   forgetBefore(xmin: number): void {
     this.#delivered.forgetBefore(xmin);
+  }
+
+  /** Whether a window is open: then it must hear of the keys that the stream touches. */
+  get watching(): boolean {
+    return this.#pending?.window.open ?? false;
   }
 
   touched(table: string, key: string): void {
@@ -227,6 +241,15 @@ export class Copying {
       );
   }
 
+  /** Whether a row that was read again and refused again may still become right by itself: for a while it may. */
+  patientWith({ table, key }: RowName): boolean {
+    if ([...this.#states.values()].some((state) => state.stage !== 'done')) return true;
+    const name = `${table} ${keyText(key)}`;
+    const tries = (this.#tries.get(name) ?? 0) + 1;
+    this.#tries.set(name, tries);
+    return tries < MOST_TRIES;
+  }
+
   /** Puts rows on the list of those to read again at the source. */
   async readAgain(client: pg.Client, rows: readonly RowName[]): Promise<void> {
     for (const row of rows)
@@ -246,6 +269,7 @@ export class Copying {
     if (state && chunk.progress.kind === 'copy') {
       state.cursor = chunk.progress.cursor;
       state.rows += chunk.rows.length;
+      state.rate.add(chunk.rows.length, performance.now());
       if (chunk.progress.last) state.stage = 'done';
     }
     this.#pending?.settled.resolve('applied');

@@ -5,8 +5,6 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { connect } from '../core/postgres/connect.ts';
-import { readSchema } from '../core/postgres/catalog.ts';
-import { parseTableName } from '../core/postgres/identifiers.ts';
 import { formatLsn, type Position } from '../core/postgres/lsn.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
@@ -21,10 +19,13 @@ import type { ChangeLog, OpenChangeLog } from './change-log.ts';
 import { Copying } from './copying.ts';
 import { LagWindow } from './domain/lag.ts';
 import { planFlow, type FlowPlan } from './domain/plan.ts';
+import { followLetters } from './letters.ts';
+import { Parking } from './parking.ts';
 import type { Schemas } from './domain/mapping.ts';
 import { Mutex } from './mutex.ts';
 import { explain } from './refusal.ts';
 import { openSlotLog } from './slot-log.ts';
+import { databaseOf, readSchemas } from './schemas.ts';
 import { Source, sourceTable } from './source.ts';
 import { Target } from './target.ts';
 
@@ -102,7 +103,9 @@ class Flow {
     const source = new Source(sourceClient);
     await copying.load(target.client, plan.sourceOrder, direction === 'to' ? 'prune' : 'done');
     copying.suspect(await source.snapshot());
-    const applier = new Applier(target, plan, copying, await target.checkpoint());
+    const parking = new Parking(names.flow);
+    await parking.load(target.client);
+    const applier = new Applier(target, plan, copying, parking, await target.checkpoint());
 
     const open: OpenChangeLog = (position) =>
       openSlotLog(
@@ -127,12 +130,14 @@ class Flow {
           status ?? (copying.running ? 'backfill' : 'streaming'),
           applier,
           copying,
+          parking,
           (table) => sourceSchema.get(table)?.estimatedRows ?? 0,
         ),
       );
     await report('starting').catch(() => undefined);
     await allOrNone(stop, [
-      this.#stream(log, applier, signal),
+      this.#stream(log, applier, parking, signal),
+      followLetters({ flow: names.flow, applier, copying, parking, exclusively }, signal),
       runBackfill(
         {
           flow: names.flow,
@@ -149,21 +154,27 @@ class Flow {
     ]);
   }
 
-  async #stream(log: ChangeLog, applier: Applier, signal: AbortSignal): Promise<void> {
+  async #stream(
+    log: ChangeLog,
+    applier: Applier,
+    parking: Parking,
+    signal: AbortSignal,
+  ): Promise<void> {
     while (!signal.aborted) {
       const pieces = await log.read(signal);
       if (pieces.length === 0) continue;
       const applied = await this.#session.run(() => applier.apply(pieces));
       if (applied.endLsn !== undefined) log.acknowledge(applied.endLsn);
-      this.#note(applied);
+      this.#note(applied, parking.empty);
     }
   }
 
-  #note(applied: Applied): void {
+  /** With a change parked the target is not complete, whatever came after it. */
+  #note(applied: Applied, complete: boolean): void {
     const now = Date.now();
     for (const commitMs of applied.commitTimes) this.#lag.add(now - commitMs);
     this.#applied += applied.changes;
-    if (applied.watermark !== undefined) this.#watermark = applied.watermark;
+    if (applied.watermark !== undefined && complete) this.#watermark = applied.watermark;
   }
 
   /** The time is taken before the heartbeat is written, so whatever committed before it is in front of it. */
@@ -191,6 +202,7 @@ class Flow {
     status: FlowStatus,
     applier: Applier,
     copying: Copying,
+    parking: Parking,
     estimate: (table: string) => number,
   ): FlowReport {
     const { timeline, commitLsn, seq } = applier.checkpoint.position;
@@ -206,6 +218,7 @@ class Flow {
       lagP99Ms: this.#lag.percentile(0.99),
       applied: this.#applied,
       backfill: this.#options.direction === 'to' ? copying.progress(estimate) : null,
+      parked: parking.size,
     };
   }
 
@@ -236,24 +249,6 @@ class Flow {
     });
     return { plan, names, schemas };
   }
-}
-
-/** Both live schemas of a capability's tables. */
-export async function readSchemas(
-  capability: Capability,
-  monolith: pg.Client,
-  service: pg.Client,
-): Promise<Schemas> {
-  const names = (tables: readonly string[]) => tables.map(parseTableName);
-  return {
-    monolith: await readSchema(monolith, names(capability.tables.map((table) => table.monolith))),
-    service: await readSchema(service, names(capability.tables.flatMap((table) => table.service))),
-  };
-}
-
-export async function databaseOf(client: pg.Client): Promise<string> {
-  const { rows } = await client.query<{ name: string }>('SELECT current_database()::text AS name');
-  return rows[0]?.name ?? '';
 }
 
 /** The first to fail stops the others; all have ended when this settles. */

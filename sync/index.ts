@@ -1,7 +1,15 @@
 // Public entry point `banyan/sync`: the sync layer as a part of a team's own process, and the checks
 // that go with it.
 export { syncPart, type SyncOptions } from './process.ts';
-export type { Finding } from './domain/findings.ts';
+export type { Finding } from './domain/finding.ts';
+export {
+  listLetters,
+  rereadLetters,
+  retryLetters,
+  skipLetter,
+  type Appliers,
+  type LetterLine,
+} from './letter-box.ts';
 export { preflight } from './preflight.ts';
 export { verify, type VerifyOptions, type VerifySample } from './verify.ts';
 export type { ChangeLog } from './change-log.ts';

@@ -3,7 +3,7 @@
 import type pg from 'pg';
 import { rawRows } from '../core/postgres/connect.ts';
 import { quoteIdentifier, quoteTable, type TableName } from '../core/postgres/identifiers.ts';
-import { textArray } from '../core/postgres/text-array.ts';
+import { textArray } from '../core/postgres/text-forms.ts';
 import { keyText } from './domain/coalesce.ts';
 
 export interface KeyColumn {
@@ -34,19 +34,26 @@ export function keyArrays(columns: readonly KeyColumn[], keys: readonly Key[]): 
   return columns.map((_, index) => textArray(keys.map((key) => key[index] ?? null)));
 }
 
-/** The clauses that walk table `t` in key order from behind `cursor`, whose parts are the parameters. */
+/** The clauses that walk table `t` in key order from behind `cursor` up to `upTo`, whose parts are the parameters. */
 export function walk(
   columns: readonly KeyColumn[],
   cursor: Key | null,
   limit: number,
+  upTo: Key | null = null,
 ): { clauses: string; values: string[] } {
   const list = columns.map((column) => `t.${quoteIdentifier(column.name)}`).join(', ');
-  const start = columns.map((column, index) => `$${index + 1}::text::${column.type}`).join(', ');
-  const after = cursor === null ? '' : `WHERE (${list}) > (${start}) `;
-  return {
-    clauses: `${after}ORDER BY ${list} LIMIT ${limit}`,
-    values: cursor === null ? [] : [...cursor],
+  const values: string[] = [];
+  const bound = (operator: string, key: Key | null): string[] => {
+    if (key === null) return [];
+    const parts = columns.map((column, index) => {
+      values.push(key[index] ?? '');
+      return `$${values.length}::text::${column.type}`;
+    });
+    return [`(${list}) ${operator} (${parts.join(', ')})`];
   };
+  const bounds = [...bound('>', cursor), ...bound('<=', upTo)];
+  const where = bounds.length === 0 ? '' : `WHERE ${bounds.join(' AND ')} `;
+  return { clauses: `${where}ORDER BY ${list} LIMIT ${limit}`, values };
 }
 
 /** The next `limit` keys of a table behind `cursor`. */
@@ -56,9 +63,10 @@ export async function nextKeys(
   columns: readonly KeyColumn[],
   cursor: Key | null,
   limit: number,
+  upTo: Key | null = null,
 ): Promise<string[][]> {
   const list = columns.map((column) => `t.${quoteIdentifier(column.name)}`).join(', ');
-  const { clauses, values } = walk(columns, cursor, limit);
+  const { clauses, values } = walk(columns, cursor, limit, upTo);
   return (await rawRows(
     client,
     `SELECT ${list} FROM ${quoteTable(table)} AS t ${clauses}`,

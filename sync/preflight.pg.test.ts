@@ -14,9 +14,35 @@ async function findings(own: Pair): Promise<string> {
   return found.map((one) => `${one.where}: ${one.what} [${one.hint}]`).join('\n');
 }
 
-test('a good pair has no finding', async () => {
+test('a good pair has only what its team must know', async () => {
   pair = await createPair();
-  expect(await findings(pair)).toBe('');
+  const found = await preflight(pair.migration, pair.connections);
+  expect(found.map(({ severity, what }) => [severity, what])).toEqual([
+    [
+      'warning',
+      'sku (text) → no (character varying(20)), on the way back: texts longer than 20 characters are refused',
+    ],
+    [
+      'warning',
+      'foreign key public.ordl.ordl_prd_id_fkey points to public.prd (monolith) from a table that is not mapped',
+    ],
+  ]);
+});
+
+test('what may be refused, lost or surprising later is a warning', async () => {
+  pair = await createPair();
+  await pair.service.query(`
+    ALTER TABLE product ALTER COLUMN stock TYPE smallint;
+    CREATE UNIQUE INDEX ON product (name);
+    CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+    CREATE TRIGGER audit BEFORE UPDATE ON product FOR EACH ROW EXECUTE FUNCTION audit()`);
+  const found = await findings(pair);
+  for (const expected of [
+    /stk \(integer\) → stock \(smallint\): larger numbers are refused/,
+    /trigger audit of public\.product \(service\) fires for what sync writes there/,
+    /unique \(name\) of public\.product has no counterpart in public\.prd/,
+  ])
+    expect(found).toMatch(expected);
 });
 
 test('what is missing or would fail later is named, all of it', async () => {

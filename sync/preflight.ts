@@ -14,7 +14,8 @@ import type { Connections, Logins } from '../control/connections.ts';
 import type { Migration } from '../control/definition.ts';
 import { mappedTables } from '../control/grants.ts';
 import type { Owner } from '../control/domain/phase.ts';
-import { checkMapping, type Finding } from './domain/findings.ts';
+import type { Finding } from './domain/finding.ts';
+import { checkMapping } from './domain/findings.ts';
 
 const ROLES = ['capture', 'applier', 'coordinator'] as const;
 

@@ -10,11 +10,13 @@ import type { Capability, Migration } from '../control/definition.ts';
 import { flowsOf } from '../control/domain/phase.ts';
 import type { CapabilityState } from '../control/domain/state.ts';
 import type { Direction } from '../control/domain/flow.ts';
-import { Evidence } from '../control/evidence.ts';
+import { Evidence, type FlowReport, type FlowStatus } from '../control/evidence.ts';
+import { pausedFlows } from '../control/pauses.ts';
 import { openControl, StateStore } from '../control/store.ts';
 import { watchStates } from '../control/watch.ts';
 import type { ChangeLog } from './change-log.ts';
 import { runFlow, type FlowOptions } from './flow.ts';
+import { watchRetainedWal } from './retained-wal.ts';
 import { isTransient } from './refusal.ts';
 
 export interface SyncOptions {
@@ -51,7 +53,7 @@ export function syncPart(options: SyncOptions): Part {
             capabilities,
             log: options.log,
             onChange: async (states) => {
-              await adjust(options, evidence, flows, states);
+              await adjust(options, evidence, flows, states, await pausedFlows(db));
               ready();
             },
           },
@@ -71,6 +73,7 @@ async function adjust(
   evidence: Evidence,
   flows: Map<string, Running>,
   states: ReadonlyMap<string, CapabilityState>,
+  paused: ReadonlySet<string>,
 ): Promise<void> {
   for (const [id, state] of states) {
     const capability = options.migration.capabilities[id];
@@ -82,12 +85,13 @@ async function adjust(
     for (const direction of ['to', 'back'] as const) {
       const key = `${id}:${direction}`;
       const running = flows.get(key);
-      if (wanted[direction] && !running)
-        flows.set(key, startFlow(options, evidence, id, capability, direction));
-      if (!wanted[direction] && running) {
+      const runs = wanted[direction] && !paused.has(id);
+      if (runs && !running) flows.set(key, startFlow(options, evidence, id, capability, direction));
+      if (!runs && running) {
         flows.delete(key);
         await stopFlow(running);
       }
+      if (wanted[direction] && !runs) await evidence.reportFlow(idle(id, direction, 'paused'));
     }
   }
 }
@@ -100,7 +104,21 @@ function startFlow(
   direction: Direction,
 ): Running {
   const stop = new AbortController();
-  return { stop, ended: keepRunning(options, evidence, id, capability, direction, stop.signal) };
+  const { signal } = stop;
+  const side = {
+    to: options.connections.monolith,
+    back: options.connections.services[capability.service],
+  };
+  const url = side[direction]?.database?.capture;
+  const watched = url !== undefined && {
+    ...{ capability: id, direction, url, evidence, log: options.log },
+    alarmBytes: options.migration.sync.walAlarmBytes,
+  };
+  const parts = [
+    keepRunning(options, evidence, id, capability, direction, signal),
+    ...(watched ? [watchRetainedWal(watched, signal)] : []),
+  ];
+  return { stop, ended: Promise.all(parts).then(() => undefined) };
 }
 
 async function stopFlow(running: Running): Promise<void> {
@@ -169,18 +187,26 @@ async function reportFailure(
   const retrying =
     isConnectionError(error) || isTransient(error) || isBanyanError(error, 'APPLIER_REPLACED');
   await evidence.reportFlow({
-    capability,
-    direction,
-    status: retrying ? 'retrying' : 'stopped',
+    ...idle(capability, direction, retrying ? 'retrying' : 'stopped'),
     errorCode: codeOf(error),
     error: messageOf(error),
+  });
+}
+
+/** The report of a flow that does not run. */
+function idle(capability: string, direction: Direction, status: FlowStatus): FlowReport {
+  return {
+    ...{ capability, direction, status },
+    errorCode: null,
+    error: null,
     position: null,
     watermark: null,
     lagP50Ms: null,
     lagP99Ms: null,
     applied: 0,
     backfill: null,
-  });
+    parked: null,
+  };
 }
 
 function codeOf(error: unknown): string {

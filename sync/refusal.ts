@@ -16,6 +16,11 @@ export function isConstraintViolation(error: unknown): boolean {
   return sqlState(error)?.startsWith('23') ?? false;
 }
 
+/** The data's own fault, which neither order nor time mends: a value, or a constraint. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof LensError || /^2[23]/.test(sqlState(error) ?? '');
+}
+
 /** 40P01: deadlock with the application, 40001: serialization, 55P03: a lock timeout. The same batch may pass now. */
 export function isTransient(error: unknown): boolean {
   return ['40P01', '40001', '55P03'].includes(sqlState(error) ?? '');
@@ -41,7 +46,7 @@ export function explain(error: unknown): unknown {
       'FLOW_STOPPED',
       `the target refused a change${table === undefined ? '' : ` of ${table}`}: ${state} ${messageOf(error)}${detail === undefined ? '' : ` (${detail})`}`,
       {
-        hint: 'Mend the row or the mapping; the flow tries again by itself and nothing is skipped.',
+        hint: 'Mend what it names; the flow tries again by itself and nothing is skipped.',
         cause: error,
       },
     );

@@ -11,7 +11,7 @@ import {
 import type { LiveSchema } from '../core/postgres/catalog.ts';
 import { encodeMessage, type FlowMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
-import type { Change, Relation, Tuple } from './domain/change.ts';
+import type { Relation, RowChange, Tuple } from './domain/change.ts';
 import type { Edge } from './domain/mapping.ts';
 import { parseSnapshot, type Snapshot } from './domain/snapshot.ts';
 import { existingKeys, keyArrays, keyJoin, walk, type Key, type KeyColumn } from './keys.ts';
@@ -54,19 +54,18 @@ export function sourceTable(
       columns: names.map((name) => ({
         name,
         key: key.some((one) => one.name === name),
-        typeOid: 0,
       })),
     },
     keyOf: (row) => places.map(({ pair, at }) => pair.map(row[at] ?? '')),
   };
 }
 
-export function insertOf(table: SourceTable, after: Tuple): Change {
+export function insertOf(table: SourceTable, after: Tuple): RowChange {
   return { kind: 'insert', relation: table.relation, after };
 }
 
 /** That the row of a key, as targets know it, is gone. */
-export function deleteOf(table: SourceTable, key: Key): Change {
+export function deleteOf(table: SourceTable, key: Key): RowChange {
   const before = table.relation.columns.map(
     (column) => key[table.key.findIndex((one) => one.name === column.name)],
   );
@@ -98,8 +97,9 @@ export class Source {
     table: SourceTable,
     cursor: Key | null,
     limit: number,
+    upTo: Key | null = null,
   ): Promise<{ snapshot: Snapshot; rows: Tuple[]; cursor: Key | null }> {
-    const { clauses, values } = walk(table.key, cursor, limit);
+    const { clauses, values } = walk(table.key, cursor, limit, upTo);
     const { snapshot, value: rows } = await this.#atOneSnapshot(() =>
       rawRows(
         this.#client,

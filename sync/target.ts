@@ -4,10 +4,13 @@
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { connect, sqlState } from '../core/postgres/connect.ts';
+import { copyIn } from '../core/postgres/copy-in.ts';
+import { formatTable, type TableName } from '../core/postgres/identifiers.ts';
 import { formatLsn, parseLsn, type Position } from '../core/postgres/lsn.ts';
 import type { FlowNames } from '../control/domain/names.ts';
 import type { Mode } from './domain/mapping.ts';
-import type { Statement } from './domain/statements.ts';
+import { isTransient } from './refusal.ts';
+import type { Copy, Statement } from './domain/statements.ts';
 
 export interface Checkpoint {
   readonly position: Position;
@@ -19,6 +22,9 @@ export interface Checkpoint {
 
 /** Below deadlock_timeout: in a deadlock it is the applier that gives way, never the application. */
 const LOCK_TIMEOUT_MS = 400;
+
+/** Batches that go by after a refused copy. */
+const COPY_AGAIN = 50;
 
 interface CheckpointRow {
   timeline: number;
@@ -32,6 +38,8 @@ export class Target {
   readonly client: pg.Client;
   readonly #names: FlowNames;
   readonly #prepared = new Map<string, string>();
+  /** Tables by label: how many batches go by before a copy is tried again. */
+  readonly #copyAgainIn = new Map<string, number>();
 
   private constructor(client: pg.Client, names: FlowNames) {
     this.client = client;
@@ -122,6 +130,29 @@ export class Target {
       values: statement.values,
     });
     return rows;
+  }
+
+  /** Whether a copy is worth a try: not soon after one was refused. */
+  mayCopy(table: TableName): boolean {
+    const label = formatTable(table);
+    const left = this.#copyAgainIn.get(label) ?? 0;
+    if (left > 0) this.#copyAgainIn.set(label, left - 1);
+    return left === 0;
+  }
+
+  /** Copies rows in; false, and no effect, when the server refuses them. */
+  async copy(table: TableName, { text, lines }: Copy): Promise<boolean> {
+    await this.client.query('SAVEPOINT copied');
+    try {
+      await copyIn(this.client, text, lines);
+    } catch (error) {
+      if (sqlState(error) === undefined || isTransient(error)) throw error;
+      await this.client.query('ROLLBACK TO SAVEPOINT copied');
+      this.#copyAgainIn.set(formatTable(table), COPY_AGAIN);
+      return false;
+    }
+    await this.client.query('RELEASE SAVEPOINT copied');
+    return true;
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
-// Compares every mapped row of both sides while they are being written. A first pass over each side
-// collects suspects; a suspect counts only when neither side's row has changed around a comparison
+// Compares every mapped row of both sides while they are being written. A first pass over both sides,
+// by sums where the mapping allows it, collects suspects; a suspect counts only when neither side's row has changed around a comparison
 // that a barrier of each flow has preceded, so rows in flight are no false alarm. A row that never
 // holds still is reported as unsettled, not as different.
 import type pg from 'pg';
@@ -15,8 +15,9 @@ import type { VerifyOutcome } from '../control/evidence.ts';
 import { compareRows, type RowDifference } from './compare-rows.ts';
 import { keyText } from './domain/coalesce.ts';
 import { compileEdges, resolveTable, targetKey, type Edge } from './domain/mapping.ts';
-import { readSchemas } from './flow.ts';
+import { readSchemas } from './schemas.ts';
 import { existingKeys, keyArrays, keyJoin, nextKeys, type Key, type KeyColumn } from './keys.ts';
+import { differingRanges, type KeyRange } from './range-sums.ts';
 import { explain } from './refusal.ts';
 import { Source, sourceTable, type SourceTable } from './source.ts';
 
@@ -42,7 +43,10 @@ interface Suspect {
   readonly key: Key;
 }
 
-const CHUNK_ROWS = 2_000;
+const CHUNK_ROWS = 1_000;
+/** Rows that are summed at once, in chunks. */
+const RANGE_CHUNKS = 16;
+const EVERYTHING: KeyRange = { after: null, upTo: null };
 const ROUNDS = 20;
 const SAMPLES = 10;
 const BARRIER_TIMEOUT_MS = 30_000;
@@ -106,10 +110,23 @@ class Verification {
     let rows = 0;
     const suspects: Suspect[] = [];
     for (const table of tables) {
-      const passed = await this.#rowsOf(table, (count) => this.#options.onProgress?.(rows + count));
-      rows += passed.rows;
-      suspects.push(...passed.suspects);
-      for (const edge of table.edges) suspects.push(...(await this.#extras(table, edge)));
+      const before = rows;
+      const onProgress = (count: number): void => this.#options.onProgress?.(before + count);
+      const summed = await differingRanges({
+        source: this.#monolith.read,
+        target: this.#service.read,
+        table,
+        rangeRows: this.#chunkRows * RANGE_CHUNKS,
+        smallRows: this.#chunkRows,
+        onProgress,
+      });
+      for (const range of summed?.ranges ?? [EVERYTHING]) {
+        const passed = await this.#rowsOf(table, range, summed ? undefined : onProgress);
+        if (!summed) rows += passed.rows;
+        suspects.push(...passed.suspects);
+        for (const edge of table.edges) suspects.push(...(await this.#extras(table, edge, range)));
+      }
+      rows += summed?.rows ?? 0;
     }
     const confirmed = await this.#settle(suspects);
     const count = (kind: VerifySample['kind']): number =>
@@ -125,30 +142,36 @@ class Verification {
     };
   }
 
-  /** First pass: the monolith's rows, chunk by chunk. */
+  /** The monolith's rows in a range of keys, chunk by chunk. */
   async #rowsOf(
     table: SourceTable,
-    progress: (rows: number) => void,
+    { after, upTo }: KeyRange,
+    progress?: (rows: number) => void,
   ): Promise<{ rows: number; suspects: Suspect[] }> {
     const suspects = new Map<string, Suspect>();
-    let cursor: Key | null = null;
+    let cursor: Key | null = after === null ? null : [after];
     let rows = 0;
     for (;;) {
-      const read = await this.#source.readAfter(table, cursor, this.#chunkRows);
+      const read = await this.#source.readAfter(
+        table,
+        cursor,
+        this.#chunkRows,
+        upTo === null ? null : [upTo],
+      );
       cursor = read.cursor;
       rows += read.rows.length;
       for (const edge of table.edges)
         for (const found of await compareRows(this.#service.read, table, edge, read.rows))
           suspects.set(keyText(found.key), { table, key: found.key });
-      progress(rows);
+      progress?.(rows);
       if (read.rows.length < this.#chunkRows) return { rows, suspects: [...suspects.values()] };
     }
   }
 
-  /** Second pass: keys of the service that the monolith does not have. */
-  async #extras(table: SourceTable, edge: Edge): Promise<Suspect[]> {
+  /** Keys of the service in a range that the monolith does not have. */
+  async #extras(table: SourceTable, edge: Edge, { after, upTo }: KeyRange): Promise<Suspect[]> {
     const suspects: Suspect[] = [];
-    let cursor: Key | null = null;
+    let cursor: Key | null = after === null ? null : [after];
     for (;;) {
       const keys = await nextKeys(
         this.#service.read,
@@ -156,6 +179,7 @@ class Verification {
         targetKey(edge),
         cursor,
         this.#chunkRows,
+        upTo === null ? null : [upTo],
       );
       const present = await this.#source.existing(table, keys);
       for (const key of keys) if (!present.has(keyText(key))) suspects.push({ table, key });

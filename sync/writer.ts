@@ -3,13 +3,14 @@
 // tables are being copied, a row that is refused, or known only in part, is put on the list of those
 // to read again; otherwise a refusal is the caller's.
 import { formatTable, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
-import type { Copying } from './copying.ts';
-import type { Change, Value } from './domain/change.ts';
+import type { Copying, RowName } from './copying.ts';
+import type { RowChange, Value } from './domain/change.ts';
 import type { Coalescer, RowOperation, TargetTable } from './domain/coalesce.ts';
 import type { Edge, Mode } from './domain/mapping.ts';
 import type { FlowPlan } from './domain/plan.ts';
-import { deleteStatement, writeStatements } from './domain/statements.ts';
-import { isConstraintViolation, isKeyViolation } from './refusal.ts';
+import { copyStatement, deleteStatement, mayCopy, writeStatements } from './domain/statements.ts';
+import type { Parking } from './parking.ts';
+import { isConstraintViolation, isKeyViolation, isRefusal } from './refusal.ts';
 import type { Checkpoint, Target } from './target.ts';
 
 /** What a flow writes in one mode: its targets, parents first, and the folding of changes into them. */
@@ -22,6 +23,7 @@ export interface BatchContext {
   readonly target: Target;
   readonly plan: FlowPlan;
   readonly copying: Copying;
+  readonly parking: Parking;
   readonly modes: Readonly<Record<Mode, ModePlan>>;
 }
 
@@ -54,12 +56,11 @@ export class Writer {
   /** Everything that has been folded since the last time. */
   async flush(mode: Mode): Promise<void> {
     const { coalescer } = this.#context.modes[mode];
-    if (coalescer.size > 0) await this.#write(mode, coalescer.take());
+    if (coalescer.size > 0) await this.write(mode, coalescer.take());
   }
 
   /** All rows of these source tables are gone. */
   async truncate(mode: Mode, tables: readonly string[]): Promise<void> {
-    await this.flush(mode);
     await this.begin();
     const { plan, target } = this.#context;
     const edges = plan.edges[mode].filter((edge) => tables.includes(formatTable(edge.source)));
@@ -73,7 +74,7 @@ export class Writer {
   }
 
   /** Deletes children first, then writes parents first. */
-  async #write(mode: Mode, rows: Rows): Promise<void> {
+  async write(mode: Mode, rows: Rows): Promise<void> {
     const { targets } = this.#context.modes[mode];
     const { target: session } = this.#context;
     await this.begin();
@@ -85,50 +86,126 @@ export class Writer {
       );
       if (halves.length > 0) await this.#incomplete(mode, halves);
     }
-    for (const target of targets)
-      for (const statement of writeStatements(target, rows.get(target) ?? [])) {
+    for (const target of targets) {
+      const operations = rows.get(target) ?? [];
+      if (await this.#copied(target, operations)) continue;
+      for (const statement of writeStatements(target, operations)) {
         const returned = await session.execute(statement);
         if (statement.kind === 'update' && returned.length < statement.rows.length)
           await this.#incomplete(mode, missing(target, statement.rows, returned));
       }
+    }
+  }
+
+  /**
+   * Copies rows in that are new. What a copy refuses has had no effect, and goes the other way, which
+   * says what is wrong or finds nothing wrong: false then.
+   */
+  async #copied(target: TargetTable, operations: readonly RowOperation[]): Promise<boolean> {
+    const { target: session } = this.#context;
+    if (!session.mayCopy(target.name) || !mayCopy(operations)) return false;
+    return session.copy(target.name, copyStatement(target, operations));
   }
 
   /** One change of an in-order replay. While tables are being copied, its parent may be on the way. */
   async flushOne(mode: Mode): Promise<void> {
     const rows = this.#context.modes[mode].coalescer.take();
-    if (!this.#context.copying.running || mode === 'guest') return this.#write(mode, rows);
-    if (await this.#tolerate(() => this.#write(mode, rows))) return;
-    // Rows that point to each other in a circle go in without that first.
+    if (!this.#mayCome(mode)) return this.write(mode, rows);
+    const refused = await this.#tolerate(() => this.write(mode, rows), isKeyViolation, true);
+    if (refused !== undefined) await this.#later(mode, rows);
+  }
+
+  /**
+   * One change by itself; what refuses it is given back, and it has had no effect then. With `now`,
+   * deferred constraints are looked at before the next one.
+   */
+  async attempt(mode: Mode, change: RowChange, now: boolean): Promise<unknown> {
+    const { coalescer } = this.#context.modes[mode];
+    let rows: Rows | undefined;
+    const refused = await this.#tolerate(
+      () => {
+        try {
+          coalescer.add(change);
+        } finally {
+          rows = coalescer.take();
+        }
+        return this.write(mode, rows);
+      },
+      isRefusal,
+      now || this.#mayCome(mode),
+    );
+    if (refused === undefined || !rows || !this.#mayCome(mode) || !isKeyViolation(refused))
+      return refused;
+    const named = [...rows.values()].flat().map(nameOf);
+    if (!named.every((row) => this.#context.copying.patientWith(row))) return refused;
+    await this.#later(mode, rows);
+    return undefined;
+  }
+
+  /** A chunk's rows all at once, or one by one when one of them is refused; gives those that are. */
+  async chunk(
+    mode: Mode,
+    changes: readonly RowChange[],
+  ): Promise<{ readonly change: RowChange; readonly error: unknown }[]> {
+    const { coalescer } = this.#context.modes[mode];
+    const all = async (): Promise<void> => {
+      try {
+        for (const change of changes) coalescer.add(change);
+      } catch (error) {
+        coalescer.take();
+        throw error;
+      }
+      await this.flush(mode);
+    };
+    if ((await this.#tolerate(all, isRefusal, true)) === undefined) return [];
+    const refused = [];
+    for (const change of changes) {
+      const error = await this.attempt(mode, change, true);
+      if (error !== undefined) refused.push({ change, error });
+    }
+    return refused;
+  }
+
+  /** Checks what is deferred. Throws what it finds. */
+  async checkDeferred(): Promise<void> {
+    if (this.#begun) await this.#context.target.client.query('SET CONSTRAINTS ALL IMMEDIATE');
+  }
+
+  /** Runs `work` so that it has all its effect or none. */
+  whole(work: () => Promise<void>): Promise<unknown> {
+    return this.#tolerate(work, isRefusal, true);
+  }
+
+  /** Whether what a row points to may still be on its way. */
+  #mayCome(mode: Mode): boolean {
+    return this.#context.copying.running && mode === 'owner';
+  }
+
+  /** Rows whose parent is not there yet are read again; those that point in a circle go in without that first. */
+  async #later(mode: Mode, rows: Rows): Promise<void> {
     const bare = withoutReferences(rows);
-    if (bare) await this.#tolerate(() => this.#write(mode, bare), isConstraintViolation);
+    if (bare) await this.#tolerate(() => this.write(mode, bare), isConstraintViolation, true);
     await this.#readAgain([...rows.values()].flat());
   }
 
-  /** A chunk's rows all at once, or one by one when one of them is refused. */
-  async chunk(mode: Mode, changes: readonly Change[]): Promise<void> {
-    const { coalescer } = this.#context.modes[mode];
-    for (const change of changes) coalescer.add(change);
-    if (await this.#tolerate(() => this.flush(mode))) return;
-    for (const change of changes) {
-      coalescer.add(change);
-      await this.flushOne(mode);
-    }
-  }
-
-  /** Runs `write` under a savepoint; false, and no effect, when a unique or foreign key refused it, deferred ones too. */
-  async #tolerate(write: () => Promise<void>, refusal = isKeyViolation): Promise<boolean> {
+  /** Runs `write` under a savepoint; gives the refusal, and leaves no effect, where it is one of the given kind. */
+  async #tolerate(
+    write: () => Promise<void>,
+    isOne: (error: unknown) => boolean,
+    now: boolean,
+  ): Promise<unknown> {
     const { client } = this.#context.target;
     await this.begin();
     await client.query('SAVEPOINT tolerated');
     try {
       await write();
-      await client.query('SET CONSTRAINTS ALL IMMEDIATE');
+      if (now) await client.query('SET CONSTRAINTS ALL IMMEDIATE');
       await client.query('RELEASE SAVEPOINT tolerated');
-      return true;
+      return undefined;
     } catch (error) {
-      if (!refusal(error)) throw error;
+      if (!isOne(error)) throw error;
       await client.query('ROLLBACK TO SAVEPOINT tolerated');
-      return false;
+      return error;
     }
   }
 
@@ -140,11 +217,12 @@ export class Writer {
 
   async #readAgain(rows: readonly RowOperation[]): Promise<void> {
     const { copying, target } = this.#context;
-    await copying.readAgain(
-      target.client,
-      rows.map((row) => ({ table: formatTable(row.source), key: row.key })),
-    );
+    await copying.readAgain(target.client, rows.map(nameOf));
   }
+}
+
+function nameOf(row: RowOperation): RowName {
+  return { table: formatTable(row.source), key: row.key };
 }
 
 function known(value: Value): boolean {

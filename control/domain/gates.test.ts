@@ -14,6 +14,8 @@ const flow = (direction: 'to' | 'back', more: Partial<FlowLine> = {}): FlowLine 
   lagP99Ms: 2,
   applied: 0,
   backfill: [{ table: 'a', rows: 1, estimatedRows: 1, done: true }],
+  parked: 0,
+  retainedBytes: 0,
   reportAgeMs: 100,
   watermarkAgeMs: 300,
   ...more,

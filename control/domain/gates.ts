@@ -137,6 +137,13 @@ function flow(facts: GateFacts, direction: 'to' | 'back'): GateResult[] {
   if (line.reportAgeMs > SILENT_MS)
     return [gate(label, 'inconclusive', `silent for ${seconds(line.reportAgeMs)}`, 'running')];
   const age = line.watermarkAgeMs;
+  if ((line.parked ?? 0) > 0)
+    return [
+      {
+        ...gate(`${label} parked`, 'fail', `${line.parked ?? 0} changes`, 'none'),
+        note: '`banyan sync show` lists them',
+      },
+    ];
   if (age === null)
     return [
       gate(

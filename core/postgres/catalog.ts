@@ -6,6 +6,8 @@ export interface LiveColumn {
   readonly name: string;
   /** Type without modifier, usable in a cast: `numeric`, `character varying`, `bpchar`. */
   readonly type: string;
+  /** With its modifier: `numeric(12,2)`. */
+  readonly fullType: string;
   readonly notNull: boolean;
   /** Has a default, an identity or a generation expression: an insert may leave it out. */
   readonly hasDefault: boolean;
@@ -22,10 +24,14 @@ export interface LiveTable extends TableName {
   /** Column sets of unique indexes that are neither partial nor on expressions. */
   readonly uniqueKeys: readonly (readonly string[])[];
   readonly replicaIdentity: 'default' | 'nothing' | 'full' | 'index';
+  /** Columns of the index that is the replica identity, where one is. */
+  readonly identityIndex: readonly string[];
   /** Tables that its foreign keys point to, `schema.table`. */
   readonly references: readonly string[];
   /** Foreign keys that point here, `schema.table.constraint`. */
   readonly inbound: readonly string[];
+  /** Triggers of the team's own that fire for ordinary sessions. */
+  readonly triggers: readonly string[];
   readonly estimatedRows: number;
 }
 
@@ -35,6 +41,7 @@ export type LiveSchema = ReadonlyMap<string, LiveTable>;
 interface ColumnRow {
   name: string;
   type: string;
+  full_type: string;
   not_null: boolean;
   has_default: boolean;
   generated: boolean;
@@ -48,13 +55,15 @@ interface TableRow {
   identity: 'd' | 'n' | 'f' | 'i';
   refs: string[] | null;
   inbound: string[] | null;
+  identity_index: string[] | null;
+  triggers: string[] | null;
   estimated: string;
 }
 
 const IDENTITIES = { d: 'default', n: 'nothing', f: 'full', i: 'index' } as const;
 
 const COLUMNS = `
-SELECT a.attname AS name, format_type(a.atttypid, -1) AS type, a.attnotnull AS not_null,
+SELECT a.attname AS name, format_type(a.atttypid, -1) AS type, format_type(a.atttypid, a.atttypmod) AS full_type, a.attnotnull AS not_null,
        (a.atthasdef OR a.attidentity <> '') AS has_default, a.attgenerated <> '' AS generated,
        EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = ANY (k.conkey)) AS reference,
        coalesce(
@@ -80,6 +89,10 @@ SELECT (SELECT array_agg(a.attname::text ORDER BY k.place)
           JOIN pg_namespace fn ON fn.oid = f.relnamespace WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.confrelid <> c.oid) AS refs,
        (SELECT array_agg(fn.nspname || '.' || f.relname || '.' || k.conname) FROM pg_constraint k JOIN pg_class f ON f.oid = k.conrelid
           JOIN pg_namespace fn ON fn.oid = f.relnamespace WHERE k.confrelid = c.oid AND k.contype = 'f' AND k.conrelid <> c.oid) AS inbound,
+       (SELECT array_agg(a.attname::text) FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+         WHERE i.indrelid = c.oid AND i.indisreplident) AS identity_index,
+       (SELECT array_agg(g.tgname::text ORDER BY g.tgname) FROM pg_trigger g
+         WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') AND g.tgname NOT LIKE 'banyan%') AS triggers,
        greatest(c.reltuples, 0)::bigint AS estimated
   FROM pg_class c WHERE c.oid = $1::regclass`;
 
@@ -108,6 +121,7 @@ export async function readSchema(
           {
             name: row.name,
             type: row.type,
+            fullType: row.full_type,
             notNull: row.not_null,
             hasDefault: row.has_default,
             generated: row.generated,
@@ -121,6 +135,8 @@ export async function readSchema(
       replicaIdentity: IDENTITIES[table.identity],
       references: table.refs ?? [],
       inbound: table.inbound ?? [],
+      identityIndex: table.identity_index ?? [],
+      triggers: table.triggers ?? [],
       estimatedRows: Number(table.estimated),
     });
   }

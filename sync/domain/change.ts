@@ -6,7 +6,6 @@ export interface RelationColumn {
   readonly name: string;
   /** Part of the replica identity. */
   readonly key: boolean;
-  readonly typeOid: number;
 }
 
 export interface Relation {
@@ -30,6 +29,9 @@ export type Change =
   | { readonly kind: 'delete'; readonly relation: Relation; readonly before: Tuple }
   | { readonly kind: 'truncate'; readonly relations: readonly Relation[] }
   | { readonly kind: 'message'; readonly prefix: string; readonly content: string };
+
+/** A change of one row. */
+export type RowChange = Change & { readonly kind: 'insert' | 'update' | 'delete' };
 
 export interface TransactionHead {
   readonly xid: number;

@@ -2,14 +2,14 @@
 // leaves out, the target ends as the source is.
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Change, Relation, Value } from './change.ts';
+import type { Relation, RowChange, Value } from './change.ts';
 import { Coalescer, keyText, targetTables, type RowOperation } from './coalesce.ts';
 import type { ColumnPair, Edge } from './mapping.ts';
 
 const relation = (table: string, columns: readonly string[]): Relation => ({
   schema: 'public',
   table,
-  columns: columns.map((name, index) => ({ name, key: index === 0, typeOid: 25 })),
+  columns: columns.map((name, index) => ({ name, key: index === 0 })),
 });
 const DRIVER = relation('thing', ['id', 'name', 'state']);
 const PART = relation('words', ['id', 'body']);
@@ -18,6 +18,7 @@ const pair = (source: string, target: string): ColumnPair => ({
   source,
   target,
   type: 'text',
+  sourceType: 'text',
   map: (value) => value,
   needed: false,
   reference: false,
@@ -41,7 +42,7 @@ type Row = (string | null)[];
 class Model {
   readonly things = new Map<string, Row>();
   readonly words = new Map<string, Row>();
-  readonly log: Change[] = [];
+  readonly log: RowChange[] = [];
 
   step([kind, key, other, value, toast]: Step): void {
     const [k, o] = [String(key), String(other)];

@@ -2,7 +2,7 @@
 // become a few multi-row statements. Source order survives where it matters: per row the last word
 // wins, and a row that was deleted and inserted again is really deleted first.
 import { formatTable, type TableName } from '../../core/postgres/identifiers.ts';
-import type { Change, Relation, Tuple, Value } from './change.ts';
+import type { Relation, RowChange, Tuple, Value } from './change.ts';
 import { LensError } from './lens.ts';
 import { MappingError, type ColumnPair, type Constant, type Edge } from './mapping.ts';
 
@@ -28,6 +28,8 @@ export interface RowOperation {
   replaced: boolean;
   /** Its key is new and some of its values were not sent: it must be read again. */
   partial: boolean;
+  /** The source inserted it and nothing came before: the target does not have it. */
+  fresh: boolean;
   values: Value[];
   /** Source table of the last change, for the list of rows to read again. */
   source: TableName;
@@ -41,7 +43,13 @@ interface BoundEdge {
   readonly places: readonly number[];
 }
 
-/** A change whose key is not known cannot be applied. */
+/** A description of a source table, and the edges that start there. */
+interface BoundRelation {
+  readonly relation: Relation;
+  readonly label: string;
+  readonly bindings: readonly Binding[];
+}
+
 const KEY_SEPARATOR = '\u0000';
 
 export function keyText(key: readonly string[]): string {
@@ -80,7 +88,9 @@ export function targetTables(edges: readonly Edge[]): TargetTable[] {
 
 export class Coalescer {
   readonly #bySource = new Map<string, BoundEdge[]>();
-  readonly #bindings = new WeakMap<Relation, readonly Binding[]>();
+  readonly #bound = new WeakMap<Relation, BoundRelation>();
+  /** Runs of changes of one table are the rule. */
+  #latest: BoundRelation | undefined;
   readonly #rows = new Map<TargetTable, Map<string, RowOperation>>();
   #count = 0;
 
@@ -109,24 +119,36 @@ export class Coalescer {
 
   /** True when the flow writes something for changes of this table. */
   concerns(relation: Relation): boolean {
-    return this.#bySource.has(formatTable(relation));
+    return this.#boundOf(relation).bindings.length > 0;
+  }
+
+  /** The table of a change, as `schema.table`. */
+  labelOf(relation: Relation): string {
+    return this.#boundOf(relation).label;
   }
 
   /** The change's key in the source table's own text, of the old row or the new one. */
-  keyOf(
-    change: Change & { kind: 'insert' | 'update' | 'delete' },
-    image: 'old' | 'new',
-  ): string | undefined {
-    const binding = this.#bindingsOf(change.relation)[0];
+  keyOf(change: RowChange, image: 'old' | 'new'): string | undefined {
+    const binding = this.#boundOf(change.relation).bindings[0];
     if (!binding) return undefined;
     const tuple = image === 'new' && change.kind !== 'delete' ? change.after : beforeOf(change);
     return tuple && keyText(binding.keyOf(tuple));
   }
 
-  add(change: Change): void {
-    if (change.kind === 'message' || change.kind === 'truncate') return;
+  /** The keys of the rows that a change concerns, as the target writes them: two where it moved one. */
+  rowsOf(change: RowChange): (readonly string[])[] {
+    const binding = this.#boundOf(change.relation).bindings[0];
+    const before = beforeOf(change);
+    const images = [before, change.kind === 'delete' ? undefined : change.after];
+    const keys = images.flatMap((tuple) => (binding && tuple ? [binding.keyOf(tuple)] : []));
+    return keys.length === 2 && keyText(keys[0] ?? []) === keyText(keys[1] ?? [])
+      ? keys.slice(1)
+      : keys;
+  }
+
+  add(change: RowChange): void {
     this.#count += 1;
-    for (const binding of this.#bindingsOf(change.relation)) {
+    for (const binding of this.#boundOf(change.relation).bindings) {
       if (change.kind === 'delete') {
         binding.remove(change.before);
         continue;
@@ -136,7 +158,7 @@ export class Coalescer {
         before !== undefined &&
         keyText(binding.keyOf(before)) !== keyText(binding.keyOf(change.after));
       if (moved) binding.remove(before);
-      binding.put(change.after, moved);
+      binding.put(change.after, moved, change.kind === 'insert');
     }
   }
 
@@ -151,19 +173,21 @@ export class Coalescer {
     return taken;
   }
 
-  #bindingsOf(relation: Relation): readonly Binding[] {
-    let bindings = this.#bindings.get(relation);
-    if (!bindings) {
-      bindings = (this.#bySource.get(formatTable(relation)) ?? []).map(
-        (edge) => new Binding(edge, relation),
-      );
-      this.#bindings.set(relation, bindings);
+  #boundOf(relation: Relation): BoundRelation {
+    if (this.#latest?.relation === relation) return this.#latest;
+    let bound = this.#bound.get(relation);
+    if (!bound) {
+      const label = formatTable(relation);
+      const edges = this.#bySource.get(label) ?? [];
+      bound = { relation, label, bindings: edges.map((edge) => new Binding(edge, relation)) };
+      this.#bound.set(relation, bound);
     }
-    return bindings;
+    this.#latest = bound;
+    return bound;
   }
 }
 
-function beforeOf(change: Change & { kind: 'insert' | 'update' | 'delete' }): Tuple | undefined {
+function beforeOf(change: RowChange): Tuple | undefined {
   return change.kind === 'insert' ? undefined : change.before;
 }
 
@@ -192,19 +216,22 @@ class Binding {
   }
 
   keyOf(tuple: Tuple): string[] {
-    return this.#key.map(({ at, pair }) => {
+    const key = new Array<string>(this.#key.length);
+    for (let index = 0; index < this.#key.length; index++) {
+      const { at, pair } = this.#key[index] as { at: number; pair: ColumnPair };
       const value = tuple[at];
       if (value === null || value === undefined)
         throw new MappingError(
           `a change of ${formatTable(this.#bound.edge.source)} came without its key column ${pair.source}: check its replica identity`,
         );
-      return pair.map(value);
-    });
+      key[index] = pair.map(value);
+    }
+    return key;
   }
 
-  put(tuple: Tuple, moved: boolean): void {
-    const { edge, rows } = this.#bound;
-    const row = this.#row(tuple);
+  put(tuple: Tuple, moved: boolean, inserted: boolean): void {
+    const { edge } = this.#bound;
+    const row = this.#row(tuple, inserted && edge.driver);
     if (edge.driver) {
       if (row.exists === 'gone') row.replaced = true;
       row.exists = 'put';
@@ -217,14 +244,14 @@ class Binding {
       else if (moved) row.partial = true;
     }
     row.source = edge.source;
-    rows.set(keyText(row.key), row);
   }
 
   remove(tuple: Tuple): void {
-    const { edge, target, rows } = this.#bound;
+    const { edge, target } = this.#bound;
     const row = this.#row(tuple);
     if (edge.driver) {
       row.exists = 'gone';
+      row.fresh = false;
       row.replaced = false;
       row.partial = false;
       row.values = new Array<Value>(target.columns.length);
@@ -232,22 +259,26 @@ class Binding {
       for (const { place } of this.#columns)
         row.values[place] = row.exists === 'gone' ? undefined : null;
     row.source = edge.source;
-    rows.set(keyText(row.key), row);
   }
 
-  #row(tuple: Tuple): RowOperation {
+  /** The operation on the row that a tuple leads to; a new one where there is none yet. */
+  #row(tuple: Tuple, fresh = false): RowOperation {
     const key = this.keyOf(tuple);
     const { edge, target, rows } = this.#bound;
-    return (
-      rows.get(keyText(key)) ?? {
-        key,
-        exists: 'touch',
-        replaced: false,
-        partial: false,
-        values: new Array<Value>(target.columns.length),
-        source: edge.source,
-      }
-    );
+    const text = keyText(key);
+    const known = rows.get(text);
+    if (known) return known;
+    const row: RowOperation = {
+      key,
+      exists: 'touch',
+      replaced: false,
+      partial: false,
+      fresh,
+      values: new Array<Value>(target.columns.length),
+      source: edge.source,
+    };
+    rows.set(text, row);
+    return row;
   }
 
   #map(pair: ColumnPair, value: string, key: readonly string[]): string {

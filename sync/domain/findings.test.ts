@@ -6,6 +6,7 @@ import { checkMapping } from './findings.ts';
 function live(table: string, keys: Partial<LiveTable>): [string, LiveTable] {
   const column = {
     type: 'integer',
+    fullType: 'integer',
     notNull: true,
     hasDefault: false,
     generated: false,
@@ -13,7 +14,10 @@ function live(table: string, keys: Partial<LiveTable>): [string, LiveTable] {
     reference: false,
   };
   const columns = new Map(['id', 'a'].map((name) => [name, { name, ...column }]));
-  const rest = { uniqueKeys: [], references: [], inbound: [], estimatedRows: 0, schema: 'public' };
+  const rest = {
+    ...{ uniqueKeys: [], references: [], inbound: [], identityIndex: [], triggers: [] },
+    ...{ estimatedRows: 0, schema: 'public' },
+  };
   return [
     `public.${table}`,
     { ...rest, table, columns, primaryKey: ['id'], replicaIdentity: 'default', ...keys },
@@ -61,6 +65,24 @@ test.each<[string, Partial<LiveTable>, RegExp]>([
   ['another key than the mapping’s', { primaryKey: ['a'] }, /not unique/],
   ['an identity of nothing', { replicaIdentity: 'nothing' }, /replica identity/],
 ])('finds %s', (_what, keys, message) => {
+  expect(found(keys).join('\n')).toMatch(message);
+});
+
+test('an index as the identity must hold the key', () => {
+  const indexed = { replicaIdentity: 'index', uniqueKeys: [['a']] } as const;
+  expect(found({ ...indexed, identityIndex: ['a'] }).join('\n')).toMatch(/replica identity/);
+  expect(found({ ...indexed, identityIndex: ['id', 'a'] }).join('\n')).not.toMatch(/identity/);
+});
+
+test.each<[string, Partial<LiveTable>, RegExp]>([
+  ['a trigger', { triggers: ['audit'] }, /trigger audit/],
+  [
+    'a table that points here and is not mapped',
+    { inbound: ['public.line.line_m_fkey'] },
+    /line_m_fkey/,
+  ],
+  ['a unique key that the service lacks', { uniqueKeys: [['a']] }, /unique \(a\)/],
+])('warns of %s', (_what, keys, message) => {
   expect(found(keys).join('\n')).toMatch(message);
 });
 

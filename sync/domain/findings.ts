@@ -4,14 +4,8 @@ import type { LiveSchema, LiveTable } from '../../core/postgres/catalog.ts';
 import { formatTable, quoteIdentifier, quoteTable } from '../../core/postgres/identifiers.ts';
 import type { Capability } from '../../control/definition.ts';
 import { resolveTable, type ResolvedTable } from './mapping.ts';
-
-export interface Finding {
-  readonly severity: 'error' | 'warning';
-  /** `monolith`, `service catalog`, or a capability's table. */
-  readonly where: string;
-  readonly what: string;
-  readonly hint: string;
-}
+import type { Finding } from './finding.ts';
+import { checkRisks } from './risks.ts';
 
 type Report = (what: string, hint: string) => void;
 
@@ -65,6 +59,7 @@ export function checkMapping(
       const into = service.get(formatTable(name));
       if (into) checkServiceTable(resolved, index, into, report);
     });
+    findings.push(...checkRisks(id, capability, resolved, { monolith, service }));
     for (const stay of pairs.filter((pair) => pair.klass === 'stays' && pair.fallback === null))
       if (from.columns.get(stay.monolith)?.notNull)
         report(
@@ -136,6 +131,8 @@ function checkKey(table: LiveTable, key: readonly string[], report: Report): voi
   // Without a primary key the default identity is none, and a published table takes no update then.
   if (
     table.replicaIdentity === 'nothing' ||
+    (table.replicaIdentity === 'index' &&
+      !key.every((column) => table.identityIndex.includes(column))) ||
     (table.replicaIdentity === 'default' &&
       hasKey &&
       !key.every((column) => table.primaryKey.includes(column)))

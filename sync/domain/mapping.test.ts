@@ -12,6 +12,8 @@ const live = (label: string, references: readonly string[]): LiveTable => ({
   replicaIdentity: 'default',
   references,
   inbound: [],
+  identityIndex: [],
+  triggers: [],
   estimatedRows: 0,
 });
 const label = (index: number): string => `public.t${index}`;

@@ -5,6 +5,7 @@
 import type { TableMap } from '../../control/definition.ts';
 import type { Direction } from '../../control/domain/flow.ts';
 import { formatTable, parseTableName, type TableName } from '../../core/postgres/identifiers.ts';
+import type { Lens } from '../../control/lenses.ts';
 import { compileLens, type TextMap } from './lens.ts';
 import type { LiveColumn, LiveSchema, LiveTable } from '../../core/postgres/catalog.ts';
 
@@ -14,9 +15,12 @@ export type Mode = 'owner' | 'guest';
 export interface ColumnPair {
   readonly source: string;
   readonly target: string;
-  /** The target column's type, for casts. */
+  /** The target column's type, for casts; and the source column's. */
   readonly type: string;
+  readonly sourceType: string;
   readonly map: TextMap;
+  /** What the map was made from, seen from the monolith; none for a plain copy. */
+  readonly lens?: Lens | undefined;
   /** A row cannot be inserted without it: not null, and no default. */
   readonly needed: boolean;
   /** Part of a foreign key, and may be null until what it points to is there. */
@@ -66,6 +70,7 @@ export interface ResolvedPair {
   readonly column: string;
   readonly get: TextMap;
   readonly put: TextMap;
+  readonly lens?: Lens;
   /** Value of the monolith's column in a row that the service inserts (stays only). */
   readonly fallback: string | null;
 }
@@ -94,6 +99,7 @@ export function resolveTable(map: TableMap): ResolvedTable {
       monolith,
       ...place(lens.to),
       ...compileLens(lens),
+      lens,
       fallback: null,
     });
   for (const [monolith, stay] of Object.entries(map.stays))
@@ -134,7 +140,7 @@ function edgeTo(table: ResolvedTable, index: number, schemas: Schemas, mode: Mod
       (mode === 'owner' || pair.klass === 'stays'),
   );
   const pairOf = (pair: ResolvedPair): ColumnPair =>
-    columnPair(liveColumn(from, pair.monolith), liveColumn(into, pair.column), pair.get);
+    columnPair(liveColumn(from, pair.monolith), liveColumn(into, pair.column), pair.get, pair.lens);
   return {
     source: table.monolith,
     target: service,
@@ -151,7 +157,7 @@ function edgeBack(table: ResolvedTable, index: number, schemas: Schemas): Edge {
   const into = liveTable(schemas.monolith, table.monolith);
   const own = table.pairs.filter((pair) => pair.service === index);
   const pairOf = (pair: ResolvedPair): ColumnPair =>
-    columnPair(liveColumn(from, pair.column), liveColumn(into, pair.monolith), pair.put);
+    columnPair(liveColumn(from, pair.column), liveColumn(into, pair.monolith), pair.put, pair.lens);
   const stays = table.pairs
     .filter((pair) => pair.klass === 'stays')
     .map((pair) => ({
@@ -186,13 +192,20 @@ function constantsOf(
   });
 }
 
-function columnPair(from: LiveColumn, into: LiveColumn, map: TextMap): ColumnPair {
+function columnPair(
+  from: LiveColumn,
+  into: LiveColumn,
+  map: TextMap,
+  lens: Lens | undefined,
+): ColumnPair {
   // PostgreSQL pads character(n) on output; anything but another character(n) would keep the blanks.
   const trim = from.type === 'bpchar' && into.type !== 'bpchar';
   return {
     source: from.name,
     target: into.name,
     type: into.type,
+    sourceType: from.type,
+    lens,
     map: trim ? (value) => map(value.trimEnd()) : map,
     needed: into.notNull && !into.hasDefault,
     reference: into.reference && !into.notNull,

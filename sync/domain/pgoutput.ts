@@ -115,9 +115,8 @@ export class PgOutputDecoder {
     for (let index = 0; index < count; index++) {
       const key = (this.#buffer[this.#at++] ?? 0) === 1;
       const name = this.#string();
-      const typeOid = this.#uint32();
-      this.#at += 4; // type modifier
-      columns.push({ name, key, typeOid });
+      this.#at += 4 + 4; // type, type modifier
+      columns.push({ name, key });
     }
     const relation: Relation = { schema, table, columns };
     this.#relations.set(oid, relation);

@@ -8,8 +8,9 @@ import { runBackfill } from '../../sync/backfill.ts';
 import type { ChangeLog } from '../../sync/change-log.ts';
 import { Copying } from '../../sync/copying.ts';
 import { planFlow } from '../../sync/domain/plan.ts';
-import { databaseOf, readSchemas } from '../../sync/flow.ts';
+import { databaseOf, readSchemas } from '../../sync/schemas.ts';
 import { Mutex } from '../../sync/mutex.ts';
+import { Parking } from '../../sync/parking.ts';
 import { openSlotLog } from '../../sync/slot-log.ts';
 import { Source, sourceTable } from '../../sync/source.ts';
 import { Target } from '../../sync/target.ts';
@@ -78,8 +79,10 @@ export async function openFlow(pair: Pair, options: FlowPartsOptions = {}): Prom
     position,
   );
   const session = new Mutex();
+  const parking = new Parking(flow.flow);
+  await parking.load(target.client);
   const make = async (): Promise<Applier> =>
-    new Applier(target, plan, copying, await target.checkpoint());
+    new Applier(target, plan, copying, parking, await target.checkpoint());
   return {
     target,
     log,

@@ -1,0 +1,122 @@
+// `banyan sync show|retry|reread|skip`: the changes that could not be applied, and what to do about them.
+import type { Command } from 'commander';
+import { BanyanError } from '../core/errors.ts';
+import type { Direction } from '../control/domain/flow.ts';
+import {
+  listLetters,
+  rereadLetters,
+  retryLetters,
+  skipLetter,
+  type Appliers,
+  type LetterLine,
+} from '../sync/index.ts';
+import { openContext, type Context, type GlobalOptions } from './context.ts';
+import { answer, table } from './output.ts';
+
+export function letterCommands(sync: Command): void {
+  sync
+    .command('show <capability>')
+    .description('list the changes that could not be applied, and those that wait behind them')
+    .action(
+      act(async ({ appliers, capability }) => {
+        const letters = await listLetters(capability, appliers);
+        return { data: letters, text: describe(letters) };
+      }),
+    );
+  sync
+    .command('retry <capability>')
+    .description('try them again: what refused them has been mended')
+    .action(
+      act(async ({ appliers, capability }) => {
+        const retried = await retryLetters(capability, appliers);
+        return { data: { retried }, text: `${capability}: ${retried} changes are tried again` };
+      }),
+    );
+  sync
+    .command('reread <capability>')
+    .description('give them up, and read their rows again from the owner as they are now')
+    .action(
+      act(async ({ appliers, capability }) => {
+        const reread = await rereadLetters(capability, appliers);
+        return {
+          data: { reread },
+          text: `${capability}: the rows of ${reread} changes are read again`,
+        };
+      }),
+    );
+  sync
+    .command('skip <capability> <direction> <id>')
+    .description('give one up for good; verify will find the difference')
+    .action(
+      act(async ({ appliers, capability }, [direction = '', id = '']) => {
+        if (direction !== 'to' && direction !== 'back')
+          throw new BanyanError('USAGE', `"${direction}" is no direction`, {
+            hint: 'to: from the monolith to the service; back: the other way.',
+          });
+        if (!/^\d+$/.test(id))
+          throw new BanyanError('USAGE', `"${id}" is no number of a parked change`, {
+            hint: `\`banyan sync show ${capability}\` lists them.`,
+          });
+        await skipLetter(capability, appliers, direction satisfies Direction, id);
+        return { data: { skipped: id }, text: `${capability}: change ${id} is given up` };
+      }),
+    );
+}
+
+interface Asked {
+  readonly capability: string;
+  readonly context: Context;
+  readonly appliers: Appliers;
+}
+
+type Answer = { readonly data: unknown; readonly text: string };
+
+/** An action that gets the capability, and the logins of its appliers. */
+function act(
+  work: (asked: Asked, rest: string[]) => Promise<Answer>,
+): (...args: unknown[]) => Promise<void> {
+  return async (...args) => {
+    const command = args.at(-1) as Command;
+    const [capability = '', ...rest] = command.args;
+    const globals = command.optsWithGlobals<GlobalOptions>();
+    const context = await openContext(globals);
+    try {
+      const { data, text } = await work(
+        { capability, context, appliers: appliersOf(context, capability) },
+        rest,
+      );
+      answer(globals.json, data, text);
+    } finally {
+      await context.close();
+    }
+  };
+}
+
+function appliersOf({ migration, connections }: Context, id: string): Appliers {
+  const capability = migration.capabilities[id];
+  if (!capability)
+    throw new BanyanError('UNKNOWN_CAPABILITY', `there is no capability "${id}"`, {
+      hint: `The definition names: ${Object.keys(migration.capabilities).join(', ')}.`,
+    });
+  const to = connections.services[capability.service]?.database?.applier;
+  const back = connections.monolith.database?.applier;
+  if (to === undefined || back === undefined)
+    throw new BanyanError('MOVE_NOT_ALLOWED', `capability "${id}" has no tables, and so no flows`);
+  return { to, back };
+}
+
+function describe(letters: readonly LetterLine[]): string {
+  if (letters.length === 0) return 'nothing is parked';
+  return table([
+    ['direction', 'id', 'change', 'row', 'since', 'tries', 'why'],
+    ...letters.map((one) => [
+      one.direction,
+      one.id,
+      `${one.change.kind} of ${one.table}`,
+      one.keys.map((key) => key.join('/')).join(' → '),
+      one.parkedAt.slice(0, 19).replace('T', ' '),
+      String(one.attempts),
+      one.error ?? 'waits behind an earlier change of this row',
+    ]),
+  ]);
+}

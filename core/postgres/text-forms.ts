@@ -1,0 +1,34 @@
+// Texts that PostgreSQL reads many values from: array literals and COPY's text format, built by hand
+// because the hot path sends whole columns.
+
+const NEEDS_ESCAPE = /["\\]/g;
+
+/** `{"a","b",NULL}`: a one-dimensional array literal, valid input for `$1::text[]`. */
+export function textArray(values: readonly (string | null)[]): string {
+  let literal = '{';
+  for (let index = 0; index < values.length; index++) {
+    if (index > 0) literal += ',';
+    const value = values[index];
+    if (value === null || value === undefined) literal += 'NULL';
+    else
+      literal += `"${value.includes('"') || value.includes('\\') ? value.replace(NEEDS_ESCAPE, '\\$&') : value}"`;
+  }
+  return literal + '}';
+}
+
+const SPECIAL = /[\\\n\r\t]/;
+const ALL_SPECIAL = /[\\\n\r\t]/g;
+const ESCAPES: Readonly<Record<string, string>> = {
+  '\\': '\\\\',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+};
+
+/** A value in COPY's text format. */
+export function copyField(value: string | null): string {
+  if (value === null) return '\\N';
+  return SPECIAL.test(value)
+    ? value.replace(ALL_SPECIAL, (character) => ESCAPES[character] ?? character)
+    : value;
+}

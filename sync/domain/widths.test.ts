@@ -1,0 +1,43 @@
+import { expect, test } from '@jest/globals';
+import { misfit } from './widths.ts';
+
+test.each([
+  ['integer', 'integer'],
+  ['smallint', 'bigint'],
+  ['bigint', 'numeric'],
+  ['integer', 'numeric(12,2)'],
+  ['numeric(9,0)', 'integer'],
+  ['numeric(12,2)', 'numeric(12,2)'],
+  ['numeric(12,2)', 'numeric(14,4)'],
+  ['character varying(20)', 'text'],
+  ['character(1)', 'character varying(20)'],
+  ['text', 'character varying'],
+  ['real', 'double precision'],
+  ['integer', 'double precision'],
+  ['timestamp(3) with time zone', 'timestamp with time zone'],
+  ['text', 'my_enum'],
+  ['jsonb', 'jsonb'],
+])('every %s fits into %s', (from, into) => {
+  expect(misfit(from, into)).toBeUndefined();
+});
+
+test.each([
+  ['bigint', 'integer', 'larger'],
+  ['numeric', 'bigint', 'fractions'],
+  ['numeric(12,2)', 'bigint', 'fractions'],
+  ['numeric(12,0)', 'integer', 'larger'],
+  ['double precision', 'integer', 'fractions'],
+  ['numeric', 'numeric(12,2)', 'rounded to 2'],
+  ['numeric(12,4)', 'numeric(12,2)', 'rounded to 2'],
+  ['numeric(14,2)', 'numeric(12,2)', 'larger'],
+  ['bigint', 'numeric(12,2)', 'larger'],
+  ['double precision', 'real', '6 digits'],
+  ['bigint', 'double precision', '15 digits'],
+  ['numeric(12,2)', 'double precision', '15 digits'],
+  ['text', 'character varying(20)', '20 characters'],
+  ['character varying(40)', 'character varying(20)', '20 characters'],
+  ['timestamp without time zone', 'date', 'time of day'],
+  ['timestamp with time zone', 'timestamp(0) with time zone', '0 digits'],
+])('not every %s fits into %s: %s', (from, into, why) => {
+  expect(misfit(from, into)).toContain(why);
+});

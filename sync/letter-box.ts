@@ -1,0 +1,142 @@
+// What a human may see and do of the dead letters of a capability, through the applier's login of each
+// target; a running flow takes note of it within a second.
+import type pg from 'pg';
+import { BanyanError } from '../core/errors.ts';
+import { withClient } from '../core/postgres/connect.ts';
+import { scalar } from '../control/participant.ts';
+import type { Direction } from '../control/domain/flow.ts';
+import type { StoredChange } from './domain/parked.ts';
+
+export interface LetterLine {
+  readonly id: string;
+  readonly direction: Direction;
+  /** Table of the source. */
+  readonly table: string;
+  /** Keys of the rows concerned, as the target writes them. */
+  readonly keys: readonly (readonly string[])[];
+  readonly change: StoredChange;
+  /** Null for one that only waits behind another of its row. */
+  readonly error: string | null;
+  readonly attempts: number;
+  readonly position: string;
+  /** ISO. */
+  readonly committedAt: string;
+  readonly parkedAt: string;
+}
+
+/** The logins of the appliers at both ends: `to` writes at the service, `back` at the monolith. */
+export type Appliers = Readonly<Record<Direction, string>>;
+
+const DIRECTIONS: readonly Direction[] = ['to', 'back'];
+
+/** Every parked change of a capability, in source order. */
+export async function listLetters(capability: string, appliers: Appliers): Promise<LetterLine[]> {
+  return everywhere(appliers, async (client, direction) => {
+    const { rows } = await client.query<LetterRow>(
+      `SELECT id, source_table, keys, change, error, attempts, position, committed_at, parked_at
+         FROM banyan.parked WHERE flow = $1 ORDER BY id`,
+      [`${capability}:${direction}`],
+    );
+    return rows.map((row) => ({
+      id: row.id,
+      direction,
+      table: row.source_table,
+      keys: row.keys,
+      change: row.change,
+      error: row.error,
+      attempts: row.attempts,
+      position: row.position,
+      committedAt: row.committed_at.toISOString(),
+      parkedAt: row.parked_at.toISOString(),
+    }));
+  });
+}
+
+/** Asks for a retry of all that is parked; gives how many changes that are. */
+export async function retryLetters(capability: string, appliers: Appliers): Promise<number> {
+  const counts = await everywhere(appliers, async (client, direction) => {
+    const { rowCount } = await client.query(
+      'UPDATE banyan.parked SET retry = true WHERE flow = $1',
+      [`${capability}:${direction}`],
+    );
+    return [rowCount ?? 0];
+  });
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+/**
+ * Gives a change up: it will never be applied. The ones behind it are tried next. Throws USAGE for an
+ * id that is not parked.
+ */
+export async function skipLetter(
+  capability: string,
+  appliers: Appliers,
+  direction: Direction,
+  id: string,
+): Promise<void> {
+  await withClient(appliers[direction], SESSION, async (client) => {
+    const { rowCount } = await client.query(
+      'DELETE FROM banyan.parked WHERE flow = $1 AND id = $2',
+      [`${capability}:${direction}`, id],
+    );
+    if (rowCount === 0)
+      throw new BanyanError('USAGE', `no change ${id} is parked on the way ${direction}`, {
+        hint: `\`banyan sync show ${capability}\` lists them.`,
+      });
+    await client.query('UPDATE banyan.parked SET retry = true WHERE flow = $1', [
+      `${capability}:${direction}`,
+    ]);
+  });
+}
+
+/**
+ * Gives all parked changes up and has their rows read again at the source as they are now. Only what
+ * the source owns can be read so: throws nothing, and leaves the letters of a guest's flow alone.
+ */
+export async function rereadLetters(capability: string, appliers: Appliers): Promise<number> {
+  const counts = await everywhere(appliers, async (client, direction) => {
+    const { rows } = await client.query<{ n: number }>(
+      `WITH given_up AS (
+         DELETE FROM banyan.parked WHERE flow = $1 AND mode = 'owner' RETURNING source_table, keys),
+       listed AS (
+         INSERT INTO banyan.reread (flow, source_table, key)
+         SELECT DISTINCT $1, source_table, ARRAY(SELECT jsonb_array_elements_text(one))
+           FROM given_up, jsonb_array_elements(keys) AS one
+         ON CONFLICT DO NOTHING)
+       SELECT count(*)::int AS n FROM given_up`,
+      [`${capability}:${direction}`],
+    );
+    return [rows[0]?.n ?? 0];
+  });
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+const SESSION = { applicationName: 'banyan-cli' };
+
+interface LetterRow {
+  id: string;
+  source_table: string;
+  keys: string[][];
+  change: StoredChange;
+  error: string | null;
+  attempts: number;
+  position: string;
+  committed_at: Date;
+  parked_at: Date;
+}
+
+async function everywhere<T>(
+  appliers: Appliers,
+  work: (client: pg.Client, direction: Direction) => Promise<T[]>,
+): Promise<T[]> {
+  const all: T[] = [];
+  for (const direction of DIRECTIONS)
+    all.push(
+      ...(await withClient(appliers[direction], SESSION, async (client) =>
+        (await scalar(client, `SELECT to_regclass('banyan.parked') IS NOT NULL`)) === 'true'
+          ? work(client, direction)
+          : [],
+      )),
+    );
+  return all;
+}

@@ -1,0 +1,174 @@
+// The dead letters of a flow, as its applier sees them: which rows have a change parked, so that later
+// changes of the same row wait behind it. What a batch parks is staged, written in the batch's own
+// transaction, and counts when that commits.
+import type pg from 'pg';
+import { BanyanError } from '../core/errors.ts';
+import type { RowChange } from './domain/change.ts';
+import type { Mode } from './domain/mapping.ts';
+import { restoreChange, storeChange, type StoredChange } from './domain/parked.ts';
+
+/** A key as the target writes it. */
+export type RowKey = readonly string[];
+
+export interface Letter {
+  readonly table: string;
+  /** One, or two where the change moved its row. */
+  readonly keys: readonly RowKey[];
+  readonly change: RowChange;
+  readonly mode: Mode;
+  readonly position: string;
+  readonly commitMs: number;
+  /** Why it cannot be applied; null when it only waits behind another. */
+  readonly error: string | null;
+}
+
+export interface ParkedLetter extends Letter {
+  readonly id: string;
+}
+
+/** Beyond this something is wrong with more than some rows: the flow stops instead. */
+const LIMIT = 10_000;
+
+export class Parking {
+  readonly #flow: string;
+  readonly #limit: number;
+  #rows = new Set<string>();
+  #size = 0;
+  #staged: Letter[] = [];
+  #stagedRows = new Set<string>();
+
+  constructor(flow: string, limit = LIMIT) {
+    this.#flow = flow;
+    this.#limit = limit;
+  }
+
+  /** Reads what is parked; called at the start, and after somebody else may have changed it. */
+  async load(client: pg.Client): Promise<void> {
+    const { rows } = await client.query<{ source_table: string; keys: string[][] }>(
+      'SELECT source_table, keys FROM banyan.parked WHERE flow = $1',
+      [this.#flow],
+    );
+    this.#size = rows.length;
+    this.#rows = new Set(
+      rows.flatMap((row) => row.keys.map((key) => nameOf(row.source_table, key))),
+    );
+  }
+
+  /** Changes parked, those included that wait. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Whether nothing is parked, in the batch under way neither: the common case, asked for each change. */
+  get empty(): boolean {
+    return this.#size === 0 && this.#staged.length === 0;
+  }
+
+  /** Whether a change of this row has to wait. */
+  holds(table: string, key: RowKey): boolean {
+    const name = nameOf(table, key);
+    return this.#rows.has(name) || this.#stagedRows.has(name);
+  }
+
+  /** Parks a change with the batch under way. */
+  stage(letter: Letter): void {
+    this.#staged.push(letter);
+    for (const key of letter.keys) this.#stagedRows.add(nameOf(letter.table, key));
+  }
+
+  /** All rows of these tables are gone: so is what was to be done to them. */
+  async truncated(client: pg.Client, tables: readonly string[]): Promise<void> {
+    this.#staged = this.#staged.filter((letter) => !tables.includes(letter.table));
+    if (this.#size > 0)
+      await client.query('DELETE FROM banyan.parked WHERE flow = $1 AND source_table = ANY ($2)', [
+        this.#flow,
+        tables,
+      ]);
+  }
+
+  /** Writes what is staged into the batch's transaction. Throws FLOW_STOPPED beyond the limit. */
+  async write(client: pg.Client): Promise<void> {
+    if (this.#staged.length === 0) return;
+    if (this.#size + this.#staged.length > this.#limit)
+      throw new BanyanError(
+        'FLOW_STOPPED',
+        `more than ${this.#limit} changes cannot be applied; the last: ${this.#staged.at(-1)?.error ?? 'waits behind another'}`,
+        {
+          hint: '`banyan sync show` lists them. Mend what they have in common, then start sync again.',
+        },
+      );
+    await client.query(
+      `INSERT INTO banyan.parked (flow, source_table, keys, change, mode, position, committed_at, error)
+       SELECT $1, l."table", l.keys, l.change, l.mode, l.position, to_timestamp(l."commitMs" / 1000.0), l.error
+         FROM jsonb_to_recordset($2::jsonb) AS l ("table" text, keys jsonb, change jsonb, mode text, position text, "commitMs" float8, error text)`,
+      [
+        this.#flow,
+        JSON.stringify(
+          this.#staged.map((letter) => ({ ...letter, change: storeChange(letter.change) })),
+        ),
+      ],
+    );
+  }
+
+  committed(): void {
+    this.#size += this.#staged.length;
+    for (const row of this.#stagedRows) this.#rows.add(row);
+    this.rolledBack();
+  }
+
+  rolledBack(): void {
+    this.#staged = [];
+    this.#stagedRows.clear();
+  }
+
+  /** Letters to be tried again, in source order, with all that wait behind them. */
+  async wanted(client: pg.Client): Promise<ParkedLetter[]> {
+    const { rows } = await client.query<{
+      id: string;
+      source_table: string;
+      keys: string[][];
+      change: StoredChange;
+      mode: Mode;
+      position: string;
+      committed_ms: number;
+      error: string | null;
+    }>(
+      `SELECT id, source_table, keys, change, mode, position, error,
+              extract(epoch FROM committed_at)::float8 * 1000 AS committed_ms
+         FROM banyan.parked WHERE flow = $1 AND EXISTS (SELECT 1 FROM banyan.parked WHERE flow = $1 AND retry)
+        ORDER BY id FOR UPDATE`,
+      [this.#flow],
+    );
+    return rows.map((row) => ({
+      id: row.id,
+      table: row.source_table,
+      keys: row.keys,
+      change: restoreChange(row.source_table, row.change),
+      mode: row.mode,
+      position: row.position,
+      commitMs: row.committed_ms,
+      error: row.error,
+    }));
+  }
+
+  /** Records how a retry went. */
+  async settle(
+    client: pg.Client,
+    applied: readonly string[],
+    failed: readonly { readonly id: string; readonly error: string }[],
+  ): Promise<void> {
+    await client.query('DELETE FROM banyan.parked WHERE id = ANY ($1::bigint[])', [applied]);
+    for (const { id, error } of failed)
+      await client.query(
+        'UPDATE banyan.parked SET error = $2, attempts = attempts + 1 WHERE id = $1',
+        [id, error],
+      );
+    await client.query('UPDATE banyan.parked SET retry = false WHERE flow = $1 AND retry', [
+      this.#flow,
+    ]);
+  }
+}
+
+function nameOf(table: string, key: RowKey): string {
+  return [table, ...key].join('\u0000');
+}
