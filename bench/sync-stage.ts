@@ -160,21 +160,21 @@ export async function openStage(): Promise<Stage> {
   };
 }
 
-/** The end of the source's WAL as it stands. */
-export async function walEnd(stage: Stage): Promise<string> {
-  const { rows } = await stage.shop.query<{ lsn: string }>(
-    `SELECT pg_logical_emit_message(true, 'bench', '')::text AS lsn`,
-  );
-  return rows[0]?.lsn ?? '0/0';
-}
+/** The row by which a contender is seen to have come to the end of the stream. */
+const MARK_ROW = 0;
+let marks = 0;
 
-/** Waits until a walsender serves the slots whose name matches. */
-export async function slotActive(stage: Stage, pattern: string): Promise<void> {
-  await until(
-    stage.shop,
-    'SELECT bool_and(active) FROM pg_replication_slots WHERE slot_name LIKE $1',
-    [pattern],
+/** Ends the stream as it stands; gives the query that is true where it has arrived. */
+export async function mark(stage: Stage): Promise<Readonly<Record<'service' | 'native', string>>> {
+  marks += 1;
+  await stage.shop.query(
+    `INSERT INTO item VALUES (${MARK_ROW}, 'mark', 'mark', 0, 'A', ${marks}, NULL, now())
+       ON CONFLICT (item_no) DO UPDATE SET qty = excluded.qty`,
   );
+  return {
+    service: `SELECT count(*) = 1 FROM product WHERE id = ${MARK_ROW} AND stock >= ${marks}`,
+    native: `SELECT count(*) = 1 FROM item WHERE item_no = ${MARK_ROW} AND qty >= ${marks}`,
+  };
 }
 
 /** Polls until the query's only value is true. */

@@ -5,7 +5,10 @@ import { parseArgs } from 'node:util';
 import { writeFile } from 'node:fs/promises';
 import { runCases, table, type Case, type Contender } from './harness.ts';
 import { stopAll } from './processes.ts';
-import { openStage, slotActive, until, walEnd, type Stage } from './sync-stage.ts';
+import { mark, openStage, until, type Stage } from './sync-stage.ts';
+
+const OURS = 'banyan sync';
+const NATIVE = 'logical replication';
 
 interface Shape {
   readonly name: string;
@@ -48,67 +51,77 @@ class Stream {
   }
 }
 
-function drains(stage: Stage, stream: Stream): { ours: Contender; native: Contender } {
-  const timed = async (slot: string, rows: number, done: () => Promise<void>): Promise<number> => {
-    await slotActive(stage, slot);
+/** One process that is kept from working until its turn comes, warm and connected. */
+class Held {
+  readonly #pid: number;
+
+  constructor(pid: number) {
+    this.#pid = pid;
+    process.kill(pid, 'SIGSTOP');
+  }
+
+  /** Rows a second until `done`. */
+  async drain(rows: number, done: () => Promise<void>): Promise<number> {
     const began = performance.now();
-    await done();
-    return rows / ((performance.now() - began) / 1_000);
-  };
+    process.kill(this.#pid, 'SIGCONT');
+    try {
+      await done();
+      return rows / ((performance.now() - began) / 1_000);
+    } finally {
+      process.kill(this.#pid, 'SIGSTOP');
+    }
+  }
+
+  release(): void {
+    process.kill(this.#pid, 'SIGCONT');
+  }
+}
+
+interface Contenders {
+  readonly sync: Held;
+  readonly apply: Held;
+}
+
+function drains(
+  stage: Stage,
+  stream: Stream,
+  { sync, apply }: Contenders,
+): { ours: Contender; native: Contender } {
   return {
     ours: {
-      name: 'banyan sync',
+      name: OURS,
       measure: async () => {
-        const rows = await stream.rowsFor('banyan sync');
-        const end = await walEnd(stage);
-        const starting = stage.startSync();
-        const figure = await timed('banyan%', rows, () =>
-          until(stage.service, 'SELECT commit_lsn >= $1::pg_lsn FROM banyan.checkpoint', [end]),
-        );
-        await (await starting).stop();
-        return figure;
+        const rows = await stream.rowsFor(OURS);
+        const { service } = await mark(stage);
+        return sync.drain(rows, () => until(stage.service, service));
       },
     },
     native: {
-      name: 'logical replication',
+      name: NATIVE,
       measure: async () => {
-        const rows = await stream.rowsFor('logical replication');
-        const end = await walEnd(stage);
-        await stage.native.query('ALTER SUBSCRIPTION native ENABLE');
-        const figure = await timed('native', rows, () =>
-          until(
-            stage.native,
-            `SELECT pg_replication_origin_progress('pg_' || oid, false) >= $1::pg_lsn FROM pg_subscription WHERE subname = 'native'`,
-            [end],
-          ),
-        );
-        await stage.native.query('ALTER SUBSCRIPTION native DISABLE');
-        await until(
-          stage.shop,
-          `SELECT NOT active FROM pg_replication_slots WHERE slot_name = 'native'`,
-        );
-        return figure;
+        const rows = await stream.rowsFor(NATIVE);
+        const { native } = await mark(stage);
+        return apply.drain(rows, () => until(stage.native, native));
       },
     },
   };
 }
 
-async function prepare(stage: Stage): Promise<void> {
+async function prepare(stage: Stage): Promise<Contenders> {
   await stage.shop.query(`SET synchronous_commit = off`);
   await stage.shop.query('CREATE PUBLICATION native FOR TABLE item');
-  await stage.shop.query(`SELECT pg_create_logical_replication_slot('native', 'pgoutput')`);
   await stage.native.query(
-    `CREATE SUBSCRIPTION native CONNECTION '${stage.shopUrl}' PUBLICATION native
-       WITH (create_slot = false, slot_name = native, enabled = false, copy_data = false)`,
+    `CREATE SUBSCRIPTION native CONNECTION '${stage.shopUrl}' PUBLICATION native WITH (copy_data = false)`,
   );
-  await stage.native
-    .query('ALTER SUBSCRIPTION native REFRESH PUBLICATION WITH (copy_data = false)')
-    .catch(() => undefined);
   await stage.coordinator().move({ capability: 'catalog', event: 'advance' });
+  const { pid } = await stage.startSync();
   // The empty copy first: what is measured then is the stream alone.
-  const sync = await stage.startSync();
   await until(stage.service, `SELECT bool_and(stage = 'done') FROM banyan.backfill`);
-  await sync.stop();
+  await until(stage.native, `SELECT count(*) = 1 FROM pg_stat_subscription WHERE pid IS NOT NULL`);
+  const { rows } = await stage.native.query<{ pid: number }>(
+    'SELECT pid FROM pg_stat_subscription',
+  );
+  return { sync: new Held(pid), apply: new Held(rows[0]?.pid ?? 0) };
 }
 
 const { values } = parseArgs({
@@ -127,20 +140,20 @@ const shapes: Shape[] = [
 ];
 const stage = await openStage();
 try {
-  await prepare(stage);
+  const contenders = await prepare(stage);
   const next = { first: 1 };
   const cases: Case[] = shapes
     .filter(({ name }) => values.only === undefined || name.includes(values.only))
     .map((shape) => {
-      const stream = new Stream(stage, shape, ['banyan sync', 'logical replication'], next);
-      const { ours, native } = drains(stage, stream);
+      const stream = new Stream(stage, shape, [OURS, NATIVE], next);
+      const { ours, native } = drains(stage, stream, contenders);
       return {
         name: shape.name,
         unit: 'rows/s',
         better: 'more',
         ours,
         others: [native],
-        wanted: { 'logical replication': shape.wanted },
+        wanted: { [NATIVE]: shape.wanted },
       };
     });
   const report = await runCases(
@@ -148,6 +161,8 @@ try {
     { rounds: Number(values.rounds), warmUpMs: 0, roundMs: 0 },
     (line) => process.stderr.write(`${line}\n`),
   );
+  contenders.sync.release();
+  contenders.apply.release();
   process.stdout.write(`${table(cases, report)}\n`);
   if (values.json !== undefined)
     await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`);

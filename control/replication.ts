@@ -2,11 +2,11 @@
 // target. Made when a phase needs the flow, removed without trace when none does.
 import { BanyanError } from '../core/errors.ts';
 import { waitFor } from '../core/lifecycle.ts';
-import { sqlState, withClient } from '../core/postgres/connect.ts';
+import { sqlState, transaction, withClient } from '../core/postgres/connect.ts';
 import { quoteIdentifier, quoteTable, parseTableName } from '../core/postgres/identifiers.ts';
 import type { TableMap } from './definition.ts';
 import type { Direction } from './domain/flow.ts';
-import { flowNames, type FlowNames } from './domain/names.ts';
+import { flowNames, MESSAGE_PREFIX, type FlowNames } from './domain/names.ts';
 import { scalar, type Participant } from './participant.ts';
 
 export interface FlowEnds {
@@ -181,6 +181,12 @@ export async function waitForBarrier(
       hint: 'Is `banyan sync` running? `banyan status` shows its lag and errors.',
     },
   );
+  // The applier may have passed it by a commit that is not on the target's disk yet; the next that is
+  // takes it along, and the owner must not change before that.
+  await transaction(target.client, async () => {
+    await target.client.query('SET LOCAL synchronous_commit = on');
+    await target.client.query('SELECT pg_logical_emit_message(true, $1, $2)', [MESSAGE_PREFIX, '']);
+  });
 }
 
 async function assertNoneParked({ names, target }: FlowEnds): Promise<true> {

@@ -16,7 +16,8 @@ import { explain, isRefusal, isTransient } from './refusal.ts';
 import type { Checkpoint, Target } from './target.ts';
 import { Writer, type BatchContext, type ModePlan } from './writer.ts';
 
-const BATCH_CHANGES = 10_000;
+const BATCH_CHANGES = 20_000;
+const BATCH_BYTES = 16 * 1_048_576;
 const MORE_CARE: Readonly<Record<Care, Care | undefined>> = {
   folded: 'in order',
   'in order': 'parking',
@@ -29,6 +30,8 @@ const TRY_AGAIN_MS = 20;
 export class Applier {
   readonly #context: BatchContext;
   #checkpoint: Checkpoint;
+  /** Commits that the target may not have on its disk yet. */
+  #owed = false;
 
   constructor(
     target: Target,
@@ -46,28 +49,22 @@ export class Applier {
     return this.#checkpoint;
   }
 
-  /** Applies the pieces in as few target transactions as their size allows. */
+  /**
+   * Applies the pieces in as few target transactions as their size allows. When this resolves, all of
+   * it is durable: only the last commit waits for the target's disk, and takes the others along.
+   */
   async apply(pieces: readonly Piece[]): Promise<Applied> {
-    let batch: Piece[] = [];
-    let size = 0;
+    const batches = batchesOf(pieces);
     const done: Applied[] = [];
-    for (const piece of pieces) {
-      batch.push(piece);
-      size += piece.changes.length;
-      if (size < BATCH_CHANGES) continue;
-      done.push(await this.#applyBatch(batch));
-      batch = [];
-      size = 0;
-    }
-    if (batch.length > 0) done.push(await this.#applyBatch(batch));
+    for (const [index, batch] of batches.entries())
+      done.push(await this.#applyBatch(batch, index < batches.length - 1));
     return joined(done);
   }
-
-  async #applyBatch(pieces: readonly Piece[]): Promise<Applied> {
+  async #applyBatch(pieces: readonly Piece[], soon: boolean): Promise<Applied> {
     let care: Care | undefined = 'folded';
     for (let tries = 1; ; tries++)
       try {
-        return await this.#attempt(pieces, care);
+        return await this.#attempt(pieces, care, soon);
       } catch (error) {
         if (isTransient(error) && tries < MAX_TRIES) {
           await sleep(TRY_AGAIN_MS * tries);
@@ -76,8 +73,8 @@ export class Applier {
         const half = pieces.length >> 1;
         if (isRefusal(error) && half > 0)
           return joined([
-            await this.#applyBatch(pieces.slice(0, half)),
-            await this.#applyBatch(pieces.slice(half)),
+            await this.#applyBatch(pieces.slice(0, half), true),
+            await this.#applyBatch(pieces.slice(half), soon),
           ]);
         const more: Care | undefined = isRefusal(error) ? MORE_CARE[care] : undefined;
         if (!more) throw explain(error);
@@ -130,11 +127,11 @@ export class Applier {
     await parking.load(target.client);
   }
 
-  async #attempt(pieces: readonly Piece[], care: Care): Promise<Applied> {
+  async #attempt(pieces: readonly Piece[], care: Care, soon: boolean): Promise<Applied> {
     const batch = new Batch(this.#context, this.#checkpoint, care);
     try {
       for (const piece of pieces) await batch.piece(piece);
-      await batch.commit();
+      this.#owed = await batch.commit({ soon, owed: this.#owed });
     } catch (error) {
       await batch.abandon();
       throw error;
@@ -142,6 +139,26 @@ export class Applier {
     this.#checkpoint = batch.checkpoint;
     return batch.outcome;
   }
+}
+
+/** Cuts pieces into target transactions. */
+function batchesOf(pieces: readonly Piece[]): Piece[][] {
+  const batches: Piece[][] = [];
+  let batch: Piece[] = [];
+  let size = 0;
+  let bytes = 0;
+  for (const piece of pieces) {
+    batch.push(piece);
+    size += piece.size;
+    bytes += piece.bytes;
+    if (size < BATCH_CHANGES && bytes < BATCH_BYTES) continue;
+    batches.push(batch);
+    batch = [];
+    size = 0;
+    bytes = 0;
+  }
+  if (batch.length > 0) batches.push(batch);
+  return batches;
 }
 
 function joined(done: readonly Applied[]): Applied {

@@ -1,6 +1,7 @@
 // One target transaction under construction: folds changes, obeys the messages between them, writes
 // rows and checkpoint together. It begins when there is something to write; a batch without effect
 // leaves the target untouched.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { formatTable } from '../core/postgres/identifiers.ts';
 import { messageOf } from '../core/errors.ts';
 import {
@@ -30,6 +31,16 @@ export interface Applied {
 
 /** Changes that are written while the next ones are folded. */
 const FLUSH_CHANGES = 2_500;
+const FLUSH_BYTES = 2 * 1_048_576;
+/** Changes that are folded in one turn of the event loop. */
+const TURN_CHANGES = 500;
+
+export interface CommitOptions {
+  /** Let the server answer before the commit is on its disk. */
+  readonly soon: boolean;
+  /** Commits before this one may not be on the disk yet. */
+  readonly owed: boolean;
+}
 
 /**
  * How a batch is written. Folded first; when that is refused, change by change in source order;
@@ -71,6 +82,10 @@ export class Batch {
 
   async piece(piece: Piece): Promise<void> {
     const { head, changes, firstSeq } = piece;
+    const flushChanges = Math.min(
+      FLUSH_CHANGES,
+      Math.ceil((FLUSH_BYTES * piece.size) / Math.max(1, piece.bytes)),
+    );
     this.#context.copying.delivered(head.xid);
     const echo = head.origin === this.#context.plan.echoOrigin;
     const before = this.#changes;
@@ -83,7 +98,10 @@ export class Batch {
         if (!this.#wanted(change, echo, piece, firstSeq + index)) continue;
         if (this.#care === 'folded') {
           this.#mode.coalescer.add(change);
-          if (this.#mode.coalescer.size >= FLUSH_CHANGES) await this.#flushBeside();
+          const { size } = this.#mode.coalescer;
+          if (size >= flushChanges) await this.#flushBeside();
+          // The server's answers and what the stream brings are not to wait for the whole fold.
+          else if (size % TURN_CHANGES === 0) await nextTurn();
         } else await this.#alone(change, piece, firstSeq + index);
       }
     }
@@ -96,20 +114,24 @@ export class Batch {
     this.#endLsn = piece.endLsn;
   }
 
-  /** Writes what is pending and the checkpoint. A batch without effect leaves the target untouched. */
-  async commit(): Promise<void> {
+  /**
+   * Writes what is pending and the checkpoint. A batch without effect leaves the target untouched,
+   * unless a commit is owed to the disk. Gives whether one is then.
+   */
+  async commit({ soon, owed }: CommitOptions): Promise<boolean> {
     await this.#flush();
-    if (!this.#dirty) {
+    if (!this.#dirty && (soon || !owed)) {
       this.checkpoint = this.#start;
-      return;
+      return owed;
     }
     const { copying, parking, target } = this.#context;
     await this.#writer.begin();
     if (this.#care === 'parking') await this.#writer.checkDeferred();
     await parking.write(target.client);
-    await this.#writer.commit(this.#start, this.checkpoint);
+    await this.#writer.commit(this.#start, this.checkpoint, soon);
     copying.committed();
     parking.committed();
+    return soon;
   }
 
   async abandon(): Promise<void> {
@@ -275,11 +297,14 @@ export class Batch {
     await this.#writer.flush(this.checkpoint.mode);
   }
 
-  /** Sends what has been folded, and folds on while the server works on it: one at a time. */
+  /** Sends what has been folded, and folds on while the server works on it. */
   async #flushBeside(): Promise<void> {
-    await this.#writing;
-    this.#writing = this.#writer.write(this.checkpoint.mode, this.#mode.coalescer.take());
+    const write = this.#writer.prepare(this.checkpoint.mode, this.#mode.coalescer.take());
+    const before = this.#writing;
+    this.#writing = before.then(write);
     // Whoever awaits it next hears of its error.
     this.#writing.catch(() => undefined);
+    // One is being written, one waits: more would only take memory.
+    await before;
   }
 }

@@ -8,16 +8,17 @@ import { quoteIdentifier, quoteLiteral } from '../core/postgres/identifiers.ts';
 import { formatLsn, type Lsn, type Position } from '../core/postgres/lsn.ts';
 import type { ChangeLog } from './change-log.ts';
 import { Acker } from './domain/acker.ts';
-import type { Change, Piece, TransactionHead } from './domain/change.ts';
+import type { Piece, TransactionHead } from './domain/change.ts';
 import { PgOutputDecoder } from './domain/pgoutput.ts';
+import { RawPieces } from './raw-pieces.ts';
 
 export interface SlotLogOptions {
   readonly url: string;
   readonly slot: string;
   readonly publication: string;
-  /** Changes that may wait for the consumer before the socket is paused. */
-  readonly queueLimit?: number;
-  /** Changes after which a transaction is handed over in parts. */
+  /** Bytes that may wait for the consumer before the socket is paused. */
+  readonly queueBytes?: number;
+  /** Changes after which a transaction is handed over in parts; so it is after some bytes. */
   readonly pieceLimit?: number;
 }
 
@@ -29,6 +30,11 @@ interface CopyBothConnection {
   sendCopyFromChunk(chunk: Buffer): void;
 }
 
+/** A message of the stream ('w') has a header of 25 bytes, then one pgoutput message. */
+const MESSAGE_AT = 25;
+const TAGS = { begin: 0x42, commit: 0x43, origin: 0x4f, relation: 0x52, type: 0x59 };
+const MB = 1_048_576;
+const PIECE_BYTES = MB;
 const STATUS_INTERVAL_MS = 1_000;
 /** Microseconds between the Unix epoch and PostgreSQL's. */
 const POSTGRES_EPOCH_US = 946_684_800_000_000n;
@@ -83,7 +89,8 @@ class SlotLog implements ChangeLog {
   readonly #from: Position;
   readonly #acker: Acker;
   readonly #decoder = new PgOutputDecoder();
-  readonly #queueLimit: number;
+  readonly #raw = new RawPieces(this.#decoder);
+  readonly #queueBytes: number;
   readonly #pieceLimit: number;
   #queue: Piece[] = [];
   #queued = 0;
@@ -92,7 +99,6 @@ class SlotLog implements ChangeLog {
   #wake: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #head: TransactionHead | undefined;
-  #changes: Change[] = [];
   #seq = 0;
   #closed = false;
 
@@ -103,7 +109,7 @@ class SlotLog implements ChangeLog {
     this.#from = from;
     this.timeline = timeline;
     this.#acker = new Acker(0n);
-    this.#queueLimit = options.queueLimit ?? 20_000;
+    this.#queueBytes = options.queueBytes ?? 16 * MB;
     this.#pieceLimit = options.pieceLimit ?? 5_000;
   }
 
@@ -193,51 +199,37 @@ class SlotLog implements ChangeLog {
     }
   }
 
-  /** 'w': header of 25 bytes, then one pgoutput message. */
+  /** What opens and closes a transaction is read at once; the rest when it is applied. */
   #message(chunk: Buffer): void {
-    const message = this.#decoder.decode(chunk, 25);
-    switch (message.kind) {
-      case 'change':
-        this.#changes.push(message.change);
-        this.#seq += 1;
-        if (this.#changes.length >= this.#pieceLimit) this.#hand(undefined);
-        return;
-      case 'begin':
-        this.#head = {
-          xid: message.xid,
-          commitLsn: message.commitLsn,
-          commitMs: message.commitMs,
-          origin: undefined,
-        };
-        this.#changes = [];
-        this.#seq = 0;
-        return;
-      case 'origin':
-        if (this.#head) this.#head = { ...this.#head, origin: message.name };
-        return;
-      case 'commit':
-        this.#hand(message.endLsn);
-        this.#head = undefined;
-        return;
-      case 'relation':
-      case 'other':
-        return;
+    const tag = chunk[MESSAGE_AT];
+    if (tag !== TAGS.begin && tag !== TAGS.commit && tag !== TAGS.origin) {
+      const isChange = tag !== TAGS.relation && tag !== TAGS.type;
+      this.#raw.add(chunk, MESSAGE_AT, isChange);
+      if (isChange) this.#seq += 1;
+      if (this.#raw.size >= this.#pieceLimit || this.#raw.bytes >= PIECE_BYTES)
+        this.#hand(undefined);
+      return;
+    }
+    const message = this.#decoder.decode(chunk, MESSAGE_AT, chunk.length);
+    if (message.kind === 'begin') {
+      const { xid, commitLsn, commitMs } = message;
+      this.#head = { xid, commitLsn, commitMs, origin: undefined };
+      this.#seq = 0;
+    } else if (message.kind === 'origin' && this.#head)
+      this.#head = { ...this.#head, origin: message.name };
+    else if (message.kind === 'commit') {
+      this.#hand(message.endLsn);
+      this.#head = undefined;
     }
   }
 
   #hand(endLsn: Lsn | undefined): void {
     if (!this.#head) return;
-    const changes = this.#changes;
-    this.#changes = [];
-    this.#queue.push({
-      head: this.#head,
-      changes,
-      firstSeq: this.#seq - changes.length + 1,
-      endLsn,
-    });
+    const piece = this.#raw.take(this.#head, this.#seq, endLsn);
+    this.#queue.push(piece);
     if (endLsn !== undefined) this.#acker.handed(endLsn);
-    this.#queued += changes.length + 1;
-    if (this.#queued > this.#queueLimit && !this.#paused) {
+    this.#queued += piece.bytes;
+    if (this.#queued > this.#queueBytes && !this.#paused) {
       this.#paused = true;
       this.#connection.stream.pause();
     }

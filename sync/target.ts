@@ -117,19 +117,21 @@ export class Target {
       );
   }
 
-  /** Runs a statement; gives the rows it returned (keys as text). */
-  async execute(statement: Statement): Promise<Record<string, string>[]> {
+  /** Runs a statement; gives how many rows it wrote, and those it returned (keys as text). */
+  async execute(
+    statement: Statement,
+  ): Promise<{ readonly count: number; readonly returned: Record<string, string>[] }> {
     let name = this.#prepared.get(statement.text);
     if (name === undefined) {
       name = `banyan_${this.#prepared.size}`;
       this.#prepared.set(statement.text, name);
     }
-    const { rows } = await this.client.query<Record<string, string>>({
+    const { rows, rowCount } = await this.client.query<Record<string, string>>({
       name,
       text: statement.text,
       values: statement.values,
     });
-    return rows;
+    return { count: rowCount ?? 0, returned: rows };
   }
 
   /** Whether a copy is worth a try: not soon after one was refused. */
@@ -142,16 +144,15 @@ export class Target {
 
   /** Copies rows in; false, and no effect, when the server refuses them. */
   async copy(table: TableName, { text, lines }: Copy): Promise<boolean> {
-    await this.client.query('SAVEPOINT copied');
     try {
-      await copyIn(this.client, text, lines);
+      // All at once: the server works while we go on.
+      await copyIn(this.client, `SAVEPOINT copied; ${text}; RELEASE SAVEPOINT copied`, lines);
     } catch (error) {
       if (sqlState(error) === undefined || isTransient(error)) throw error;
       await this.client.query('ROLLBACK TO SAVEPOINT copied');
       this.#copyAgainIn.set(formatTable(table), COPY_AGAIN);
       return false;
     }
-    await this.client.query('RELEASE SAVEPOINT copied');
     return true;
   }
 

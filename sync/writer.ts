@@ -8,7 +8,13 @@ import type { RowChange, Value } from './domain/change.ts';
 import type { Coalescer, RowOperation, TargetTable } from './domain/coalesce.ts';
 import type { Edge, Mode } from './domain/mapping.ts';
 import type { FlowPlan } from './domain/plan.ts';
-import { copyStatement, deleteStatement, mayCopy, writeStatements } from './domain/statements.ts';
+import {
+  copyStatement,
+  deleteStatement,
+  mayCopy,
+  writeStatements,
+  type Statement,
+} from './domain/statements.ts';
 import type { Parking } from './parking.ts';
 import { isConstraintViolation, isKeyViolation, isRefusal } from './refusal.ts';
 import type { Checkpoint, Target } from './target.ts';
@@ -43,10 +49,13 @@ export class Writer {
     await this.#context.target.client.query('BEGIN');
   }
 
-  async commit(before: Checkpoint, after: Checkpoint): Promise<void> {
+  /** With `soon`, the server answers before the commit is on its disk; a later one that is not brings it there. */
+  async commit(before: Checkpoint, after: Checkpoint, soon: boolean): Promise<void> {
+    const { target } = this.#context;
     await this.begin();
-    await this.#context.target.advance(before, after);
-    await this.#context.target.client.query('COMMIT');
+    if (soon) await target.client.query('SET LOCAL synchronous_commit = off');
+    await target.advance(before, after);
+    await target.client.query('COMMIT');
   }
 
   async rollback(): Promise<void> {
@@ -74,37 +83,62 @@ export class Writer {
   }
 
   /** Deletes children first, then writes parents first. */
-  async write(mode: Mode, rows: Rows): Promise<void> {
+  write(mode: Mode, rows: Rows): Promise<void> {
+    return this.prepare(mode, rows)();
+  }
+
+  /** The same in two parts: the statements are made at once, and run when the function is called. */
+  prepare(mode: Mode, rows: Rows): () => Promise<void> {
     const { targets } = this.#context.modes[mode];
-    const { target: session } = this.#context;
-    await this.begin();
-    for (const target of [...targets].reverse()) {
-      const statement = deleteStatement(target, rows.get(target) ?? []);
-      if (statement) await session.execute(statement);
-      const halves = (rows.get(target) ?? []).filter((row) =>
-        row.exists === 'gone' ? row.values.some(known) : row.partial,
-      );
-      if (halves.length > 0) await this.#incomplete(mode, halves);
-    }
-    for (const target of targets) {
+    const deletes = [...targets].reverse().map((target) => {
       const operations = rows.get(target) ?? [];
-      if (await this.#copied(target, operations)) continue;
-      for (const statement of writeStatements(target, operations)) {
-        const returned = await session.execute(statement);
-        if (statement.kind === 'update' && returned.length < statement.rows.length)
-          await this.#incomplete(mode, missing(target, statement.rows, returned));
+      return { statement: deleteStatement(target, operations), halves: operations.filter(isHalf) };
+    });
+    const writes = targets.map((target) =>
+      this.#prepareTarget(mode, target, rows.get(target) ?? []),
+    );
+    return async () => {
+      await this.begin();
+      for (const { statement, halves } of deletes) {
+        if (statement) await this.#context.target.execute(statement);
+        if (halves.length > 0) await this.#incomplete(mode, halves);
       }
-    }
+      for (const write of writes) await write?.();
+    };
   }
 
   /**
-   * Copies rows in that are new. What a copy refuses has had no effect, and goes the other way, which
-   * says what is wrong or finds nothing wrong: false then.
+   * Rows that are all new are copied in. What a copy refuses has had no effect, and goes the other way,
+   * which says what is wrong or finds nothing wrong.
    */
-  async #copied(target: TargetTable, operations: readonly RowOperation[]): Promise<boolean> {
+  #prepareTarget(
+    mode: Mode,
+    target: TargetTable,
+    operations: readonly RowOperation[],
+  ): (() => Promise<void>) | undefined {
+    if (operations.length === 0) return undefined;
     const { target: session } = this.#context;
-    if (!session.mayCopy(target.name) || !mayCopy(operations)) return false;
-    return session.copy(target.name, copyStatement(target, operations));
+    if (!session.mayCopy(target.name) || !mayCopy(operations)) {
+      const statements = writeStatements(target, operations);
+      return () => this.#run(mode, target, statements);
+    }
+    const copy = copyStatement(target, operations);
+    return async () => {
+      if (!(await session.copy(target.name, copy)))
+        await this.#run(mode, target, writeStatements(target, operations));
+    };
+  }
+
+  async #run(mode: Mode, target: TargetTable, statements: readonly Statement[]): Promise<void> {
+    const { target: session } = this.#context;
+    for (const statement of statements) {
+      const { count, returned } = await session.execute(statement);
+      if (count >= statement.rows.length) continue;
+      // A row that should be there is not: all of them go in the way that does not mind.
+      if (statement.otherwise) await session.execute(statement.otherwise);
+      else if (statement.kind === 'update')
+        await this.#incomplete(mode, missing(target, statement.rows, returned));
+    }
   }
 
   /** One change of an in-order replay. While tables are being copied, its parent may be on the way. */
@@ -223,6 +257,11 @@ export class Writer {
 
 function nameOf(row: RowOperation): RowName {
   return { table: formatTable(row.source), key: row.key };
+}
+
+/** Known only in part: values that wait for their row, or a row whose values were not all sent. */
+function isHalf(row: RowOperation): boolean {
+  return row.exists === 'gone' ? row.values.some(known) : row.partial;
 }
 
 function known(value: Value): boolean {

@@ -1,16 +1,19 @@
-// COPY … FROM STDIN over pg's connection, for rows that are in memory already: one buffer, one
-// answer. The driver has no call of its own for it and lets a query object speak the protocol
-// (PostgreSQL documentation, "COPY Operations"); this is the smallest one.
+// COPY … FROM STDIN over pg's connection, for rows that are in memory already. The driver has no call
+// of its own for it and lets a query object speak the protocol (PostgreSQL documentation, "COPY
+// Operations"); this is the smallest one. The rows are sent right behind the statement, without
+// waiting for the server to ask for them: one that refuses the statement drops them.
 import type pg from 'pg';
 
 interface CopyConnection {
   query(text: string): void;
   sendCopyFromChunk(chunk: Buffer): void;
   endCopyFrom(): void;
-  sync(): void;
 }
 
-/** Runs `COPY table (columns) FROM STDIN` with rows in its text format. Rejects with the server's error. */
+/**
+ * Runs statements of which one is `COPY table (columns) FROM STDIN`, with rows in its text format.
+ * Rejects with the server's error.
+ */
 export function copyIn(client: pg.Client, text: string, rows: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     client.query(new CopyIn(text, rows, resolve, reject) as unknown as pg.Submittable);
@@ -33,11 +36,12 @@ class CopyIn {
 
   submit(connection: CopyConnection): void {
     connection.query(this.#text);
-  }
-
-  handleCopyInResponse(connection: CopyConnection): void {
     connection.sendCopyFromChunk(this.#rows);
     connection.endCopyFrom();
+  }
+
+  handleCopyInResponse(): void {
+    // They are on their way.
   }
 
   handleCommandComplete(): void {

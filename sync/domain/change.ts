@@ -46,6 +46,9 @@ export interface TransactionHead {
 export interface Piece {
   readonly head: TransactionHead;
   readonly changes: readonly Change[];
+  /** How many changes there are, and about how many bytes they take. */
+  readonly size: number;
+  readonly bytes: number;
   /** Sequence number of the first change; they count up by one. */
   readonly firstSeq: number;
   /** Set on the last piece of a transaction: where the next one begins. */

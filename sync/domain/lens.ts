@@ -51,6 +51,23 @@ function lookUp(table: ReadonlyMap<string, string>): TextMap {
 
 /** `text × 10^digits`, exactly. NaN and infinities stay; an integral result has no fraction. */
 export function shiftDecimal(text: string, digits: number): string {
+  return shiftPlain(text, digits) ?? shiftAny(text, digits);
+}
+
+/** The case of nearly every price: `12.50` × 100, digits only, with at least as many of them as are needed. */
+function shiftPlain(text: string, digits: number): string | undefined {
+  const dot = text.length - digits - 1;
+  if (digits <= 0 || dot < 1 || text.charCodeAt(dot) !== 0x2e) return undefined;
+  const first = text.charCodeAt(0);
+  if (first < 0x31 || first > 0x39) return undefined;
+  for (let index = 1; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if ((code < 0x30 || code > 0x39) && index !== dot) return undefined;
+  }
+  return text.slice(0, dot) + text.slice(dot + 1);
+}
+
+function shiftAny(text: string, digits: number): string {
   // Floating point comes with an exponent when it is large or small.
   const match = /^(-?)(\d+)(?:\.(\d*))?(?:e([+-]?\d+))?$/i.exec(text);
   if (!match) return text;

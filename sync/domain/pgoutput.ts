@@ -13,11 +13,13 @@ export type LogMessage =
   | { readonly kind: 'origin'; readonly name: string }
   | { readonly kind: 'commit'; readonly endLsn: bigint }
   | { readonly kind: 'change'; readonly change: Change }
-  | { readonly kind: 'relation'; readonly relation: Relation }
   | { readonly kind: 'other' };
 
 /** Milliseconds between the Unix epoch and PostgreSQL's (2000-01-01). */
 const POSTGRES_EPOCH_MS = 946_684_800_000;
+
+/** Longer messages are decoded value by value: what is not needed of them is not kept in memory. */
+const PLAIN_BYTES = 1_024;
 
 const OTHER: LogMessage = { kind: 'other' };
 
@@ -25,11 +27,13 @@ export class PgOutputDecoder {
   readonly #relations = new Map<number, Relation>();
   #buffer: Buffer = Buffer.alloc(0);
   #at = 0;
+  #end = 0;
 
-  /** Decodes the message that starts at `offset` of `buffer`. */
-  decode(buffer: Buffer, offset: number): LogMessage {
+  /** Decodes the message that starts at `offset` of `buffer` and ends before `end`. */
+  decode(buffer: Buffer, offset: number, end: number): LogMessage {
     this.#buffer = buffer;
     this.#at = offset + 1;
+    this.#end = end;
     const tag = buffer[offset];
     switch (tag) {
       case 0x49: // I
@@ -49,7 +53,8 @@ export class PgOutputDecoder {
         this.#at += 1 + 8;
         return { kind: 'commit', endLsn: this.#uint64() };
       case 0x52: // R
-        return { kind: 'relation', relation: this.#relation() };
+        this.#relation();
+        return OTHER;
       case 0x4d: // M
         return { kind: 'change', change: this.#message() };
       case 0x54: // T
@@ -105,7 +110,7 @@ export class PgOutputDecoder {
     return { kind: 'message', prefix, content };
   }
 
-  #relation(): Relation {
+  #relation(): void {
     const oid = this.#uint32();
     const schema = this.#string() || 'pg_catalog';
     const table = this.#string();
@@ -118,12 +123,44 @@ export class PgOutputDecoder {
       this.#at += 4 + 4; // type, type modifier
       columns.push({ name, key });
     }
-    const relation: Relation = { schema, table, columns };
-    this.#relations.set(oid, relation);
-    return relation;
+    this.#relations.set(oid, { schema, table, columns });
   }
 
   #tuple(): Value[] {
+    return this.#plainTuple() ?? this.#anyTuple();
+  }
+
+  /**
+   * Short messages of ASCII texts, the most common ones, decoded at once; undefined for any other.
+   * As many characters as bytes means that each is one byte: a character of several bytes makes the
+   * text shorter, and nothing makes it longer (the bytes of a length are one replacement character
+   * each, for what follows them never continues a character).
+   */
+  #plainTuple(): Value[] | undefined {
+    const buffer = this.#buffer;
+    const start = this.#at;
+    const length = this.#end - start;
+    if (length > PLAIN_BYTES) return undefined;
+    const text = buffer.toString('utf8', start, this.#end);
+    if (text.length !== length) return undefined;
+    const count = buffer.readUInt16BE(start);
+    const values = new Array<Value>(count);
+    let at = 2;
+    for (let index = 0; index < count; index++) {
+      const tag = buffer[start + at++];
+      if (tag === 0x74) {
+        const from = at + 4;
+        at = from + buffer.readUInt32BE(start + at);
+        values[index] = text.substring(from, at);
+      } else if (tag === 0x6e) values[index] = null;
+      else if (tag === 0x75) values[index] = undefined;
+      else throw new RangeError(`unknown column format 0x${(tag ?? 0).toString(16)}`);
+    }
+    this.#at = start + at;
+    return values;
+  }
+
+  #anyTuple(): Value[] {
     const buffer = this.#buffer;
     const count = this.#uint16();
     const values = new Array<Value>(count);

@@ -9,6 +9,8 @@ export interface Statement {
   readonly text: string;
   readonly values: string[];
   readonly rows: readonly RowOperation[];
+  /** To be run in its place when it wrote fewer rows than it was given. */
+  readonly otherwise?: Statement;
 }
 
 /** Rows in COPY's text format. */
@@ -33,17 +35,18 @@ export function copyStatement(target: TargetTable, operations: readonly RowOpera
   const given = [...target.key, ...target.columns].map(({ name }) => quoteIdentifier(name));
   const constants = target.constants.filter((one) => !given.includes(quoteIdentifier(one.column)));
   const columns = [...given, ...constants.map((one) => quoteIdentifier(one.column))];
-  const rest = constants.map((one) => `\t${copyField(one.value)}`).join('');
-  let lines = '';
-  for (const { key, values } of operations) {
-    lines += copyField(key[0] ?? null);
-    for (let index = 1; index < key.length; index++) lines += `\t${copyField(key[index] ?? null)}`;
-    for (const value of values) lines += `\t${copyField(value ?? null)}`;
-    lines += `${rest}\n`;
-  }
+  const rest = constants.map((one) => copyField(one.value));
+  const lines = operations.map(({ key, values }) => {
+    const fields = new Array<string>(columns.length);
+    let at = 0;
+    for (const value of key) fields[at++] = copyField(value);
+    for (const value of values) fields[at++] = copyField(value ?? null);
+    for (const value of rest) fields[at++] = value;
+    return fields.join('\t');
+  });
   return {
     text: `COPY ${quoteTable(target.name)} (${columns.join(', ')}) FROM STDIN`,
-    lines: Buffer.from(lines),
+    lines: Buffer.from(`${lines.join('\n')}\n`),
   };
 }
 
@@ -60,38 +63,43 @@ export function deleteStatement(
 
 /**
  * Puts and touches of a target, grouped by the columns that they know. A put that knows every
- * column a driver feeds is an upsert; anything less can only update a row that is there.
+ * column a driver feeds is an upsert; anything less can only update a row that is there. Where the
+ * source did not insert, the row is most likely there, and an update is cheaper than finding that out
+ * by a conflict.
  */
 export function writeStatements(
   target: TargetTable,
   operations: readonly RowOperation[],
 ): Statement[] {
-  const groups = new Map<string, { columns: number[]; upsert: boolean; rows: RowOperation[] }>();
+  const groups = new Map<
+    string,
+    { columns: number[]; upsert: boolean; there: boolean; rows: RowOperation[] }
+  >();
   for (const row of operations) {
     if (row.exists === 'gone') continue;
     const mask = maskOf(row);
     const upsert =
       row.exists === 'put' &&
       (mask === '' || target.required.every((index) => row.values[index] !== undefined));
-    const label = upsert ? `+${mask}` : `=${mask}`;
+    const there = upsert && !row.fresh && !row.replaced && target.columns.length > 0;
+    const label = `${upsert ? (there ? '~' : '+') : '='}${mask}`;
     let group = groups.get(label);
     if (!group) {
       const columns = [...target.columns.keys()].filter((index) => mask[index] !== '-');
-      groups.set(label, (group = { columns, upsert, rows: [] }));
+      groups.set(label, (group = { columns, upsert, there, rows: [] }));
     }
     group.rows.push(row);
   }
-  return [...groups.values()].map(({ columns, upsert, rows: unordered }) => {
+  return [...groups.values()].map(({ columns, upsert, there, rows: unordered }) => {
     const rows = inKeyOrder(unordered);
-    return {
-      kind: upsert ? 'upsert' : 'update',
-      text: upsert ? upsertText(target, columns) : updateText(target, columns),
-      values: [
-        ...keyArrays(target, rows),
-        ...columns.map((index) => textArray(rows.map((row) => row.values[index] ?? null))),
-      ],
-      rows,
-    };
+    const values = [
+      ...keyArrays(target, rows),
+      ...columns.map((index) => textArray(rows.map((row) => row.values[index] ?? null))),
+    ];
+    if (!upsert) return { kind: 'update', text: updateText(target, columns), values, rows };
+    const put = { kind: 'upsert' as const, text: upsertText(target, columns), values, rows };
+    if (!there || columns.length === 0) return put;
+    return { ...put, text: updateOnly(target, columns), otherwise: put };
   });
 }
 
@@ -146,12 +154,16 @@ function updateText(target: TargetTable, columns: readonly number[]): string {
   // Nothing to set still tells which rows are there.
   if (columns.length === 0)
     return `SELECT ${returned} FROM ${quoteTable(target.name)} AS t JOIN ${source(target, [])} ON ${sameKey(target)}`;
+  return `${updateOnly(target, columns)} RETURNING ${returned}`;
+}
+
+function updateOnly(target: TargetTable, columns: readonly number[]): string {
   const sets = columns.map(
     (index) =>
       `${quoteIdentifier(target.columns[index]?.name ?? '')} = s.c${index}::${target.columns[index]?.type ?? 'text'}`,
   );
   return `UPDATE ${quoteTable(target.name)} AS t SET ${sets.join(', ')}
-FROM ${source(target, columns)} WHERE ${sameKey(target)} RETURNING ${returned}`;
+FROM ${source(target, columns)} WHERE ${sameKey(target)}`;
 }
 
 function source(target: TargetTable, columns: readonly number[]): string {
