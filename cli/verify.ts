@@ -2,7 +2,9 @@
 import type { Command } from 'commander';
 import { BanyanError } from '../core/errors.ts';
 import { Evidence, type VerifyOutcome } from '../control/evidence.ts';
-import { verify, type VerifySample } from '../sync/index.ts';
+import { ownerOf, type Owner } from '../control/domain/phase.ts';
+import { StateStore } from '../control/store.ts';
+import { verify, type VerifyOptions, type VerifySample } from '../sync/index.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
 import { answer } from './output.ts';
 
@@ -10,22 +12,36 @@ export function verifyCommand(program: Command): void {
   program
     .command('verify <capability>')
     .description('compare both sides row by row, under load')
-    .action(async (capability: string, _flags: unknown, command: Command) => {
+    .option('--repair', 'have what is wrong read again from the owner')
+    .action(async (capability: string, flags: { readonly repair?: true }, command: Command) => {
       const globals = command.optsWithGlobals<GlobalOptions>();
       const context = await openContext(globals);
       const progress = process.stderr.isTTY && !globals.json;
       try {
-        const outcome = await verifyCapability(context, capability, (rows) => {
+        const onProgress = (rows: number): void => {
           if (progress) process.stderr.write(`\r${rows} rows`);
+        };
+        const repairFrom = flags.repair && (await ownerNow(context, capability));
+        const outcome = await verifyCapability(context, capability, {
+          onProgress,
+          ...(repairFrom && { repairFrom }),
         });
         if (progress) process.stderr.write('\r\x1b[K');
         const wrong = outcome.missing + outcome.extra + outcome.different;
+        if (wrong > 0 && repairFrom) {
+          answer(
+            globals.json,
+            outcome,
+            `${capability}: ${describe(outcome)}; they are read again from the ${repairFrom}, verify once more`,
+          );
+          return;
+        }
         if (wrong > 0)
           throw new BanyanError(
             'VERIFY_DIFFERENT',
             `${capability}: ${describe(outcome)}\n${outcome.samples.map((one) => sample(one as VerifySample)).join('\n')}`,
             {
-              hint: 'The owner is right; find out why before any switch.',
+              hint: 'The owner is right; find out why before any switch. --repair has the rows read again from it.',
               details: outcome,
             },
           );
@@ -40,7 +56,7 @@ export function verifyCommand(program: Command): void {
 export async function verifyCapability(
   context: Context,
   id: string,
-  onProgress?: (rows: number) => void,
+  options: Pick<VerifyOptions, 'onProgress' | 'repairFrom'> = {},
 ): Promise<VerifyOutcome> {
   const capability = context.migration.capabilities[id];
   const monolith = context.connections.monolith.database;
@@ -56,10 +72,14 @@ export async function verifyCapability(
     capability,
     monolith,
     service,
-    ...(onProgress && { onProgress }),
+    ...options,
   });
   await new Evidence(context.db).addVerify(outcome);
   return outcome;
+}
+
+async function ownerNow(context: Context, capability: string): Promise<Owner> {
+  return ownerOf((await new StateStore(context.db).readOne(capability)).phase);
 }
 
 function describe(outcome: VerifyOutcome): string {

@@ -21,14 +21,17 @@ afterEach(async () => {
   await pair.close();
 });
 
-async function run(chunkRows = 7): Promise<VerifyOutcome> {
+async function run(chunkRows = 7, repairFrom?: 'monolith' | 'service'): Promise<VerifyOutcome> {
   const capability = pair.migration.capabilities['catalog'];
   const [monolith, service] = [
     pair.connections.monolith.database,
     pair.connections.services['catalog']?.database,
   ];
   if (!capability || !monolith || !service) throw new Error('no capability');
-  return verify({ id: 'catalog', capability, monolith, service, chunkRows });
+  return verify({
+    ...{ id: 'catalog', capability, monolith, service, chunkRows },
+    ...(repairFrom && { repairFrom }),
+  });
 }
 
 /** Writes into the service past the fence, as a bug of the sync would. */
@@ -72,6 +75,28 @@ test('finds missing, extra and different rows, with samples that name columns an
     },
   );
   expect(samples.find((one) => one.kind === 'extra')).toMatchObject({ key: ['-5'] });
+});
+
+test('what is wrong is read again from the owner, whoever that is', async () => {
+  await seedShop(pair);
+  await advanceTo(pair, 'sync');
+  sync = startSync(pair, { chunkRows: 500 });
+  await streaming(pair, 'to');
+  await spoil(`
+    UPDATE product SET price_cents = price_cents + 1 WHERE id = 20;
+    UPDATE product_text SET body = NULL WHERE product_id IN (21, 22);
+    DELETE FROM product WHERE id = 23;
+    INSERT INTO product (id, sku, name, price_cents, state) VALUES (-5, 'extra', 'x', 1, 'active')`);
+  expect(await run(7, 'monolith')).toMatchObject({ missing: 2, extra: 1, different: 3 });
+  await equal(pair);
+  await streaming(pair, 'to');
+  expect(await run()).toMatchObject({ missing: 0, extra: 0, different: 0 });
+  await advanceTo(pair, 'cutover');
+  await withClient(pair.connections.monolith.database?.applier ?? '', SESSION, (client) =>
+    client.query(`UPDATE prd SET nm = 'spoilt' WHERE prd_id = 30`),
+  );
+  expect(await run(7, 'service')).toMatchObject({ extra: 0, missing: 0, different: 1 });
+  await equal(pair);
 });
 
 test('raises no false alarm while the monolith is written', async () => {

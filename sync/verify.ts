@@ -11,6 +11,7 @@ import type { Logins } from '../control/connections.ts';
 import type { Capability } from '../control/definition.ts';
 import { encodeMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
+import type { Owner } from '../control/domain/phase.ts';
 import type { VerifyOutcome } from '../control/evidence.ts';
 import { compareRows, type RowDifference } from './compare-rows.ts';
 import { keyText } from './domain/coalesce.ts';
@@ -28,6 +29,8 @@ export interface VerifyOptions {
   readonly service: Logins;
   readonly onProgress?: (rows: number) => void;
   readonly chunkRows?: number;
+  /** Has every row that is wrong read again from this side, which owns the data. */
+  readonly repairFrom?: Owner;
 }
 
 /** A difference that was confirmed. */
@@ -129,6 +132,8 @@ class Verification {
       rows += summed?.rows ?? 0;
     }
     const confirmed = await this.#settle(suspects);
+    const { repairFrom } = this.#options;
+    if (repairFrom) await this.#repair(repairFrom, confirmed.samples, edges);
     const count = (kind: VerifySample['kind']): number =>
       confirmed.samples.filter((one) => one.kind === kind).length;
     return {
@@ -185,6 +190,24 @@ class Verification {
       for (const key of keys) if (!present.has(keyText(key))) suspects.push({ table, key });
       if (keys.length < this.#chunkRows) return suspects;
       cursor = keys.at(-1) ?? null;
+    }
+  }
+
+  /** Lists rows for the owner's flow to read again: what it then finds at the owner counts. */
+  async #repair(
+    owner: Owner,
+    wrong: readonly VerifySample[],
+    edges: readonly Edge[],
+  ): Promise<void> {
+    const { write } = owner === 'monolith' ? this.#service : this.#monolith;
+    const flow = `${this.#options.id}:${owner === 'monolith' ? 'to' : 'back'}`;
+    for (const { table, key } of wrong) {
+      const edge = edges.find((one) => formatTable(one.target) === table);
+      const label = owner === 'monolith' && edge ? formatTable(edge.source) : table;
+      await write.query(
+        'INSERT INTO banyan.reread (flow, source_table, key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
+        [flow, label, key],
+      );
     }
   }
 

@@ -1,0 +1,115 @@
+// Looking after the flows from the command line, with the real process: pause and resume, the dead
+// letters, and what `banyan sync status` says of it all.
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { waitFor } from '../core/lifecycle.ts';
+import { banyan, startBanyan, writeConfig, type Running } from './support/command.ts';
+import { createPair, type Pair } from './support/pair.ts';
+import { streaming } from './support/sync.ts';
+
+let pair: Pair;
+let config: ReturnType<typeof writeConfig>;
+let sync: Running | undefined;
+
+beforeAll(async () => {
+  pair = await createPair();
+  const { monolith, services } = pair.connections;
+  config = writeConfig({
+    ...pair.migration,
+    control: pair.controlUrl,
+    monolith,
+    services: { catalog: services['catalog'] },
+  });
+  await pair.monolith.query(
+    `INSERT INTO prd (no, nm, prc) SELECT 'N' || i, 'n', 1 FROM generate_series(1, 5) i`,
+  );
+  await pair.coordinator().move({ capability: 'catalog', event: 'advance' });
+  sync = startBanyan(['--config', config.file, '--json', 'sync']);
+  await streaming(pair, 'to');
+});
+
+afterAll(async () => {
+  sync?.child.kill('SIGTERM');
+  await sync?.exited;
+  config.remove();
+  await pair.close();
+});
+
+async function run(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await banyan(['--config', config.file, 'sync', ...args]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return stdout;
+}
+
+const nameOf = async (id: number): Promise<string | undefined> =>
+  (await pair.service.query<{ name: string }>('SELECT name FROM product WHERE id = $1', [id]))
+    .rows[0]?.name;
+
+test('a paused flow stands still, says so, and goes on where it stopped', async () => {
+  expect(await run('pause', 'catalog', '--why', 'a backup')).toContain('catalog: paused');
+  await waitFor(async () => (await run('status')).includes('paused'), {
+    timeoutMs: 15_000,
+    everyMs: 500,
+    what: 'the flow to be paused',
+  });
+  await pair.monolith.query(`UPDATE prd SET nm = 'meanwhile' WHERE prd_id = 1`);
+  const advance = await banyan(['--config', config.file, 'advance', 'catalog']);
+  expect(advance.code).toBe(5);
+  expect(await nameOf(1)).toBe('n');
+  expect(await run('resume', 'catalog')).toContain('catalog: resumed');
+  await waitFor(async () => (await nameOf(1)) === 'meanwhile', {
+    timeoutMs: 15_000,
+    what: 'the change to arrive',
+  });
+  const journal = await pair.store.journal('catalog');
+  expect(journal.filter(({ event }) => ['pause', 'resume'].includes(event))).toMatchObject([
+    { event: 'pause', why: 'a backup' },
+    { event: 'resume' },
+  ]);
+}, 60_000);
+
+test('dead letters are shown, tried again, read again and given up', async () => {
+  expect(await run('show', 'catalog')).toContain('nothing is parked');
+  await pair.service.query('ALTER TABLE product ADD CONSTRAINT cheap CHECK (price_cents < 100000)');
+  await pair.monolith.query('UPDATE prd SET prc = 5000 WHERE prd_id IN (1, 2)');
+  const shown = await waitFor(
+    async () => {
+      const text = await run('show', 'catalog');
+      return text.split('\n').length > 3 ? text : undefined;
+    },
+    { timeoutMs: 15_000, everyMs: 500, what: 'two letters' },
+  );
+  expect(shown).toMatch(/to +1 +update of public\.prd +1 .*23514/);
+  await waitFor(
+    async () =>
+      (JSON.parse(await run('status', '--json')) as { parked: number }[])[0]?.parked === 2,
+    { timeoutMs: 15_000, everyMs: 500, what: 'the status to tell' },
+  );
+  const { code, stderr } = await banyan([
+    '--config',
+    config.file,
+    'sync',
+    'skip',
+    'catalog',
+    'to',
+    '99',
+  ]);
+  expect(code).toBe(2);
+  expect(stderr).toContain('no change 99 is parked');
+  expect(await run('skip', 'catalog', 'to', '1')).toContain('given up');
+  await pair.service.query('ALTER TABLE product DROP CONSTRAINT cheap');
+  expect(await run('reread', 'catalog')).toContain('read again');
+  await waitFor(async () => (await run('show', 'catalog')).includes('nothing is parked'), {
+    timeoutMs: 15_000,
+    everyMs: 500,
+    what: 'the letters to be gone',
+  });
+  const price = async (id: number): Promise<unknown> =>
+    (await pair.service.query('SELECT price_cents::int AS cents FROM product WHERE id = $1', [id]))
+      .rows[0];
+  await waitFor(async () => JSON.stringify(await price(2)) === '{"cents":500000}', {
+    timeoutMs: 15_000,
+    what: 'the row to be as it is at the source',
+  });
+  // What was given up stays as it was, until somebody repairs it.
+  expect(await price(1)).toEqual({ cents: 100 });
+}, 60_000);
