@@ -1,7 +1,8 @@
 // What the benchmarks of sync run on: two PostgreSQL servers, one as the monolith's and one as the
 // target's; the monolith's table in its own shape for PostgreSQL's own logical replication, and in
 // another one for ours; and `banyan sync` itself as a process of its own.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Knex } from 'knex';
@@ -19,7 +20,7 @@ import { startEmbedded, type EmbeddedPostgres } from '../core/postgres/embedded.
 import { MAIN } from './banyan.ts';
 import { start, type Started } from './processes.ts';
 
-const SESSION = { applicationName: 'banyan-bench' };
+export const SESSION = { applicationName: 'banyan-bench' };
 
 const ITEM = `CREATE TABLE item (
   item_no bigint PRIMARY KEY,
@@ -158,6 +159,29 @@ export async function openStage(): Promise<Stage> {
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Copies the monolith's table from one server to the other through a pipe, with nobody in between. */
+export async function serverToServer(stage: Stage): Promise<void> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'banyan-pipe-'));
+  const pipe = path.join(folder, 'rows');
+  try {
+    execFileSync('mkfifo', [pipe]);
+    // The servers may run as somebody else.
+    await chmod(folder, 0o755);
+    await chmod(pipe, 0o666);
+    const source = await connect(stage.shopUrl, SESSION);
+    try {
+      await Promise.all([
+        source.query(`COPY item TO '${pipe}'`),
+        stage.native.query(`COPY item FROM '${pipe}'`),
+      ]);
+    } finally {
+      await source.end();
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 /** The row by which a contender is seen to have come to the end of the stream. */

@@ -3,10 +3,16 @@
 // the other copies them as they are.
 import { parseArgs } from 'node:util';
 import { writeFile } from 'node:fs/promises';
-import { runCases, table, type Case, type Contender } from './harness.ts';
+import { sleep } from '../core/lifecycle.ts';
+import { connect } from '../core/postgres/connect.ts';
+import { verify } from '../sync/index.ts';
+import { median, runCases, table, type Case, type Contender } from './harness.ts';
 import { stopAll } from './processes.ts';
-import { mark, openStage, until, type Stage } from './sync-stage.ts';
+import { mark, openStage, ROW, serverToServer, SESSION, until, type Stage } from './sync-stage.ts';
 
+const LATENCY_RATE = 2_000;
+const LATENCY_MS = 15_000;
+const TICKS_PER_SECOND = 200;
 const OURS = 'banyan sync';
 const NATIVE = 'logical replication';
 
@@ -80,6 +86,8 @@ class Held {
 interface Contenders {
   readonly sync: Held;
   readonly apply: Held;
+  /** Ends ours. */
+  stop(): Promise<void>;
 }
 
 function drains(
@@ -114,16 +122,152 @@ async function prepare(stage: Stage): Promise<Contenders> {
     `CREATE SUBSCRIPTION native CONNECTION '${stage.shopUrl}' PUBLICATION native WITH (copy_data = false)`,
   );
   await stage.coordinator().move({ capability: 'catalog', event: 'advance' });
-  const { pid } = await stage.startSync();
+  const started = await stage.startSync();
   // The empty copy first: what is measured then is the stream alone.
   await until(stage.service, `SELECT bool_and(stage = 'done') FROM banyan.backfill`);
   await until(stage.native, `SELECT count(*) = 1 FROM pg_stat_subscription WHERE pid IS NOT NULL`);
   const { rows } = await stage.native.query<{ pid: number }>(
     'SELECT pid FROM pg_stat_subscription',
   );
-  return { sync: new Held(pid), apply: new Held(rows[0]?.pid ?? 0) };
+  return {
+    sync: new Held(started.pid),
+    apply: new Held(rows[0]?.pid ?? 0),
+    stop: () => started.stop(),
+  };
 }
 
+/** Milliseconds from the answer to a commit at the source until its rows are seen at the target. */
+async function latencies(stage: Stage, next: { first: number }): Promise<number[]> {
+  const ticks = (LATENCY_MS / 1_000) * TICKS_PER_SECOND;
+  const per = LATENCY_RATE / TICKS_PER_SECOND;
+  const waiting: { readonly last: number; readonly at: number }[] = [];
+  const found: number[] = [];
+  const over = new AbortController();
+  const look = async (): Promise<void> => {
+    while (!over.signal.aborted) {
+      const { rows } = await stage.service.query<{ last: string }>(
+        'SELECT max(id)::text AS last FROM product',
+      );
+      const now = performance.now();
+      const last = Number(rows[0]?.last);
+      for (let one = waiting[0]; one && one.last <= last; one = waiting[0]) {
+        found.push(now - one.at);
+        waiting.shift();
+      }
+      await sleep(1);
+    }
+  };
+  const looking = look();
+  // What is not on the source's disk is not sent.
+  await stage.shop.query('SET synchronous_commit = on');
+  const began = performance.now();
+  for (let tick = 0; tick < ticks; tick++) {
+    await sleep(Math.max(0, began + (tick * 1_000) / TICKS_PER_SECOND - performance.now()));
+    const last = next.first + per - 1;
+    await stage.shop.query(
+      `INSERT INTO item SELECT ${ROW} FROM generate_series($1::bigint, $2::bigint) i`,
+      [next.first, last],
+    );
+    waiting.push({ last, at: performance.now() });
+    next.first = last + 1;
+  }
+  await sleep(2_000);
+  over.abort();
+  await looking;
+  if (waiting.length > 0) throw new Error(`${waiting.length} commits have not arrived`);
+  return found;
+}
+
+/** Our copy beside the stream against a COPY from server to server, both while rows are written. */
+function copies(stage: Stage): Case {
+  const rowsNow = async (): Promise<number> => {
+    const { rows } = await stage.shop.query<{ n: string }>('SELECT count(*) AS n FROM item');
+    return Number(rows[0]?.n);
+  };
+  const whileWriting = async (work: () => Promise<number>): Promise<number> => {
+    const over = new AbortController();
+    const writer = await connect(stage.shopUrl, SESSION);
+    const writing = (async () => {
+      for (let row = 1; !over.signal.aborted; row++) {
+        await writer.query('UPDATE item SET qty = qty + 1 WHERE item_no = $1', [row]);
+        await sleep(2);
+      }
+    })();
+    try {
+      return await work();
+    } finally {
+      over.abort();
+      await writing;
+      await writer.end();
+    }
+  };
+  return {
+    name: 'copy of the table, under writes',
+    unit: 'rows/s',
+    better: 'more',
+    wanted: { 'COPY to COPY': 0.5 },
+    ours: {
+      name: OURS,
+      measure: async () => {
+        const coordinator = stage.coordinator();
+        if (
+          (await stage.service.query(`SELECT to_regclass('banyan.backfill') AS there`)).rows[0]
+            ?.there
+        )
+          await coordinator.move({ capability: 'catalog', event: 'rollback' });
+        await stage.service.query('TRUNCATE product');
+        await coordinator.move({ capability: 'catalog', event: 'advance' });
+        const rows = await rowsNow();
+        return whileWriting(async () => {
+          const begun = `SELECT bool_or(rows > 0) FROM banyan.backfill`;
+          const done = `SELECT bool_and(stage = 'done') FROM banyan.backfill`;
+          const sync = await stage.startSync();
+          await until(stage.service, begun);
+          const began = performance.now();
+          const { rows: first } = await stage.service.query<{ n: string }>(
+            'SELECT sum(rows) AS n FROM banyan.backfill',
+          );
+          await until(stage.service, done);
+          const took = performance.now() - began;
+          await sync.stop();
+          return (rows - Number(first[0]?.n)) / (took / 1_000);
+        });
+      },
+    },
+    others: [
+      {
+        name: 'COPY to COPY',
+        measure: async () => {
+          await stage.native.query('TRUNCATE item');
+          const rows = await rowsNow();
+          return whileWriting(async () => {
+            const began = performance.now();
+            await serverToServer(stage);
+            return rows / ((performance.now() - began) / 1_000);
+          });
+        },
+      },
+    ],
+  };
+}
+
+/** Rows a second that a verification compares, on equal data. */
+async function verified(stage: Stage): Promise<number> {
+  const { catalog } = stage.migration.capabilities;
+  const { monolith, services } = stage.connections;
+  const service = services['catalog']?.database;
+  if (!catalog || !monolith.database || !service) throw new Error('no databases');
+  const began = performance.now();
+  const outcome = await verify({
+    ...{ id: 'catalog', capability: catalog, monolith: monolith.database, service },
+  });
+  if (outcome.missing + outcome.extra + outcome.different > 0) throw new Error('not equal');
+  return outcome.rows / ((performance.now() - began) / 1_000);
+}
+
+const progress = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
 const { values } = parseArgs({
   options: {
     json: { type: 'string' },
@@ -164,11 +308,34 @@ try {
   const report = await runCases(
     cases,
     { rounds: Number(values.rounds), warmUpMs: 0, roundMs: 0 },
-    (line) => process.stderr.write(`${line}\n`),
+    progress,
   );
   contenders.sync.release();
-  contenders.apply.release();
   process.stdout.write(`${table(cases, report)}\n`);
+  if (values.only === undefined) {
+    const speeds: number[] = [];
+    for (let round = 0; round < 3; round++) speeds.push(await verified(stage));
+    report.figures['verify of equal rows'] = Math.round(median(speeds));
+    const sorted = (await latencies(stage, next)).sort((a, b) => a - b);
+    const percentile = (share: number): number =>
+      Math.round((sorted[Math.ceil(share * sorted.length) - 1] ?? Number.NaN) * 10) / 10;
+    report.figures['commit → visible p50'] = percentile(0.5);
+    report.figures['commit → visible p99'] = percentile(0.99);
+    process.stdout.write(
+      `verify of equal rows: ${report.figures['verify of equal rows']} rows/s (wanted: 200000)\n` +
+        `commit → visible at ${LATENCY_RATE} changes/s: p50 ${percentile(0.5)} ms (wanted: 20), p99 ${percentile(0.99)} ms (wanted: 100)\n`,
+    );
+  }
+  contenders.apply.release();
+  if (values.only === undefined || values.only === 'copy') {
+    await contenders.stop();
+    await stage.native.query('DROP SUBSCRIPTION native');
+    const one = copies(stage);
+    const copied = await runCases([one], { rounds: 3, warmUpMs: 0, roundMs: 0 }, progress);
+    Object.assign(report.figures, copied.figures);
+    Object.assign(report.ratios, copied.ratios);
+    process.stdout.write(`${table([one], copied)}\n`);
+  }
   if (values.json !== undefined)
     await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`);
 } finally {

@@ -5,7 +5,7 @@
 import type pg from 'pg';
 import { formatTable } from '../core/postgres/identifiers.ts';
 import { sleep } from '../core/lifecycle.ts';
-import type { Copying, Reading } from './copying.ts';
+import { Copying, type Reading } from './copying.ts';
 import { keyText } from './domain/coalesce.ts';
 import { targetKey, type Edge } from './domain/mapping.ts';
 import { deleteKeys, nextKeys, type Key } from './keys.ts';
@@ -24,6 +24,11 @@ export interface BackfillOptions {
 }
 
 const CHUNK_ROWS = 2_000;
+const LEAST_ROWS = 200;
+const MOST_ROWS = 10_000;
+const CHUNK_MS = 100;
+/** Chunks that are read before the first of them is applied. */
+const CHUNKS_AHEAD = 2;
 const REREAD_KEYS = 500;
 const AGAIN_MS = 50;
 
@@ -32,13 +37,54 @@ export async function runBackfill(options: BackfillOptions, signal: AbortSignal)
   const { tables, copying } = options;
   for (const table of [...tables].reverse())
     if (copying.stage(table.label) === 'prune') await prune(options, table, signal);
-  for (const table of tables)
-    while (copying.stage(table.label) !== 'done' && !signal.aborted)
-      await betweenMarks(options, [table], () => readChunk(options, table), signal);
+  for (const table of tables) await copyTable(options, table, signal);
   while (!signal.aborted) {
     if (copying.rereads) await rereadAll(options, signal);
     await sleep(AGAIN_MS, signal);
   }
+}
+
+/** Copies what is left of a table, chunk by chunk; the next is read while the ones before it are applied. */
+async function copyTable(
+  options: BackfillOptions,
+  table: SourceTable,
+  signal: AbortSignal,
+): Promise<void> {
+  const { copying } = options;
+  const size = new ChunkSize(options.chunkRows);
+  while (copying.stage(table.label) !== 'done' && !signal.aborted) {
+    const { generation } = copying;
+    const ahead: Promise<'applied' | 'again'>[] = [];
+    let cursor = copying.cursor(table.label);
+    let last = false;
+    let verdict: 'applied' | 'again' = 'applied';
+    while (verdict === 'applied' && !signal.aborted && !(last && ahead.length === 0)) {
+      if (!last && ahead.length < CHUNKS_AHEAD) {
+        const { reading, settled } = await copying.window(
+          [table.label],
+          marksOf(options, () => readChunk(options, table, cursor, size)),
+          signal,
+          generation,
+        );
+        ({ cursor, last } = reading);
+        ahead.push(settled);
+      } else verdict = (await ahead.shift()) ?? 'again';
+    }
+    // Whatever was read behind a chunk that must be read again is dropped at its own mark.
+    await Promise.all(ahead);
+    if (verdict === 'again') await sleep(AGAIN_MS, signal);
+  }
+}
+
+function marksOf<T extends Reading>(
+  { source, flow }: BackfillOptions,
+  read: () => Promise<T>,
+): Parameters<typeof Copying.prototype.window<T>>[1] {
+  return {
+    low: (window, run) => source.emit({ kind: 'low', flow, run, window }),
+    read,
+    high: (window, run) => source.emit({ kind: 'high', flow, run, window }),
+  };
 }
 
 async function betweenMarks(
@@ -47,21 +93,46 @@ async function betweenMarks(
   read: () => Promise<Reading>,
   signal: AbortSignal,
 ): Promise<void> {
-  const { copying, source, flow } = options;
-  const marks = {
-    low: (window: number, run: string) => source.emit({ kind: 'low', flow, run, window }),
-    read,
-    high: (window: number, run: string) => source.emit({ kind: 'high', flow, run, window }),
-  };
   const labels = tables.map((table) => table.label);
-  while (!signal.aborted && (await copying.window(labels, marks, signal)) === 'again')
+  while (!signal.aborted) {
+    const { settled } = await options.copying.window(labels, marksOf(options, read), signal);
+    if ((await settled) === 'applied') return;
     await sleep(AGAIN_MS, signal);
+  }
 }
 
-async function readChunk(options: BackfillOptions, table: SourceTable): Promise<Reading> {
-  const limit = options.chunkRows ?? CHUNK_ROWS;
-  const read = await options.source.readAfter(table, options.copying.cursor(table.label), limit);
+/** How many rows a chunk has: what the source gives in a tenth of a second, so that a busy one is asked for less. */
+class ChunkSize {
+  readonly #fixed: number | undefined;
+  #rows = CHUNK_ROWS;
+
+  constructor(fixed: number | undefined) {
+    this.#fixed = fixed;
+  }
+
+  get rows(): number {
+    return this.#fixed ?? this.#rows;
+  }
+
+  took(ms: number): void {
+    const factor = Math.min(2, Math.max(0.25, CHUNK_MS / Math.max(1, ms)));
+    this.#rows = Math.round(Math.min(MOST_ROWS, Math.max(LEAST_ROWS, this.#rows * factor)));
+  }
+}
+
+async function readChunk(
+  options: BackfillOptions,
+  table: SourceTable,
+  from: Key | null,
+  size: ChunkSize,
+): Promise<Reading & { readonly cursor: Key | null; readonly last: boolean }> {
+  const limit = size.rows;
+  const began = performance.now();
+  const read = await options.source.readAfter(table, from, limit);
+  size.took(performance.now() - began);
   return {
+    cursor: read.cursor,
+    last: read.rows.length < limit,
     snapshot: read.snapshot,
     chunk: (survives) => ({
       table: table.label,

@@ -46,6 +46,7 @@ interface TableState {
 
 interface Pending {
   readonly window: ChunkWindow;
+  readonly generation: number;
   readonly settled: PromiseWithResolvers<'applied' | 'again'>;
   /** Set before the high mark is written. */
   reading: Reading | undefined;
@@ -54,17 +55,23 @@ interface Pending {
 /** Times that a row is read again and refused before it is parked: its parent had seconds to come. */
 const MOST_TRIES = 40;
 
+function nothingStaged(): { chunks: Chunk[]; windows: Pending[]; rereads?: boolean } {
+  return { chunks: [], windows: [] };
+}
+
 export class Copying {
   readonly #flow: string;
   readonly #run: string;
   readonly #states = new Map<string, TableState>();
   readonly #delivered = new Delivered();
   #suspects: ReadonlySet<number> = new Set();
-  #pending: Pending | undefined;
+  /** In the order of their marks in the stream: one is read while the ones before it are applied. */
+  #pending: Pending[] = [];
+  #generation = 0;
   readonly #tries = new Map<string, number>();
   #windows = 0;
   #rereads = false;
-  #staged: { chunk?: Chunk; rereads?: boolean } = {};
+  #staged: { chunks: Chunk[]; windows: Pending[]; rereads?: boolean } = nothingStaged();
 
   /** `run` tells this process's marks from those of one that died. */
   constructor(flow: string, run: string) {
@@ -141,31 +148,56 @@ export class Copying {
     }));
   }
 
-  /** Opens a window; `marks` writes them and reads in between. Resolves when the rows are in, or must be read again. */
-  async window(
+  /**
+   * Tells windows that were opened before a chunk had to be read again from those after: what follows
+   * such a chunk must be read again too.
+   */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /**
+   * Opens a window: writes its marks, reads in between. Gives what was read, and what becomes of it:
+   * the rows are in, or must be read again.
+   */
+  async window<T extends Reading>(
     tables: readonly string[],
     marks: {
       low(window: number, run: string): Promise<unknown>;
-      read(): Promise<Reading>;
+      read(): Promise<T>;
       high(window: number, run: string): Promise<unknown>;
     },
     signal: AbortSignal,
-  ): Promise<'applied' | 'again'> {
+    generation = this.#generation,
+  ): Promise<{ readonly reading: T; readonly settled: Promise<'applied' | 'again'> }> {
     const window = new ChunkWindow(++this.#windows, tables);
-    const pending: Pending = { window, settled: Promise.withResolvers(), reading: undefined };
+    const pending: Pending = {
+      ...{ window, generation },
+      settled: Promise.withResolvers(),
+      reading: undefined,
+    };
+    const drop = (): void => {
+      this.#pending = this.#pending.filter((one) => one !== pending);
+    };
     const stop = (): void => {
       pending.settled.resolve('again');
     };
-    this.#pending = pending;
+    this.#pending.push(pending);
     signal.addEventListener('abort', stop);
+    const settled = pending.settled.promise.finally(() => {
+      signal.removeEventListener('abort', stop);
+      drop();
+    });
     try {
       await marks.low(window.id, this.#run);
-      pending.reading = await marks.read();
+      const reading = await marks.read();
+      pending.reading = reading;
       await marks.high(window.id, this.#run);
-      return await pending.settled.promise;
-    } finally {
-      signal.removeEventListener('abort', stop);
-      this.#pending = undefined;
+      if (signal.aborted) stop();
+      return { reading, settled };
+    } catch (error) {
+      stop();
+      throw error;
     }
   }
 
@@ -182,15 +214,15 @@ export class Copying {
 
   /** Whether a window is open: then it must hear of the keys that the stream touches. */
   get watching(): boolean {
-    return this.#pending?.window.open ?? false;
+    return this.#pending.some(({ window }) => window.open);
   }
 
   touched(table: string, key: string): void {
-    this.#pending?.window.touch(table, key);
+    for (const { window } of this.#pending) window.touch(table, key);
   }
 
   truncated(table: string): void {
-    this.#pending?.window.truncated(table);
+    for (const { window } of this.#pending) window.truncated(table);
   }
 
   /** Whether changes of this table are applied yet; that rows are gone always is. */
@@ -212,16 +244,22 @@ export class Copying {
   high(mark: Mark): Chunk | undefined {
     const pending = this.#own(mark);
     if (!pending?.reading) return undefined;
-    if (pending.window.verdict(pending.reading.snapshot, this.#suspects) === 'again') {
+    const { window, reading } = pending;
+    const current = pending.generation === this.#generation;
+    if (!current || window.verdict(reading.snapshot, this.#suspects) === 'again') {
+      if (current) this.#generation += 1;
       pending.settled.resolve('again');
       return undefined;
     }
-    return pending.reading.chunk((key) => !pending.window.touched(keyText(key)));
+    this.#staged.windows.push(pending);
+    const chunk = reading.chunk((key) => !window.touched(keyText(key)));
+    window.close();
+    return chunk;
   }
 
   /** Writes the progress that a chunk makes. */
   async record(client: pg.Client, chunk: Chunk): Promise<void> {
-    this.#staged.chunk = chunk;
+    this.#staged.chunks.push(chunk);
     if (chunk.progress.kind === 'copy')
       await client.query(
         `UPDATE banyan.backfill SET stage = $3, cursor = $4, rows = rows + $5 WHERE flow = $1 AND source_table = $2`,
@@ -261,26 +299,27 @@ export class Copying {
   }
 
   committed(): void {
-    const { chunk, rereads } = this.#staged;
-    this.#staged = {};
+    const { chunks, windows, rereads } = this.#staged;
+    this.#staged = nothingStaged();
     if (rereads) this.#rereads = true;
-    if (!chunk) return;
-    const state = this.#states.get(chunk.table);
-    if (state && chunk.progress.kind === 'copy') {
+    for (const chunk of chunks) {
+      const state = this.#states.get(chunk.table);
+      if (!state || chunk.progress.kind !== 'copy') continue;
       state.cursor = chunk.progress.cursor;
       state.rows += chunk.rows.length;
       state.rate.add(chunk.rows.length, performance.now());
       if (chunk.progress.last) state.stage = 'done';
     }
-    this.#pending?.settled.resolve('applied');
+    for (const { settled } of windows) settled.resolve('applied');
   }
 
   rolledBack(): void {
-    this.#staged = {};
+    this.#staged = nothingStaged();
   }
 
   #own(mark: Mark): Pending | undefined {
-    const pending = this.#pending;
-    return mark.run === this.#run && pending?.window.id === mark.window ? pending : undefined;
+    return mark.run === this.#run
+      ? this.#pending.find(({ window }) => window.id === mark.window)
+      : undefined;
   }
 }

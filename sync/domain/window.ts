@@ -49,6 +49,11 @@ export class ChunkWindow {
     this.#spoilt = false;
   }
 
+  /** The high mark passed: what comes now is after the chunk. A replay opens it again at its low mark. */
+  close(): void {
+    this.#delivered = undefined;
+  }
+
   touch(table: string, key: string): void {
     if (this.#delivered && this.tables.has(table)) this.#touched.add(key);
   }
