@@ -3,6 +3,7 @@
 // the other copies them as they are.
 import { parseArgs } from 'node:util';
 import { writeFile } from 'node:fs/promises';
+import { StateStore } from '../control/store.ts';
 import { sleep } from '../core/lifecycle.ts';
 import { connect } from '../core/postgres/connect.ts';
 import { verify } from '../sync/index.ts';
@@ -210,10 +211,7 @@ function copies(stage: Stage): Case {
       name: OURS,
       measure: async () => {
         const coordinator = stage.coordinator();
-        if (
-          (await stage.service.query(`SELECT to_regclass('banyan.backfill') AS there`)).rows[0]
-            ?.there
-        )
+        if ((await new StateStore(stage.db).readOne('catalog')).phase !== 'monolith')
           await coordinator.move({ capability: 'catalog', event: 'rollback' });
         await stage.service.query('TRUNCATE product');
         await coordinator.move({ capability: 'catalog', event: 'advance' });

@@ -167,13 +167,23 @@ export async function waitForBarrier(
 ): Promise<void> {
   const { target, names } = ends;
   await waitFor(
-    async () =>
-      (await scalar(
-        target.client,
-        `SELECT barrier >= $2 AND NOT EXISTS (SELECT 1 FROM banyan.reread WHERE flow = $1)
+    async () => {
+      // In one look: a row must not be seen on neither of the two lists while it goes from one to the other.
+      const { rows } = await target.client.query<{ passed: boolean; parked: string }>(
+        `SELECT barrier >= $2 AND NOT EXISTS (SELECT 1 FROM banyan.reread WHERE flow = $1) AS passed,
+                (SELECT count(*) FROM banyan.parked WHERE flow = $1) AS parked
            FROM banyan.checkpoint WHERE flow = $1`,
         [names.flow, epoch],
-      )) === 'true' && (await assertNoneParked(ends)),
+      );
+      const [found] = rows;
+      if (!found?.passed) return false;
+      if (found.parked === '0') return true;
+      throw new BanyanError(
+        'GATE_REFUSED',
+        `flow ${names.flow} has ${found.parked} changes parked: its target lacks them`,
+        { hint: '`banyan sync show` lists them.' },
+      );
+    },
     {
       timeoutMs,
       everyMs: 5,
@@ -187,16 +197,4 @@ export async function waitForBarrier(
     await target.client.query('SET LOCAL synchronous_commit = on');
     await target.client.query('SELECT pg_logical_emit_message(true, $1, $2)', [MESSAGE_PREFIX, '']);
   });
-}
-
-async function assertNoneParked({ names, target }: FlowEnds): Promise<true> {
-  const parked = await scalar(target.client, 'SELECT count(*) FROM banyan.parked WHERE flow = $1', [
-    names.flow,
-  ]);
-  if (parked === '0') return true;
-  throw new BanyanError(
-    'GATE_REFUSED',
-    `flow ${names.flow} has ${parked} changes parked: its target lacks them`,
-    { hint: '`banyan sync show` lists them.' },
-  );
 }

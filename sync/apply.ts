@@ -9,7 +9,7 @@ import { Batch, type Applied, type Care } from './batch.ts';
 import type { Copying } from './copying.ts';
 import type { Piece } from './domain/change.ts';
 import { Coalescer, targetTables, type TargetTable } from './domain/coalesce.ts';
-import type { Mode } from './domain/mapping.ts';
+import { MappingError, type Mode } from './domain/mapping.ts';
 import type { FlowPlan } from './domain/plan.ts';
 import type { Parking } from './parking.ts';
 import { explain, isRefusal, isTransient } from './refusal.ts';
@@ -94,21 +94,22 @@ export class Applier {
       const letters = await parking.wanted(target.client);
       const applied: string[] = [];
       const failed: { id: string; error: string }[] = [];
+      const isOne = (error: unknown): boolean => isRefusal(error) || error instanceof MappingError;
       const together = await writer.whole(async () => {
         for (const { mode, change } of letters) {
           this.#context.modes[mode].coalescer.add(change);
           await writer.flush(mode);
         }
-      });
+      }, isOne);
       if (together === undefined) applied.push(...letters.map(({ id }) => id));
       else {
         for (const { coalescer } of Object.values(this.#context.modes)) coalescer.take();
         const stuck = new Set<string>();
         for (const { id, table, keys, mode, change } of letters) {
-          const rows = keys.map((key) => [table, ...key].join('\u0000'));
+          const rows = parking.namesOf(table, keys);
           const error = rows.some((row) => stuck.has(row))
             ? undefined
-            : ((await writer.attempt(mode, change, true)) ?? null);
+            : ((await writer.attempt(mode, change, true, isOne)) ?? null);
           if (error === null) applied.push(id);
           else {
             for (const row of rows) stuck.add(row);
@@ -122,12 +123,14 @@ export class Applier {
     } catch (error) {
       await writer.rollback();
       copying.rolledBack();
-      throw explain(error);
+      // Still asked for: the next look tries it again.
+      if (!isTransient(error)) throw explain(error);
     }
     await parking.load(target.client);
   }
 
   async #attempt(pieces: readonly Piece[], care: Care, soon: boolean): Promise<Applied> {
+    await this.#context.parking.refresh(this.#context.target.client);
     const batch = new Batch(this.#context, this.#checkpoint, care);
     try {
       for (const piece of pieces) await batch.piece(piece);

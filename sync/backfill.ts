@@ -5,7 +5,7 @@
 import type pg from 'pg';
 import { formatTable } from '../core/postgres/identifiers.ts';
 import { sleep } from '../core/lifecycle.ts';
-import { Copying, type Reading } from './copying.ts';
+import type { Copying, Marks, Reading } from './copying.ts';
 import { keyText } from './domain/coalesce.ts';
 import { targetKey, type Edge } from './domain/mapping.ts';
 import { deleteKeys, nextKeys, type Key } from './keys.ts';
@@ -57,8 +57,8 @@ async function copyTable(
     const ahead: Promise<'applied' | 'again'>[] = [];
     let cursor = copying.cursor(table.label);
     let last = false;
-    let verdict: 'applied' | 'again' = 'applied';
-    while (verdict === 'applied' && !signal.aborted && !(last && ahead.length === 0)) {
+    let isAgain = false;
+    while (!isAgain && !signal.aborted && !(last && ahead.length === 0)) {
       if (!last && ahead.length < CHUNKS_AHEAD) {
         const { reading, settled } = await copying.window(
           [table.label],
@@ -68,18 +68,18 @@ async function copyTable(
         );
         ({ cursor, last } = reading);
         ahead.push(settled);
-      } else verdict = (await ahead.shift()) ?? 'again';
+      } else isAgain = (await ahead.shift()) === 'again';
     }
     // Whatever was read behind a chunk that must be read again is dropped at its own mark.
     await Promise.all(ahead);
-    if (verdict === 'again') await sleep(AGAIN_MS, signal);
+    if (isAgain) await sleep(AGAIN_MS, signal);
   }
 }
 
 function marksOf<T extends Reading>(
   { source, flow }: BackfillOptions,
   read: () => Promise<T>,
-): Parameters<typeof Copying.prototype.window<T>>[1] {
+): Marks<T> {
   return {
     low: (window, run) => source.emit({ kind: 'low', flow, run, window }),
     read,

@@ -177,8 +177,7 @@ export class Batch {
       return false;
     this.#changes += 1;
     this.#dirty = true;
-    if (parking.empty || !coalescer.rowsOf(change).some((key) => parking.holds(table, key)))
-      return true;
+    if (parking.empty || !parking.holds(table, coalescer.rowsOf(change))) return true;
     this.#park(change, piece, seq, null);
     return false;
   }
@@ -279,9 +278,19 @@ export class Batch {
     // them: behind its barrier they are still an owner's.
     const mode = chunk.progress.kind === 'reread' ? 'owner' : this.checkpoint.mode;
     const { coalescer } = this.#context.modes[mode];
-    for (const { change, error } of await this.#writer.chunk(mode, chunk.rows))
-      this.#context.parking.stage({
-        table: chunk.table,
+    const { parking } = this.#context;
+    // Somebody may just have given letters up to have their rows read again.
+    if (!parking.empty && chunk.progress.kind === 'reread')
+      await parking.load(this.#context.target.client);
+    // What is parked of a row leads to the state that was read here, once it can be applied.
+    const rows = parking.empty
+      ? chunk.rows
+      : chunk.rows.filter(
+          (row) => !parking.holds(coalescer.labelOf(row.relation), coalescer.rowsOf(row)),
+        );
+    for (const { change, error } of await this.#writer.chunk(mode, rows))
+      parking.stage({
+        table: coalescer.labelOf(change.relation),
         keys: coalescer.rowsOf(change),
         change,
         mode,

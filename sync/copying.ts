@@ -32,6 +32,13 @@ export interface Reading {
   chunk(survives: (key: readonly string[]) => boolean): Chunk;
 }
 
+/** What opens a window, what is read in it, and what closes it. */
+export interface Marks<T extends Reading> {
+  low(window: number, run: string): Promise<unknown>;
+  read(): Promise<T>;
+  high(window: number, run: string): Promise<unknown>;
+}
+
 export interface RowName {
   readonly table: string;
   readonly key: readonly string[];
@@ -162,11 +169,7 @@ export class Copying {
    */
   async window<T extends Reading>(
     tables: readonly string[],
-    marks: {
-      low(window: number, run: string): Promise<unknown>;
-      read(): Promise<T>;
-      high(window: number, run: string): Promise<unknown>;
-    },
+    marks: Marks<T>,
     signal: AbortSignal,
     generation = this.#generation,
   ): Promise<{ readonly reading: T; readonly settled: Promise<'applied' | 'again'> }> {

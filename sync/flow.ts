@@ -18,7 +18,7 @@ import { runBackfill } from './backfill.ts';
 import type { ChangeLog, OpenChangeLog } from './change-log.ts';
 import { Copying } from './copying.ts';
 import { LagWindow } from './domain/lag.ts';
-import { planFlow, type FlowPlan } from './domain/plan.ts';
+import { planFlow, targetsOf, type FlowPlan } from './domain/plan.ts';
 import { followLetters } from './letters.ts';
 import { Parking } from './parking.ts';
 import type { Schemas } from './domain/mapping.ts';
@@ -103,7 +103,7 @@ class Flow {
     const source = new Source(sourceClient);
     await copying.load(target.client, plan.sourceOrder, direction === 'to' ? 'prune' : 'done');
     copying.suspect(await source.snapshot());
-    const parking = new Parking(names.flow);
+    const parking = new Parking(names.flow, targetsOf(plan));
     await parking.load(target.client);
     const applier = new Applier(target, plan, copying, parking, await target.checkpoint());
 

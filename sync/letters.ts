@@ -20,10 +20,7 @@ export interface Letters {
 /** Looks once a second until the signal aborts. What was parked when it begins is tried again at once. */
 export async function followLetters(letters: Letters, signal: AbortSignal): Promise<void> {
   const { flow, applier, copying, parking, exclusively } = letters;
-  if (!parking.empty)
-    await exclusively((client) =>
-      client.query('UPDATE banyan.parked SET retry = true WHERE flow = $1', [flow]),
-    );
+  if (!parking.empty) await exclusively((client) => askForRetry(client, flow));
   while (!signal.aborted) {
     await exclusively(async (client) => {
       const { rows } = await client.query<{ parked: boolean; retry: boolean; reread: boolean }>(
@@ -33,10 +30,15 @@ export async function followLetters(letters: Letters, signal: AbortSignal): Prom
         [flow],
       );
       const [found] = rows;
-      if (found?.retry) await applier.retryParked();
-      else if (found?.parked || !parking.empty) await parking.load(client);
+      if (found?.parked || !parking.empty) await parking.load(client);
+      if (parking.orphaned) await askForRetry(client, flow);
+      if (found?.retry || parking.orphaned) await applier.retryParked();
       if (found?.reread) copying.rereads = true;
     });
     await sleep(LOOK_MS, signal);
   }
+}
+
+async function askForRetry(client: pg.Client, flow: string): Promise<void> {
+  await client.query('UPDATE banyan.parked SET retry = true WHERE flow = $1', [flow]);
 }

@@ -2,7 +2,8 @@
 // everything else flows on; and nothing counts as complete until somebody has decided.
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { waitFor } from '../core/lifecycle.ts';
-import { createPair, type Pair } from '../test/support/pair.ts';
+import { withClient } from '../core/postgres/connect.ts';
+import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
 import { advanceTo, equal, startSync, streaming, type RunningSync } from '../test/support/sync.ts';
 import {
   listLetters,
@@ -246,4 +247,81 @@ test('constraints that wait for the end of a transaction are not mistaken for re
     { id: 1, sku: 'N2' },
     { id: 2, sku: 'N1' },
   ]);
+});
+
+test('a change that waited behind one that was given up is not forgotten', async () => {
+  await synced();
+  await pair.service.query(
+    `ALTER TABLE product ADD CONSTRAINT cheap CHECK (price_cents < 100000) NOT VALID`,
+  );
+  await pair.monolith.query('UPDATE prd SET prc = 5000 WHERE prd_id = 1');
+  const [letter] = await letters(1);
+  await pair.monolith.query(`UPDATE prd SET prc = 3, nm = 'right again' WHERE prd_id = 1`);
+  await letters(2);
+  // As the flow sees it when somebody skips in the very moment.
+  await pair.service.query('DELETE FROM banyan.parked WHERE id = $1', [letter?.id]);
+  await letters(0);
+  await equal(pair);
+});
+
+test('a truncate takes along what was parked of the table', async () => {
+  await synced();
+  await pair.service.query(`ALTER TABLE product ADD CONSTRAINT cheap CHECK (price_cents < 100000)`);
+  await pair.monolith.query('UPDATE prd SET prc = 5000 WHERE prd_id = 1');
+  await letters(1);
+  await pair.monolith.query(
+    `BEGIN; TRUNCATE prd, ordl; INSERT INTO prd (prd_id, no, nm, prc) VALUES (1, 'new', 'new', 1); COMMIT`,
+  );
+  await letters(0);
+  await equal(pair);
+  await pair.monolith.query(`UPDATE prd SET nm = 'free' WHERE prd_id = 1`);
+  await equal(pair);
+});
+
+test('parts of one row wait together', async () => {
+  await synced();
+  await advanceTo(pair, 'cutover');
+  await pair.monolith.query(`ALTER TABLE prd ADD CONSTRAINT cheap CHECK (prc < 1000)`);
+  await pair.service.query(`
+    BEGIN; INSERT INTO product (id, sku, name, price_cents, state) VALUES (500, 'dear', 'dear', 500000, 'active');
+    INSERT INTO product_text VALUES (500, 'its text'); COMMIT`);
+  expect(await letters(2)).toMatchObject([
+    { direction: 'back', table: 'public.product', error: expect.any(String) as unknown },
+    { direction: 'back', table: 'public.product_text', error: null },
+  ]);
+  await pair.monolith.query('ALTER TABLE prd DROP CONSTRAINT cheap');
+  await retryLetters('catalog', appliers);
+  await letters(0);
+  await equal(pair);
+});
+
+test('a letter that the mapping cannot read any more fails by itself, not with the flow', async () => {
+  await synced();
+  await pair.service.query(`ALTER TABLE product ADD CONSTRAINT cheap CHECK (price_cents < 100000)`);
+  await pair.monolith.query('UPDATE prd SET prc = 5000 WHERE prd_id IN (1, 2)');
+  await letters(2);
+  await pair.service.query(`
+    ALTER TABLE product DROP CONSTRAINT cheap;
+    UPDATE banyan.parked SET change = jsonb_set(change, '{columns}', (change->'columns') - 'nm') WHERE id = 1`);
+  await retryLetters('catalog', appliers);
+  expect(await letters(1)).toMatchObject([
+    { keys: [['1']], attempts: 2, error: expect.stringContaining('nm') as unknown },
+  ]);
+  await flowsOn();
+});
+
+test('a row that is missing is put in, and the others are not written twice for it', async () => {
+  await synced();
+  await pair.service.query(`
+    CREATE TABLE ledger (id bigint);
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+      $$ BEGIN INSERT INTO public.ledger VALUES (NEW.id); RETURN NULL; END $$;
+    CREATE TRIGGER note AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION note()`);
+  await withClient(appliers.to, SESSION, (client) =>
+    client.query('DELETE FROM product WHERE id = 5'),
+  );
+  await pair.monolith.query(`UPDATE prd SET nm = 'all of them'`);
+  await equal(pair);
+  const { rows } = await pair.service.query('SELECT id::int FROM ledger ORDER BY id');
+  expect(rows.map((row: { id: number }) => row.id)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
 });

@@ -32,25 +32,55 @@ const LIMIT = 10_000;
 export class Parking {
   readonly #flow: string;
   readonly #limit: number;
+  readonly #targets: (table: string) => readonly string[];
   #rows = new Set<string>();
   #size = 0;
+  #orphaned = false;
+  #stale = false;
   #staged: Letter[] = [];
   #stagedRows = new Set<string>();
 
-  constructor(flow: string, limit = LIMIT) {
+  /** `targets` gives the target tables that a source table feeds: what feeds the same row waits together. */
+  constructor(flow: string, targets: (table: string) => readonly string[], limit = LIMIT) {
     this.#flow = flow;
+    this.#targets = targets;
     this.#limit = limit;
   }
 
   /** Reads what is parked; called at the start, and after somebody else may have changed it. */
   async load(client: pg.Client): Promise<void> {
-    const { rows } = await client.query<{ source_table: string; keys: string[][] }>(
-      'SELECT source_table, keys FROM banyan.parked WHERE flow = $1',
-      [this.#flow],
-    );
+    const { rows } = await client.query<{
+      source_table: string;
+      keys: string[][];
+      error: string | null;
+    }>('SELECT source_table, keys, error FROM banyan.parked WHERE flow = $1 ORDER BY id', [
+      this.#flow,
+    ]);
     this.#size = rows.length;
-    this.#rows = new Set(
-      rows.flatMap((row) => row.keys.map((key) => nameOf(row.source_table, key))),
+    this.#rows = new Set();
+    this.#orphaned = false;
+    this.#stale = false;
+    for (const { source_table: table, keys, error } of rows) {
+      const names = this.namesOf(table, keys);
+      if (error === null && !names.some((name) => this.#rows.has(name))) this.#orphaned = true;
+      for (const name of names) this.#rows.add(name);
+    }
+  }
+
+  /** Whether a change waits behind nothing any more: what was in front of it was given up. */
+  get orphaned(): boolean {
+    return this.#orphaned;
+  }
+
+  /** Reads again what a batch that was rolled back had changed. */
+  async refresh(client: pg.Client): Promise<void> {
+    if (this.#stale) await this.load(client);
+  }
+
+  /** The target rows that these keys of a source table mean. */
+  namesOf(table: string, keys: readonly RowKey[]): string[] {
+    return this.#targets(table).flatMap((target) =>
+      keys.map((key) => [target, ...key].join('\u0000')),
     );
   }
 
@@ -64,26 +94,32 @@ export class Parking {
     return this.#size === 0 && this.#staged.length === 0;
   }
 
-  /** Whether a change of this row has to wait. */
-  holds(table: string, key: RowKey): boolean {
-    const name = nameOf(table, key);
-    return this.#rows.has(name) || this.#stagedRows.has(name);
+  /** Whether a change of these rows has to wait. */
+  holds(table: string, keys: readonly RowKey[]): boolean {
+    return this.namesOf(table, keys).some(
+      (name) => this.#rows.has(name) || this.#stagedRows.has(name),
+    );
   }
 
   /** Parks a change with the batch under way. */
   stage(letter: Letter): void {
     this.#staged.push(letter);
-    for (const key of letter.keys) this.#stagedRows.add(nameOf(letter.table, key));
+    for (const name of this.namesOf(letter.table, letter.keys)) this.#stagedRows.add(name);
   }
 
   /** All rows of these tables are gone: so is what was to be done to them. */
   async truncated(client: pg.Client, tables: readonly string[]): Promise<void> {
-    this.#staged = this.#staged.filter((letter) => !tables.includes(letter.table));
-    if (this.#size > 0)
-      await client.query('DELETE FROM banyan.parked WHERE flow = $1 AND source_table = ANY ($2)', [
-        this.#flow,
-        tables,
-      ]);
+    if (this.empty) return;
+    const left = this.#staged.filter((letter) => !tables.includes(letter.table));
+    this.#staged = [];
+    this.#stagedRows.clear();
+    for (const letter of left) this.stage(letter);
+    await client.query('DELETE FROM banyan.parked WHERE flow = $1 AND source_table = ANY ($2)', [
+      this.#flow,
+      tables,
+    ]);
+    await this.load(client);
+    this.#stale = true;
   }
 
   /** Writes what is staged into the batch's transaction. Throws FLOW_STOPPED beyond the limit. */
@@ -113,9 +149,11 @@ export class Parking {
   committed(): void {
     this.#size += this.#staged.length;
     for (const row of this.#stagedRows) this.#rows.add(row);
+    this.#stale = false;
     this.rolledBack();
   }
 
+  /** What a truncate has deleted in the transaction is there again: `refresh` then. */
   rolledBack(): void {
     this.#staged = [];
     this.#stagedRows.clear();
@@ -167,8 +205,4 @@ export class Parking {
       this.#flow,
     ]);
   }
-}
-
-function nameOf(table: string, key: RowKey): string {
-  return [table, ...key].join('\u0000');
 }

@@ -7,7 +7,7 @@ import { connect, sqlState } from '../core/postgres/connect.ts';
 import { copyIn } from '../core/postgres/copy-in.ts';
 import { formatTable, type TableName } from '../core/postgres/identifiers.ts';
 import { formatLsn, parseLsn, type Position } from '../core/postgres/lsn.ts';
-import type { FlowNames } from '../control/domain/names.ts';
+import { MESSAGE_PREFIX, type FlowNames } from '../control/domain/names.ts';
 import type { Mode } from './domain/mapping.ts';
 import { isTransient } from './refusal.ts';
 import type { Copy, Statement } from './domain/statements.ts';
@@ -56,6 +56,13 @@ export class Target {
       );
       await client.query('SELECT pg_replication_origin_session_setup($1)', [names.origin]);
       await client.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}`);
+      // What is acknowledged must be durable, whatever the server's default is.
+      await client.query(
+        `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`,
+      );
+      // What an earlier process has committed and not waited for is brought to the disk before its
+      // checkpoint is read: what lies before that will be acknowledged.
+      await client.query('SELECT pg_logical_emit_message(true, $1, $2)', [MESSAGE_PREFIX, '']);
       return new Target(client, names);
     } catch (error) {
       await client.end().catch(() => undefined);

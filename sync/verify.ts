@@ -5,7 +5,7 @@
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { sleep, waitFor } from '../core/lifecycle.ts';
-import { connect, rawRows } from '../core/postgres/connect.ts';
+import { connect, rawRows, transaction } from '../core/postgres/connect.ts';
 import { formatTable, quoteTable, type TableName } from '../core/postgres/identifiers.ts';
 import type { Logins } from '../control/connections.ts';
 import type { Capability } from '../control/definition.ts';
@@ -201,6 +201,27 @@ class Verification {
   ): Promise<void> {
     const { write } = owner === 'monolith' ? this.#service : this.#monolith;
     const flow = `${this.#options.id}:${owner === 'monolith' ? 'to' : 'back'}`;
+    await transaction(write, () => this.#list(write, flow, owner, wrong, edges));
+  }
+
+  async #list(
+    write: pg.Client,
+    flow: string,
+    owner: Owner,
+    wrong: readonly VerifySample[],
+    edges: readonly Edge[],
+  ): Promise<void> {
+    // Held until they are listed: a switch that comes waits for them, one that has come is not overwritten.
+    const { rows } = await write.query(
+      `SELECT 1 FROM banyan.checkpoint WHERE flow = $1 AND mode = 'owner' FOR SHARE`,
+      [flow],
+    );
+    if (rows.length === 0)
+      throw new BanyanError(
+        'MOVE_NOT_ALLOWED',
+        `the ${owner} does not own the data of "${this.#options.id}" any more`,
+        { hint: 'Verify once more: the other side is right now.' },
+      );
     for (const { table, key } of wrong) {
       const edge = edges.find((one) => formatTable(one.target) === table);
       const label = owner === 'monolith' && edge ? formatTable(edge.source) : table;

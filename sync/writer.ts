@@ -134,9 +134,12 @@ export class Writer {
     for (const statement of statements) {
       const { count, returned } = await session.execute(statement);
       if (count >= statement.rows.length) continue;
-      // A row that should be there is not: all of them go in the way that does not mind.
-      if (statement.otherwise) await session.execute(statement.otherwise);
-      else if (statement.kind === 'update')
+      if (statement.otherwise) {
+        // A row that should be there is not: it is put in, and the others are left alone.
+        const { there, put } = statement.otherwise;
+        const found = await session.execute(there);
+        await session.execute(put(missing(target, statement.rows, found.returned)));
+      } else if (statement.kind === 'update')
         await this.#incomplete(mode, missing(target, statement.rows, returned));
     }
   }
@@ -153,7 +156,7 @@ export class Writer {
    * One change by itself; what refuses it is given back, and it has had no effect then. With `now`,
    * deferred constraints are looked at before the next one.
    */
-  async attempt(mode: Mode, change: RowChange, now: boolean): Promise<unknown> {
+  async attempt(mode: Mode, change: RowChange, now: boolean, isOne = isRefusal): Promise<unknown> {
     const { coalescer } = this.#context.modes[mode];
     let rows: Rows | undefined;
     const refused = await this.#tolerate(
@@ -165,7 +168,7 @@ export class Writer {
         }
         return this.write(mode, rows);
       },
-      isRefusal,
+      isOne,
       now || this.#mayCome(mode),
     );
     if (refused === undefined || !rows || !this.#mayCome(mode) || !isKeyViolation(refused))
@@ -206,8 +209,8 @@ export class Writer {
   }
 
   /** Runs `work` so that it has all its effect or none. */
-  whole(work: () => Promise<void>): Promise<unknown> {
-    return this.#tolerate(work, isRefusal, true);
+  whole(work: () => Promise<void>, isOne: (error: unknown) => boolean): Promise<unknown> {
+    return this.#tolerate(work, isOne, true);
   }
 
   /** Whether what a row points to may still be on its way. */

@@ -28,7 +28,7 @@ export interface RowOperation {
   replaced: boolean;
   /** Its key is new and some of its values were not sent: it must be read again. */
   partial: boolean;
-  /** The source inserted it and nothing came before: the target does not have it. */
+  /** The source inserted it, or gave it this key, and nothing came before: the target does not have it. */
   fresh: boolean;
   values: Value[];
   /** Source table of the last change, for the list of rows to read again. */
@@ -231,7 +231,7 @@ class Binding {
 
   put(tuple: Tuple, moved: boolean, inserted: boolean): void {
     const { edge } = this.#bound;
-    const row = this.#row(tuple, inserted && edge.driver);
+    const row = this.#row(tuple, (inserted || moved) && edge.driver);
     if (edge.driver) {
       if (row.exists === 'gone') row.replaced = true;
       row.exists = 'put';

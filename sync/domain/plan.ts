@@ -61,3 +61,13 @@ export function planFlow(
     echoOrigin: flow.echoOrigin,
   };
 }
+
+/** The target tables that a source table feeds, while it owns the data. */
+export function targetsOf({ edges }: FlowPlan): (table: string) => readonly string[] {
+  const targets = new Map<string, string[]>();
+  for (const { source, target } of edges.owner) {
+    const label = formatTable(source);
+    targets.set(label, [...(targets.get(label) ?? []), formatTable(target)]);
+  }
+  return (table) => targets.get(table) ?? [table];
+}

@@ -9,8 +9,11 @@ export interface Statement {
   readonly text: string;
   readonly values: string[];
   readonly rows: readonly RowOperation[];
-  /** To be run in its place when it wrote fewer rows than it was given. */
-  readonly otherwise?: Statement;
+  /** When it wrote fewer rows than it was given: tells which are there, and puts in those that are not. */
+  readonly otherwise?: {
+    readonly there: Statement;
+    readonly put: (rows: readonly RowOperation[]) => Statement;
+  };
 }
 
 /** Rows in COPY's text format. */
@@ -92,15 +95,40 @@ export function writeStatements(
   }
   return [...groups.values()].map(({ columns, upsert, there, rows: unordered }) => {
     const rows = inKeyOrder(unordered);
-    const values = [
-      ...keyArrays(target, rows),
-      ...columns.map((index) => textArray(rows.map((row) => row.values[index] ?? null))),
-    ];
+    const values = valuesOf(target, columns, rows);
     if (!upsert) return { kind: 'update', text: updateText(target, columns), values, rows };
-    const put = { kind: 'upsert' as const, text: upsertText(target, columns), values, rows };
-    if (!there || columns.length === 0) return put;
-    return { ...put, text: updateOnly(target, columns), otherwise: put };
+    const put = (some: readonly RowOperation[]): Statement => ({
+      kind: 'upsert',
+      text: upsertText(target, columns),
+      values: some === rows ? values : valuesOf(target, columns, some),
+      rows: some,
+    });
+    if (!there || columns.length === 0) return put(rows);
+    const known: Statement = {
+      kind: 'update',
+      text: updateText(target, []),
+      values: keyArrays(target, rows),
+      rows,
+    };
+    return {
+      kind: 'upsert',
+      text: updateOnly(target, columns),
+      values,
+      rows,
+      otherwise: { there: known, put },
+    };
   });
+}
+
+function valuesOf(
+  target: TargetTable,
+  columns: readonly number[],
+  rows: readonly RowOperation[],
+): string[] {
+  return [
+    ...keyArrays(target, rows),
+    ...columns.map((index) => textArray(rows.map((row) => row.values[index] ?? null))),
+  ];
 }
 
 /** Applications that lock several rows do so in key order; two that agree on it never deadlock. */

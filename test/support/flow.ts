@@ -7,7 +7,7 @@ import { Applier } from '../../sync/apply.ts';
 import { runBackfill } from '../../sync/backfill.ts';
 import type { ChangeLog } from '../../sync/change-log.ts';
 import { Copying } from '../../sync/copying.ts';
-import { planFlow } from '../../sync/domain/plan.ts';
+import { planFlow, targetsOf } from '../../sync/domain/plan.ts';
 import { databaseOf, readSchemas } from '../../sync/schemas.ts';
 import { Mutex } from '../../sync/mutex.ts';
 import { Parking } from '../../sync/parking.ts';
@@ -79,7 +79,7 @@ export async function openFlow(pair: Pair, options: FlowPartsOptions = {}): Prom
     position,
   );
   const session = new Mutex();
-  const parking = new Parking(flow.flow);
+  const parking = new Parking(flow.flow, targetsOf(plan));
   await parking.load(target.client);
   const make = async (): Promise<Applier> =>
     new Applier(target, plan, copying, parking, await target.checkpoint());
