@@ -58,7 +58,7 @@ async function copyTable(
     let cursor = copying.cursor(table.label);
     let last = false;
     let isAgain = false;
-    while (!isAgain && !signal.aborted && !(last && ahead.length === 0)) {
+    while (!isAgain && !(last && ahead.length === 0)) {
       if (!last && ahead.length < CHUNKS_AHEAD) {
         const { reading, settled } = await copying.window(
           [table.label],
