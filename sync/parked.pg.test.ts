@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { waitFor } from '../core/lifecycle.ts';
 import { withClient } from '../core/postgres/connect.ts';
+import { Parking } from './parking.ts';
 import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
 import { advanceTo, equal, startSync, streaming, type RunningSync } from '../test/support/sync.ts';
 import {
@@ -324,4 +325,22 @@ test('a row that is missing is put in, and the others are not written twice for 
   await equal(pair);
   const { rows } = await pair.service.query('SELECT id::int FROM ledger ORDER BY id');
   expect(rows.map((row: { id: number }) => row.id)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+});
+
+test('more parked changes than the limit stop the flow, and nothing of them is kept', async () => {
+  await synced();
+  const parking = new Parking('catalog:to', () => ['public.product'], 1);
+  const relation = { schema: 'public', table: 'prd', columns: [{ name: 'prd_id', key: true }] };
+  for (const key of ['1', '2'])
+    parking.stage({
+      table: 'public.prd',
+      keys: [[key]],
+      change: { kind: 'delete', relation, before: [key] },
+      mode: 'owner',
+      position: '0/0/1',
+      commitMs: 0,
+      error: 'refused',
+    });
+  await expect(parking.write(pair.service)).rejects.toMatchObject({ code: 'FLOW_STOPPED' });
+  expect(await listLetters('catalog', appliers)).toEqual([]);
 });

@@ -1,5 +1,5 @@
-// What a source keeps in its WAL for a flow: measured whether the flow runs or not, because a target
-// that is down is what makes it grow, and alarmed of before the server gives the slot up.
+// What a source keeps in its WAL for a flow: measured also while the flow fails, because a target that
+// is down is what makes it grow, and alarmed of before the server gives the slot up.
 import { connect } from '../core/postgres/connect.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';

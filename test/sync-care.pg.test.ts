@@ -16,6 +16,7 @@ beforeAll(async () => {
   config = writeConfig({
     ...pair.migration,
     control: pair.controlUrl,
+    sync: { walAlarmBytes: 1 },
     monolith,
     services: { catalog: services['catalog'] },
   });
@@ -43,6 +44,20 @@ async function run(...args: string[]): Promise<string> {
 const nameOf = async (id: number): Promise<string | undefined> =>
   (await pair.service.query<{ name: string }>('SELECT name FROM product WHERE id = $1', [id]))
     .rows[0]?.name;
+
+test('what a source keeps for a flow is shown, and alarmed of', async () => {
+  await waitFor(
+    async () => {
+      const [line] = JSON.parse(await run('status', '--json')) as {
+        retainedBytes: number | null;
+      }[];
+      return (line?.retainedBytes ?? 0) > 0;
+    },
+    { timeoutMs: 20_000, everyMs: 500, what: 'the WAL to be measured' },
+  );
+  expect(await run('status')).toMatch(/ \d+ (kB|MB)\s*$/m);
+  expect(sync?.stderr()).toContain('the source keeps WAL for a flow that is behind');
+}, 40_000);
 
 test('a paused flow stands still, says so, and goes on where it stopped', async () => {
   expect(await run('pause', 'catalog', '--why', 'a backup')).toContain('catalog: paused');
