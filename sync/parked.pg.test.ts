@@ -125,13 +125,14 @@ test('as long as a change is parked nothing counts as complete: no watermark, no
     (await pair.evidence.flows('catalog')).find((one) => one.direction === 'to')?.watermark;
   await pair.monolith.query('UPDATE prd SET prc = 5000 WHERE prd_id = 1');
   await letters(1);
-  const stood = await watermark();
-  await flowsOn();
-  expect(await watermark()).toBe(stood);
+  // The report that tells of it has the watermark as it stands from now on.
   await waitFor(
     async () => (await pair.evidence.flows('catalog')).some(({ parked }) => parked === 1),
     { timeoutMs: 10_000, what: 'the report' },
   );
+  const stood = await watermark();
+  await flowsOn();
+  expect(await watermark()).toBe(stood);
   const advance = (): Promise<unknown> =>
     pair.coordinator().move({ capability: 'catalog', event: 'advance' });
   await expect(advance()).rejects.toMatchObject({
