@@ -1,6 +1,6 @@
 // `banyan grants`: the SQL that makes the three roles in each database, to read and to run.
 import type { Command } from 'commander';
-import { grantStatements, mappedTables, type RoleNames } from '../control/grants.ts';
+import { grantStatements, lookupTables, mappedTables, type RoleNames } from '../control/grants.ts';
 import { BanyanError } from '../core/errors.ts';
 import type { Logins } from '../control/connections.ts';
 import { loadConfig, type GlobalOptions } from './context.ts';
@@ -22,14 +22,16 @@ export function grantsCommand(program: Command): void {
           name: 'monolith',
           logins: connections.monolith.database,
           tables: mappedTables(migration, 'monolith'),
+          lookups: lookupTables(migration, 'monolith'),
         },
         ...Object.entries(connections.services).map(([name, side]) => ({
           name,
           logins: side.database,
           tables: mappedTables(migration, 'service', name),
+          lookups: lookupTables(migration, 'service', name),
         })),
       ];
-      const blocks = sides.flatMap(({ name, logins, tables }) =>
+      const blocks = sides.flatMap(({ name, logins, tables, lookups }) =>
         logins && tables.length > 0
           ? [
               {
@@ -39,6 +41,7 @@ export function grantsCommand(program: Command): void {
                   tableOwner: ownerOf(flags.tableOwner, name),
                   roles: rolesOf(logins),
                   tables,
+                  lookups,
                 }),
               },
             ]

@@ -8,6 +8,7 @@ import type { Capability, Migration } from './definition.ts';
 import { evaluateGates } from './domain/gates.ts';
 import {
   assertDestination,
+  assertWayBack,
   gateError,
   leadsTo,
   stayed,
@@ -82,6 +83,7 @@ export class Coordinator {
       }
       if (outcome.kind === 'refused') throw notAllowed(state, outcome.why);
       const { to } = outcome;
+      assertWayBack(site.definition, to);
       assertDestination(request, state.phase, to);
       const weight = weightAfter(request, state, to);
       const facts = await gatherFacts(this.#evidence, capability, site.definition, site.ends, to);

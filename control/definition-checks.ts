@@ -1,7 +1,8 @@
 // What the schema alone cannot say of a definition: names that point nowhere, tables and routes that
 // two capabilities claim, columns in two classes; and how zod's issues read.
 import type { z } from 'zod';
-import type { Migration, TableMap } from './definition.ts';
+import type { Migration } from './definition.ts';
+import { checkTable } from './table-checks.ts';
 
 /** One line an issue: its path and what is wrong. */
 export function describeIssue(issue: z.core.$ZodIssue): string[] {
@@ -65,7 +66,7 @@ export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void 
           );
         owners.set(label, id);
       };
-      claim(`${table.monolith} of the monolith`);
+      for (const one of table.monolith) claim(`${one} of the monolith`);
       for (const one of table.service) claim(`${one} of ${given.service}`);
       checkTable(table, (path, message) => {
         report([...at, 'tables', index, ...path], message);
@@ -80,38 +81,5 @@ export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void 
         claims.set(key, id);
       }
     });
-  }
-}
-
-function checkTable(table: TableMap, report: (path: string[], message: string) => void): void {
-  const seen = new Map<string, string>();
-  const once = (column: string, where: string): void => {
-    const before = seen.get(column);
-    if (before !== undefined)
-      report([where, column], `column ${column} is in "${before}" already: a column has one class`);
-    else seen.set(column, where);
-  };
-  for (const column of Object.keys(table.key)) once(column, 'key');
-  for (const column of Object.keys(table.columns)) once(column, 'columns');
-  for (const column of Object.keys(table.stays)) once(column, 'stays');
-  for (const column of table.shared.monolith) once(column, 'shared');
-  const targets = new Map<string, string>();
-  const target = (to: string, path: string[]): void => {
-    const qualified = to.includes('.') ? to : `${table.service[0] ?? ''}.${to}`;
-    const home = qualified.slice(0, qualified.lastIndexOf('.'));
-    if (!table.service.includes(home))
-      report(path, `"${to}" names table ${home}, which is not in "service"`);
-    const before = targets.get(qualified);
-    if (before !== undefined)
-      report(path, `service column ${qualified} is fed by ${before} already`);
-    targets.set(qualified, path.join('.'));
-  };
-  for (const [column, given] of Object.entries(table.columns))
-    target(given.to, ['columns', column]);
-  for (const [column, given] of Object.entries(table.stays)) target(given.to, ['stays', column]);
-  for (const [column, given] of Object.entries(table.key)) {
-    if (typeof given === 'string') continue;
-    for (const one of table.service)
-      if (given[one] === undefined) report(['key', column], `names no column of ${one}`);
   }
 }

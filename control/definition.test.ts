@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { resolveConnections } from './connections.ts';
 import { defineMigration } from './define.ts';
+import { concat, pack } from './lenses.ts';
 import type { MigrationInput } from './definition.ts';
 
 const database = { capture: { env: 'A' }, applier: { env: 'B' }, coordinator: 'postgres://c@h/d' };
@@ -44,6 +45,13 @@ function mistakes(spoil: (draft: Record<string, never>) => void): readonly strin
 
 /* eslint-disable @typescript-eslint/no-unsafe-return, @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-explicit-any */
 const table = (draft: any): any => draft.capabilities.catalog.tables[0];
+const merge = (draft: any, more: any): void => {
+  draft.capabilities.catalog.tables[0] = {
+    ...{ monolith: ['item', 'note'], service: 'thing', key: { id: 'id', 'note.item_id': 'id' } },
+    columns: { nm: 'name', 'note.body': 'body' },
+    ...more,
+  };
+};
 
 test('a good definition gets its defaults', () => {
   const { capabilities } = defineMigration(GOOD);
@@ -104,6 +112,66 @@ test.each<[string, (draft: any) => void, RegExp]>([
     (draft) =>
       (table(draft).columns.nm = { lens: 'values', to: 'name', values: { A: 'x', B: 'x' } }),
     /columns\.nm\.values: .*cannot be inverted/,
+  ],
+  [
+    'several tables on both sides',
+    (draft) => (table(draft).monolith = ['prd', 'prd_txt']),
+    /tables\.0: one of "monolith" and "service" is one table/,
+  ],
+  [
+    'a merge whose later table has no key',
+    (draft) => {
+      merge(draft, { key: { id: 'id' } });
+    },
+    /key: names no column of note for id/,
+  ],
+  [
+    'a merge that takes some rows only',
+    (draft) => {
+      merge(draft, { where: { kind: 'a' } });
+    },
+    /where: a merge takes all rows/,
+  ],
+  [
+    'a column that a lens and a column claim',
+    (draft) => {
+      merge(draft, { lenses: [concat(['nm', 'x'], 'y', ' ')] });
+    },
+    /lenses\.nm: column nm is in "columns" already/,
+  ],
+  [
+    'a lens over two tables',
+    (draft) => {
+      merge(draft, { lenses: [concat(['x', 'note.z'], 'y', ' ')] });
+    },
+    /lenses\.0\.monolith: the columns of a lens lie in one table/,
+  ],
+  [
+    'a lens that joins nothing',
+    (draft) => {
+      merge(draft, { lenses: [concat(['x'], 'y', ' ')] });
+    },
+    /lenses\.0: joins two columns or more/,
+  ],
+  [
+    'two keys that are the same',
+    (draft) => {
+      merge(draft, { lenses: [pack({ x: 'k', z: 'k' }, 'y')] });
+    },
+    /lenses\.0\.keys: two columns have the same key/,
+  ],
+  [
+    'a filter that rows of the service have no value for',
+    (draft) => (table(draft).where = { kind: ['a', 'b'] }),
+    /where\.kind: has several values/,
+  ],
+  [
+    'a filter that rows of the service do not pass',
+    (draft) => {
+      table(draft).where = { kind: ['a', 'b'] };
+      table(draft).defaults = { monolith: { kind: 'c' } };
+    },
+    /where\.kind: rows that the service inserts have "c" there/,
   ],
   [
     'a table in two capabilities',

@@ -1,10 +1,10 @@
-// What a team writes: its databases, its capabilities, their routes and tables. The shape, as a zod
+// What a team writes: its databases, its capabilities, their routes and tables (table-map.ts). The shape, as a zod
 // schema, in which an unknown key is a mistake; define.ts parses it.
 import { z } from 'zod';
 import { facade } from './facade-settings.ts';
 import { sync } from './sync-settings.ts';
-import type { Lens } from './lenses.ts';
 import { share, text } from './schema-words.ts';
+import { tableMap } from './table-map.ts';
 
 const name = z
   .string()
@@ -24,71 +24,6 @@ const side = z.strictObject({
   /** Base URL that requests are forwarded to. */
   upstream: reference,
   database: database.optional(),
-});
-
-const lens = z.union([
-  text.transform((to): Lens => ({ lens: 'rename', to })),
-  z.strictObject({ lens: z.literal('rename'), to: text }),
-  z.strictObject({
-    lens: z.literal('scale'),
-    to: text,
-    factor: z
-      .number()
-      .positive()
-      .refine(
-        (factor) => Number.isInteger(Number(Math.log10(factor).toFixed(9))),
-        'must be a power of ten',
-      ),
-  }),
-  z.strictObject({
-    lens: z.literal('values'),
-    to: text,
-    values: z
-      .record(z.string(), z.string())
-      .refine((table) => Object.keys(table).length > 0, 'name at least one value')
-      .refine(
-        (table) => new Set(Object.values(table)).size === Object.keys(table).length,
-        'two values map to the same word, which cannot be inverted for sync back',
-      ),
-  }),
-]);
-
-const literal = z.union([z.string(), z.number(), z.boolean(), z.null()]);
-
-const stay = z.union([
-  text.transform((to) => ({ to, default: null as z.infer<typeof literal> })),
-  z.strictObject({
-    /** Column of the service that shows the value; the service cannot write it. */
-    to: text,
-    /** Value in a row that the service inserts. */
-    default: literal,
-  }),
-]);
-
-const tableMap = z.strictObject({
-  /** `table` or `schema.table` of the monolith. */
-  monolith: text,
-  /** Table of the service, or several that split the monolith's row over a shared key; the first drives. */
-  service: z.union([text.transform((table) => [table]), z.array(text).min(1)]),
-  /** Key columns, monolith → service; the same in each table of a split, or an object by table. */
-  key: z
-    .record(text, z.union([text, z.record(text, text)]))
-    .refine((key) => Object.keys(key).length > 0, 'name the key columns'),
-  /** Columns that move with the capability, monolith → lens. `table.column` names a later table of a split. */
-  columns: z.record(text, lens).default({}),
-  /** Columns that stay with the monolith and are shown, read-only, by the service. */
-  stays: z.record(text, stay).default({}),
-  /** Columns that each side keeps for itself: not synced, not compared, not fenced. */
-  shared: z
-    .strictObject({ monolith: z.array(text).default([]), service: z.array(text).default([]) })
-    .default({ monolith: [], service: [] }),
-  /** Values for columns that exist on one side only, in rows that come from the other. */
-  defaults: z
-    .strictObject({
-      monolith: z.record(text, literal).default({}),
-      service: z.record(text, literal).default({}),
-    })
-    .default({ monolith: {}, service: {} }),
 });
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
@@ -180,12 +115,13 @@ export const schema = z.strictObject({
   sync,
 });
 
+export type { TableMap } from './table-map.ts';
+
 /** What `defineMigration` takes. */
 export type MigrationInput = z.input<typeof schema>;
 /** A checked definition, defaults filled in. */
 export type Migration = z.output<typeof schema>;
 export type Capability = Migration['capabilities'][string];
-export type TableMap = Capability['tables'][number];
 export type Rule = Capability['canary']['rules'][number];
 export type Gates = Capability['gates'];
 export type Reference = z.output<typeof reference>;

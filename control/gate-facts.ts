@@ -4,6 +4,7 @@ import { readSchema } from '../core/postgres/catalog.ts';
 import { formatTable, parseTableName } from '../core/postgres/identifiers.ts';
 import type { Capability } from './definition.ts';
 import type { GateFacts } from './domain/gates.ts';
+import { mappedTable } from './domain/mapped-table.ts';
 import type { Phase } from './domain/phase.ts';
 import type { FlowPair } from './ends.ts';
 import type { Evidence } from './evidence.ts';
@@ -28,7 +29,7 @@ export async function gatherFacts(
 }
 
 async function stillNeeded({ tables }: Capability, ends: FlowPair): Promise<string[]> {
-  const names = tables.map((table) => parseTableName(table.monolith));
+  const names = tables.flatMap((table) => table.monolith).map(parseTableName);
   const own = new Set(names.map(formatTable));
   const schema = await readSchema(ends.to.source.client, names);
   const inbound = [...schema.values()].flatMap((table) =>
@@ -36,8 +37,11 @@ async function stillNeeded({ tables }: Capability, ends: FlowPair): Promise<stri
       .filter((foreignKey) => !own.has(foreignKey.slice(0, foreignKey.lastIndexOf('.'))))
       .map((foreignKey) => `foreign key ${foreignKey} points to ${table.table}`),
   );
-  const staying = tables.flatMap((table) =>
-    Object.keys(table.stays).map((column) => `${table.monolith}.${column} stays with the monolith`),
+  const staying = tables.map(mappedTable).flatMap(({ monolith, links }) =>
+    links
+      .filter(({ klass }) => klass === 'stays')
+      .flatMap((link) => link.monolith)
+      .map(({ table, column }) => `${monolith[table] ?? ''}.${column} stays with the monolith`),
   );
   return [...staying, ...inbound];
 }

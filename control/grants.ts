@@ -7,6 +7,7 @@ import {
   quoteTable,
 } from '../core/postgres/identifiers.ts';
 import type { Migration } from './definition.ts';
+import { referencesOf } from './domain/mapped-table.ts';
 import type { Owner } from './domain/phase.ts';
 
 export interface RoleNames {
@@ -29,6 +30,8 @@ export interface GrantsOptions {
   readonly tableOwner: string;
   readonly roles: RoleNames;
   readonly tables: readonly string[];
+  /** Tables that lookup lenses ask: read only. */
+  readonly lookups: readonly string[];
   /** Passwords to set; left out, the roles are made without one. */
   readonly passwords?: RoleNames;
 }
@@ -39,10 +42,11 @@ export function grantStatements(options: GrantsOptions): string[] {
   const name = quoteIdentifier;
   const password = (role: keyof RoleNames): string =>
     options.passwords ? ` PASSWORD '${options.passwords[role].replaceAll("'", "''")}'` : '';
-  const tables = options.tables.map((table) => quoteTable(parseTableName(table))).join(', ');
-  const schemas = [
-    ...new Set(options.tables.map((table) => name(parseTableName(table).schema))),
-  ].join(', ');
+  const listed = (all: readonly string[]): string =>
+    all.map((table) => quoteTable(parseTableName(table))).join(', ');
+  const tables = listed(options.tables);
+  const read = [...options.tables, ...options.lookups];
+  const schemas = [...new Set(read.map((table) => name(parseTableName(table).schema)))].join(', ');
   return [
     createRole(roles.capture, `LOGIN REPLICATION${password('capture')}`),
     createRole(roles.applier, `LOGIN${password('applier')}`),
@@ -53,7 +57,7 @@ export function grantStatements(options: GrantsOptions): string[] {
     // To name who is in the way of a switch, whichever role it runs as.
     `GRANT pg_read_all_stats TO ${name(roles.coordinator)}`,
     `GRANT USAGE ON SCHEMA ${schemas} TO ${name(roles.capture)}, ${name(roles.applier)}`,
-    `GRANT SELECT ON ${tables} TO ${name(roles.capture)}, ${name(roles.applier)}`,
+    `GRANT SELECT ON ${listed(read)} TO ${name(roles.capture)}, ${name(roles.applier)}`,
     `GRANT INSERT, UPDATE, DELETE ON ${tables} TO ${name(roles.applier)}`,
     ...ORIGIN_FUNCTIONS.map(
       (signature) =>
@@ -73,5 +77,15 @@ export function mappedTables(migration: Migration, side: Owner, service?: string
   return Object.values(migration.capabilities)
     .filter((capability) => side === 'monolith' || capability.service === service)
     .flatMap((capability) => capability.tables)
-    .flatMap((table) => (side === 'monolith' ? [table.monolith] : table.service));
+    .flatMap((table) => table[side]);
+}
+
+/** The tables of one side that lookup lenses ask. */
+export function lookupTables(migration: Migration, side: Owner, service?: string): string[] {
+  const tables = Object.values(migration.capabilities)
+    .filter((capability) => side === 'monolith' || capability.service === service)
+    .flatMap((capability) => referencesOf(capability.tables))
+    .filter((reference) => reference.side === side)
+    .map((reference) => reference.table);
+  return [...new Set(tables)];
 }

@@ -88,7 +88,7 @@ export class Participant {
     const applier = quoteIdentifier(this.#applier);
     await this.client.query(`GRANT USAGE ON SCHEMA ${PARTICIPANT_SCHEMA} TO ${applier}`);
     await this.client.query(
-      `GRANT SELECT, INSERT, UPDATE, DELETE ON banyan.checkpoint, banyan.backfill, banyan.reread, banyan.parked TO ${applier}`,
+      `GRANT SELECT, INSERT, UPDATE, DELETE ON banyan.checkpoint, banyan.backfill, banyan.reread, banyan.awaited, banyan.parked TO ${applier}`,
     );
     await this.client.query(
       `INSERT INTO banyan.ownership (capability, epoch, owns) VALUES ($1, $2, $3)

@@ -35,7 +35,7 @@ export function flowEnds(
     direction,
     source,
     target,
-    tables: tables.flatMap((table) => (direction === 'to' ? [table.monolith] : table.service)),
+    tables: tables.flatMap((table) => (direction === 'to' ? table.monolith : table.service)),
   };
 }
 

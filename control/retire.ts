@@ -10,8 +10,7 @@ export async function closeTables(
   monolith: Participant,
   tables: readonly TableMap[],
 ): Promise<void> {
-  for (const map of tables) {
-    const name = parseTableName(map.monolith);
+  for (const name of tables.flatMap((map) => map.monolith).map(parseTableName)) {
     const { rows } = await monolith.client.query<{ grantee: string }>(
       `SELECT DISTINCT CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END AS grantee
          FROM pg_class c

@@ -3,7 +3,7 @@
 import { readSchema } from '../core/postgres/catalog.ts';
 import { parseTableName, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
 import type { TableMap } from './definition.ts';
-import type { Owner } from './domain/phase.ts';
+import { mappedTable, type Place } from './domain/mapped-table.ts';
 import { scalar, type Participant } from './participant.ts';
 
 const GAP = 100n;
@@ -34,12 +34,14 @@ export async function findSequences(
   previous: Participant,
 ): Promise<SequencePlan[]> {
   const plans: SequencePlan[] = [];
-  for (const map of tables)
-    for (const key of Object.keys(map.key)) {
-      const own = keyColumn(map, key, next.side);
+  for (const map of tables.map(mappedTable))
+    for (const link of map.key) {
+      // The drivers hand out the keys.
+      if (link.monolith.table > 0 || link.service.table > 0) continue;
+      const own = keyColumn(map[next.side], link[next.side]);
       const sequence = await sequenceOf(next, own);
       if (sequence === null) continue;
-      const other = keyColumn(map, key, previous.side);
+      const other = keyColumn(map[previous.side], link[previous.side]);
       plans.push({ sequence, own, other, otherSequence: await sequenceOf(previous, other) });
     }
   return plans;
@@ -69,11 +71,8 @@ export async function raiseSequences(
   });
 }
 
-function keyColumn(map: TableMap, key: string, side: Owner): KeyColumn {
-  if (side === 'monolith') return { table: map.monolith, column: key };
-  const table = map.service[0] ?? '';
-  const given = map.key[key];
-  return { table, column: typeof given === 'string' ? given : (given?.[table] ?? key) };
+function keyColumn(tables: readonly string[], place: Place): KeyColumn {
+  return { table: tables[place.table] ?? '', column: place.column };
 }
 
 async function sequenceOf(side: Participant, key: KeyColumn): Promise<string | null> {

@@ -9,8 +9,9 @@ import { Batch, type Applied, type Care } from './batch.ts';
 import type { Copying } from './copying.ts';
 import type { Piece } from './domain/change.ts';
 import { Coalescer, targetTables, type TargetTable } from './domain/coalesce.ts';
+import { UnknownReference } from './domain/lens.ts';
 import { MappingError, type Mode } from './domain/mapping.ts';
-import type { FlowPlan } from './domain/plan.ts';
+import { partsOf, type FlowPlan } from './domain/plan.ts';
 import type { Parking } from './parking.ts';
 import { explain, isRefusal, isTransient } from './refusal.ts';
 import type { Checkpoint, Target } from './target.ts';
@@ -30,6 +31,8 @@ const TRY_AGAIN_MS = 20;
 export class Applier {
   readonly #context: BatchContext;
   #checkpoint: Checkpoint;
+  /** Reads the tables of references anew, with what these transactions have written. */
+  readonly #reload: ((xids: readonly number[]) => Promise<void>) | undefined;
   /** Commits that the target may not have on its disk yet. */
   #owed = false;
 
@@ -39,10 +42,12 @@ export class Applier {
     copying: Copying,
     parking: Parking,
     checkpoint: Checkpoint,
+    reload?: (xids: readonly number[]) => Promise<void>,
   ) {
     const modes = { owner: modePlan(plan, 'owner'), guest: modePlan(plan, 'guest') };
-    this.#context = { target, plan, copying, parking, modes };
+    this.#context = { target, plan, copying, parking, modes, parts: partsOf(plan) };
     this.#checkpoint = checkpoint;
+    this.#reload = reload;
   }
 
   get checkpoint(): Checkpoint {
@@ -62,12 +67,18 @@ export class Applier {
   }
   async #applyBatch(pieces: readonly Piece[], soon: boolean): Promise<Applied> {
     let care: Care | undefined = 'folded';
+    let mayReload = this.#reload !== undefined;
     for (let tries = 1; ; tries++)
       try {
         return await this.#attempt(pieces, care, soon);
       } catch (error) {
         if (isTransient(error) && tries < MAX_TRIES) {
           await sleep(TRY_AGAIN_MS * tries);
+          continue;
+        }
+        if (mayReload && error instanceof UnknownReference) {
+          mayReload = false;
+          await this.#reload?.(pieces.map(({ head }) => head.xid));
           continue;
         }
         const half = pieces.length >> 1;
@@ -117,6 +128,9 @@ export class Applier {
           }
         }
       }
+      for (const { mode, change } of letters.filter(({ id }) => applied.includes(id)))
+        writer.meet(mode, change);
+      await writer.settleParts();
       await parking.settle(target.client, applied, failed);
       await target.client.query('COMMIT');
       copying.committed();

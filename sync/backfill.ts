@@ -7,7 +7,8 @@ import { formatTable } from '../core/postgres/identifiers.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Copying, Marks, Reading } from './copying.ts';
 import { keyText } from './domain/coalesce.ts';
-import { targetKey, type Edge } from './domain/mapping.ts';
+import { extraRows } from './compare-rows.ts';
+import { targetColumns, targetKey, type Edge } from './domain/mapping.ts';
 import { deleteKeys, nextKeys, type Key } from './keys.ts';
 import { isKeyViolation } from './refusal.ts';
 import { deleteOf, insertOf, type Source, type SourceTable } from './source.ts';
@@ -157,7 +158,7 @@ async function prune(
     while (!signal.aborted) {
       const after: Key | null = cursor;
       const keys: string[][] = await options.exclusively((client) =>
-        nextKeys(client, edge.target, columns, after, limit),
+        nextKeys(client, edge.target, columns, after, limit, null, extraRows(edge)),
       );
       const present = await options.source.existing(table, keys);
       const stray = keys.filter((key) => !present.has(keyText(key)));
@@ -169,7 +170,7 @@ async function prune(
   }
 }
 
-/** What something still points to waits on the list of rows to read again. */
+/** What something still points to waits on the list of rows to read again; so do the values of a part. */
 async function removeStray(
   { copying }: BackfillOptions,
   client: pg.Client,
@@ -178,15 +179,18 @@ async function removeStray(
   keys: readonly Key[],
 ): Promise<void> {
   try {
-    await deleteKeys(client, edge.target, targetKey(edge), keys);
+    if (edge.driver) {
+      await deleteKeys(client, edge.target, targetKey(edge), keys);
+      return;
+    }
   } catch (error) {
     if (!isKeyViolation(error)) throw error;
-    await copying.readAgain(
-      client,
-      keys.map((key) => ({ table: table.label, key })),
-    );
-    copying.rereads = true;
   }
+  await copying.readAgain(
+    client,
+    keys.map((key) => ({ table: table.label, key })),
+  );
+  copying.rereads = true;
 }
 
 /** One pass over the list of rows to read again. */
@@ -235,6 +239,17 @@ async function readKeys(
     const text = keyText(key);
     return !own.has(text) && (drives || driven.has(text));
   });
+  // Of a row that is there, a part that is not has no values. One that the row needs is waited for.
+  const others = family.filter((one) => one !== table && !drivers.includes(one) && !isNeeded(one));
+  const absent = others.flatMap((one) => {
+    const there = new Set(present(one));
+    return keys
+      .filter((key) => driven.has(keyText(key)) && !there.has(keyText(key)))
+      .map((key) => ({ one, key }));
+  });
+  // A part whose driver is not there is read with it, when it comes.
+  const isWritten = (one: SourceTable, key: Key): boolean =>
+    drivers.includes(one) || driven.has(keyText(key));
   return {
     snapshot,
     chunk: (survives) => ({
@@ -243,17 +258,22 @@ async function readKeys(
         ...gone.filter(survives).map((key) => deleteOf(table, key)),
         ...family.flatMap((one) =>
           (rows.get(one.label) ?? [])
-            .filter((row) => survives(one.keyOf(row)))
+            .filter((row) => isWritten(one, one.keyOf(row)) && survives(one.keyOf(row)))
             .map((row) => insertOf(one, row)),
         ),
+        ...absent.filter(({ key }) => survives(key)).map(({ one, key }) => deleteOf(one, key)),
       ],
       progress: {
         kind: 'reread',
-        // A part whose driver is not there yet stays on the list.
-        resolved: keys.filter(
-          (key) => survives(key) && (driven.has(keyText(key)) || !own.has(keyText(key))),
+        resolved: keys.filter(survives),
+        awaited: keys.filter(
+          (key) => survives(key) && own.has(keyText(key)) && !isWritten(table, key),
         ),
       },
     }),
   };
+}
+
+function isNeeded(part: SourceTable): boolean {
+  return part.edges.some((edge) => targetColumns(edge).some((column) => column.needed));
 }

@@ -14,8 +14,9 @@ import { decodeMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
 import type { Mark } from './copying.ts';
 import type { Change, Piece, Relation, RowChange } from './domain/change.ts';
+import { UnknownReference } from './domain/lens.ts';
 import { MappingError } from './domain/mapping.ts';
-import { explain } from './refusal.ts';
+import { explain, isRefusal } from './refusal.ts';
 import type { Checkpoint } from './target.ts';
 import { Writer, type BatchContext, type ModePlan } from './writer.ts';
 
@@ -48,6 +49,11 @@ export interface CommitOptions {
  * at in the end, or else after each change.
  */
 export type Care = 'folded' | 'in order' | 'parking' | 'parking strictly';
+
+/** A refusal that reading the tables of references anew does not mend. */
+function isFinal(error: unknown): boolean {
+  return isRefusal(error) && !(error instanceof UnknownReference);
+}
 
 export class Batch {
   checkpoint: Checkpoint;
@@ -177,6 +183,7 @@ export class Batch {
       return false;
     this.#changes += 1;
     this.#dirty = true;
+    this.#writer.meet(this.checkpoint.mode, change);
     if (parking.empty || !parking.holds(table, coalescer.rowsOf(change))) return true;
     this.#park(change, piece, seq, null);
     return false;
@@ -288,7 +295,8 @@ export class Batch {
       : chunk.rows.filter(
           (row) => !parking.holds(coalescer.labelOf(row.relation), coalescer.rowsOf(row)),
         );
-    for (const { change, error } of await this.#writer.chunk(mode, rows))
+    const isOne = this.#care === 'folded' ? isFinal : isRefusal;
+    for (const { change, error } of await this.#writer.chunk(mode, rows, isOne))
       parking.stage({
         table: coalescer.labelOf(change.relation),
         keys: coalescer.rowsOf(change),

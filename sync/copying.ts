@@ -23,7 +23,12 @@ export interface Chunk {
   readonly rows: readonly RowChange[];
   readonly progress:
     | { readonly kind: 'copy'; readonly cursor: readonly string[] | null; readonly last: boolean }
-    | { readonly kind: 'reread'; readonly resolved: readonly (readonly string[])[] };
+    | {
+        readonly kind: 'reread';
+        readonly resolved: readonly (readonly string[])[];
+        /** Those of them that are parts whose driver is not there. */
+        readonly awaited: readonly (readonly string[])[];
+      };
 }
 
 /** What was read between two marks: becomes a chunk once it is known which keys the stream touched. */
@@ -78,6 +83,8 @@ export class Copying {
   readonly #tries = new Map<string, number>();
   #windows = 0;
   #rereads = false;
+  /** Parts whose driver is not there, by name. */
+  readonly #awaited = new Set<string>();
   #staged: { chunks: Chunk[]; windows: Pending[]; rereads?: boolean } = nothingStaged();
 
   /** `run` tells this process's marks from those of one that died. */
@@ -112,6 +119,11 @@ export class Copying {
       this.#flow,
     ]);
     this.#rereads = rereads.rows.length > 0;
+    const awaited = await client.query<{ source_table: string; key: string[] }>(
+      'SELECT source_table, key FROM banyan.awaited WHERE flow = $1',
+      [this.#flow],
+    );
+    for (const row of awaited.rows) this.#awaited.add(nameText(row.source_table, row.key));
   }
 
   /**
@@ -276,16 +288,32 @@ export class Copying {
       );
     else
       await client.query(
-        `DELETE FROM banyan.reread WHERE flow = $1 AND source_table = $2 AND to_jsonb(key) IN
-           (SELECT resolved FROM jsonb_array_elements($3::jsonb) AS resolved)`,
-        [this.#flow, chunk.table, JSON.stringify(chunk.progress.resolved)],
+        `WITH resolved AS (SELECT value FROM jsonb_array_elements($3::jsonb)),
+              found AS (DELETE FROM banyan.awaited WHERE flow = $1 AND source_table = $2
+                          AND to_jsonb(key) IN (TABLE resolved) AND NOT to_jsonb(key) <@ $4::jsonb),
+              waits AS (INSERT INTO banyan.awaited
+                        SELECT $1, $2, ARRAY(SELECT jsonb_array_elements_text(value)) FROM jsonb_array_elements($4::jsonb)
+                        ON CONFLICT DO NOTHING)
+         DELETE FROM banyan.reread WHERE flow = $1 AND source_table = $2 AND to_jsonb(key) IN (TABLE resolved)`,
+        [
+          this.#flow,
+          chunk.table,
+          JSON.stringify(chunk.progress.resolved),
+          JSON.stringify(chunk.progress.awaited),
+        ],
       );
+  }
+
+  /** Of these parts, those that have been waiting for their driver. */
+  awaited(parts: readonly string[], key: readonly string[]): readonly string[] {
+    if (this.#awaited.size === 0) return [];
+    return parts.filter((table) => this.#awaited.has(nameText(table, key)));
   }
 
   /** Whether a row that was read again and refused again may still become right by itself: for a while it may. */
   patientWith({ table, key }: RowName): boolean {
     if ([...this.#states.values()].some((state) => state.stage !== 'done')) return true;
-    const name = `${table} ${keyText(key)}`;
+    const name = nameText(table, key);
     const tries = (this.#tries.get(name) ?? 0) + 1;
     this.#tries.set(name, tries);
     return tries < MOST_TRIES;
@@ -293,11 +321,22 @@ export class Copying {
 
   /** Puts rows on the list of those to read again at the source. */
   async readAgain(client: pg.Client, rows: readonly RowName[]): Promise<void> {
-    for (const row of rows)
-      await client.query(
-        'INSERT INTO banyan.reread (flow, source_table, key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
-        [this.#flow, row.table, row.key],
-      );
+    await client.query(
+      `INSERT INTO banyan.reread (flow, source_table, key)
+       SELECT $1, row ->> 'table', ARRAY(SELECT jsonb_array_elements_text(row -> 'key'))
+         FROM jsonb_array_elements($2::jsonb) AS row ON CONFLICT DO NOTHING`,
+      [this.#flow, JSON.stringify(rows.map(({ table, key }) => ({ table, key })))],
+    );
+    this.#staged.rereads = true;
+  }
+
+  /** The same for all the keys that a query gives. */
+  async readAllAgain(client: pg.Client, table: string, keys: string): Promise<void> {
+    await client.query(
+      `INSERT INTO banyan.reread (flow, source_table, key)
+       SELECT $1, $2, key FROM (${keys}) AS k ON CONFLICT DO NOTHING`,
+      [this.#flow, table],
+    );
     this.#staged.rereads = true;
   }
 
@@ -306,8 +345,13 @@ export class Copying {
     this.#staged = nothingStaged();
     if (rereads) this.#rereads = true;
     for (const chunk of chunks) {
+      if (chunk.progress.kind === 'reread') {
+        for (const key of chunk.progress.resolved) this.#awaited.delete(nameText(chunk.table, key));
+        for (const key of chunk.progress.awaited) this.#awaited.add(nameText(chunk.table, key));
+        continue;
+      }
       const state = this.#states.get(chunk.table);
-      if (!state || chunk.progress.kind !== 'copy') continue;
+      if (!state) continue;
       state.cursor = chunk.progress.cursor;
       state.rows += chunk.rows.length;
       state.rate.add(chunk.rows.length, performance.now());
@@ -325,4 +369,8 @@ export class Copying {
       ? this.#pending.find(({ window }) => window.id === mark.window)
       : undefined;
   }
+}
+
+function nameText(table: string, key: readonly string[]): string {
+  return `${table} ${keyText(key)}`;
 }

@@ -21,7 +21,6 @@ import { LagWindow } from './domain/lag.ts';
 import { planFlow, targetsOf, type FlowPlan } from './domain/plan.ts';
 import { followLetters } from './letters.ts';
 import { Parking } from './parking.ts';
-import type { Schemas } from './domain/mapping.ts';
 import { Mutex } from './mutex.ts';
 import { explain } from './refusal.ts';
 import { openSlotLog } from './slot-log.ts';
@@ -101,11 +100,20 @@ class Flow {
     this.#closers.push(() => target.close());
     const copying = new Copying(names.flow, randomUUID());
     const source = new Source(sourceClient);
+    const beats = new Source(beatClient);
     await copying.load(target.client, plan.sourceOrder, direction === 'to' ? 'prune' : 'done');
     copying.suspect(await source.snapshot());
     const parking = new Parking(names.flow, targetsOf(plan));
     await parking.load(target.client);
-    const applier = new Applier(target, plan, copying, parking, await target.checkpoint());
+    const applier = new Applier(target, plan, copying, parking, await target.checkpoint(), (xids) =>
+      schemas.references.reload(
+        beats,
+        xids,
+        direction === 'to'
+          ? { monolith: beatClient, service: target.client }
+          : { monolith: target.client, service: beatClient },
+      ),
+    );
 
     const open: OpenChangeLog = (position) =>
       openSlotLog(
@@ -149,7 +157,7 @@ class Flow {
         },
         signal,
       ),
-      this.#beat(new Source(beatClient), names.flow, signal),
+      this.#beat(beats, names.flow, signal),
       this.#reports(report, signal),
     ]);
   }
@@ -233,7 +241,11 @@ class Flow {
   async #plan(
     source: pg.Client,
     target: pg.Client,
-  ): Promise<{ plan: FlowPlan; names: FlowNames; schemas: Schemas }> {
+  ): Promise<{
+    plan: FlowPlan;
+    names: FlowNames;
+    schemas: Awaited<ReturnType<typeof readSchemas>>;
+  }> {
     const { id, capability, direction } = this.#options;
     const [monolith, service] = direction === 'to' ? [source, target] : [target, source];
     const schemas = await readSchemas(capability, monolith, service);

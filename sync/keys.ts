@@ -40,6 +40,7 @@ export function walk(
   cursor: Key | null,
   limit: number,
   upTo: Key | null = null,
+  condition?: string,
 ): { clauses: string; values: string[] } {
   const list = columns.map((column) => `t.${quoteIdentifier(column.name)}`).join(', ');
   const values: string[] = [];
@@ -51,7 +52,11 @@ export function walk(
     });
     return [`(${list}) ${operator} (${parts.join(', ')})`];
   };
-  const bounds = [...bound('>', cursor), ...bound('<=', upTo)];
+  const bounds = [
+    ...bound('>', cursor),
+    ...bound('<=', upTo),
+    ...(condition === undefined ? [] : [condition]),
+  ];
   const where = bounds.length === 0 ? '' : `WHERE ${bounds.join(' AND ')} `;
   return { clauses: `${where}ORDER BY ${list} LIMIT ${limit}`, values };
 }
@@ -64,9 +69,10 @@ export async function nextKeys(
   cursor: Key | null,
   limit: number,
   upTo: Key | null = null,
+  condition?: string,
 ): Promise<string[][]> {
   const list = columns.map((column) => `t.${quoteIdentifier(column.name)}`).join(', ');
-  const { clauses, values } = walk(columns, cursor, limit, upTo);
+  const { clauses, values } = walk(columns, cursor, limit, upTo, condition);
   return (await rawRows(
     client,
     `SELECT ${list} FROM ${quoteTable(table)} AS t ${clauses}`,
@@ -80,12 +86,13 @@ export async function existingKeys(
   table: TableName,
   columns: readonly KeyColumn[],
   keys: readonly Key[],
+  condition = 'true',
 ): Promise<Set<string>> {
   if (keys.length === 0) return new Set();
   const { from, on, asked } = keyJoin(columns);
   const rows = await rawRows(
     client,
-    `SELECT ${asked} FROM ${quoteTable(table)} AS t JOIN ${from} ON ${on}`,
+    `SELECT ${asked} FROM ${quoteTable(table)} AS t JOIN ${from} ON ${on} AND ${condition}`,
     keyArrays(columns, keys),
   );
   return new Set(rows.map((row) => keyText(row as string[])));

@@ -12,7 +12,7 @@ import {
 import { readSchema, type LiveSchema } from '../core/postgres/catalog.ts';
 import type { Connections, Logins } from '../control/connections.ts';
 import type { Migration } from '../control/definition.ts';
-import { mappedTables } from '../control/grants.ts';
+import { lookupTables, mappedTables } from '../control/grants.ts';
 import type { Owner } from '../control/domain/phase.ts';
 import type { Finding } from './domain/finding.ts';
 import { checkMapping } from './domain/findings.ts';
@@ -31,8 +31,10 @@ export async function preflight(
   const withTables = chosen.filter(([, capability]) => capability.tables.length > 0);
   if (withTables.length === 0) return [];
   const findings: Finding[] = [];
-  const tables = (side: Owner, service?: string): string[] =>
-    mappedTables(migration, side, service);
+  const tables = (side: Owner, service?: string): Tables => ({
+    mapped: mappedTables(migration, side, service),
+    lookups: lookupTables(migration, side, service),
+  });
   const monolith = connections.monolith.database;
   const monolithSchema =
     monolith && (await checkDatabase('monolith', monolith, tables('monolith'), findings));
@@ -49,11 +51,16 @@ export async function preflight(
   return findings;
 }
 
+interface Tables {
+  readonly mapped: readonly string[];
+  readonly lookups: readonly string[];
+}
+
 /** One database: logins, settings, rights. Undefined when it cannot be reached. */
 async function checkDatabase(
   where: string,
   logins: Logins,
-  tables: readonly string[],
+  tables: Tables,
   findings: Finding[],
 ): Promise<LiveSchema | undefined> {
   const clients: Partial<Record<(typeof ROLES)[number], pg.Client>> = {};
@@ -116,10 +123,13 @@ async function checkDatabase(
         'Raise max_replication_slots, or drop slots that nobody reads.',
         'warning',
       );
-    if (!(await checkSchemas(tables, { capture, applier, coordinator }, report))) return undefined;
-    const schema = await readSchema(capture, tables.map(parseTableName));
-    for (const table of tables)
+    const all = [...new Set([...tables.mapped, ...tables.lookups])];
+    if (!(await checkSchemas(all, { capture, applier, coordinator }, report))) return undefined;
+    const schema = await readSchema(capture, all.map(parseTableName));
+    for (const table of tables.mapped)
       await checkRights(table, schema, { capture, applier, coordinator }, report);
+    for (const table of tables.lookups)
+      await checkReadable(table, schema, { capture, applier }, report);
     return schema;
   } finally {
     for (const client of Object.values(clients)) await client.end().catch(() => undefined);
@@ -184,6 +194,30 @@ async function checkRights(
       `the coordinator may not alter ${table}`,
       'GRANT the role that owns the table TO the coordinator.',
     );
+}
+
+async function checkReadable(
+  table: string,
+  schema: LiveSchema,
+  clients: Record<'capture' | 'applier', pg.Client>,
+  report: (what: string, hint: string) => void,
+): Promise<void> {
+  const name = parseTableName(table);
+  if (!schema.has(formatTable(name))) {
+    report(
+      `there is no table ${formatTable(name)}, which a lookup asks`,
+      'Correct its name in the definition, or name the side it is on.',
+    );
+    return;
+  }
+  for (const [role, client] of Object.entries(clients))
+    if (
+      (await value(client, `SELECT has_table_privilege($1, 'SELECT')`, [quoteTable(name)])) !== 't'
+    )
+      report(
+        `the ${role} role may not read ${table}, which a lookup asks`,
+        `GRANT SELECT ON ${quoteTable(name)} TO it.`,
+      );
 }
 
 async function value(

@@ -76,7 +76,7 @@ class Pass {
     const { source, table } = this.#options;
     const key = `t.${quoteIdentifier(this.#key.source)}`;
     const hashes = this.#sums.map((one, index) => `${one.source} AS h${index}`);
-    const { where, values } = bounds(key, this.#key.sourceType, range);
+    const { where, values } = bounds(key, this.#key.sourceType, range, table.belongs);
     // There is no max(uuid); in the C collation its text is in the same order.
     const last = this.#key.sourceType === 'uuid' ? 'max(k::text COLLATE "C")' : 'max(k)::text';
     const [row = []] = await rawRows(
@@ -130,9 +130,10 @@ function bounds(
   key: string,
   type: string,
   { after, upTo }: KeyRange,
+  condition?: string,
 ): { where: string; values: string[] } {
   const values: string[] = [];
-  const parts: string[] = [];
+  const parts: string[] = condition === undefined ? [] : [condition];
   const add = (operator: string, value: string | null): void => {
     if (value === null) return;
     values.push(value);

@@ -5,6 +5,18 @@ import { sqlState } from '../core/postgres/connect.ts';
 import { LensError } from './domain/lens.ts';
 import { MappingError } from './domain/mapping.ts';
 
+/** A row that "where" leaves to the target's owner has the key of one that is to be put in. */
+export class ForeignRowError extends Error {
+  override readonly name = 'ForeignRowError';
+
+  constructor(table: string, rows: readonly { readonly key: readonly string[] }[]) {
+    const keys = rows.slice(0, 3).map(({ key }) => `(${key.join(', ')})`);
+    super(
+      `a row of ${table} that does not belong to the capability has the key of one of ${keys.join(', ')}`,
+    );
+  }
+}
+
 /** 23503: foreign key, 23505: unique. Coalescing may have caused it; source order never does. */
 export function isKeyViolation(error: unknown): boolean {
   const state = sqlState(error);
@@ -18,7 +30,11 @@ export function isConstraintViolation(error: unknown): boolean {
 
 /** The data's own fault, which neither order nor time mends: a value, or a constraint. */
 export function isRefusal(error: unknown): boolean {
-  return error instanceof LensError || /^2[23]/.test(sqlState(error) ?? '');
+  return (
+    error instanceof LensError ||
+    error instanceof ForeignRowError ||
+    /^2[23]/.test(sqlState(error) ?? '')
+  );
 }
 
 /** 40P01: deadlock with the application, 40001: serialization, 55P03: a lock timeout. The same batch may pass now. */
@@ -36,6 +52,11 @@ export function explain(error: unknown): unknown {
   if (error instanceof MappingError)
     return new BanyanError('FLOW_STOPPED', error.message, {
       hint: 'Bring mapping and schema back together, then start sync again; nothing was lost.',
+      cause: error,
+    });
+  if (error instanceof ForeignRowError)
+    return new BanyanError('FLOW_STOPPED', error.message, {
+      hint: 'Give one of the two rows another key; then the change can be retried.',
       cause: error,
     });
   const state = sqlState(error);

@@ -4,16 +4,23 @@ import { readSchema } from '../core/postgres/catalog.ts';
 import { parseTableName } from '../core/postgres/identifiers.ts';
 import type { Capability } from '../control/definition.ts';
 import type { Schemas } from './domain/mapping.ts';
+import { LiveReferences } from './references.ts';
 
-/** Both live schemas of a capability's tables. */
+/** Both live schemas of a capability's tables, and what their lookups ask. */
 export async function readSchemas(
   capability: Capability,
   monolith: pg.Client,
   service: pg.Client,
-): Promise<Schemas> {
+): Promise<Schemas & { readonly references: LiveReferences }> {
   const names = (tables: readonly string[]) => tables.map(parseTableName);
+  const references = new LiveReferences(capability);
+  await references.load({ monolith, service });
   return {
-    monolith: await readSchema(monolith, names(capability.tables.map((table) => table.monolith))),
+    references,
+    monolith: await readSchema(
+      monolith,
+      names(capability.tables.flatMap((table) => table.monolith)),
+    ),
     service: await readSchema(service, names(capability.tables.flatMap((table) => table.service))),
   };
 }

@@ -12,7 +12,8 @@ import type { LiveSchema } from '../core/postgres/catalog.ts';
 import { encodeMessage, type FlowMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
 import type { Relation, RowChange, Tuple } from './domain/change.ts';
-import type { Edge } from './domain/mapping.ts';
+import { sourceColumns, type Edge } from './domain/mapping.ts';
+import { belongsSql } from '../control/domain/row-filter.ts';
 import { parseSnapshot, type Snapshot } from './domain/snapshot.ts';
 import { existingKeys, keyArrays, keyJoin, walk, type Key, type KeyColumn } from './keys.ts';
 
@@ -23,6 +24,8 @@ export interface SourceTable {
   /** Key columns with their types. */
   readonly key: readonly KeyColumn[];
   readonly relation: Relation;
+  /** Condition on a row `t`: it belongs to the capability; undefined where all do. */
+  readonly belongs: string | undefined;
   /** The key of one of its rows, as targets know it. */
   keyOf(row: Tuple): string[];
 }
@@ -37,9 +40,7 @@ export function sourceTable(
   const first = own[0];
   const live = schema.get(label);
   if (!first || !live) throw new RangeError(`no edge starts from ${label}`);
-  const names = [
-    ...new Set(own.flatMap((edge) => [...edge.key, ...edge.columns].map((pair) => pair.source))),
-  ];
+  const names = [...new Set(own.flatMap(sourceColumns))];
   const key = first.key.map((pair) => ({
     name: pair.source,
     type: live.columns.get(pair.source)?.type ?? 'text',
@@ -48,6 +49,7 @@ export function sourceTable(
   return {
     label,
     edges: own,
+    belongs: belongsSql(first.filter, 't'),
     key,
     relation: {
       ...parseTableName(label),
@@ -99,7 +101,7 @@ export class Source {
     limit: number,
     upTo: Key | null = null,
   ): Promise<{ snapshot: Snapshot; rows: Tuple[]; cursor: Key | null }> {
-    const { clauses, values } = walk(table.key, cursor, limit, upTo);
+    const { clauses, values } = walk(table.key, cursor, limit, upTo, table.belongs);
     const { snapshot, value: rows } = await this.#atOneSnapshot(() =>
       rawRows(
         this.#client,
@@ -126,7 +128,7 @@ export class Source {
       const found = new Map<string, Tuple[]>();
       for (const table of tables) {
         const { from, on } = keyJoin(table.key);
-        const text = `SELECT ${columnList(table)} FROM ${quoteTable(table.relation)} AS t JOIN ${from} ON ${on}`;
+        const text = `SELECT ${columnList(table)} FROM ${quoteTable(table.relation)} AS t JOIN ${from} ON ${whole(on, table)}`;
         found.set(table.label, await rawRows(this.#client, text, keyArrays(table.key, keys)));
       }
       return found;
@@ -136,7 +138,7 @@ export class Source {
 
   /** Which of the keys exist, in the text they were asked for. */
   async existing(table: SourceTable, keys: readonly Key[]): Promise<Set<string>> {
-    return existingKeys(this.#client, table.relation, table.key, keys);
+    return existingKeys(this.#client, table.relation, table.key, keys, table.belongs);
   }
 
   async #atOneSnapshot<T>(read: () => Promise<T>): Promise<{ snapshot: Snapshot; value: T }> {
@@ -148,6 +150,10 @@ export class Source {
       await this.#client.query('COMMIT');
     }
   }
+}
+
+function whole(on: string, { belongs }: SourceTable): string {
+  return belongs === undefined ? on : `${on} AND ${belongs}`;
 }
 
 function columnList(table: SourceTable): string {

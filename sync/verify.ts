@@ -10,12 +10,14 @@ import { formatTable, quoteTable, type TableName } from '../core/postgres/identi
 import type { Logins } from '../control/connections.ts';
 import type { Capability } from '../control/definition.ts';
 import { encodeMessage } from '../control/domain/flow.ts';
+import { mappedTable } from '../control/domain/mapped-table.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
 import type { Owner } from '../control/domain/phase.ts';
 import type { VerifyOutcome } from '../control/evidence.ts';
-import { compareRows, type RowDifference } from './compare-rows.ts';
+import { compareRows, extraRows, type RowDifference } from './compare-rows.ts';
 import { keyText } from './domain/coalesce.ts';
-import { compileEdges, resolveTable, targetKey, type Edge } from './domain/mapping.ts';
+import { compileEdges } from './domain/compile.ts';
+import { targetKey, type Edge } from './domain/mapping.ts';
 import { readSchemas } from './schemas.ts';
 import { existingKeys, keyArrays, keyJoin, nextKeys, type Key, type KeyColumn } from './keys.ts';
 import { differingRanges, type KeyRange } from './range-sums.ts';
@@ -106,7 +108,11 @@ class Verification {
   async run(): Promise<VerifyOutcome> {
     const { capability, id } = this.#options;
     const schemas = await readSchemas(capability, this.#monolith.read, this.#service.read);
-    const edges = compileEdges(capability.tables.map(resolveTable), schemas, 'to', 'owner');
+    const edges = compileEdges(
+      capability.tables.map(mappedTable),
+      { schemas, direction: 'to' },
+      'owner',
+    );
     const labels = [...new Set(edges.map((edge) => formatTable(edge.source)))];
     const tables = labels.map((label) => sourceTable(label, edges, schemas.monolith));
     await this.#barriers();
@@ -185,6 +191,7 @@ class Verification {
         cursor,
         this.#chunkRows,
         upTo === null ? null : [upTo],
+        extraRows(edge),
       );
       const present = await this.#source.existing(table, keys);
       for (const key of keys) if (!present.has(keyText(key))) suspects.push({ table, key });
@@ -269,7 +276,8 @@ class Verification {
     for (const { write } of [this.#monolith, this.#service])
       for (const [key] of await rawRows(
         write,
-        'SELECT to_json(key) FROM banyan.reread WHERE split_part(flow, $1, 1) = $2',
+        `SELECT to_json(key) FROM (TABLE banyan.reread UNION ALL TABLE banyan.awaited) AS r
+          WHERE split_part(flow, $1, 1) = $2`,
         [':', this.#options.id],
       ))
         parked.add(keyText(JSON.parse(key ?? '[]') as string[]));
@@ -313,10 +321,21 @@ class Verification {
     const present = new Set(own.map((row) => keyText(table.keyOf(row))));
     const absent = keys.filter((key) => !present.has(keyText(key)));
     for (const edge of table.edges) {
-      const there = await existingKeys(this.#service.read, edge.target, targetKey(edge), absent);
+      const there = await existingKeys(
+        this.#service.read,
+        edge.target,
+        targetKey(edge),
+        absent,
+        extraRows(edge),
+      );
       for (const key of absent)
         if (there.has(keyText(key)))
-          add(key, { table: formatTable(edge.target), key, kind: 'extra', columns: [] });
+          add(key, {
+            table: formatTable(edge.target),
+            key,
+            kind: edge.driver ? 'extra' : 'different',
+            columns: [],
+          });
     }
     return result;
   }

@@ -2,21 +2,23 @@
 // in foreign-key order, or one change at a time where a key violation is to be narrowed down. While
 // tables are being copied, a row that is refused, or known only in part, is put on the list of those
 // to read again; otherwise a refusal is the caller's.
-import { formatTable, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
+import { formatTable } from '../core/postgres/identifiers.ts';
 import type { Copying, RowName } from './copying.ts';
 import type { RowChange, Value } from './domain/change.ts';
-import type { Coalescer, RowOperation, TargetTable } from './domain/coalesce.ts';
-import type { Edge, Mode } from './domain/mapping.ts';
+import { keyText, type Coalescer, type RowOperation, type TargetTable } from './domain/coalesce.ts';
+import { targetColumns, type Edge, type Mode } from './domain/mapping.ts';
 import type { FlowPlan } from './domain/plan.ts';
 import {
   copyStatement,
   deleteStatement,
   mayCopy,
+  orphansText,
+  truncateText,
   writeStatements,
   type Statement,
 } from './domain/statements.ts';
 import type { Parking } from './parking.ts';
-import { isConstraintViolation, isKeyViolation, isRefusal } from './refusal.ts';
+import { ForeignRowError, isConstraintViolation, isKeyViolation, isRefusal } from './refusal.ts';
 import type { Checkpoint, Target } from './target.ts';
 
 /** What a flow writes in one mode: its targets, parents first, and the folding of changes into them. */
@@ -31,6 +33,8 @@ export interface BatchContext {
   readonly copying: Copying;
   readonly parking: Parking;
   readonly modes: Readonly<Record<Mode, ModePlan>>;
+  /** The source tables that feed the rows of a driver beside it, by the driver's. */
+  readonly parts: ReadonlyMap<string, readonly string[]>;
 }
 
 type Rows = ReadonlyMap<TargetTable, readonly RowOperation[]>;
@@ -38,6 +42,8 @@ type Rows = ReadonlyMap<TargetTable, readonly RowOperation[]>;
 export class Writer {
   readonly #context: BatchContext;
   #begun = false;
+  /** Parts to read again, by name. */
+  readonly #parts = new Map<string, RowName>();
 
   constructor(context: BatchContext) {
     this.#context = context;
@@ -53,6 +59,7 @@ export class Writer {
   async commit(before: Checkpoint, after: Checkpoint, soon: boolean): Promise<void> {
     const { target } = this.#context;
     await this.begin();
+    await this.settleParts();
     if (soon) await target.client.query('SET LOCAL synchronous_commit = off');
     await target.advance(before, after);
     await target.client.query('COMMIT');
@@ -75,11 +82,19 @@ export class Writer {
     const edges = plan.edges[mode].filter((edge) => tables.includes(formatTable(edge.source)));
     const place = (edge: Edge): number => plan.targetOrder.indexOf(formatTable(edge.target));
     for (const edge of [...edges].sort((a, b) => place(b) - place(a)))
-      if (edge.driver) await target.client.query(`DELETE FROM ${quoteTable(edge.target)}`);
-      else if (mode === 'owner' && edge.columns.length > 0)
-        await target.client.query(
-          `UPDATE ${quoteTable(edge.target)} SET ${edge.columns.map((pair) => `${quoteIdentifier(pair.target)} = NULL`).join(', ')}`,
-        );
+      if (edge.driver || (mode === 'owner' && targetColumns(edge).length > 0)) {
+        await this.#orphans(edge, tables);
+        await target.client.query(truncateText(edge));
+      }
+  }
+
+  /** Parts that a truncate of their driver leaves behind are read again. */
+  async #orphans(edge: Edge, truncated: readonly string[]): Promise<void> {
+    if (!edge.driver) return;
+    const { parts, copying, target } = this.#context;
+    for (const part of parts.get(formatTable(edge.source)) ?? [])
+      if (!truncated.includes(part))
+        await copying.readAllAgain(target.client, part, orphansText(edge));
   }
 
   /** Deletes children first, then writes parents first. */
@@ -132,16 +147,30 @@ export class Writer {
   async #run(mode: Mode, target: TargetTable, statements: readonly Statement[]): Promise<void> {
     const { target: session } = this.#context;
     for (const statement of statements) {
+      if (statement.kind === 'upsert' && !statement.otherwise) {
+        await this.#put(target, statement);
+        continue;
+      }
       const { count, returned } = await session.execute(statement);
       if (count >= statement.rows.length) continue;
       if (statement.otherwise) {
         // A row that should be there is not: it is put in, and the others are left alone.
         const { there, put } = statement.otherwise;
         const found = await session.execute(there);
-        await session.execute(put(missing(target, statement.rows, found.returned)));
+        await this.#put(target, put(missing(target, statement.rows, found.returned)));
       } else if (statement.kind === 'update')
-        await this.#incomplete(mode, missing(target, statement.rows, returned));
+        await this.#incomplete(
+          mode,
+          missing(target, statement.rows, returned).filter((row) => !row.optional),
+        );
     }
+  }
+
+  /** Throws ForeignRowError when a row that is not ours has the key of one that is put in. */
+  async #put(target: TargetTable, statement: Statement): Promise<void> {
+    const { count } = await this.#context.target.execute(statement);
+    if (target.guard.length > 0 && target.columns.length > 0 && count < statement.rows.length)
+      throw new ForeignRowError(formatTable(target.name), statement.rows);
   }
 
   /** One change of an in-order replay. While tables are being copied, its parent may be on the way. */
@@ -179,10 +208,11 @@ export class Writer {
     return undefined;
   }
 
-  /** A chunk's rows all at once, or one by one when one of them is refused; gives those that are. */
+  /** A chunk's rows all at once, or one by one when one of them is refused in this way; gives those that are. */
   async chunk(
     mode: Mode,
     changes: readonly RowChange[],
+    isOne: (error: unknown) => boolean,
   ): Promise<{ readonly change: RowChange; readonly error: unknown }[]> {
     const { coalescer } = this.#context.modes[mode];
     const all = async (): Promise<void> => {
@@ -194,7 +224,7 @@ export class Writer {
       }
       await this.flush(mode);
     };
-    if ((await this.#tolerate(all, isRefusal, true)) === undefined) return [];
+    if ((await this.#tolerate(all, isOne, true)) === undefined) return [];
     const refused = [];
     for (const change of changes) {
       const error = await this.attempt(mode, change, true);
@@ -222,7 +252,7 @@ export class Writer {
   async #later(mode: Mode, rows: Rows): Promise<void> {
     const bare = withoutReferences(rows);
     if (bare) await this.#tolerate(() => this.write(mode, bare), isConstraintViolation, true);
-    await this.#readAgain([...rows.values()].flat());
+    await this.#readAgain([...rows.values()].flat().map(nameOf));
   }
 
   /** Runs `write` under a savepoint; gives the refusal, and leaves no effect, where it is one of the given kind. */
@@ -249,13 +279,45 @@ export class Writer {
   /** Rows that an update did not find: known only in part, they must be read again at the source. */
   async #incomplete(mode: Mode, rows: readonly RowOperation[]): Promise<void> {
     // What a guest's update does not find, the owner has deleted.
-    if (mode === 'owner') await this.#readAgain(rows);
+    if (mode === 'owner') await this.#readAgain(rows.map(nameOf));
   }
 
-  async #readAgain(rows: readonly RowOperation[]): Promise<void> {
-    const { copying, target } = this.#context;
-    await copying.readAgain(target.client, rows.map(nameOf));
+  /**
+   * Notes which parts of a merged row must be read because of a change: those that have been waiting for
+   * its driver, which comes, and those that it may leave behind when it goes.
+   */
+  meet(mode: Mode, change: RowChange): void {
+    const { parts, copying, modes } = this.#context;
+    if (parts.size === 0 || mode !== 'owner') return;
+    const { coalescer } = modes[mode];
+    const table = coalescer.labelOf(change.relation);
+    const keys = coalescer.rowsOf(change);
+    const own = parts.get(table);
+    if (!own) {
+      if (change.kind === 'delete')
+        for (const key of keys) this.#parts.delete(partName(table, key));
+      return;
+    }
+    const comes = change.kind === 'delete' ? undefined : keys.at(-1);
+    for (const key of keys)
+      for (const part of key === comes ? copying.awaited(own, key) : own)
+        this.#parts.set(partName(part, key), { table: part, key });
   }
+
+  /** Puts them on the list of rows to read again, in the transaction of the changes. */
+  async settleParts(): Promise<void> {
+    await this.#readAgain([...this.#parts.values()]);
+    this.#parts.clear();
+  }
+
+  async #readAgain(rows: readonly RowName[]): Promise<void> {
+    const { copying, target } = this.#context;
+    if (rows.length > 0) await copying.readAgain(target.client, rows);
+  }
+}
+
+function partName(table: string, key: readonly string[]): string {
+  return `${table} ${keyText(key)}`;
 }
 
 function nameOf(row: RowOperation): RowName {

@@ -57,6 +57,7 @@ export async function makeRoles(
       tableOwner: `${database}_app`,
       roles,
       tables,
+      lookups: [],
       passwords,
     }))
       await client.query(statement);

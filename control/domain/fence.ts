@@ -10,6 +10,8 @@ import {
   quoteTable,
   type TableName,
 } from '../../core/postgres/identifiers.ts';
+import type { RowFilter } from './mapped-table.ts';
+import { belongsSql } from './row-filter.ts';
 
 /** What one side may not touch in one table. */
 export interface FencedTable {
@@ -20,6 +22,8 @@ export interface FencedTable {
   readonly columns: readonly string[];
   /** Columns that an insert may only fill with this value (columns that stay with the other side). */
   readonly fixed: readonly { readonly column: string; readonly value: string | null }[];
+  /** Only these rows are fenced, and whatever would become or stop being one of them. */
+  readonly where: RowFilter;
 }
 
 export interface Fence {
@@ -76,12 +80,18 @@ export function fenceStatements(
       `ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${label}`,
     ];
   };
-  const any = (conditions: readonly string[]): string =>
-    conditions.length === 0 ? 'false' : `${outsider} AND (${conditions.join(' OR ')})`;
+  const any = (conditions: readonly string[], ...rows: readonly ('OLD' | 'NEW')[]): string => {
+    if (conditions.length === 0) return 'false';
+    const ours = rows.flatMap((row) => belongsSql(fenced.where, row) ?? []);
+    return [
+      `${outsider} AND (${conditions.join(' OR ')})`,
+      ...(ours.length > 0 ? [`(${ours.join(' OR ')})`] : []),
+    ].join(' AND ');
+  };
   return [
-    ...trigger('insert', 'AFTER INSERT', 'ROW', any(fenced.rows ? ['true'] : filled)),
-    ...trigger('update', 'AFTER UPDATE', 'ROW', any(changed)),
-    ...trigger('delete', 'AFTER DELETE', 'ROW', any(fenced.rows ? ['true'] : [])),
+    ...trigger('insert', 'AFTER INSERT', 'ROW', any(fenced.rows ? ['true'] : filled, 'NEW')),
+    ...trigger('update', 'AFTER UPDATE', 'ROW', any(changed, 'OLD', 'NEW')),
+    ...trigger('delete', 'AFTER DELETE', 'ROW', any(fenced.rows ? ['true'] : [], 'OLD')),
     ...[fenced.table, ...partitions].flatMap((name) =>
       trigger('truncate', 'BEFORE TRUNCATE', 'STATEMENT', any(fenced.rows ? ['true'] : []), name),
     ),

@@ -3,6 +3,7 @@
 import { parseTableName } from '../../core/postgres/identifiers.ts';
 import type { TableMap } from '../definition.ts';
 import type { FencedTable } from './fence.ts';
+import { mappedTable, type Link, type MappedTable, type Place } from './mapped-table.ts';
 import type { Owner } from './phase.ts';
 
 /** The tables of `side`, in one fixed order (locks are taken in it), with what is closed to it while `owner` owns. */
@@ -11,46 +12,44 @@ export function fencedTables(
   side: Owner,
   owner: Owner,
 ): FencedTable[] {
-  const fenced = tables.flatMap((map) =>
-    side === 'monolith' ? [ofMonolith(map, owner)] : ofService(map, owner),
-  );
+  const fenced = tables.map(mappedTable).flatMap((map) => {
+    return map[side].map((name, index) => fencedTable(map, side, owner, name, index));
+  });
   const label = (one: FencedTable): string => `${one.table.schema}.${one.table.table}`;
   return fenced.sort((a, b) => (label(a) < label(b) ? -1 : 1));
 }
 
-function ofMonolith(map: TableMap, owner: Owner): FencedTable {
-  const closed = owner === 'service';
+function fencedTable(
+  map: MappedTable,
+  side: Owner,
+  owner: Owner,
+  name: string,
+  index: number,
+): FencedTable {
+  const closed = owner !== side;
+  const here = (places: readonly Place[]): string[] =>
+    places.filter((place) => place.table === index).map((place) => place.column);
+  const linked = (klass: Link['klass']): Link[] => map.links.filter((one) => one.klass === klass);
+  const moves = linked('moves').flatMap((link) => here(link[side]));
+  const key = here(map.key.map((link) => link[side]));
+  // What stays is shown by the service, and never written by it.
+  const stays =
+    side === 'monolith'
+      ? []
+      : linked('stays').flatMap(({ service, fallback }) =>
+          here(service).map((column) => ({ column, value: fallback })),
+        );
+  const where = side === 'monolith' ? map.where : [];
   return {
-    table: parseTableName(map.monolith),
+    table: parseTableName(name),
     rows: closed,
-    columns: closed ? [...Object.keys(map.key), ...Object.keys(map.columns)] : [],
-    fixed: [],
+    columns: [
+      ...new Set([
+        ...(closed ? [...key, ...moves, ...where.map(({ column }) => column)] : []),
+        ...stays.map(({ column }) => column),
+      ]),
+    ],
+    fixed: stays,
+    where,
   };
-}
-
-function ofService(map: TableMap, owner: Owner): FencedTable[] {
-  const closed = owner === 'monolith';
-  return map.service.map((name, index) => {
-    const here = (to: string): string[] => {
-      const dot = to.lastIndexOf('.');
-      const home = dot < 0 ? 0 : map.service.indexOf(to.slice(0, dot));
-      return home === index ? [to.slice(dot + 1)] : [];
-    };
-    const key = Object.entries(map.key).map(([monolith, given]) =>
-      typeof given === 'string' ? given : (given[name] ?? monolith),
-    );
-    const moves = Object.values(map.columns).flatMap((lens) => here(lens.to));
-    const stays = Object.values(map.stays).flatMap((stay) =>
-      here(stay.to).map((column) => ({
-        column,
-        value: stay.default === null ? null : String(stay.default),
-      })),
-    );
-    return {
-      table: parseTableName(name),
-      rows: closed,
-      columns: [...(closed ? [...key, ...moves] : []), ...stays.map((stay) => stay.column)],
-      fixed: stays,
-    };
-  });
 }

@@ -1,7 +1,9 @@
 // What may be asked of the coordinator, and when it is refused: the rules that stand before a move.
 import { BanyanError } from '../../core/errors.ts';
 import type { GateResult } from './gates.ts';
-import { TRANSITIONS, type Event, type Phase } from './phase.ts';
+import type { Capability } from '../definition.ts';
+import { oneWayReason } from './mapped-table.ts';
+import { flowsOf, TRANSITIONS, type Event, type Phase } from './phase.ts';
 import type { CapabilityState } from './state.ts';
 import type { JournalEntry } from '../store.ts';
 
@@ -50,6 +52,16 @@ export function assertDestination(request: MoveRequest, from: Phase, leads: Phas
           : 'Move it there step by step; `banyan status` shows where it is.',
     },
   );
+}
+
+/** From `canary` on, what the service writes travels back: a mapping must be able to. */
+export function assertWayBack(definition: Capability, to: Phase): void {
+  const { tables, leaves } = definition;
+  const reason = oneWayReason(tables);
+  if (reason === undefined || !flowsOf(to, { hasTables: tables.length > 0, leaves }).back) return;
+  throw new BanyanError('MOVE_NOT_ALLOWED', `${to} needs the way back: ${reason}`, {
+    hint: 'Give the lens a put that undoes its get.',
+  });
 }
 
 /** It is where it should be: a command that is given again, after another one finished the move. */

@@ -28,8 +28,12 @@ const edge = (from: Relation, columns: readonly ColumnPair[], driver: boolean): 
   target: { schema: 'public', table: 'item' },
   key: [pair('id', 'id')],
   columns,
+  groups: [],
   constants: [],
   driver,
+  optional: false,
+  filter: [],
+  guard: [],
 });
 const EDGES = [
   edge(DRIVER, [pair('name', 'nm'), pair('state', 'st')], true),

@@ -4,7 +4,16 @@
 import { formatTable, type TableName } from '../../core/postgres/identifiers.ts';
 import type { Relation, RowChange, Tuple, Value } from './change.ts';
 import { LensError } from './lens.ts';
-import { MappingError, type ColumnPair, type Constant, type Edge } from './mapping.ts';
+import {
+  MappingError,
+  targetColumns,
+  type ColumnGroup,
+  type ColumnPair,
+  type Constant,
+  type Edge,
+} from './mapping.ts';
+import { allows } from '../../control/domain/row-filter.ts';
+import type { RowFilter } from '../../control/domain/mapped-table.ts';
 
 /** All that a flow may write in one target table: the union of the edges that lead there. */
 export interface TargetTable {
@@ -18,6 +27,8 @@ export interface TargetTable {
   readonly references: readonly number[];
   /** A source table that drives the rows, and one that is read again when a row cannot be completed. */
   readonly driven: boolean;
+  /** Only these of its rows are ours to write. */
+  readonly guard: RowFilter;
 }
 
 export interface RowOperation {
@@ -26,8 +37,10 @@ export interface RowOperation {
   exists: 'put' | 'touch' | 'gone';
   /** Was deleted earlier in the batch: must be deleted before it is put. */
   replaced: boolean;
-  /** Its key is new and some of its values were not sent: it must be read again. */
+  /** Not all of its values are known, and they will not come by themselves: it must be read again. */
   partial: boolean;
+  /** A part that need not be there: where it is not, there is nothing to write. */
+  optional: boolean;
   /** The source inserted it, or gave it this key, and nothing came before: the target does not have it. */
   fresh: boolean;
   values: Value[];
@@ -39,7 +52,7 @@ interface BoundEdge {
   readonly edge: Edge;
   readonly target: TargetTable;
   readonly rows: Map<string, RowOperation>;
-  /** For each column of the edge, its index among the target's columns. */
+  /** For each column that the edge writes, its index among the target's columns. */
   readonly places: readonly number[];
 }
 
@@ -68,10 +81,10 @@ export function targetTables(edges: readonly Edge[]): TargetTable[] {
     const required: number[] = [];
     const references: number[] = [];
     for (const edge of group)
-      for (const pair of edge.columns) {
-        if (edge.driver || pair.needed) required.push(columns.length);
-        if (pair.reference) references.push(columns.length);
-        columns.push({ name: pair.target, type: pair.type });
+      for (const column of targetColumns(edge)) {
+        if (edge.driver || column.needed) required.push(columns.length);
+        if (column.reference) references.push(columns.length);
+        columns.push({ name: column.target, type: column.type });
       }
     const first = group[0] as Edge;
     return {
@@ -82,6 +95,7 @@ export function targetTables(edges: readonly Edge[]): TargetTable[] {
       required,
       references,
       driven: group.some((edge) => edge.driver),
+      guard: first.guard,
     };
   });
 }
@@ -101,8 +115,8 @@ export class Coalescer {
       const target = targets.find((one) => formatTable(one.name) === formatTable(edge.target));
       const rows = target && this.#rows.get(target);
       if (!target || !rows) throw new MappingError(`no target table ${formatTable(edge.target)}`);
-      const places = edge.columns.map((pair) =>
-        target.columns.findIndex((one) => one.name === pair.target),
+      const places = targetColumns(edge).map((column) =>
+        target.columns.findIndex((one) => one.name === column.target),
       );
       const label = formatTable(edge.source);
       this.#bySource.set(label, [
@@ -158,7 +172,10 @@ export class Coalescer {
         before !== undefined &&
         keyText(binding.keyOf(before)) !== keyText(binding.keyOf(change.after));
       if (moved) binding.remove(before);
-      binding.put(change.after, moved, change.kind === 'insert');
+      const belongs = binding.belongs(change.after);
+      if (belongs === undefined) binding.unknown(change.after);
+      else if (belongs) binding.put(change.after, moved, change.kind === 'insert');
+      else if (change.kind === 'update') binding.remove(change.after);
     }
   }
 
@@ -196,23 +213,44 @@ class Binding {
   readonly #bound: BoundEdge;
   readonly #key: readonly { at: number; pair: ColumnPair }[];
   readonly #columns: readonly { at: number; pair: ColumnPair; place: number }[];
+  readonly #groups: readonly { at: number[]; group: ColumnGroup; places: number[] }[];
+  readonly #filter: readonly { at: number; allows: (value: string | null) => boolean }[];
 
   constructor(bound: BoundEdge, relation: Relation) {
-    const at = (pair: ColumnPair): number => {
-      const index = relation.columns.findIndex((column) => column.name === pair.source);
+    const at = (name: string): number => {
+      const index = relation.columns.findIndex((column) => column.name === name);
       if (index < 0)
         throw new MappingError(
-          `column ${pair.source}, which the mapping needs, is gone from ${formatTable(relation)}`,
+          `column ${name}, which the mapping needs, is gone from ${formatTable(relation)}`,
         );
       return index;
     };
+    const { key, columns, groups, filter } = bound.edge;
     this.#bound = bound;
-    this.#key = bound.edge.key.map((pair) => ({ at: at(pair), pair }));
-    this.#columns = bound.edge.columns.map((pair, index) => ({
-      at: at(pair),
+    this.#key = key.map((pair) => ({ at: at(pair.source), pair }));
+    this.#columns = columns.map((pair, index) => ({
+      at: at(pair.source),
       pair,
       place: bound.places[index] ?? -1,
     }));
+    let next = columns.length;
+    this.#groups = groups.map((group) => ({
+      at: group.sources.map(at),
+      group,
+      places: group.targets.map(() => bound.places[next++] ?? -1),
+    }));
+    this.#filter = filter.map(({ column, values }) => ({ at: at(column), allows: allows(values) }));
+  }
+
+  /** Whether a row is one of those that the edge carries; undefined where what decides was not sent. */
+  belongs(tuple: Tuple): boolean | undefined {
+    let known: boolean | undefined = true;
+    for (const { at, allows: isAllowed } of this.#filter) {
+      const value = tuple[at];
+      if (value === undefined) known = undefined;
+      else if (!isAllowed(value)) return false;
+    }
+    return known;
   }
 
   keyOf(tuple: Tuple): string[] {
@@ -232,10 +270,6 @@ class Binding {
   put(tuple: Tuple, moved: boolean, inserted: boolean): void {
     const { edge } = this.#bound;
     const row = this.#row(tuple, (inserted || moved) && edge.driver);
-    if (edge.driver) {
-      if (row.exists === 'gone') row.replaced = true;
-      row.exists = 'put';
-    }
     for (const { at, pair, place } of this.#columns) {
       const value = tuple[at];
       // Not sent means unchanged: an earlier value of this batch stands.
@@ -243,22 +277,79 @@ class Binding {
         row.values[place] = value === null ? null : this.#map(pair, value, row.key);
       else if (moved) row.partial = true;
     }
+    for (const { at, group, places } of this.#groups)
+      this.#putGroup(row, tuple, at, group, places, moved);
     row.source = edge.source;
+    if (!edge.driver) return;
+    if (edge.optional && this.#isEmpty(row)) {
+      this.#empty(row);
+      return;
+    }
+    if (row.exists === 'gone') row.replaced = true;
+    row.exists = 'put';
+    row.optional = false;
+  }
+
+  /** That what the row has become is to be read at the source. */
+  unknown(tuple: Tuple): void {
+    const row = this.#row(tuple);
+    row.partial = true;
+    row.source = this.#bound.edge.source;
   }
 
   remove(tuple: Tuple): void {
-    const { edge, target } = this.#bound;
+    const { edge } = this.#bound;
     const row = this.#row(tuple);
-    if (edge.driver) {
-      row.exists = 'gone';
-      row.fresh = false;
-      row.replaced = false;
-      row.partial = false;
-      row.values = new Array<Value>(target.columns.length);
-    } else
-      for (const { place } of this.#columns)
+    if (edge.driver) this.#gone(row);
+    else
+      for (const place of this.#bound.places)
         row.values[place] = row.exists === 'gone' ? undefined : null;
     row.source = edge.source;
+  }
+
+  #gone(row: RowOperation): void {
+    row.exists = 'gone';
+    row.fresh = false;
+    row.replaced = false;
+    row.partial = false;
+    row.optional = false;
+    row.values = new Array<Value>(this.#bound.target.columns.length);
+  }
+
+  /** Values that are mapped together; where some of them were not sent, the row must be read again. */
+  #putGroup(
+    row: RowOperation,
+    tuple: Tuple,
+    at: readonly number[],
+    group: ColumnGroup,
+    places: readonly number[],
+    moved: boolean,
+  ): void {
+    const values = at.map((index) => tuple[index]);
+    if (values.includes(undefined)) {
+      if (moved || values.some((value) => value !== undefined)) row.partial = true;
+      return;
+    }
+    try {
+      const mapped = group.map(values as (string | null)[]);
+      for (const [index, place] of places.entries()) row.values[place] = mapped[index] ?? null;
+    } catch (error) {
+      throw this.#located(error, group.sources.join(', '), row.key);
+    }
+  }
+
+  /** Whether nothing that is known of a row is a value. */
+  #isEmpty(row: RowOperation): boolean {
+    return this.#bound.places.every((place) => typeof row.values[place] !== 'string');
+  }
+
+  /** A part without values: it is not put in, and goes where it may not be empty. */
+  #empty(row: RowOperation): void {
+    const { edge } = this.#bound;
+    const isNeeded = targetColumns(edge).some((column) => column.needed);
+    if (isNeeded || row.exists === 'gone') this.#gone(row);
+    else if (row.exists === 'put') row.exists = 'touch';
+    row.optional = true;
   }
 
   /** The operation on the row that a tuple leads to; a new one where there is none yet. */
@@ -273,6 +364,7 @@ class Binding {
       exists: 'touch',
       replaced: false,
       partial: false,
+      optional: false,
       fresh,
       values: new Array<Value>(target.columns.length),
       source: edge.source,
@@ -285,10 +377,14 @@ class Binding {
     try {
       return pair.map(value);
     } catch (error) {
-      if (!(error instanceof LensError)) throw error;
-      throw new LensError(
-        `${formatTable(this.#bound.edge.source)}.${pair.source} of row (${key.join(', ')}): ${error.message}`,
-      );
+      throw this.#located(error, pair.source, key);
     }
+  }
+
+  /** The same error, which says where it was. */
+  #located(error: unknown, columns: string, key: readonly string[]): unknown {
+    if (error instanceof LensError)
+      error.message = `${formatTable(this.#bound.edge.source)}.${columns} of row (${key.join(', ')}): ${error.message}`;
+    return error;
   }
 }

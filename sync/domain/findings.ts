@@ -1,9 +1,22 @@
 // Holds a mapping against both live schemas: columns that are not there, keys that are none, rows that
 // could not be inserted. Findings are values; the shell decides what to do about them.
 import type { LiveSchema, LiveTable } from '../../core/postgres/catalog.ts';
-import { formatTable, quoteIdentifier, quoteTable } from '../../core/postgres/identifiers.ts';
+import {
+  formatTable,
+  parseTableName,
+  quoteIdentifier,
+  quoteTable,
+} from '../../core/postgres/identifiers.ts';
 import type { Capability } from '../../control/definition.ts';
-import { resolveTable, type ResolvedTable } from './mapping.ts';
+import {
+  mappedTable,
+  oneWayReason,
+  referencesOf,
+  type MappedTable,
+  type Place,
+} from '../../control/domain/mapped-table.ts';
+import type { Owner } from '../../control/domain/phase.ts';
+import type { Reference } from '../../control/lenses.ts';
 import type { Finding } from './finding.ts';
 import { checkRisks } from './risks.ts';
 
@@ -17,84 +30,153 @@ export function checkMapping(
   service: LiveSchema,
 ): Finding[] {
   const findings: Finding[] = [];
-  for (const map of capability.tables) {
-    const resolved = resolveTable(map);
-    const from = monolith.get(formatTable(resolved.monolith));
-    if (!from) continue;
-    const report = (what: string, hint: string): void => {
-      findings.push({ severity: 'error', where: `${id}: ${map.monolith}`, what, hint });
-    };
-    const pairs = resolved.pairs;
-    checkColumns(
-      from,
-      [
-        ...pairs.map((pair) => pair.monolith),
-        ...map.shared.monolith,
-        ...Object.keys(map.defaults.monolith),
-      ],
-      report,
-    );
-    checkKey(
-      from,
-      pairs
-        .filter((pair) => pair.klass === 'key' && pair.service === 0)
-        .map((pair) => pair.monolith),
-      report,
-    );
-    const filled = new Set([
-      ...pairs.map((pair) => pair.monolith),
-      ...Object.keys(map.defaults.monolith),
-    ]);
-    checkFilled(from, filled, `defaults.monolith`, report);
-    const named = new Set([...filled, ...map.shared.monolith]);
-    for (const column of from.columns.values())
-      if (!named.has(column.name) && !column.generated)
-        findings.push({
-          severity: 'warning',
-          where: `${id}: ${map.monolith}`,
-          what: `column ${column.name} of ${formatTable(from)} is mapped nowhere: it does not reach the service`,
-          hint: 'Map it under columns or stays, or name it under shared.monolith when that is meant.',
-        });
-    resolved.services.forEach((name, index) => {
-      const into = service.get(formatTable(name));
-      if (into) checkServiceTable(resolved, index, into, report);
+  const schemas = { monolith, service };
+  for (const reference of referencesOf(capability.tables)) {
+    const where = `${id}: lookup in ${reference.table}`;
+    findings.push(...checkReference(reference, schemas[reference.side], where));
+  }
+  const oneWay = oneWayReason(capability.tables);
+  if (oneWay !== undefined)
+    findings.push({
+      ...{ severity: 'warning', where: id, what: oneWay },
+      hint: 'It can go as far as shadow. Give the lens a put that undoes its get to go further.',
     });
-    findings.push(...checkRisks(id, capability, resolved, { monolith, service }));
-    for (const stay of pairs.filter((pair) => pair.klass === 'stays' && pair.fallback === null))
-      if (from.columns.get(stay.monolith)?.notNull)
-        report(
-          `column ${stay.monolith} stays with the monolith, is not null, and has no value for rows that the service inserts`,
-          `Write stays: { ${stay.monolith}: { to: '${stay.column}', default: … } }.`,
-        );
+  for (const map of capability.tables.map(mappedTable)) {
+    const report =
+      (severity: Finding['severity']): Report =>
+      (what, hint) => {
+        const where = `${id}: ${map.monolith.join(', ')}`;
+        findings.push({ severity, where, what, hint });
+      };
+    for (const side of ['monolith', 'service'] as const)
+      for (const [index, name] of map[side].entries()) {
+        const live = schemas[side].get(formatTable(parseTableName(name)));
+        if (!live) continue;
+        checkTable(map, side, index, live, report('error'));
+        if (side === 'monolith') checkUnmapped(map, index, live, report('warning'));
+      }
+    checkStays(map, monolith, report('error'));
+    checkFilter(map, monolith, report('error'));
+    findings.push(...checkRisks(id, capability, map, schemas));
   }
   return findings;
 }
 
-function checkServiceTable(
-  { map, pairs }: ResolvedTable,
+function checkTable(
+  map: MappedTable,
+  side: Owner,
   index: number,
-  into: LiveTable,
+  live: LiveTable,
   report: Report,
 ): void {
-  const own = pairs.filter((pair) => pair.service === index);
-  const defaults = Object.keys(map.defaults.service)
-    .filter((column) =>
-      column.includes('.') ? column.startsWith(`${map.service[index] ?? ''}.`) : index === 0,
-    )
-    .map((column) => column.slice(column.lastIndexOf('.') + 1));
-  const shared = index === 0 ? map.shared.service : [];
-  checkColumns(into, [...own.map((pair) => pair.column), ...defaults, ...shared], report);
-  checkKey(
-    into,
-    own.filter((pair) => pair.klass === 'key').map((pair) => pair.column),
-    report,
+  const key = new Set(
+    here(
+      map.key.map((link) => link[side]),
+      index,
+    ),
   );
-  checkFilled(
-    into,
-    new Set([...own.map((pair) => pair.column), ...defaults]),
-    'defaults.service',
-    report,
-  );
+  const filled = [
+    ...key,
+    ...here(
+      map.links.flatMap((link) => link[side]),
+      index,
+    ),
+    ...here(map.defaults[side], index),
+  ];
+  const where = side === 'monolith' ? map.where.map(({ column }) => column) : [];
+  checkColumns(live, [...filled, ...here(map.shared[side], index), ...where], report);
+  checkKey(live, [...key], report);
+  checkFilled(live, new Set(filled), `defaults.${side}`, report);
+}
+
+/** The columns of one table among places on its side. */
+function here(places: readonly Place[], table: number): string[] {
+  return places.filter((place) => place.table === table).map((place) => place.column);
+}
+
+function checkUnmapped(map: MappedTable, index: number, live: LiveTable, warn: Report): void {
+  const named = new Set([
+    ...here(
+      map.key.map((link) => link.monolith),
+      index,
+    ),
+    ...here(
+      map.links.flatMap((link) => link.monolith),
+      index,
+    ),
+    ...here(map.defaults.monolith, index),
+    ...here(map.shared.monolith, index),
+    ...map.where.map(({ column }) => column),
+  ]);
+  for (const column of live.columns.values())
+    if (!named.has(column.name) && !column.generated)
+      warn(
+        `column ${column.name} of ${formatTable(live)} is mapped nowhere: it does not reach the service`,
+        'Map it under columns or stays, or name it under shared.monolith when that is meant.',
+      );
+}
+
+function checkStays(map: MappedTable, monolith: LiveSchema, report: Report): void {
+  for (const { klass, fallback, monolith: places, service } of map.links) {
+    if (klass !== 'stays' || fallback !== null) continue;
+    for (const { table, column } of places)
+      if (monolith.get(labelOf(map, table))?.columns.get(column)?.notNull)
+        report(
+          `column ${column} stays with the monolith, is not null, and has no value for rows that the service inserts`,
+          `Write stays: { ${column}: { to: '${service[0]?.column ?? ''}', default: … } }.`,
+        );
+  }
+}
+
+function checkReference(reference: Reference, schema: LiveSchema, where: string): Finding[] {
+  const live = schema.get(formatTable(parseTableName(reference.table)));
+  if (!live) return [];
+  return [reference.monolith, reference.service].flatMap((column): Finding[] => {
+    if (!live.columns.has(column))
+      return [
+        {
+          ...{ severity: 'error', where, what: `there is no column ${column}` },
+          hint: `Its columns are: ${[...live.columns.keys()].join(', ')}.`,
+        },
+      ];
+    const isUnique = [live.primaryKey, ...live.uniqueKeys].some(
+      (key) => key.length === 1 && key[0] === column,
+    );
+    if (isUnique) return [];
+    return [
+      {
+        ...{ severity: 'warning', where, what: `${column} is not unique by a constraint` },
+        hint: 'A value that is there twice cannot be inverted and stops the flow. Make it unique.',
+      },
+    ];
+  });
+}
+
+/** Types whose text depends on a session's settings: stream, SQL and fence might not agree. */
+const NUMBER = /^(smallint|integer|bigint|numeric)$/;
+const DEPENDENT = /^(date|time|timestamp|interval|real|double|money|bytea|json|xml)|\[\]$/;
+
+function checkFilter(map: MappedTable, monolith: LiveSchema, report: Report): void {
+  const live = monolith.get(labelOf(map, 0));
+  for (const { column, values } of map.where) {
+    const type = live?.columns.get(column)?.type;
+    const isNumber = NUMBER.test(type ?? '');
+    if (type !== undefined && !isNumber && values.some((value) => typeof value === 'number'))
+      report(
+        `"where" names a number for ${column}, which is ${type}`,
+        'Write the value as a text: in quotation marks.',
+      );
+    if (type === undefined || !DEPENDENT.test(type)) continue;
+    if (values.every((value) => value === null)) continue;
+    report(
+      `"where" looks at ${column}, whose text (${type}) depends on a session's settings`,
+      'Use a text, number, boolean, uuid or enum column, or NULL.',
+    );
+  }
+}
+
+function labelOf(map: MappedTable, table: number): string {
+  return formatTable(parseTableName(map.monolith[table] ?? ''));
 }
 
 function checkColumns(table: LiveTable, columns: readonly string[], report: Report): void {

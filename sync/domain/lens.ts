@@ -1,7 +1,8 @@
 // Lenses compiled to functions on PostgreSQL's text values. `get` takes the monolith's value to the
 // service, `put` takes it back; put(get(x)) equals x for every value that get accepts. NULL stays
 // NULL. A value without an image is a LensError: the flow stops rather than guess.
-import type { Lens } from '../../control/lenses.ts';
+import type { Lens, Reference } from '../../control/lenses.ts';
+import type { Owner } from '../../control/domain/phase.ts';
 
 export type TextMap = (value: string) => string;
 
@@ -15,7 +16,16 @@ export class LensError extends Error {
   override readonly name = 'LensError';
 }
 
-export function compileLens(lens: Lens): CompiledLens {
+/** A value that is in no row of its table of references, as that was when it was last read. */
+export class UnknownReference extends LensError {}
+
+/** What the tables of references say. */
+export interface References {
+  /** The other side's value for one of `side`'s. */
+  find(reference: Reference, side: Owner, value: string): string | undefined;
+}
+
+export function compileLens(lens: Lens, references: References): CompiledLens {
   switch (lens.lens) {
     case 'rename':
       return { get: same, put: same };
@@ -30,6 +40,18 @@ export function compileLens(lens: Lens): CompiledLens {
       const words = new Map(Object.entries(lens.values));
       const codes = new Map(Object.entries(lens.values).map(([code, word]) => [word, code]));
       return { get: lookUp(words), put: lookUp(codes) };
+    }
+    case 'lookup': {
+      const from =
+        (side: Owner): TextMap =>
+        (value) => {
+          const found = references.find(lens.in, side, value);
+          if (found !== undefined) return found;
+          throw new UnknownReference(
+            `${JSON.stringify(value)} is not in ${lens.in.table}.${lens.in[side]}`,
+          );
+        };
+      return { get: from('monolith'), put: from('service') };
     }
   }
 }

@@ -4,14 +4,9 @@ import type { TableMap } from '../../control/definition.ts';
 import type { Direction } from '../../control/domain/flow.ts';
 import type { FlowNames } from '../../control/domain/names.ts';
 import { formatTable } from '../../core/postgres/identifiers.ts';
-import {
-  compileEdges,
-  parentsFirst,
-  resolveTable,
-  type Edge,
-  type Mode,
-  type Schemas,
-} from './mapping.ts';
+import { mappedTable } from '../../control/domain/mapped-table.ts';
+import { compileEdges } from './compile.ts';
+import { parentsFirst, type Edge, type Mode, type Schemas } from './mapping.ts';
 
 /** The edges of a flow in each mode, and the order of its target tables (parents first). */
 export interface FlowPlan {
@@ -37,8 +32,9 @@ export function planFlow(
     readonly echoOrigin: string;
   },
 ): FlowPlan {
-  const resolved = tables.map(resolveTable);
-  const owner = compileEdges(resolved, schemas, flow.direction, 'owner');
+  const mapped = tables.map(mappedTable);
+  const compilation = { schemas, direction: flow.direction };
+  const owner = compileEdges(mapped, compilation, 'owner');
   const target = flow.direction === 'to' ? schemas.service : schemas.monolith;
   const targetOrder = parentsFirst(
     owner.map((edge) => edge.target),
@@ -54,12 +50,25 @@ export function planFlow(
     flow: flow.names.flow,
     edges: {
       owner: inOrder(owner),
-      guest: inOrder(compileEdges(resolved, schemas, flow.direction, 'guest')),
+      guest: inOrder(compileEdges(mapped, compilation, 'guest')),
     },
     sourceOrder: [...new Set(inOrder(owner).map((edge) => formatTable(edge.source)))],
     targetOrder,
     echoOrigin: flow.echoOrigin,
   };
+}
+
+/** The source tables that, beside a driver, feed the rows that it drives. */
+export function partsOf({ edges }: FlowPlan): ReadonlyMap<string, readonly string[]> {
+  const parts = new Map<string, string[]>();
+  for (const part of edges.owner)
+    for (const driver of edges.owner) {
+      if (part.driver || !driver.driver) continue;
+      if (formatTable(part.target) !== formatTable(driver.target)) continue;
+      const label = formatTable(driver.source);
+      parts.set(label, [...(parts.get(label) ?? []), formatTable(part.source)]);
+    }
+  return parts;
 }
 
 /** The target tables that a source table feeds, while it owns the data. */

@@ -1,135 +1,150 @@
 // What works today and may be refused, lost or surprising tomorrow: warnings that a team decides on
 // before it begins.
-import type { LiveTable } from '../../core/postgres/catalog.ts';
-import { formatTable, parseTableName } from '../../core/postgres/identifiers.ts';
+import type { LiveColumn, LiveSchema, LiveTable } from '../../core/postgres/catalog.ts';
+import { formatTable, parseTableName, quoteTable } from '../../core/postgres/identifiers.ts';
 import type { Capability } from '../../control/definition.ts';
+import type { MappedTable, Place } from '../../control/domain/mapped-table.ts';
+import type { Owner } from '../../control/domain/phase.ts';
 import type { Finding } from './finding.ts';
-import type { ResolvedPair, ResolvedTable, Schemas } from './mapping.ts';
 import { misfit } from './widths.ts';
 
 /** The risks of one mapped table, on both sides of it. */
 export function checkRisks(
   id: string,
   { tables }: Capability,
-  resolved: ResolvedTable,
-  schemas: Schemas,
+  map: MappedTable,
+  schemas: Sides<LiveSchema>,
 ): Finding[] {
   const findings: Finding[] = [];
-  const where = `${id}: ${resolved.map.monolith}`;
+  const where = `${id}: ${map.monolith.join(', ')}`;
   const warn = (what: string, hint: string): void => {
     findings.push({ severity: 'warning', where, what, hint });
   };
-  const monolith = schemas.monolith.get(formatTable(resolved.monolith));
-  const services = resolved.services.map((name) => schemas.service.get(formatTable(name)));
-  const mapped = {
-    monolith: names(tables.map((table) => table.monolith)),
-    service: names(tables.flatMap((table) => table.service)),
+  const live = {
+    monolith: map.monolith.map((name) => schemas.monolith.get(labelOf(name))),
+    service: map.service.map((name) => schemas.service.get(labelOf(name))),
   };
-  if (!monolith) return findings;
-  widths(resolved, monolith, services, warn);
-  for (const [table, own, side] of [
-    [monolith, mapped.monolith, 'monolith'] as const,
-    ...services.map((table) => [table, mapped.service, 'service'] as const),
-  ]) {
-    if (!table) continue;
-    for (const trigger of table.triggers)
-      warn(
-        `trigger ${trigger} of ${formatTable(table)} (${side}) fires for what sync writes there`,
-        'What it writes into mapped columns does not travel back. Let it leave those alone, or do nothing in a session whose application_name begins with banyan-apply.',
-      );
-    for (const foreignKey of table.inbound)
-      if (!own.has(foreignKey.slice(0, foreignKey.lastIndexOf('.'))))
-        warn(
-          `foreign key ${foreignKey} points to ${formatTable(table)} (${side}) from a table that is not mapped`,
-          'A row that the other side deletes is refused here while it is pointed to: the change is parked then. ON DELETE CASCADE or SET NULL lets it through.',
-        );
+  widths(map, live, warn);
+  for (const side of ['monolith', 'service'] as const) {
+    const own = new Set(tables.flatMap((table) => table[side]).map(labelOf));
+    for (const table of live[side]) if (table) company(table, side, own, warn);
   }
-  uniqueness(resolved, monolith, services, warn);
+  wideLenses(map, live, warn);
+  for (const table of map.service.keys())
+    for (const other of map.monolith.keys()) uniqueness(map, live, table, other, warn);
   return findings;
+}
+
+interface Sides<T> {
+  readonly monolith: T;
+  readonly service: T;
+}
+
+type Live = Sides<readonly (LiveTable | undefined)[]>;
+
+function labelOf(name: string): string {
+  return formatTable(parseTableName(name));
+}
+
+/** Who else has to do with a table: triggers, and tables that point to it. */
+function company(table: LiveTable, side: Owner, own: ReadonlySet<string>, warn: Warn): void {
+  for (const trigger of table.triggers)
+    warn(
+      `trigger ${trigger} of ${formatTable(table)} (${side}) fires for what sync writes there`,
+      'What it writes into mapped columns does not travel back. Let it leave those alone, or do nothing in a session whose application_name begins with banyan-apply.',
+    );
+  for (const foreignKey of table.inbound)
+    if (!own.has(foreignKey.slice(0, foreignKey.lastIndexOf('.'))))
+      warn(
+        `foreign key ${foreignKey} points to ${formatTable(table)} (${side}) from a table that is not mapped`,
+        'A row that the other side deletes is refused here while it is pointed to: the change is parked then. ON DELETE CASCADE or SET NULL lets it through.',
+      );
 }
 
 type Warn = (what: string, hint: string) => void;
 
-function names(tables: readonly string[]): Set<string> {
-  return new Set(tables.map((table) => formatTable(parseTableName(table))));
-}
-
 /** Values that do not fit into the other side's type. A lens changes the value: its range is not known. */
-function widths(
-  { pairs }: ResolvedTable,
-  monolith: LiveTable,
-  services: readonly (LiveTable | undefined)[],
-  warn: Warn,
-): void {
-  for (const pair of pairs) {
-    const left = monolith.columns.get(pair.monolith);
-    const right = services[pair.service]?.columns.get(pair.column);
-    if (!left || !right || (pair.lens && pair.lens.lens !== 'rename')) continue;
+function widths(map: MappedTable, live: Live, warn: Warn): void {
+  const columnAt = (side: Owner, place: Place | undefined): LiveColumn | undefined =>
+    live[side][place?.table ?? -1]?.columns.get(place?.column ?? '');
+  const plain = map.links.filter((link) => link.lens.lens === 'rename');
+  for (const link of [
+    ...map.key.map(({ monolith, service }) => ({ monolith: [monolith], service: [service] })),
+    ...plain,
+  ]) {
+    const left = columnAt('monolith', link.monolith[0]);
+    const right = columnAt('service', link.service[0]);
+    if (!left || !right) continue;
     const hint =
       'A value that does not fit is parked, or rounded. Widen the column, or see that no such value comes.';
     const forth = misfit(left.fullType, right.fullType);
     if (forth !== undefined)
-      warn(
-        `${pair.monolith} (${left.fullType}) → ${pair.column} (${right.fullType}): ${forth}`,
-        hint,
-      );
-    const back = pair.klass === 'stays' ? undefined : misfit(right.fullType, left.fullType);
+      warn(`${left.name} (${left.fullType}) → ${right.name} (${right.fullType}): ${forth}`, hint);
+    const stays = 'klass' in link && link.klass === 'stays';
+    const back = stays ? undefined : misfit(right.fullType, left.fullType);
     if (back !== undefined)
       warn(
-        `${pair.column} (${right.fullType}) → ${pair.monolith} (${left.fullType}), on the way back: ${back}`,
+        `${right.name} (${right.fullType}) → ${left.name} (${left.fullType}), on the way back: ${back}`,
         hint,
       );
   }
 }
 
+/** Types whose values may be stored out of line, and are not sent then when they have not changed. */
+const LONG = /^(text|character varying|bpchar|json|jsonb|bytea|xml|tsvector)$|\[\]$/;
+
+function wideLenses(map: MappedTable, live: Live, warn: Warn): void {
+  for (const { monolith, service } of map.links)
+    for (const [side, places] of [
+      ['monolith', monolith],
+      ['service', service],
+    ] as const) {
+      const table = live[side][places[0]?.table ?? -1];
+      if (!table || places.length < 2 || table.replicaIdentity === 'full') continue;
+      const long = places
+        .map(({ column }) => column)
+        .filter((column) => LONG.test(table.columns.get(column)?.type ?? ''));
+      if (long.length > 0)
+        warn(
+          `${long.join(', ')} of ${formatTable(table)} (${side}) may be long, and are mapped together with other columns`,
+          `A change that leaves a long value alone does not bring it: the row is read again each time. ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL spares that.`,
+        );
+    }
+}
+
 /** What one side allows twice and the other only once. */
 function uniqueness(
-  { pairs }: ResolvedTable,
-  monolith: LiveTable,
-  services: readonly (LiveTable | undefined)[],
+  map: MappedTable,
+  live: Live,
+  inService: number,
+  inMonolith: number,
   warn: Warn,
 ): void {
-  const across = (
-    key: readonly string[],
-    of: (pair: ResolvedPair) => string,
-    to: (pair: ResolvedPair) => string,
-    own: readonly ResolvedPair[],
-  ): string[] | undefined => {
-    const there = key
-      .map((column) => own.find((pair) => of(pair) === column))
-      .map((pair) => pair && to(pair));
-    return there.every((column) => column !== undefined) ? there : undefined;
-  };
-  const same = (a: readonly string[], b: readonly string[]): boolean =>
-    a.length === b.length && a.every((column) => b.includes(column));
-  const lacks = (table: LiveTable, key: readonly string[]): boolean =>
-    ![table.primaryKey, ...table.uniqueKeys].some((one) => same(one, key));
-  services.forEach((service, index) => {
-    if (!service) return;
-    const own = pairs.filter((pair) => pair.service === index);
-    const tell = (strict: LiveTable, key: readonly string[], loose: LiveTable): void => {
+  const tables = { service: live.service[inService], monolith: live.monolith[inMonolith] };
+  const links = [
+    ...map.key,
+    ...map.links.flatMap((link) => {
+      const [monolith, service] = [link.monolith[0], link.service[0]];
+      return link.wide || !monolith || !service ? [] : [{ monolith, service }];
+    }),
+  ].filter((link) => link.service.table === inService && link.monolith.table === inMonolith);
+  for (const [strict, loose] of [
+    ['service', 'monolith'],
+    ['monolith', 'service'],
+  ] as const)
+    for (const key of tables[strict]?.uniqueKeys ?? []) {
+      const there = key.map(
+        (column) => links.find((link) => link[strict].column === column)?.[loose],
+      );
+      const other = tables[loose];
+      if (!other || !tables[strict] || !there.every((place) => place !== undefined)) continue;
+      const wanted = there.map(({ column }) => column);
+      const same = (one: readonly string[]): boolean =>
+        one.length === wanted.length && one.every((column) => wanted.includes(column));
+      if ([other.primaryKey, ...other.uniqueKeys].some(same)) continue;
       warn(
-        `unique (${key.join(', ')}) of ${formatTable(strict)} has no counterpart in ${formatTable(loose)}`,
+        `unique (${key.join(', ')}) of ${formatTable(tables[strict])} has no counterpart in ${formatTable(other)}`,
         'Rows that are allowed there are refused here, and parked. Make it unique on both sides, or on none.',
       );
-    };
-    for (const key of service.uniqueKeys) {
-      const there = across(
-        key,
-        (pair) => pair.column,
-        (pair) => pair.monolith,
-        own,
-      );
-      if (there && lacks(monolith, there)) tell(service, key, monolith);
     }
-    for (const key of monolith.uniqueKeys) {
-      const there = across(
-        key,
-        (pair) => pair.monolith,
-        (pair) => pair.column,
-        own,
-      );
-      if (there && lacks(service, there)) tell(monolith, key, service);
-    }
-  });
 }

@@ -2,7 +2,9 @@
 // target's types. One text per (table, kind, set of columns), so that they can be prepared.
 import { quoteIdentifier, quoteLiteral, quoteTable } from '../../core/postgres/identifiers.ts';
 import { copyField, textArray } from '../../core/postgres/text-forms.ts';
+import { belongsSql } from '../../control/domain/row-filter.ts';
 import type { RowOperation, TargetTable } from './coalesce.ts';
+import { targetColumns, type Edge } from './mapping.ts';
 
 export interface Statement {
   readonly kind: 'delete' | 'upsert' | 'update';
@@ -60,7 +62,7 @@ export function deleteStatement(
 ): Statement | undefined {
   const rows = inKeyOrder(operations.filter((row) => row.exists === 'gone' || row.replaced));
   if (rows.length === 0) return undefined;
-  const text = `DELETE FROM ${quoteTable(target.name)} AS t USING ${source(target, [])} WHERE ${sameKey(target)}`;
+  const text = `DELETE FROM ${quoteTable(target.name)} AS t USING ${source(target, [])} WHERE ${ownRow(target)}`;
   return { kind: 'delete', text, values: keyArrays(target, rows), rows };
 }
 
@@ -120,6 +122,22 @@ export function writeStatements(
   });
 }
 
+/** What a truncate of its source leaves: no rows of a driver, no values of a part. */
+export function truncateText(edge: Edge): string {
+  const guard = belongsSql(edge.guard, 't');
+  const where = guard === undefined ? '' : ` WHERE ${guard}`;
+  if (edge.driver) return `DELETE FROM ${quoteTable(edge.target)} AS t${where}`;
+  const sets = targetColumns(edge).map(({ target }) => `${quoteIdentifier(target)} = NULL`);
+  return `UPDATE ${quoteTable(edge.target)} AS t SET ${sets.join(', ')}${where}`;
+}
+
+/** The keys of all rows of a driver's target, as lists of text. */
+export function orphansText(edge: Edge): string {
+  const guard = belongsSql(edge.guard, 't');
+  const key = edge.key.map(({ target }) => `t.${quoteIdentifier(target)}::text`);
+  return `SELECT ARRAY[${key.join(', ')}] AS key FROM ${quoteTable(edge.target)} AS t${guard === undefined ? '' : ` WHERE ${guard}`}`;
+}
+
 function valuesOf(
   target: TargetTable,
   columns: readonly number[],
@@ -171,9 +189,10 @@ function upsertText(target: TargetTable, columns: readonly number[]): string {
     ),
   ];
   const updates = names.map((name) => `${name} = EXCLUDED.${name}`);
-  return `INSERT INTO ${quoteTable(target.name)} (${inserted.join(', ')}) OVERRIDING SYSTEM VALUE
+  const guard = belongsSql(target.guard, 't');
+  return `INSERT INTO ${quoteTable(target.name)} AS t (${inserted.join(', ')}) OVERRIDING SYSTEM VALUE
 SELECT ${selected.join(', ')} FROM ${source(target, columns)}
-ON CONFLICT (${key.join(', ')}) DO ${updates.length === 0 ? 'NOTHING' : `UPDATE SET ${updates.join(', ')}`}`;
+ON CONFLICT (${key.join(', ')}) DO ${updates.length === 0 ? 'NOTHING' : `UPDATE SET ${updates.join(', ')}${guard === undefined ? '' : ` WHERE ${guard}`}`}`;
 }
 
 /** Returns the keys of the rows that were there. */
@@ -181,7 +200,7 @@ function updateText(target: TargetTable, columns: readonly number[]): string {
   const returned = target.key.map((_, index) => `s.k${index}`).join(', ');
   // Nothing to set still tells which rows are there.
   if (columns.length === 0)
-    return `SELECT ${returned} FROM ${quoteTable(target.name)} AS t JOIN ${source(target, [])} ON ${sameKey(target)}`;
+    return `SELECT ${returned} FROM ${quoteTable(target.name)} AS t JOIN ${source(target, [])} ON ${ownRow(target)}`;
   return `${updateOnly(target, columns)} RETURNING ${returned}`;
 }
 
@@ -191,7 +210,7 @@ function updateOnly(target: TargetTable, columns: readonly number[]): string {
       `${quoteIdentifier(target.columns[index]?.name ?? '')} = s.c${index}::${target.columns[index]?.type ?? 'text'}`,
   );
   return `UPDATE ${quoteTable(target.name)} AS t SET ${sets.join(', ')}
-FROM ${source(target, columns)} WHERE ${sameKey(target)}`;
+FROM ${source(target, columns)} WHERE ${ownRow(target)}`;
 }
 
 function source(target: TargetTable, columns: readonly number[]): string {
@@ -203,9 +222,11 @@ function source(target: TargetTable, columns: readonly number[]): string {
   return `unnest(${arrays.join(', ')}) AS s(${names.join(', ')})`;
 }
 
-function sameKey(target: TargetTable): string {
+/** The row of a key, where it is ours to write. */
+function ownRow(target: TargetTable): string {
   return target.key
     .map((column, index) => `t.${quoteIdentifier(column.name)} = s.k${index}::${column.type}`)
+    .concat(belongsSql(target.guard, 't') ?? [])
     .join(' AND ');
 }
 

@@ -2,7 +2,12 @@
 // keys are compared by their count and the exclusive or of the hashes. Equal text means equal rows;
 // unequal text means nothing yet: whoever finds a range unequal looks at its rows. So an expression
 // here may be too strict, never too lax.
-import { quoteIdentifier, quoteLiteral } from '../../core/postgres/identifiers.ts';
+import {
+  parseTableName,
+  quoteIdentifier,
+  quoteLiteral,
+  quoteTable,
+} from '../../core/postgres/identifiers.ts';
 import type { ColumnPair, Edge } from './mapping.ts';
 
 /** Expressions over a row `t` of either side. */
@@ -29,7 +34,8 @@ const ORDERED = new Set([
 /** Undefined where a lens, a type or a key of several columns has no such form. */
 export function compileSums(edge: Edge): Sums | undefined {
   const [key, ...more] = edge.key;
-  if (!key || more.length > 0) return undefined;
+  // Of a part, its driver's rows say which there should be.
+  if (!key || more.length > 0 || edge.groups.length > 0 || !edge.driver) return undefined;
   const sameOrder =
     key.sourceType === key.type || (INTEGERS.has(key.sourceType) && INTEGERS.has(key.type));
   if (!sameOrder || !ORDERED.has(key.type)) return undefined;
@@ -72,6 +78,14 @@ function sidesOf(pair: ColumnPair): { source: string; target: string } | undefin
       source: `CASE ${asText.source}${words.join('')} ELSE ${unknown} END`,
       target: asText.target,
     };
+  }
+  if (lens?.lens === 'lookup') {
+    const { side, table, monolith, service } = lens.in;
+    if (side !== 'monolith') return undefined;
+    const found = `(SELECT l.${quoteIdentifier(service)}::text FROM ${quoteTable(parseTableName(table))} AS l WHERE l.${quoteIdentifier(monolith)} = ${source})`;
+    // A value without a counterpart is equal to nothing.
+    const unknown = `CASE WHEN ${source} IS NOT NULL THEN '?' || ${asText.source} || '?' END`;
+    return { source: `coalesce(${found}, ${unknown})`, target: asText.target };
   }
   if (pair.sourceType === pair.type) return asText;
   if (INTEGERS.has(pair.sourceType) && INTEGERS.has(pair.type)) return asText;

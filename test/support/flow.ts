@@ -82,7 +82,9 @@ export async function openFlow(pair: Pair, options: FlowPartsOptions = {}): Prom
   const parking = new Parking(flow.flow, targetsOf(plan));
   await parking.load(target.client);
   const make = async (): Promise<Applier> =>
-    new Applier(target, plan, copying, parking, await target.checkpoint());
+    new Applier(target, plan, copying, parking, await target.checkpoint(), (xids) =>
+      schemas.references.reload(source, xids, pair),
+    );
   return {
     target,
     log,

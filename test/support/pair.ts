@@ -12,7 +12,12 @@ import { defineMigration } from '../../control/define.ts';
 import type { Migration, MigrationInput } from '../../control/definition.ts';
 import { flowNames } from '../../control/domain/names.ts';
 import { Evidence } from '../../control/evidence.ts';
-import { grantStatements, mappedTables, type RoleNames } from '../../control/grants.ts';
+import {
+  grantStatements,
+  lookupTables,
+  mappedTables,
+  type RoleNames,
+} from '../../control/grants.ts';
 import { migrateControl, openControl, StateStore } from '../../control/store.ts';
 import { scale, values } from '../../control/lenses.ts';
 import { createDatabase, serverUrl, type TestDatabase } from './postgres.ts';
@@ -141,12 +146,14 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
     `m_${tag}`,
     options.schemas?.monolith ?? MONOLITH_SCHEMA,
     mappedTables(migration, 'monolith'),
+    lookupTables(migration, 'monolith'),
   );
   const service = await makeSide(
     catalog,
     `s_${tag}`,
     options.schemas?.service ?? SERVICE_SCHEMA,
     mappedTables(migration, 'service', 'catalog'),
+    lookupTables(migration, 'service', 'catalog'),
   );
   await migrateControl(control.url);
   const connections = resolveConnections(migration, {
@@ -213,6 +220,7 @@ async function makeSide(
   tag: string,
   schema: string,
   tables: readonly string[],
+  lookups: readonly string[],
 ): Promise<{ logins: Logins; appUrl: string; roles: string[] }> {
   const roles: RoleNames = {
     capture: `${tag}_capture`,
@@ -233,6 +241,7 @@ async function makeSide(
       tableOwner: owner,
       roles,
       tables,
+      lookups,
       passwords,
     }))
       await client.query(statement);

@@ -1,0 +1,146 @@
+// How one table of the monolith becomes one of the service, as a zod schema: keys, lenses, what stays,
+// what each side keeps for itself, which rows belong.
+import { z } from 'zod';
+import type { Lens, WideLens, WideMap } from './lenses.ts';
+import { text } from './schema-words.ts';
+
+const lens = z.union([
+  text.transform((to): Lens => ({ lens: 'rename', to })),
+  z.strictObject({ lens: z.literal('rename'), to: text }),
+  z.strictObject({
+    lens: z.literal('scale'),
+    to: text,
+    factor: z
+      .number()
+      .positive()
+      .refine(
+        (factor) => Number.isInteger(Number(Math.log10(factor).toFixed(9))),
+        'must be a power of ten',
+      ),
+  }),
+  z.strictObject({
+    lens: z.literal('values'),
+    to: text,
+    values: z
+      .record(z.string(), z.string())
+      .refine((table) => Object.keys(table).length > 0, 'name at least one value')
+      .refine(
+        (table) => new Set(Object.values(table)).size === Object.keys(table).length,
+        'two values map to the same word, which cannot be inverted for sync back',
+      ),
+  }),
+  z.strictObject({
+    lens: z.literal('lookup'),
+    to: text,
+    in: z.strictObject({
+      side: z.enum(['monolith', 'service']),
+      table: text,
+      monolith: text,
+      service: text,
+    }),
+  }),
+]);
+
+const columns = z.array(text).min(1);
+const parts = z.enum(['monolith', 'service']);
+const nulls = z.enum(['keep', 'omit']);
+const wideMap = z.custom<WideMap>((given) => typeof given === 'function', 'must be a function');
+
+const wideLens: z.ZodType<WideLens, WideLens> = z.discriminatedUnion('lens', [
+  z
+    .strictObject({
+      lens: z.literal('join'),
+      parts,
+      monolith: columns,
+      service: columns,
+      separator: text,
+      nulls,
+    })
+    .refine(oneIsWhole, 'joins two columns or more into one'),
+  z
+    .strictObject({
+      lens: z.literal('json'),
+      parts,
+      monolith: columns,
+      service: columns,
+      keys: z
+        .array(z.string())
+        .refine((keys) => new Set(keys).size === keys.length, 'two columns have the same key'),
+      nulls,
+    })
+    .refine((given) => given[given.parts].length === given.keys.length, 'a key for each column'),
+  z.strictObject({
+    lens: z.literal('custom'),
+    monolith: columns,
+    service: columns,
+    get: wideMap,
+    put: wideMap.optional(),
+  }),
+]);
+
+function oneIsWhole(given: {
+  parts: 'monolith' | 'service';
+  monolith: string[];
+  service: string[];
+}): boolean {
+  const whole = given.parts === 'monolith' ? given.service : given.monolith;
+  return whole.length === 1 && given[given.parts].length > 1;
+}
+
+const literal = z.union([z.string(), z.number(), z.boolean(), z.null()]);
+const tables = z.union([text.transform((table) => [table]), z.array(text).min(1)]);
+
+const stay = z.union([
+  text.transform((to) => ({ lens: 'rename' as const, to, default: null as Literal })),
+  z
+    .strictObject({
+      /** Column of the service that shows the value; the service cannot write it. */
+      to: text,
+      /** Value in a row that the service inserts. */
+      default: literal,
+    })
+    .transform((given) => ({ lens: 'rename' as const, ...given })),
+]);
+
+export const tableMap = z.strictObject({
+  /**
+   * `table` or `schema.table` of the monolith, or several that merge into one row of the service over a
+   * shared key; the first drives: the service's row exists exactly when its row does.
+   */
+  monolith: tables,
+  /** Table of the service, or several that split the monolith's row over a shared key; the first drives. */
+  service: tables,
+  /**
+   * Key columns, monolith → service. In a split the same in each table, or an object by table; in a merge
+   * `table.column` names a later table's: `{ id: 'id', 'notes.item_id': 'id' }`.
+   */
+  key: z
+    .record(text, z.union([text, z.record(text, text)]))
+    .refine((key) => Object.keys(key).length > 0, 'name the key columns'),
+  /** Columns that move with the capability, monolith → lens. `table.column` names a later table of a split or merge. */
+  columns: z.record(text, lens).default({}),
+  /** Columns that move and that only together say what the other side's columns say: concat, split, pack, unpack, custom. */
+  lenses: z.array(wideLens).default([]),
+  /** Columns that stay with the monolith and are shown, read-only, by the service. */
+  stays: z.record(text, stay).default({}),
+  /** Columns that each side keeps for itself: not synced, not compared, not fenced. */
+  shared: z
+    .strictObject({ monolith: z.array(text).default([]), service: z.array(text).default([]) })
+    .default({ monolith: [], service: [] }),
+  /** Values for columns that exist on one side only, in rows that come from the other. */
+  defaults: z
+    .strictObject({
+      monolith: z.record(text, literal).default({}),
+      service: z.record(text, literal).default({}),
+    })
+    .default({ monolith: {}, service: {} }),
+  /**
+   * Only rows of the monolith in which each named column has this value, or one of these, belong to the
+   * capability: `{ kind: ['book', 'cd'], deleted_at: null }`. The others stay the monolith's own.
+   */
+  where: z.record(text, z.union([literal, z.array(literal).min(1)])).default({}),
+});
+
+type Literal = z.infer<typeof literal>;
+
+export type TableMap = z.output<typeof tableMap>;
