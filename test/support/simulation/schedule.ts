@@ -371,7 +371,8 @@ export class Schedule {
   async #compare(): Promise<void> {
     const truth = this.#truth.lines();
     for (const side of Object.values(this.#world.sides)) {
-      const shown = linesOf(side, await readAll(side));
+      const rows = await readAll(side);
+      const shown = linesOf(side, rows);
       const missing = truth.filter((line) => !shown.includes(line));
       const extra = shown.filter((line) => !truth.includes(line));
       if (missing.length + extra.length > 0)
@@ -382,6 +383,13 @@ export class Schedule {
             ...extra.map((line) => `  has   ${line}`),
           ].join('\n'),
         );
+      // Before a copy nobody knows which rows are whose.
+      if (!this.#copies)
+        for (const [key, row] of rows.get('product') ?? [])
+          if (this.#truth.isSeen(key) !== (row[7] === 'seen'))
+            throw new Error(
+              `views of product ${key} are ${row[7] ?? 'NULL'}: not what was written`,
+            );
     }
   }
 }

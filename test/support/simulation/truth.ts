@@ -28,16 +28,25 @@ export class Truth {
     ['cat', 'prd', 'rate', 'dept', 'emp'].map((table) => [table, new Map()]),
   );
 
+  /** By key of a product, the newest version that the service has seen, and that the monolith removed. */
+  readonly #seen = new Map<string, number>();
+  readonly #removed = new Map<string, number>();
+
   /** Takes in what an application has committed at its side. */
   took(side: Side, notes: readonly Note[], owner: SideName): void {
     if (side.name === owner)
       for (const note of notes) {
         const { table, op, old, now } = note;
         const into = this.#facts.get(HOME[table] ?? table) as Map<string, Fact>;
-        if (op === 'TRUNCATE' && table !== 'product_text') into.clear();
         if (table === 'product_text') continue;
+        if (op === 'TRUNCATE') {
+          if (table === 'prd') for (const [key, fact] of into) this.#remove(key, fact);
+          into.clear();
+        }
         const known = old && into.get(side.keyOf(table, old));
         if (old) into.delete(side.keyOf(table, old));
+        if (known && table === 'prd' && !(now && now[0] === old[0]))
+          this.#remove(old[0] ?? '', known);
         if (now) into.set(side.keyOf(table, now), factOf(side, table, now, known));
       }
     else if (side.name === 'monolith')
@@ -45,9 +54,21 @@ export class Truth {
         const known = this.#facts.get('prd')?.get(now?.[0] ?? '');
         if (known) known['stk'] = now?.[7] ?? null;
       }
+    for (const { table, now } of notes)
+      if (table === 'product' && now?.[7] === 'seen')
+        this.#seen.set(now[0] ?? '', Math.max(this.#seen.get(now[0] ?? '') ?? 0, version(now[2])));
     if (owner === 'service' && side.name === owner)
       for (const [key, fact] of this.#facts.get('prd') ?? [])
         fact['dsc'] = side.rows.get('product_text')?.get(key)?.[1] ?? null;
+  }
+
+  /** Whether a product bears what the service wrote into a column of its own: not when it is another one since. */
+  isSeen(key: string): boolean {
+    return (this.#seen.get(key) ?? 0) > (this.#removed.get(key) ?? 0);
+  }
+
+  #remove(key: string, fact: Fact): void {
+    this.#removed.set(key, version(fact['nm']));
   }
 
   /** Lines to compare: each table's rows by the monolith's names. */
@@ -101,6 +122,10 @@ function factOf(side: Side, table: string, row: Row, known: Fact | undefined): F
   const same = SAME[(HOME[table] ?? table) as keyof typeof SAME];
   const names: readonly string[] = side.name === 'monolith' ? same.columns : same.at;
   return Object.fromEntries(same.columns.map((name, index) => [name, value(names[index] ?? '')]));
+}
+
+function version(text: Value | undefined): number {
+  return Number(/\d+/.exec(text ?? '')?.[0] ?? 0);
 }
 
 function lineOf(table: string, fact: Fact): string {
