@@ -352,7 +352,7 @@ export class Writes {
   }
 
   #version(): string {
-    const spice = this.#dice.chance(0.06) ? ' bad' : this.#dice.one(SPICE);
+    const spice = this.#dice.chance(0.1) ? ' bad' : this.#dice.one(SPICE);
     return `v${NEXT} ${spice}`;
   }
 
