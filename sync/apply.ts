@@ -4,16 +4,16 @@
 // then is parked, and later changes of its row wait behind it.
 import { sleep } from '../core/lifecycle.ts';
 import { formatTable } from '../core/postgres/identifiers.ts';
-import { messageOf } from '../core/errors.ts';
 import { Batch, type Applied, type Care } from './batch.ts';
 import type { Copying } from './copying.ts';
 import type { Piece } from './domain/change.ts';
 import { Coalescer, targetTables, type TargetTable } from './domain/coalesce.ts';
 import { UnknownReference } from './domain/lens.ts';
-import { MappingError, type Mode } from './domain/mapping.ts';
+import type { Mode } from './domain/mapping.ts';
 import { partsOf, type FlowPlan } from './domain/plan.ts';
 import type { Parking } from './parking.ts';
 import { explain, isRefusal, isTransient } from './refusal.ts';
+import { retryLetters } from './retry.ts';
 import type { Checkpoint, Target } from './target.ts';
 import { Writer, type BatchContext, type ModePlan } from './writer.ts';
 
@@ -93,41 +93,14 @@ export class Applier {
       }
   }
 
-  /**
-   * Tries parked changes again whose retry was asked for: all of them together, or else one by one,
-   * each behind those of the same row.
-   */
+  /** Tries parked changes again whose retry was asked for. */
   async retryParked(): Promise<void> {
     const { target, parking, copying } = this.#context;
     const writer = new Writer(this.#context);
     try {
       await writer.begin();
       const letters = await parking.wanted(target.client);
-      const applied: string[] = [];
-      const failed: { id: string; error: string }[] = [];
-      const isOne = (error: unknown): boolean => isRefusal(error) || error instanceof MappingError;
-      const together = await writer.whole(async () => {
-        for (const { mode, change } of letters) {
-          this.#context.modes[mode].coalescer.add(change);
-          await writer.flush(mode);
-        }
-      }, isOne);
-      if (together === undefined) applied.push(...letters.map(({ id }) => id));
-      else {
-        for (const { coalescer } of Object.values(this.#context.modes)) coalescer.take();
-        const stuck = new Set<string>();
-        for (const { id, table, keys, mode, change } of letters) {
-          const rows = parking.namesOf(table, keys);
-          const error = rows.some((row) => stuck.has(row))
-            ? undefined
-            : ((await writer.attempt(mode, change, true, isOne)) ?? null);
-          if (error === null) applied.push(id);
-          else {
-            for (const row of rows) stuck.add(row);
-            if (error !== undefined) failed.push({ id, error: messageOf(explain(error)) });
-          }
-        }
-      }
+      const { applied, failed } = await retryLetters(this.#context, writer, letters);
       for (const { mode, change } of letters.filter(({ id }) => applied.includes(id)))
         writer.meet(mode, change);
       await writer.settleParts();

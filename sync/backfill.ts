@@ -22,6 +22,8 @@ export interface BackfillOptions {
   /** Runs work on the applier's session, between its batches. */
   readonly exclusively: <T>(work: (client: pg.Client) => Promise<T>) => Promise<T>;
   readonly chunkRows?: number;
+  /** How time passes between two looks; by the clock where left out. */
+  readonly pause?: typeof sleep;
 }
 
 const CHUNK_ROWS = 2_000;
@@ -35,13 +37,13 @@ const AGAIN_MS = 50;
 
 /** Copies what is left to copy, then reads rows again as they come up. Ends with the signal. */
 export async function runBackfill(options: BackfillOptions, signal: AbortSignal): Promise<void> {
-  const { tables, copying } = options;
+  const { tables, copying, pause = sleep } = options;
   for (const table of [...tables].reverse())
     if (copying.stage(table.label) === 'prune') await prune(options, table, signal);
   for (const table of tables) await copyTable(options, table, signal);
   while (!signal.aborted) {
     if (copying.rereads) await rereadAll(options, signal);
-    await sleep(AGAIN_MS, signal);
+    await pause(AGAIN_MS, signal);
   }
 }
 
@@ -51,7 +53,7 @@ async function copyTable(
   table: SourceTable,
   signal: AbortSignal,
 ): Promise<void> {
-  const { copying } = options;
+  const { copying, pause = sleep } = options;
   const size = new ChunkSize(options.chunkRows);
   while (copying.stage(table.label) !== 'done' && !signal.aborted) {
     const { generation } = copying;
@@ -73,7 +75,7 @@ async function copyTable(
     }
     // Whatever was read behind a chunk that must be read again is dropped at its own mark.
     await Promise.all(ahead);
-    if (isAgain) await sleep(AGAIN_MS, signal);
+    if (isAgain) await pause(AGAIN_MS, signal);
   }
 }
 
@@ -95,10 +97,11 @@ async function betweenMarks(
   signal: AbortSignal,
 ): Promise<void> {
   const labels = tables.map((table) => table.label);
+  const { pause = sleep } = options;
   while (!signal.aborted) {
     const { settled } = await options.copying.window(labels, marksOf(options, read), signal);
     if ((await settled) === 'applied') return;
-    await sleep(AGAIN_MS, signal);
+    await pause(AGAIN_MS, signal);
   }
 }
 

@@ -16,6 +16,7 @@ import type { Mark } from './copying.ts';
 import type { Change, Piece, Relation, RowChange } from './domain/change.ts';
 import { UnknownReference } from './domain/lens.ts';
 import { MappingError } from './domain/mapping.ts';
+import { emptyTables } from './emptying.ts';
 import { explain, isRefusal } from './refusal.ts';
 import type { Checkpoint } from './target.ts';
 import { Writer, type BatchContext, type ModePlan } from './writer.ts';
@@ -226,7 +227,7 @@ export class Batch {
     if (hit.length === 0) return;
     this.#dirty = true;
     await this.#flush();
-    await this.#writer.truncate(this.checkpoint.mode, hit);
+    await emptyTables(this.#context, this.#writer, this.checkpoint.mode, hit);
     await this.#context.parking.truncated(this.#context.target.client, hit);
   }
 

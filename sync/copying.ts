@@ -95,11 +95,11 @@ export class Copying {
 
   /** Loads what an earlier process has done; `first` is the stage of a table that has not begun. */
   async load(client: pg.Client, tables: readonly string[], first: Stage): Promise<void> {
-    for (const table of tables)
-      await client.query(
-        'INSERT INTO banyan.backfill (flow, source_table, stage) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
-        [this.#flow, table, first],
-      );
+    await client.query(
+      `INSERT INTO banyan.backfill (flow, source_table, stage)
+       SELECT $1, source_table, $3 FROM unnest($2::text[]) AS source_table ON CONFLICT DO NOTHING`,
+      [this.#flow, tables, first],
+    );
     const { rows } = await client.query<{
       source_table: string;
       stage: Stage;

@@ -27,6 +27,7 @@ import { openSlotLog } from './slot-log.ts';
 import { databaseOf, readSchemas } from './schemas.ts';
 import { Source, sourceTable } from './source.ts';
 import { Target } from './target.ts';
+import { turn } from './turn.ts';
 
 /** The logins of the two databases that a capability joins. */
 export interface Logins {
@@ -168,12 +169,10 @@ class Flow {
     parking: Parking,
     signal: AbortSignal,
   ): Promise<void> {
+    const stream = { log, applier, session: this.#session };
     while (!signal.aborted) {
-      const pieces = await log.read(signal);
-      if (pieces.length === 0) continue;
-      const applied = await this.#session.run(() => applier.apply(pieces));
-      if (applied.endLsn !== undefined) log.acknowledge(applied.endLsn);
-      this.#note(applied, parking.empty);
+      const applied = await turn(stream, signal);
+      if (applied) this.#note(applied, parking.empty);
     }
   }
 

@@ -15,11 +15,13 @@ export interface Letters {
   readonly parking: Parking;
   /** Runs work on the applier's session, between its batches. */
   readonly exclusively: <T>(work: (client: pg.Client) => Promise<T>) => Promise<T>;
+  /** How time passes between two looks; by the clock where left out. */
+  readonly pause?: typeof sleep;
 }
 
 /** Looks once a second until the signal aborts. What was parked when it begins is tried again at once. */
 export async function followLetters(letters: Letters, signal: AbortSignal): Promise<void> {
-  const { flow, applier, copying, parking, exclusively } = letters;
+  const { flow, applier, copying, parking, exclusively, pause = sleep } = letters;
   if (!parking.empty) await exclusively((client) => askForRetry(client, flow));
   while (!signal.aborted) {
     await exclusively(async (client) => {
@@ -35,7 +37,7 @@ export async function followLetters(letters: Letters, signal: AbortSignal): Prom
       if (found?.retry || parking.orphaned) await applier.retryParked();
       if (found?.reread) copying.rereads = true;
     });
-    await sleep(LOOK_MS, signal);
+    await pause(LOOK_MS, signal);
   }
 }
 

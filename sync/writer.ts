@@ -6,14 +6,12 @@ import { formatTable } from '../core/postgres/identifiers.ts';
 import type { Copying, RowName } from './copying.ts';
 import type { RowChange, Value } from './domain/change.ts';
 import { keyText, type Coalescer, type RowOperation, type TargetTable } from './domain/coalesce.ts';
-import { targetColumns, type Edge, type Mode } from './domain/mapping.ts';
+import type { Mode } from './domain/mapping.ts';
 import type { FlowPlan } from './domain/plan.ts';
 import {
   copyStatement,
   deleteStatement,
   mayCopy,
-  orphansText,
-  truncateText,
   writeStatements,
   type Statement,
 } from './domain/statements.ts';
@@ -73,28 +71,6 @@ export class Writer {
   async flush(mode: Mode): Promise<void> {
     const { coalescer } = this.#context.modes[mode];
     if (coalescer.size > 0) await this.write(mode, coalescer.take());
-  }
-
-  /** All rows of these source tables are gone. */
-  async truncate(mode: Mode, tables: readonly string[]): Promise<void> {
-    await this.begin();
-    const { plan, target } = this.#context;
-    const edges = plan.edges[mode].filter((edge) => tables.includes(formatTable(edge.source)));
-    const place = (edge: Edge): number => plan.targetOrder.indexOf(formatTable(edge.target));
-    for (const edge of [...edges].sort((a, b) => place(b) - place(a)))
-      if (edge.driver || (mode === 'owner' && targetColumns(edge).length > 0)) {
-        await this.#orphans(edge, tables);
-        await target.client.query(truncateText(edge));
-      }
-  }
-
-  /** Parts that a truncate of their driver leaves behind are read again. */
-  async #orphans(edge: Edge, truncated: readonly string[]): Promise<void> {
-    if (!edge.driver) return;
-    const { parts, copying, target } = this.#context;
-    for (const part of parts.get(formatTable(edge.source)) ?? [])
-      if (!truncated.includes(part))
-        await copying.readAllAgain(target.client, part, orphansText(edge));
   }
 
   /** Deletes children first, then writes parents first. */
@@ -238,9 +214,13 @@ export class Writer {
     if (this.#begun) await this.#context.target.client.query('SET CONSTRAINTS ALL IMMEDIATE');
   }
 
-  /** Runs `work` so that it has all its effect or none. */
-  whole(work: () => Promise<void>, isOne: (error: unknown) => boolean): Promise<unknown> {
-    return this.#tolerate(work, isOne, true);
+  /** Runs `work` so that it has all its effect or none; deferred constraints are looked at `now` or later. */
+  whole(
+    work: () => Promise<void>,
+    isOne: (error: unknown) => boolean,
+    now = true,
+  ): Promise<unknown> {
+    return this.#tolerate(work, isOne, now);
   }
 
   /** Whether what a row points to may still be on its way. */
@@ -333,15 +313,24 @@ function known(value: Value): boolean {
   return value !== undefined;
 }
 
-/** The same rows without what their nullable foreign keys say; undefined when they say nothing. */
+/**
+ * The same rows without what their nullable foreign keys say, those that are to go included; undefined
+ * when they say nothing.
+ */
 function withoutReferences(rows: Rows): Map<TargetTable, RowOperation[]> | undefined {
   const says = (target: TargetTable, row: RowOperation): boolean =>
-    target.references.some((index) => typeof row.values[index] === 'string');
+    target.references.some(
+      (index) => row.exists === 'gone' || typeof row.values[index] === 'string',
+    );
   if (![...rows].some(([target, all]) => all.some((row) => says(target, row)))) return undefined;
   const bare = (target: TargetTable, row: RowOperation): RowOperation => ({
     ...row,
-    values: row.values.map((value, index) =>
-      typeof value === 'string' && target.references.includes(index) ? null : value,
+    exists: row.exists === 'gone' ? 'touch' : row.exists,
+    // Not `map`: it passes by what was never set.
+    values: Array.from(row.values, (value, index) =>
+      (row.exists === 'gone' || typeof value === 'string') && target.references.includes(index)
+        ? null
+        : value,
     ),
   });
   return new Map([...rows].map(([target, all]) => [target, all.map((row) => bare(target, row))]));

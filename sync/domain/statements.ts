@@ -1,10 +1,16 @@
 // The SQL that writes a batch: multi-row statements over unnested arrays of text, cast to the
 // target's types. One text per (table, kind, set of columns), so that they can be prepared.
-import { quoteIdentifier, quoteLiteral, quoteTable } from '../../core/postgres/identifiers.ts';
+import {
+  quoteIdentifier,
+  quoteLiteral,
+  quoteTable,
+  type TableName,
+} from '../../core/postgres/identifiers.ts';
+import type { RowFilter } from '../../control/domain/mapped-table.ts';
 import { copyField, textArray } from '../../core/postgres/text-forms.ts';
 import { belongsSql } from '../../control/domain/row-filter.ts';
 import type { RowOperation, TargetTable } from './coalesce.ts';
-import { targetColumns, type Edge } from './mapping.ts';
+import type { Edge } from './mapping.ts';
 
 export interface Statement {
   readonly kind: 'delete' | 'upsert' | 'update';
@@ -122,20 +128,31 @@ export function writeStatements(
   });
 }
 
-/** What a truncate of its source leaves: no rows of a driver, no values of a part. */
-export function truncateText(edge: Edge): string {
-  const guard = belongsSql(edge.guard, 't');
-  const where = guard === undefined ? '' : ` WHERE ${guard}`;
-  if (edge.driver) return `DELETE FROM ${quoteTable(edge.target)} AS t${where}`;
-  const sets = targetColumns(edge).map(({ target }) => `${quoteIdentifier(target)} = NULL`);
-  return `UPDATE ${quoteTable(edge.target)} AS t SET ${sets.join(', ')}${where}`;
+interface GuardedTable {
+  readonly name: TableName;
+  readonly guard: RowFilter;
+}
+
+/** Deletes all rows that are ours to write. */
+export function emptyText({ name, guard }: GuardedTable): string {
+  return `DELETE FROM ${quoteTable(name)} AS t${whereOurs(guard)}`;
+}
+
+/** Sets columns of all rows that are ours to write to NULL. */
+export function clearText({ name, guard }: GuardedTable, columns: readonly string[]): string {
+  const sets = columns.map((column) => `${quoteIdentifier(column)} = NULL`);
+  return `UPDATE ${quoteTable(name)} AS t SET ${sets.join(', ')}${whereOurs(guard)}`;
+}
+
+function whereOurs(guard: RowFilter): string {
+  const condition = belongsSql(guard, 't');
+  return condition === undefined ? '' : ` WHERE ${condition}`;
 }
 
 /** The keys of all rows of a driver's target, as lists of text. */
 export function orphansText(edge: Edge): string {
-  const guard = belongsSql(edge.guard, 't');
   const key = edge.key.map(({ target }) => `t.${quoteIdentifier(target)}::text`);
-  return `SELECT ARRAY[${key.join(', ')}] AS key FROM ${quoteTable(edge.target)} AS t${guard === undefined ? '' : ` WHERE ${guard}`}`;
+  return `SELECT ARRAY[${key.join(', ')}] AS key FROM ${quoteTable(edge.target)} AS t${whereOurs(edge.guard)}`;
 }
 
 function valuesOf(
@@ -189,10 +206,9 @@ function upsertText(target: TargetTable, columns: readonly number[]): string {
     ),
   ];
   const updates = names.map((name) => `${name} = EXCLUDED.${name}`);
-  const guard = belongsSql(target.guard, 't');
   return `INSERT INTO ${quoteTable(target.name)} AS t (${inserted.join(', ')}) OVERRIDING SYSTEM VALUE
 SELECT ${selected.join(', ')} FROM ${source(target, columns)}
-ON CONFLICT (${key.join(', ')}) DO ${updates.length === 0 ? 'NOTHING' : `UPDATE SET ${updates.join(', ')}${guard === undefined ? '' : ` WHERE ${guard}`}`}`;
+ON CONFLICT (${key.join(', ')}) DO ${updates.length === 0 ? 'NOTHING' : `UPDATE SET ${updates.join(', ')}${whereOurs(target.guard)}`}`;
 }
 
 /** Returns the keys of the rows that were there. */

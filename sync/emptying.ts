@@ -1,0 +1,67 @@
+// A truncate at the source, at the target: all rows of the tables that it drives go, children first,
+// and those that it only has a part in lose that part.
+import { formatTable, type TableName } from '../core/postgres/identifiers.ts';
+import type { RowFilter } from '../control/domain/mapped-table.ts';
+import { targetColumns, type Edge, type Mode } from './domain/mapping.ts';
+import { clearText, emptyText, orphansText } from './domain/statements.ts';
+import { isKeyViolation } from './refusal.ts';
+import type { BatchContext, Writer } from './writer.ts';
+
+/** All rows of these source tables are gone. Throws what the target refuses. */
+export async function emptyTables(
+  { plan, target, modes, parts, copying }: BatchContext,
+  writer: Writer,
+  mode: Mode,
+  tables: readonly string[],
+): Promise<void> {
+  const place = (edge: Edge): number => plan.targetOrder.indexOf(formatTable(edge.target));
+  const edges = plan.edges[mode]
+    .filter((edge) => tables.includes(formatTable(edge.source)))
+    .sort((a, b) => place(b) - place(a));
+  const clear = async (
+    table: { readonly name: TableName; readonly guard: RowFilter },
+    columns: readonly string[],
+  ): Promise<void> => {
+    if (columns.length > 0) await target.client.query(clearText(table, columns));
+  };
+  const empty = async (edge: Edge): Promise<void> => {
+    const table = { name: edge.target, guard: edge.guard };
+    if (edge.driver) await target.client.query(emptyText(table));
+    else if (mode === 'owner')
+      await clear(
+        table,
+        targetColumns(edge).map((column) => column.target),
+      );
+  };
+  await writer.begin();
+  // Parts that stay behind without their driver are read again.
+  for (const edge of edges)
+    for (const part of (edge.driver && parts.get(formatTable(edge.source))) || [])
+      if (!tables.includes(part))
+        await copying.readAllAgain(target.client, part, orphansText(edge));
+  const all = async (): Promise<void> => {
+    for (const edge of edges) await empty(edge);
+  };
+  if ((await writer.whole(all, isKeyViolation, false)) === undefined) return;
+  // They may point to each other in a circle: without what may be null, some order is left.
+  for (const table of modes[mode].targets) {
+    const { name, columns, references } = table;
+    if (edges.some((edge) => edge.driver && formatTable(edge.target) === formatTable(name)))
+      await clear(
+        table,
+        references.map((index) => columns[index]?.name ?? ''),
+      );
+  }
+  for (let left = edges; left.length > 0;) {
+    const refused: Edge[] = [];
+    let why: unknown;
+    for (const edge of left) {
+      const error = await writer.whole(() => empty(edge), isKeyViolation, false);
+      if (error === undefined) continue;
+      why = error;
+      refused.push(edge);
+    }
+    if (refused.length === left.length) throw why as Error;
+    left = refused;
+  }
+}

@@ -1,0 +1,426 @@
+// One schedule: random transactions on both sides, the flows between them taken step by step, crashes,
+// restarts, refusals, switches of the owner; in the end everything is let through, and both sides must
+// show what was written, each change once. The same seed gives the same schedule.
+import { BanyanError, messageOf } from '../../../core/errors.ts';
+import { waitFor } from '../../../core/lifecycle.ts';
+import type { Direction, FlowMessage } from '../../../control/domain/flow.ts';
+import { encodeMessage } from '../../../control/domain/flow.ts';
+import { Dice } from './dice.ts';
+import { FAILPOINTS, type Failpoint } from './failpoints.ts';
+import { History } from './history.ts';
+import { Ledger } from './ledger.ts';
+import { Life } from './life.ts';
+import type { SideName } from './shop.ts';
+import { parseRow, type Row, type Rows, type Side } from './side.ts';
+import { linesOf, Truth } from './truth.ts';
+import type { World } from './world.ts';
+import { Writes } from './writes.ts';
+
+const STEPS = {
+  'write monolith': 5,
+  'write service': 5,
+  'stream to': 6,
+  'stream back': 5,
+  'source to': 4,
+  'source back': 2,
+  'copy to': 1,
+  'copy back': 0.5,
+  'letters to': 0.5,
+  'letters back': 0.5,
+  'restart to': 0.4,
+  'restart back': 0.4,
+  switch: 0.5,
+  message: 1,
+  appear: 1,
+  review: 0.7,
+  refuse: 0.3,
+};
+
+const DIRECTIONS: readonly Direction[] = ['to', 'back'];
+const OTHER = { monolith: 'service', service: 'monolith' } as const;
+const CRASHES = 0.25;
+/** Beyond this a flow does not come to its end. */
+const PATIENCE = 400;
+
+export class Schedule {
+  /** What was done, to read. */
+  readonly steps: string[] = [];
+  readonly struck = new Map<Failpoint, number>();
+  readonly #world: World;
+  readonly #seed: number;
+  #dice: Dice;
+  readonly #clock = { now: 0 };
+  readonly #truth = new Truth();
+  readonly #ledgers = { to: new Ledger(), back: new Ledger() };
+  readonly #writes: Readonly<Record<SideName, Writes>>;
+  readonly #lives = new Map<Direction, Life>();
+  #copies = false;
+  #owner: SideName = 'monolith';
+  #epoch = 0;
+  /** The epoch of a switch whose old owner is fenced already. */
+  #switching: number | undefined;
+  #runs = 0;
+  #isEnding = false;
+
+  constructor(world: World, seed: number) {
+    this.#world = world;
+    this.#seed = seed;
+    this.#dice = new Dice(seed);
+    const { monolith, service } = world.sides;
+    const writes = (side: Side): Writes =>
+      new Writes(side, this.#dice, this.#clock, world.deferred);
+    this.#writes = { monolith: writes(monolith), service: writes(service) };
+  }
+
+  /** Runs it, or its first steps only. Throws what went wrong. */
+  async run(limit = Infinity): Promise<void> {
+    const dice = this.#dice;
+    try {
+      await this.#begin();
+      const count = 12 + dice.pick(30);
+      for (let step = 0; step < Math.min(count, limit); step++) await this.#step();
+      this.steps.push('— the end: everything is let through —');
+      await this.#finish();
+    } finally {
+      for (const direction of DIRECTIONS) await this.#end(direction);
+    }
+  }
+
+  async #begin(): Promise<void> {
+    const { monolith, service } = this.#world.sides;
+    const checkpoint = (direction: Direction, mode: string): string =>
+      `INSERT INTO banyan.checkpoint VALUES ('sim:${direction}', 1, '0/0', 0, '${mode}', 0)`;
+    await monolith.reset(this.#dice, checkpoint('back', 'guest'));
+    await service.reset(this.#dice, checkpoint('to', 'owner'));
+    this.#copies = this.#dice.chance(0.4);
+    if (this.#copies) {
+      this.#writes.service.reuses = true;
+      for (let count = this.#dice.pick(14); count > 0; count--) await this.#write('monolith');
+      for (let count = this.#dice.pick(10); count > 0; count--) {
+        const { statements } = this.#writes.service.own();
+        if (statements.length > 0) await service.write(statements);
+      }
+      this.#writes.service.reuses = false;
+      // What was there before the flow began is in no log.
+      for (const side of [monolith, service]) {
+        side.appear();
+        side.history = new History(this.#dice);
+      }
+    } else if (this.#dice.chance(0.4)) {
+      this.#tell('monolith', this.#ownership(false));
+      this.#tell('service', this.#ownership(true));
+      this.#owner = 'service';
+    }
+    if (this.#dice.chance(0.35)) await this.#refuse(true);
+    this.steps.push(
+      `${this.#copies ? 'tables are copied' : 'nothing to copy'}; ${this.#owner} owns; constraints are ${this.#world.deferred ? 'deferred' : 'immediate'}`,
+    );
+  }
+
+  async #step(): Promise<void> {
+    const dice = this.#dice;
+    const step = dice.weighted(STEPS);
+    const [verb, what] = step.split(' ') as [string, string | undefined];
+    switch (verb) {
+      case 'write':
+        await this.#write(what as SideName);
+        break;
+      case 'restart':
+        this.steps.push(step);
+        await this.#end(what as Direction);
+        break;
+      case 'switch':
+        this.#beginSwitch();
+        break;
+      case 'message':
+        this.#noise();
+        break;
+      case 'appear':
+        for (const side of Object.values(this.#world.sides)) side.appear();
+        break;
+      case 'review':
+        await this.#world.sides.service.client.query(
+          'INSERT INTO review SELECT id FROM product ORDER BY id LIMIT 1 ON CONFLICT DO NOTHING',
+        );
+        this.steps.push('a review keeps a product');
+        break;
+      case 'refuse':
+        await this.#refuse(dice.chance(0.5));
+        break;
+      default: {
+        const at = dice.chance(CRASHES) ? dice.one(FAILPOINTS) : undefined;
+        await this.#flow(what as Direction, verb as 'stream', at, 1 + dice.pick(6));
+      }
+    }
+    await this.#endSwitch();
+  }
+
+  async #write(name: SideName): Promise<void> {
+    const isOwner = this.#owner === name && this.#switching === undefined;
+    const { what, statements } = isOwner ? this.#writes[name].own() : this.#writes[name].guest();
+    if (statements.length === 0) return;
+    const side = this.#world.sides[name];
+    const notes = await side.write(statements);
+    this.steps.push(
+      `${name} writes (${what})${notes ? '' : ', which a constraint refuses'}:\n      ${statements.join(';\n      ')}`,
+    );
+    if (notes) this.#truth.took(side, notes, this.#owner);
+  }
+
+  async #refuse(is: boolean): Promise<void> {
+    this.steps.push(is ? 'appliers are refused rows named bad' : 'appliers are refused nothing');
+    for (const { client } of Object.values(this.#world.sides))
+      await client.query(`UPDATE sim.refusing SET active = ${is}`);
+  }
+
+  /** What refused a change is mended, and what was parked is asked for again. */
+  async #mend(): Promise<void> {
+    this.steps.push('whatever refused changes is mended');
+    for (const { client, name } of Object.values(this.#world.sides))
+      await client.query(
+        `UPDATE sim.refusing SET active = false; UPDATE banyan.parked SET retry = true;
+         ${name === 'service' ? 'DELETE FROM review' : ''}`,
+      );
+  }
+
+  #ownership(owns: boolean): FlowMessage {
+    return { kind: 'ownership', capability: 'sim', epoch: this.#epoch, owns };
+  }
+
+  #tell(side: SideName, message: FlowMessage): void {
+    this.#world.sides[side].history.message(encodeMessage(message));
+  }
+
+  #beginSwitch(): void {
+    const life = this.#lives.get('to');
+    if (this.#switching !== undefined || (this.#copies && (life?.copying.running ?? true))) return;
+    this.#switching = ++this.#epoch;
+    this.steps.push(`the ${this.#owner} is fenced, epoch ${this.#epoch}`);
+    this.#tell(this.#owner, this.#ownership(false));
+  }
+
+  /** Once the flow has passed the fence with nothing left over, the other side takes over; or it is undone. */
+  async #endSwitch(): Promise<void> {
+    if (this.#switching === undefined) return;
+    const direction = this.#owner === 'monolith' ? 'to' : 'back';
+    const { rows } = await this.#world.flows[direction].into.client.query<{ passed: boolean }>(
+      `SELECT barrier >= ${this.#switching} AND NOT EXISTS (SELECT FROM banyan.reread) AND NOT EXISTS (SELECT FROM banyan.parked) AS passed
+         FROM banyan.checkpoint`,
+    );
+    if (rows[0]?.passed !== true) return;
+    this.#switching = undefined;
+    if (this.#dice.chance(0.8)) this.#owner = OTHER[this.#owner];
+    this.steps.push(`the ${this.#owner} owns`);
+    this.#tell(this.#owner, this.#ownership(true));
+  }
+
+  /** Messages of our own and of others, which change no row. */
+  #noise(): void {
+    const side = this.#world.sides[this.#dice.one(['monolith', 'service'] as const)];
+    const { xmin } = side.snapshot();
+    const flow = side.name === 'monolith' ? 'sim:to' : 'sim:back';
+    side.history.message(
+      this.#dice.one([
+        encodeMessage({ kind: 'heartbeat', flow, at: null, xmin }),
+        encodeMessage({
+          kind: 'heartbeat',
+          flow: 'other:to',
+          at: null,
+          xmin: side.history.nextXid,
+        }),
+        encodeMessage({ kind: 'barrier', capability: 'sim' }),
+        encodeMessage({
+          kind: 'ownership',
+          capability: 'other',
+          epoch: 9,
+          owns: this.#dice.chance(0.5),
+        }),
+        'no message of ours',
+      ]),
+      this.#dice.one(['banyan', 'banyan', 'another']),
+    );
+    this.steps.push(`a message at the ${side.name}`);
+  }
+
+  async #flow(
+    direction: Direction,
+    verb: 'stream' | 'source' | 'copy' | 'letters',
+    at: Failpoint | undefined,
+    upTo: number,
+  ): Promise<void> {
+    const { into, names } = this.#world.flows[direction];
+    const life = await this.#alive(direction);
+    const isIdle = {
+      stream: life.drained,
+      source: !life.source.waits,
+      copy: !life.copying.running,
+    };
+    if (verb !== 'letters' && isIdle[verb]) return;
+    const ledger = this.#ledgers[direction];
+    if (life.copying.running) ledger.isLoose = true;
+    const { commits } = life;
+    let stopped: unknown;
+    try {
+      if (verb === 'stream') await life.stream(upTo, at);
+      else await life.beside(verb, at);
+    } catch (error) {
+      stopped = error;
+    }
+    const { crashed } = life;
+    if (!this.#isEnding)
+      this.steps.push(
+        `${verb} ${direction}${verb === 'stream' ? ` (${upTo})` : ''}${crashed ? `: crash ${crashed}` : ''}`,
+      );
+    if (crashed !== undefined) {
+      this.struck.set(crashed, (this.struck.get(crashed) ?? 0) + 1);
+      await this.#end(direction);
+    }
+    if (life.copying.running) ledger.isLoose = true;
+    if (life.commits > commits || crashed !== undefined)
+      ledger.took(await into.collect(names.origin), (table, row) => into.keyOf(table, row));
+    if (stopped !== undefined) await this.#stop(direction, stopped);
+  }
+
+  /** A truncate cannot be parked: the flow stops until what refuses it is mended. */
+  async #stop(direction: Direction, error: unknown): Promise<void> {
+    const { rows } = await this.#world.sides.service.client.query('SELECT FROM review');
+    const isRefused = error instanceof BanyanError && error.code === 'FLOW_STOPPED';
+    if (!isRefused || rows.length === 0) throw error as Error;
+    this.steps.push(`${direction} stops: ${messageOf(error)}`);
+    await this.#mend();
+    await this.#end(direction);
+  }
+
+  async #alive(direction: Direction): Promise<Life> {
+    const living = this.#lives.get(direction);
+    if (living) return living;
+    const { sessions, flows } = this.#world;
+    const life = await Life.begin({
+      ...flows[direction],
+      dice: this.#dice,
+      run: `run ${++this.#runs}`,
+      session: sessions.get(direction),
+      copies: this.#copies && direction === 'to',
+    });
+    this.#lives.set(direction, life);
+    sessions.set(direction, life.target);
+    await life.quiet();
+    return life;
+  }
+
+  async #end(direction: Direction): Promise<void> {
+    const life = this.#lives.get(direction);
+    if (!life) return;
+    this.#lives.delete(direction);
+    const session = await life.end();
+    if (session) return;
+    this.#world.sessions.delete(direction);
+    // The server may still be at work for a session that is lost.
+    const { processID } = life.target.client as unknown as { processID: number };
+    const { client } = this.#world.flows[direction].into;
+    await waitFor(
+      async () =>
+        (await client.query('SELECT FROM pg_stat_get_activity($1)', [processID])).rows.length === 0,
+      { timeoutMs: 10_000, everyMs: 1, what: 'a lost session to end' },
+    );
+  }
+
+  async #finish(): Promise<void> {
+    this.#isEnding = true;
+    this.#dice = new Dice(this.#seed ^ 0x5eed);
+    await this.#mend();
+    for (let round = 0; ; round++) {
+      if (round > PATIENCE) throw new Error(`does not come to an end: ${await this.#left()}`);
+      if (round > 0 && round % 60 === 0) await this.#clearWay();
+      let isDone = true;
+      for (const side of Object.values(this.#world.sides)) side.appear();
+      for (const direction of DIRECTIONS) {
+        const life = await this.#alive(direction);
+        await this.#flow(direction, 'stream', undefined, 20);
+        if (life.source.waits) await this.#flow(direction, 'source', undefined, 0);
+        else if (life.copying.running) await this.#flow(direction, 'copy', undefined, 0);
+        if (!life.parking.empty) {
+          await this.#world.flows[direction].into.client.query(
+            'UPDATE banyan.parked SET retry = true',
+          );
+          await this.#flow(direction, 'letters', undefined, 0);
+        }
+        if (!life.drained || life.source.waits || life.copying.running || !life.parking.empty)
+          isDone = false;
+      }
+      await this.#endSwitch();
+      if (isDone && this.#switching === undefined && this.#drained()) break;
+    }
+    await this.#compare();
+  }
+
+  /**
+   * Rows that were read again and have swapped unique values since the target last had them: no order of
+   * writing them is allowed. Their letters say so, and somebody who reads them gives the values free.
+   */
+  async #clearWay(): Promise<void> {
+    const { monolith, service } = this.#world.sides;
+    const ids = `(SELECT (keys->0->>0)::bigint FROM banyan.parked WHERE error LIKE '%23505%')`;
+    await monolith.client.query(`UPDATE prd SET no = 'free ' || prd_id WHERE prd_id IN ${ids}`);
+    await service.client.query(`UPDATE product SET sku = 'free ' || id WHERE id IN ${ids}`);
+  }
+
+  #drained(): boolean {
+    return DIRECTIONS.every((direction) => this.#lives.get(direction)?.drained ?? false);
+  }
+
+  async #left(): Promise<string> {
+    const left: string[] = [];
+    for (const { client, name } of Object.values(this.#world.sides)) {
+      const { rows } = await client.query(
+        `SELECT 'parked', source_table, keys::text, change::text, error FROM banyan.parked
+          UNION ALL SELECT 'reread', source_table, key::text, NULL, NULL FROM banyan.reread`,
+      );
+      left.push(...rows.map((row) => `${name} ${JSON.stringify(row)}`));
+    }
+    return left.join('\n');
+  }
+
+  async #compare(): Promise<void> {
+    const truth = this.#truth.lines();
+    for (const side of Object.values(this.#world.sides)) {
+      const rows = await readAll(side);
+      const shown = linesOf(side, rows);
+      const missing = truth.filter((line) => !shown.includes(line));
+      const extra = shown.filter((line) => !truth.includes(line));
+      if (missing.length + extra.length > 0)
+        throw new Error(
+          [
+            `the ${side.name} is not what was written (the ${this.#owner} owns):`,
+            ...missing.map((line) => `  lacks ${line}`),
+            ...extra.map((line) => `  has   ${line}`),
+          ].join('\n'),
+        );
+      // Before a copy nobody knows which rows are whose.
+      if (!this.#copies)
+        for (const [key, row] of rows.get('product') ?? [])
+          if (this.#truth.isSeen(key) !== (row[7] === 'seen'))
+            throw new Error(
+              `views of product ${key} are ${row[7] ?? 'NULL'}: not what was written`,
+            );
+    }
+  }
+}
+
+async function readAll(side: Side): Promise<Rows> {
+  const tables = Object.keys(side.tables.tables);
+  const results = (await side.client.query(
+    tables.map((table) => `SELECT t::text AS row FROM ${table} t`).join(';'),
+  )) as unknown as { rows: { row: string }[] }[];
+  return new Map(
+    tables.map((table, index) => [
+      table,
+      new Map(
+        results[index]?.rows.map(({ row: text }): [string, Row] => {
+          const row = parseRow(text) ?? [];
+          return [side.keyOf(table, row), row];
+        }),
+      ),
+    ]),
+  );
+}
