@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { connect } from '../core/postgres/connect.ts';
+import { disconnect } from '../core/postgres/silence.ts';
 import { formatLsn, type Position } from '../core/postgres/lsn.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
@@ -46,6 +47,10 @@ export interface FlowOptions {
   /** Stands between the slot and the applier; tests and fault injection use it. */
   readonly wrapLog?: (log: ChangeLog) => ChangeLog;
   readonly chunkRows?: number;
+  /** How long a server may say nothing, although it was asked. */
+  readonly silenceMs?: number;
+  /** Called when source and target are open and the stream begins. */
+  readonly onRunning?: () => void;
 }
 
 const HEARTBEAT_MS = 250;
@@ -95,9 +100,9 @@ class Flow {
     const beatClient = await this.#open(from.capture, 'heartbeat');
     const targetReader = await this.#open(into.applier, 'schema');
     const { plan, names, schemas } = await this.#plan(sourceClient, targetReader);
-    await targetReader.end();
+    await disconnect(targetReader);
 
-    const target = await Target.open(into.applier, names);
+    const target = await Target.open(into.applier, names, this.#options.silenceMs);
     this.#closers.push(() => target.close());
     const copying = new Copying(names.flow, randomUUID());
     const source = new Source(sourceClient);
@@ -109,7 +114,10 @@ class Flow {
 
     const open: OpenChangeLog = (position) =>
       openSlotLog(
-        { url: from.capture, slot: names.slot, publication: names.publication },
+        {
+          ...{ url: from.capture, slot: names.slot, publication: names.publication },
+          silenceMs: this.#options.silenceMs,
+        },
         position,
       );
     const opened = await open(applier.checkpoint.position);
@@ -135,6 +143,7 @@ class Flow {
         ),
       );
     await report('starting').catch(() => undefined);
+    this.#options.onRunning?.();
     await allOrNone(stop, [
       this.#stream(log, applier, parking, signal),
       followLetters({ flow: names.flow, applier, copying, parking, exclusively }, signal),
@@ -225,8 +234,9 @@ class Flow {
   async #open(url: string, what: string): Promise<pg.Client> {
     const client = await connect(url, {
       applicationName: `banyan-${what}-${this.#options.id}-${this.#options.direction}`,
+      silenceMs: this.#options.silenceMs,
     });
-    this.#closers.push(() => client.end());
+    this.#closers.push(() => disconnect(client));
     return client;
   }
 

@@ -3,6 +3,7 @@
 import type pg from 'pg';
 import { isBanyanError, messageOf } from '../core/errors.ts';
 import { connect, rawRows } from '../core/postgres/connect.ts';
+import { disconnect } from '../core/postgres/silence.ts';
 import {
   formatTable,
   parseTableName,
@@ -122,7 +123,7 @@ async function checkDatabase(
       await checkRights(table, schema, { capture, applier, coordinator }, report);
     return schema;
   } finally {
-    for (const client of Object.values(clients)) await client.end().catch(() => undefined);
+    for (const client of Object.values(clients)) await disconnect(client);
   }
 }
 

@@ -138,7 +138,7 @@ async function keepRunning(
   const service = services[capability.service];
   const log = options.log;
   for (let failures = 0; !signal.aborted;) {
-    const started = performance.now();
+    const run = { begun: false };
     try {
       if (!monolith.database || !service?.database)
         throw new BanyanError(
@@ -153,6 +153,10 @@ async function keepRunning(
         service: service.database,
         evidence,
         log,
+        silenceMs: options.migration.sync.silenceMs,
+        onRunning: () => {
+          run.begun = true;
+        },
         ...(options.wrapLog && { wrapLog: options.wrapLog }),
         ...(options.chunkRows !== undefined && { chunkRows: options.chunkRows }),
       };
@@ -160,7 +164,8 @@ async function keepRunning(
       await runFlow(flow, signal);
       log.info('flow ended', { capability: id, direction });
     } catch (error) {
-      if (performance.now() - started > 30_000) failures = 0;
+      // One that ran and lost a server begins anew; one that stops at the same change again does not.
+      if (run.begun && isConnectionError(error)) failures = 0;
       log.error('flow failed', {
         capability: id,
         direction,

@@ -1,11 +1,12 @@
 // The `direct` change log: reads a replication slot with pgoutput. Acknowledges only what the
 // consumer called durable, on a timer that runs even while the consumer is slow, and stops reading
-// from the socket when too much waits.
+// from the socket when too much waits. A stream that says nothing although it was asked is given up.
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { connect, sqlState, withClient } from '../core/postgres/connect.ts';
 import { quoteIdentifier, quoteLiteral } from '../core/postgres/identifiers.ts';
 import { formatLsn, type Lsn, type Position } from '../core/postgres/lsn.ts';
+import { abandon, disconnect, SILENCE_MS } from '../core/postgres/silence.ts';
 import type { ChangeLog } from './change-log.ts';
 import { Acker } from './domain/acker.ts';
 import type { Piece, TransactionHead } from './domain/change.ts';
@@ -20,6 +21,8 @@ export interface SlotLogOptions {
   readonly queueBytes?: number;
   /** Changes after which a transaction is handed over in parts; so it is after some bytes. */
   readonly pieceLimit?: number;
+  /** How long the stream may say nothing, although it was asked, before it is given up. */
+  readonly silenceMs?: number | undefined;
 }
 
 /** The parts of pg's connection that the CopyBoth protocol needs; the driver has no public form of them. */
@@ -52,7 +55,7 @@ export async function openSlotLog(options: SlotLogOptions, from: Position): Prom
     await log.start();
     return log;
   } catch (error) {
-    await client.end().catch(() => undefined);
+    await disconnect(client);
     throw error;
   }
 }
@@ -100,7 +103,11 @@ class SlotLog implements ChangeLog {
   #timer: NodeJS.Timeout | undefined;
   #head: TransactionHead | undefined;
   #seq = 0;
+  #started = false;
   #closed = false;
+  /** Status messages since the server last said something. */
+  #unanswered = 0;
+  readonly #silentAfter: number;
 
   constructor(client: pg.Client, options: SlotLogOptions, from: Position, timeline: number) {
     this.#client = client;
@@ -111,6 +118,7 @@ class SlotLog implements ChangeLog {
     this.#acker = new Acker(0n);
     this.#queueBytes = options.queueBytes ?? 16 * MB;
     this.#pieceLimit = options.pieceLimit ?? 5_000;
+    this.#silentAfter = Math.ceil((options.silenceMs ?? SILENCE_MS) / STATUS_INTERVAL_MS);
   }
 
   async start(): Promise<void> {
@@ -130,8 +138,14 @@ class SlotLog implements ChangeLog {
     this.#client.on('end', () => {
       this.#fail(new Error('Connection terminated unexpectedly'));
     });
+    this.#timer = setInterval(() => {
+      this.#tick();
+    }, STATUS_INTERVAL_MS);
     await new Promise<void>((resolve, reject) => {
-      this.#connection.once('replicationStart', resolve);
+      this.#connection.once('replicationStart', () => {
+        this.#started = true;
+        resolve();
+      });
       this.#client.query(command).then(
         () => {
           this.#fail(new Error('Connection terminated: the server ended the stream'));
@@ -142,9 +156,6 @@ class SlotLog implements ChangeLog {
         },
       );
     });
-    this.#timer = setInterval(() => {
-      this.#sendStatus();
-    }, STATUS_INTERVAL_MS);
   }
 
   async read(signal: AbortSignal): Promise<readonly Piece[]> {
@@ -179,19 +190,31 @@ class SlotLog implements ChangeLog {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#timer);
-    this.#sendStatus();
-    // Ending a walsender politely waits for the stream to stop; closing the socket ends it at once.
-    await new Promise<void>((resolve) => {
-      this.#client.once('end', resolve);
-      void this.#client.end().catch(() => undefined);
-      setTimeout(() => {
-        this.#connection.stream.destroy();
-        resolve();
-      }, 500).unref();
-    });
+    if (this.#started) this.#sendStatus();
+    // A walsender ends when its socket closes; one that nothing is heard of may not hear of it.
+    if (this.#unanswered > 2) abandon(this.#client);
+    await disconnect(this.#client);
+  }
+
+  /** Counted in messages, not in time: while we are busy we neither ask nor hear. */
+  #tick(): void {
+    this.#unanswered = this.#paused ? 0 : this.#unanswered + 1;
+    if (this.#unanswered > this.#silentAfter) this.#giveUp();
+    else if (this.#started) this.#sendStatus(this.#unanswered > this.#silentAfter / 4);
+  }
+
+  #giveUp(): void {
+    const { slot } = this.#options;
+    this.#fail(
+      new BanyanError('DATABASE_UNREACHABLE', `the stream of slot ${slot} has gone silent`, {
+        hint: 'The flow connects anew by itself; look for a network that drops connections without a word.',
+      }),
+    );
+    abandon(this.#client);
   }
 
   #receive(chunk: Buffer): void {
+    this.#unanswered = 0;
     if (chunk[0] === 0x77) this.#message(chunk);
     else if (chunk[0] === 0x6b) {
       this.#acker.idle(chunk.readBigUInt64BE(1), this.#head !== undefined);
@@ -244,7 +267,7 @@ class SlotLog implements ChangeLog {
   }
 
   /** Standby status update: all three LSNs are what is durable at the target. */
-  #sendStatus(): void {
+  #sendStatus(wantsReply = false): void {
     const status = Buffer.alloc(34);
     const lsn = this.#acker.safe;
     status[0] = 0x72;
@@ -252,6 +275,7 @@ class SlotLog implements ChangeLog {
     status.writeBigUInt64BE(lsn, 9);
     status.writeBigUInt64BE(lsn, 17);
     status.writeBigUInt64BE(BigInt(Date.now()) * 1000n - POSTGRES_EPOCH_US, 25);
+    if (wantsReply) status[33] = 1;
     this.#connection.sendCopyFromChunk(status);
   }
 }

@@ -4,6 +4,7 @@
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { connect, sqlState } from '../core/postgres/connect.ts';
+import { disconnect } from '../core/postgres/silence.ts';
 import { copyIn } from '../core/postgres/copy-in.ts';
 import { formatTable, type TableName } from '../core/postgres/identifiers.ts';
 import { formatLsn, parseLsn, type Position } from '../core/postgres/lsn.ts';
@@ -47,8 +48,9 @@ export class Target {
   }
 
   /** Logs in, takes the flow's origin. Throws APPLIER_REPLACED while another session holds it. */
-  static async open(url: string, names: FlowNames): Promise<Target> {
-    const client = await connect(url, { applicationName: `banyan-apply-${names.flow}` });
+  static async open(url: string, names: FlowNames, silenceMs?: number): Promise<Target> {
+    const applicationName = `banyan-apply-${names.flow}`;
+    const client = await connect(url, { applicationName, silenceMs });
     try {
       await client.query(
         `SELECT pg_replication_origin_create($1) WHERE pg_replication_origin_oid($1) IS NULL`,
@@ -65,7 +67,7 @@ export class Target {
       await client.query('SELECT pg_logical_emit_message(true, $1, $2)', [MESSAGE_PREFIX, '']);
       return new Target(client, names);
     } catch (error) {
-      await client.end().catch(() => undefined);
+      await disconnect(client);
       // 55006: the origin is active in another session.
       if (sqlState(error) !== '55006') throw error;
       throw new BanyanError(
@@ -164,6 +166,6 @@ export class Target {
   }
 
   async close(): Promise<void> {
-    await this.client.end().catch(() => undefined);
+    await disconnect(this.client);
   }
 }
