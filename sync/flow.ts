@@ -3,10 +3,9 @@
 // something; its supervisor (process.ts) decides whether it is started again.
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { BanyanError } from '../core/errors.ts';
 import { connect } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
-import { formatLsn, type Position } from '../core/postgres/lsn.ts';
+import { formatLsn } from '../core/postgres/lsn.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
 import type { Capability } from '../control/definition.ts';
@@ -110,8 +109,7 @@ class Flow {
     copying.suspect(await source.snapshot());
     const parking = new Parking(names.flow, targetsOf(plan));
     await parking.load(target.client);
-    const applier = new Applier(target, plan, copying, parking, await target.checkpoint());
-
+    const checkpoint = await target.checkpoint();
     const open: OpenChangeLog = (position) =>
       openSlotLog(
         {
@@ -120,10 +118,11 @@ class Flow {
         },
         position,
       );
-    const opened = await open(applier.checkpoint.position);
+    const opened = await open(checkpoint.position);
     const log = this.#options.wrapLog?.(opened) ?? opened;
     this.#closers.push(() => log.close());
-    assertTimeline(names.flow, applier.checkpoint.position, log.timeline);
+    const begin = await target.onTimeline(checkpoint, log.timeline);
+    const applier = new Applier(target, plan, copying, parking, begin);
 
     const sourceSchema = direction === 'to' ? schemas.monolith : schemas.service;
     const tables = plan.sourceOrder.map((label) =>
@@ -272,15 +271,4 @@ async function allOrNone(stop: AbortController, parts: readonly Promise<void>[])
   const results = await Promise.allSettled(guarded);
   const failed = results.find((result) => result.status === 'rejected');
   if (failed) throw failed.reason;
-}
-
-function assertTimeline(flow: string, position: Position, timeline: number): void {
-  if (position.timeline === timeline) return;
-  throw new BanyanError(
-    'FLOW_STOPPED',
-    `the source of flow ${flow} is on timeline ${timeline}, the checkpoint on ${position.timeline}: another server was promoted`,
-    {
-      hint: 'What was applied may never have reached the new server: roll back to monolith and start sync anew.',
-    },
-  );
 }

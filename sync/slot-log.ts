@@ -3,7 +3,7 @@
 // from the socket when too much waits. A stream that says nothing although it was asked is given up.
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
-import { connect, sqlState, withClient } from '../core/postgres/connect.ts';
+import { connect } from '../core/postgres/connect.ts';
 import { quoteIdentifier, quoteLiteral } from '../core/postgres/identifiers.ts';
 import { formatLsn, type Lsn, type Position } from '../core/postgres/lsn.ts';
 import { abandon, disconnect, SILENCE_MS } from '../core/postgres/silence.ts';
@@ -12,6 +12,7 @@ import { Acker } from './domain/acker.ts';
 import type { Piece, TransactionHead } from './domain/change.ts';
 import { PgOutputDecoder } from './domain/pgoutput.ts';
 import { RawPieces } from './raw-pieces.ts';
+import { assertSlot, startError, timelineFor } from './slot.ts';
 
 export interface SlotLogOptions {
   readonly url: string;
@@ -42,46 +43,21 @@ const STATUS_INTERVAL_MS = 1_000;
 /** Microseconds between the Unix epoch and PostgreSQL's. */
 const POSTGRES_EPOCH_US = 946_684_800_000_000n;
 
-/** Throws SLOT_LOST when the slot is gone or invalidated, DATABASE_UNREACHABLE. */
+/** Throws SLOT_LOST when the slot is gone or invalidated, FLOW_STOPPED at a server that lost what was applied, DATABASE_UNREACHABLE. */
 export async function openSlotLog(options: SlotLogOptions, from: Position): Promise<ChangeLog> {
-  await assertSlot(options);
+  await assertSlot(options.url, options.slot);
   const client = await connect(options.url, {
     applicationName: `banyan-capture-${options.slot}`,
     replication: true,
   });
   try {
-    const { rows } = await client.query<{ timeline: string }>('IDENTIFY_SYSTEM');
-    const log = new SlotLog(client, options, from, Number(rows[0]?.timeline ?? 0));
+    const log = new SlotLog(client, options, from, await timelineFor(client, options.slot, from));
     await log.start();
     return log;
   } catch (error) {
     await disconnect(client);
     throw error;
   }
-}
-
-async function assertSlot(options: SlotLogOptions): Promise<void> {
-  const hint =
-    'Changes may have been missed: roll the capability back to monolith and start its sync anew.';
-  const rows = await withClient(
-    options.url,
-    { applicationName: 'banyan-capture' },
-    async (client) => {
-      const result = await client.query<{ wal_status: string | null }>(
-        'SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1',
-        [options.slot],
-      );
-      return result.rows;
-    },
-  );
-  if (rows.length === 0)
-    throw new BanyanError('SLOT_LOST', `replication slot ${options.slot} is gone`, { hint });
-  if (rows[0]?.wal_status === 'lost')
-    throw new BanyanError(
-      'SLOT_LOST',
-      `replication slot ${options.slot} was invalidated: the server has removed WAL it needed`,
-      { hint },
-    );
 }
 
 class SlotLog implements ChangeLog {
@@ -278,17 +254,4 @@ class SlotLog implements ChangeLog {
     if (wantsReply) status[33] = 1;
     this.#connection.sendCopyFromChunk(status);
   }
-}
-
-function startError(error: Error, slot: string): Error {
-  // 55006: object in use.
-  if (sqlState(error) !== '55006') return error;
-  return new BanyanError(
-    'APPLIER_REPLACED',
-    `replication slot ${slot} is read by another process`,
-    {
-      hint: 'Only one `banyan sync` works a flow at a time; end the other one or let it work.',
-      cause: error,
-    },
-  );
 }

@@ -3,7 +3,7 @@
 // as the data: each change has its effect exactly once, whoever dies when.
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
-import { connect, sqlState } from '../core/postgres/connect.ts';
+import { connect, sqlState, transaction } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
 import { copyIn } from '../core/postgres/copy-in.ts';
 import { formatTable, type TableName } from '../core/postgres/identifiers.ts';
@@ -102,12 +102,23 @@ export class Target {
     };
   }
 
+  /**
+   * The checkpoint, good on another timeline by now. Written at once: an applier that still reads the
+   * old server cannot commit any more.
+   */
+  async onTimeline(before: Checkpoint, timeline: number): Promise<Checkpoint> {
+    if (before.position.timeline === timeline) return before;
+    const after = { ...before, position: { ...before.position, timeline } };
+    await transaction(this.client, () => this.advance(before, after));
+    return after;
+  }
+
   /** Moves the checkpoint from `before` to `after`. Throws APPLIER_REPLACED when it is not at `before`. */
   async advance(before: Checkpoint, after: Checkpoint): Promise<void> {
     const { rowCount } = await this.client.query({
       name: 'banyan_checkpoint',
       text: `UPDATE banyan.checkpoint SET timeline = $2, commit_lsn = $3, seq = $4, mode = $5, barrier = $6
-              WHERE flow = $1 AND commit_lsn = $7 AND seq = $8`,
+              WHERE flow = $1 AND commit_lsn = $7 AND seq = $8 AND timeline = $9`,
       values: [
         this.#names.flow,
         after.position.timeline,
@@ -117,6 +128,7 @@ export class Target {
         after.barrier,
         formatLsn(before.position.commitLsn),
         before.position.seq,
+        before.position.timeline,
       ],
     });
     if (rowCount !== 1)

@@ -2,7 +2,7 @@
 // cut does to a server, as far as a running machine can do it.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { waitFor } from '../../core/lifecycle.ts';
@@ -79,6 +79,24 @@ export async function ownServer(options: OwnServerOptions = {}): Promise<OwnServ
       await rm(home, { recursive: true, force: true, maxRetries: 3 });
     },
   };
+}
+
+/**
+ * A hot standby of a primary that has been stopped: a copy of its folder that follows it by a slot of
+ * its own, logical slots included (PostgreSQL 17 and later). Starts neither of them.
+ */
+export async function standbyOf(primary: OwnServer, slot: string): Promise<OwnServer> {
+  const home = await mkdtemp(path.join(tmpdir(), 'banyan-standby-'));
+  execFileSync('cp', ['-a', `${primary.home}/.`, home]);
+  await writeFile(path.join(home, 'data', 'standby.signal'), '');
+  const { username, password } = new URL(primary.url());
+  return ownServer({
+    home,
+    settings: [
+      `primary_conninfo=host=127.0.0.1 port=${primary.port} user=${username} password=${password} dbname=postgres`,
+      ...[`primary_slot_name=${slot}`, 'hot_standby_feedback=on', 'sync_replication_slots=on'],
+    ],
+  });
 }
 
 function childrenOf(pid: string): number[] {
