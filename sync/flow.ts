@@ -17,6 +17,7 @@ import type { Applied } from './batch.ts';
 import { runBackfill } from './backfill.ts';
 import type { ChangeLog, OpenChangeLog } from './change-log.ts';
 import { Copying } from './copying.ts';
+import { noteShapes, readShapes, tablesByOid, watchDrift } from './drift.ts';
 import { LagWindow } from './domain/lag.ts';
 import { planFlow, targetsOf, type FlowPlan } from './domain/plan.ts';
 import { followLetters } from './letters.ts';
@@ -97,6 +98,7 @@ class Flow {
         : [this.#options.service, this.#options.monolith];
     const sourceClient = await this.#open(from.capture, 'read');
     const beatClient = await this.#open(from.capture, 'heartbeat');
+    const driftClient = await this.#open(from.capture, 'drift');
     const targetReader = await this.#open(into.applier, 'schema');
     const { plan, names, schemas } = await this.#plan(sourceClient, targetReader);
     await disconnect(targetReader);
@@ -105,16 +107,30 @@ class Flow {
     this.#closers.push(() => target.close());
     const copying = new Copying(names.flow, randomUUID());
     const source = new Source(sourceClient);
-    await copying.load(target.client, plan.sourceOrder, direction === 'to' ? 'prune' : 'done');
+    const checkpoint = await target.checkpoint();
+    const load = (): Promise<void> =>
+      copying.load(target.client, plan.sourceOrder, direction === 'to' ? 'prune' : 'done');
+    await load();
+    const shapes = await readShapes(sourceClient, names.publication, plan);
+    const again = await noteShapes(
+      target.client,
+      names.flow,
+      shapes,
+      // Rows that the source lacks are strays only where it owns them all.
+      direction === 'to' && checkpoint.mode === 'owner' ? 'prune' : 'copy',
+    );
+    for (const { table, why } of again)
+      this.#options.log.warn('a table is copied again', { capability: id, direction, table, why });
+    if (again.length > 0) await load();
     copying.suspect(await source.snapshot());
     const parking = new Parking(names.flow, targetsOf(plan));
     await parking.load(target.client);
-    const checkpoint = await target.checkpoint();
     const open: OpenChangeLog = (position) =>
       openSlotLog(
         {
           ...{ url: from.capture, slot: names.slot, publication: names.publication },
           silenceMs: this.#options.silenceMs,
+          tables: tablesByOid(shapes),
         },
         position,
       );
@@ -159,6 +175,7 @@ class Flow {
       ),
       this.#beat(new Source(beatClient), names.flow, signal),
       this.#reports(report, signal),
+      watchDrift(driftClient, names.publication, plan, shapes, signal),
     ]);
   }
 

@@ -32,6 +32,10 @@ export interface SyncOptions {
 interface Running {
   readonly stop: AbortController;
   readonly ended: Promise<void>;
+  /** Of the state that it last heard of. */
+  version: number;
+  /** Has a flow that failed try again at once. */
+  readonly nudge: () => void;
 }
 
 const BACKOFF_MS = [250, 500, 1_000, 2_000, 5_000];
@@ -86,7 +90,13 @@ async function adjust(
       const key = `${id}:${direction}`;
       const running = flows.get(key);
       const runs = wanted[direction] && !paused.has(id);
-      if (runs && !running) flows.set(key, startFlow(options, evidence, id, capability, direction));
+      if (runs && !running)
+        flows.set(key, startFlow(options, evidence, id, capability, direction, state.version));
+      // Somebody has just decided something: one that stopped is not to wait any longer.
+      if (runs && running && running.version !== state.version) {
+        running.version = state.version;
+        running.nudge();
+      }
       if (!runs && running) {
         flows.delete(key);
         await stopFlow(running);
@@ -102,9 +112,16 @@ function startFlow(
   id: string,
   capability: Capability,
   direction: Direction,
+  version: number,
 ): Running {
   const stop = new AbortController();
   const { signal } = stop;
+  let wake = new AbortController();
+  const wait = async (ms: number | undefined): Promise<void> => {
+    wake = new AbortController();
+    const woken = AbortSignal.any([signal, wake.signal]);
+    await (ms === undefined ? aborted(woken) : sleep(ms, woken));
+  };
   const side = {
     to: options.connections.monolith,
     back: options.connections.services[capability.service],
@@ -115,10 +132,16 @@ function startFlow(
     alarmBytes: options.migration.sync.walAlarmBytes,
   };
   const parts = [
-    keepRunning(options, evidence, id, capability, direction, signal),
+    keepRunning({ options, evidence, id, capability, direction, wait }, signal),
     ...(watched ? [watchRetainedWal(watched, signal)] : []),
   ];
-  return { stop, ended: Promise.all(parts).then(() => undefined) };
+  return {
+    ...{ stop, version },
+    ended: Promise.all(parts).then(() => undefined),
+    nudge: () => {
+      wake.abort();
+    },
+  };
 }
 
 async function stopFlow(running: Running): Promise<void> {
@@ -126,12 +149,18 @@ async function stopFlow(running: Running): Promise<void> {
   await running.ended;
 }
 
+interface Kept {
+  readonly options: SyncOptions;
+  readonly evidence: Evidence;
+  readonly id: string;
+  readonly capability: Capability;
+  readonly direction: Direction;
+  /** Waits so long, or until somebody decides something; without a time until then. */
+  readonly wait: (ms: number | undefined) => Promise<void>;
+}
+
 async function keepRunning(
-  options: SyncOptions,
-  evidence: Evidence,
-  id: string,
-  capability: Capability,
-  direction: Direction,
+  { options, evidence, id, capability, direction, wait }: Kept,
   signal: AbortSignal,
 ): Promise<void> {
   const { monolith, services } = options.connections;
@@ -173,12 +202,12 @@ async function keepRunning(
         error: messageOf(error),
       });
       await reportFailure(evidence, id, direction, error).catch(() => undefined);
-      if (isBanyanError(error, 'SLOT_LOST')) {
-        // Nothing that waiting could mend: the stream has a hole.
-        await aborted(signal);
-        return;
-      }
-      await sleep(BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)] ?? 5_000, signal);
+      // A lost slot is nothing that waiting could mend: the stream has a hole.
+      await wait(
+        isBanyanError(error, 'SLOT_LOST')
+          ? undefined
+          : BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)],
+      );
     }
   }
 }
@@ -194,7 +223,8 @@ async function reportFailure(
   await evidence.reportFlow({
     ...idle(capability, direction, retrying ? 'retrying' : 'stopped'),
     errorCode: codeOf(error),
-    error: messageOf(error),
+    error:
+      isBanyanError(error) && error.hint ? `${error.message}. ${error.hint}` : messageOf(error),
   });
 }
 

@@ -4,7 +4,7 @@
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { connect } from '../core/postgres/connect.ts';
-import { quoteIdentifier, quoteLiteral } from '../core/postgres/identifiers.ts';
+import { quoteIdentifier, quoteLiteral, type TableName } from '../core/postgres/identifiers.ts';
 import { formatLsn, type Lsn, type Position } from '../core/postgres/lsn.ts';
 import { abandon, disconnect, SILENCE_MS } from '../core/postgres/silence.ts';
 import type { ChangeLog } from './change-log.ts';
@@ -22,6 +22,8 @@ export interface SlotLogOptions {
   readonly queueBytes?: number;
   /** Changes after which a transaction is handed over in parts; so it is after some bytes. */
   readonly pieceLimit?: number;
+  /** Names of tables by their numbers: those are what a change is of, whatever the table is called then. */
+  readonly tables?: ReadonlyMap<number, TableName>;
   /** How long the stream may say nothing, although it was asked, before it is given up. */
   readonly silenceMs?: number | undefined;
 }
@@ -67,8 +69,8 @@ class SlotLog implements ChangeLog {
   readonly #options: SlotLogOptions;
   readonly #from: Position;
   readonly #acker: Acker;
-  readonly #decoder = new PgOutputDecoder();
-  readonly #raw = new RawPieces(this.#decoder);
+  readonly #decoder: PgOutputDecoder;
+  readonly #raw: RawPieces;
   readonly #queueBytes: number;
   readonly #pieceLimit: number;
   #queue: Piece[] = [];
@@ -89,6 +91,8 @@ class SlotLog implements ChangeLog {
     this.#client = client;
     this.#connection = (client as unknown as { connection: CopyBothConnection }).connection;
     this.#options = options;
+    this.#decoder = new PgOutputDecoder(options.tables);
+    this.#raw = new RawPieces(this.#decoder);
     this.#from = from;
     this.timeline = timeline;
     this.#acker = new Acker(0n);

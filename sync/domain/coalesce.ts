@@ -91,11 +91,13 @@ export class Coalescer {
   readonly #bound = new WeakMap<Relation, BoundRelation>();
   /** Runs of changes of one table are the rule. */
   #latest: BoundRelation | undefined;
+  readonly #isOwner: boolean;
   readonly #rows = new Map<TargetTable, Map<string, RowOperation>>();
   #count = 0;
 
-  /** `targets` in foreign-key order, parents first. */
-  constructor(edges: readonly Edge[], targets: readonly TargetTable[]) {
+  /** `targets` in foreign-key order, parents first. Rows that come without a column can be read again at an owner only. */
+  constructor(edges: readonly Edge[], targets: readonly TargetTable[], isOwner = true) {
+    this.#isOwner = isOwner;
     for (const target of targets) this.#rows.set(target, new Map());
     for (const edge of edges) {
       const target = targets.find((one) => formatTable(one.name) === formatTable(edge.target));
@@ -179,7 +181,11 @@ export class Coalescer {
     if (!bound) {
       const label = formatTable(relation);
       const edges = this.#bySource.get(label) ?? [];
-      bound = { relation, label, bindings: edges.map((edge) => new Binding(edge, relation)) };
+      bound = {
+        relation,
+        label,
+        bindings: edges.map((edge) => new Binding(edge, relation, this.#isOwner)),
+      };
       this.#bound.set(relation, bound);
     }
     this.#latest = bound;
@@ -197,22 +203,26 @@ class Binding {
   readonly #key: readonly { at: number; pair: ColumnPair }[];
   readonly #columns: readonly { at: number; pair: ColumnPair; place: number }[];
 
-  constructor(bound: BoundEdge, relation: Relation) {
-    const at = (pair: ColumnPair): number => {
+  /** Some column was called otherwise when the change was made: the row must be read again. */
+  readonly #lacks: boolean;
+
+  constructor(bound: BoundEdge, relation: Relation, mayLack: boolean) {
+    const at = (pair: ColumnPair, isKey = false): number => {
       const index = relation.columns.findIndex((column) => column.name === pair.source);
-      if (index < 0)
+      if (index < 0 && (isKey || !mayLack))
         throw new MappingError(
           `column ${pair.source}, which the mapping needs, is gone from ${formatTable(relation)}`,
         );
       return index;
     };
     this.#bound = bound;
-    this.#key = bound.edge.key.map((pair) => ({ at: at(pair), pair }));
+    this.#key = bound.edge.key.map((pair) => ({ at: at(pair, true), pair }));
     this.#columns = bound.edge.columns.map((pair, index) => ({
       at: at(pair),
       pair,
       place: bound.places[index] ?? -1,
     }));
+    this.#lacks = this.#columns.some((column) => column.at < 0);
   }
 
   keyOf(tuple: Tuple): string[] {
@@ -243,6 +253,7 @@ class Binding {
         row.values[place] = value === null ? null : this.#map(pair, value, row.key);
       else if (moved) row.partial = true;
     }
+    if (this.#lacks) row.partial = true;
     row.source = edge.source;
   }
 
