@@ -29,9 +29,12 @@ export interface SyncOptions {
   readonly chunkRows?: number;
 }
 
-interface Running {
+interface Stoppable {
   readonly stop: AbortController;
   readonly ended: Promise<void>;
+}
+
+interface Running extends Stoppable {
   /** Of the state that it last heard of. */
   version: number;
   /** Has a flow that failed try again at once. */
@@ -48,6 +51,7 @@ export function syncPart(options: SyncOptions): Part {
       const db = openControl(options.controlUrl);
       const evidence = new Evidence(db);
       const flows = new Map<string, Running>();
+      const watches = new Map<string, Stoppable>();
       const capabilities = Object.keys(options.migration.capabilities);
       try {
         await watchStates(
@@ -57,25 +61,25 @@ export function syncPart(options: SyncOptions): Part {
             capabilities,
             log: options.log,
             onChange: async (states) => {
-              await adjust(options, evidence, flows, states, await pausedFlows(db));
+              await adjust(options, evidence, { flows, watches }, states, await pausedFlows(db));
               ready();
             },
           },
           signal,
         );
       } finally {
-        await Promise.all([...flows.values()].map(stopFlow));
+        await Promise.all([...flows.values(), ...watches.values()].map(stopped));
         await db.destroy();
       }
     },
   };
 }
 
-/** Starts the flows that are wanted and stops those that are not. */
+/** Starts the flows that are wanted and stops those that are not. The source is watched while a flow is paused, too. */
 async function adjust(
   options: SyncOptions,
   evidence: Evidence,
-  flows: Map<string, Running>,
+  { flows, watches }: { flows: Map<string, Running>; watches: Map<string, Stoppable> },
   states: ReadonlyMap<string, CapabilityState>,
   paused: ReadonlySet<string>,
 ): Promise<void> {
@@ -99,7 +103,14 @@ async function adjust(
       }
       if (!runs && running) {
         flows.delete(key);
-        await stopFlow(running);
+        await stopped(running);
+      }
+      const watch = watches.get(key);
+      if (wanted[direction] && !watch)
+        watches.set(key, startWatch(options, evidence, id, capability, direction));
+      if (!wanted[direction] && watch) {
+        watches.delete(key);
+        await stopped(watch);
       }
       if (wanted[direction] && !runs) await evidence.reportFlow(idle(id, direction, 'paused'));
     }
@@ -122,31 +133,35 @@ function startFlow(
     const woken = AbortSignal.any([signal, wake.signal]);
     await (ms === undefined ? aborted(woken) : sleep(ms, woken));
   };
-  const side = {
-    to: options.connections.monolith,
-    back: options.connections.services[capability.service],
-  };
-  const url = side[direction]?.database?.capture;
-  const watched = url !== undefined && {
-    ...{ capability: id, direction, url, evidence, log: options.log },
-    alarmBytes: options.migration.sync.walAlarmBytes,
-  };
-  const parts = [
-    keepRunning({ options, evidence, id, capability, direction, wait }, signal),
-    ...(watched ? [watchRetainedWal(watched, signal)] : []),
-  ];
   return {
     ...{ stop, version },
-    ended: Promise.all(parts).then(() => undefined),
+    ended: keepRunning({ options, evidence, id, capability, direction, wait }, signal),
     nudge: () => {
       wake.abort();
     },
   };
 }
 
-async function stopFlow(running: Running): Promise<void> {
-  running.stop.abort();
-  await running.ended;
+function startWatch(
+  options: SyncOptions,
+  evidence: Evidence,
+  id: string,
+  capability: Capability,
+  direction: Direction,
+): Stoppable {
+  const { connections, migration, log } = options;
+  const side = { to: connections.monolith, back: connections.services[capability.service] };
+  const url = side[direction]?.database?.capture;
+  const stop = new AbortController();
+  if (url === undefined) return { stop, ended: Promise.resolve() };
+  const { walAlarmBytes: alarmBytes } = migration.sync;
+  const watched = { capability: id, direction, url, evidence, log, alarmBytes };
+  return { stop, ended: watchRetainedWal(watched, stop.signal) };
+}
+
+async function stopped({ stop, ended }: Stoppable): Promise<void> {
+  stop.abort();
+  await ended;
 }
 
 interface Kept {
