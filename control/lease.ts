@@ -3,6 +3,7 @@
 // still be on its way is what the epoch in each database is for.
 import { BanyanError } from '../core/errors.ts';
 import { connect } from '../core/postgres/connect.ts';
+import { disconnect } from '../core/postgres/silence.ts';
 import { sleep } from '../core/lifecycle.ts';
 import { scalar } from './participant.ts';
 
@@ -37,6 +38,6 @@ export async function withLease<T>(
       );
     return await work();
   } finally {
-    await client.end().catch(() => undefined);
+    await disconnect(client);
   }
 }

@@ -4,6 +4,7 @@
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { connect, sqlState, transaction, withClient } from '../core/postgres/connect.ts';
+import { disconnect } from '../core/postgres/silence.ts';
 import { quoteIdentifier, quoteTable, type TableName } from '../core/postgres/identifiers.ts';
 import { migrate } from '../core/postgres/migrate.ts';
 import { encodeMessage } from './domain/flow.ts';
@@ -63,7 +64,7 @@ export class Participant {
   }
 
   async close(): Promise<void> {
-    await this.client.end().catch(() => undefined);
+    await disconnect(this.client);
   }
 
   /** Makes the schema where it is missing and enters the capability. Idempotent. */

@@ -60,9 +60,13 @@ async function createSlot({ names, source }: FlowEnds): Promise<{ lsn: string; t
   return withClient(source.logins.capture, SESSION, async (client) => {
     await client.query(`SET statement_timeout = ${SLOT_TIMEOUT_MS}`);
     try {
+      // From 17 on a standby can keep a copy of it, and the flow go on there once that is promoted.
+      const canFailOver =
+        (await scalar(client, `SELECT current_setting('server_version_num')::int >= 170000`)) ===
+        'true';
       const lsn = await scalar(
         client,
-        `SELECT lsn FROM pg_create_logical_replication_slot($1, 'pgoutput')`,
+        `SELECT lsn FROM pg_create_logical_replication_slot($1, 'pgoutput'${canFailOver ? ', failover => true' : ''})`,
         [names.slot],
       );
       return { lsn, timeline: await timelineOf(source.logins.capture) };

@@ -1,8 +1,9 @@
 // The control state: one row per capability, changed by compare-and-swap on its version together
 // with a line in the journal, so that no move goes unrecorded and none overwrites another.
 import knex, { type Knex } from 'knex';
+import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
-import { clientConfig } from '../core/postgres/connect.ts';
+import { clientConfig, watch } from '../core/postgres/connect.ts';
 import { migrate } from '../core/postgres/migrate.ts';
 import { initialState, type CapabilityState } from './domain/state.ts';
 import type { Phase } from './domain/phase.ts';
@@ -47,12 +48,20 @@ interface JournalRow {
   evidence: Record<string, unknown>;
 }
 
+const SESSION = { applicationName: 'banyan-control', silenceMs: 20_000 };
+
 /** Opens a pool on the control database. Connects lazily. */
 export function openControl(url: string, poolSize = 4): Knex {
   return knex({
     client: 'pg',
-    connection: clientConfig(url, { applicationName: 'banyan-control' }) as Knex.PgConnectionConfig,
-    pool: { min: 0, max: poolSize },
+    connection: clientConfig(url, SESSION) as Knex.PgConnectionConfig,
+    pool: {
+      ...{ min: 0, max: poolSize },
+      afterCreate: (client: pg.Client, done: (error: null, client: pg.Client) => void) => {
+        watch(client, url, SESSION);
+        done(null, client);
+      },
+    },
     acquireConnectionTimeout: 10_000,
     // Failures reach the caller as errors; knex would also print them.
     log: { warn: nothing, error: nothing, deprecate: nothing, debug: nothing },

@@ -3,6 +3,7 @@
 import pg from 'pg';
 import { sleep } from '../core/lifecycle.ts';
 import { clientConfig } from '../core/postgres/connect.ts';
+import { disconnect } from '../core/postgres/silence.ts';
 import type { Logger } from '../core/log.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { StateStore } from './store.ts';
@@ -72,7 +73,7 @@ async function keepListening(
       options.log.debug('listening failed; polling goes on', { error: messageOf(error) });
     } finally {
       signal.removeEventListener('abort', onAbort);
-      await client.end().catch(() => undefined);
+      await disconnect(client);
     }
     await sleep(500, signal);
   }

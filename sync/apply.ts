@@ -164,5 +164,5 @@ function modePlan(plan: FlowPlan, mode: Mode): ModePlan {
   const edges = plan.edges[mode];
   const place = (target: TargetTable): number => plan.targetOrder.indexOf(formatTable(target.name));
   const targets = targetTables(edges).sort((a, b) => place(a) - place(b));
-  return { coalescer: new Coalescer(edges, targets), targets };
+  return { coalescer: new Coalescer(edges, targets, mode === 'owner'), targets };
 }

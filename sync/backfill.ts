@@ -33,6 +33,8 @@ const CHUNK_MS = 100;
 /** Chunks that are read before the first of them is applied. */
 const CHUNKS_AHEAD = 2;
 const REREAD_KEYS = 500;
+/** Times that rows are read again before the next table is begun all the same. */
+const PASSES = 20;
 const AGAIN_MS = 50;
 
 /** Copies what is left to copy, then reads rows again as they come up. Ends with the signal. */
@@ -40,7 +42,12 @@ export async function runBackfill(options: BackfillOptions, signal: AbortSignal)
   const { tables, copying, pause = sleep } = options;
   for (const table of [...tables].reverse())
     if (copying.stage(table.label) === 'prune') await prune(options, table, signal);
-  for (const table of tables) await copyTable(options, table, signal);
+  for (const table of tables) {
+    await copyTable(options, table, signal);
+    // Parents that could not be completed come before their children: each of these would be refused.
+    for (let pass = 0; copying.rereads && pass < PASSES && !signal.aborted; pass++)
+      await rereadAll(options, signal);
+  }
   while (!signal.aborted) {
     if (copying.rereads) await rereadAll(options, signal);
     await pause(AGAIN_MS, signal);

@@ -304,10 +304,10 @@ test('a letter that the mapping cannot read any more fails by itself, not with t
   await letters(2);
   await pair.service.query(`
     ALTER TABLE product DROP CONSTRAINT cheap;
-    UPDATE banyan.parked SET change = jsonb_set(change, '{columns}', (change->'columns') - 'nm') WHERE id = 1`);
+    UPDATE banyan.parked SET change = jsonb_set(change, '{columns}', (change->'columns') - 'prd_id') WHERE id = 1`);
   await retryLetters('catalog', appliers);
   expect(await letters(1)).toMatchObject([
-    { keys: [['1']], attempts: 2, error: expect.stringContaining('nm') as unknown },
+    { keys: [['1']], attempts: 2, error: expect.stringContaining('prd_id') as unknown },
   ]);
   await flowsOn();
 });

@@ -3,6 +3,7 @@
 import type pg from 'pg';
 import { isBanyanError, messageOf } from '../core/errors.ts';
 import { connect, rawRows } from '../core/postgres/connect.ts';
+import { disconnect } from '../core/postgres/silence.ts';
 import {
   formatTable,
   parseTableName,
@@ -132,7 +133,7 @@ async function checkDatabase(
       await checkReadable(table, schema, { capture, applier }, report);
     return schema;
   } finally {
-    for (const client of Object.values(clients)) await client.end().catch(() => undefined);
+    for (const client of Object.values(clients)) await disconnect(client);
   }
 }
 

@@ -29,9 +29,16 @@ export interface SyncOptions {
   readonly chunkRows?: number;
 }
 
-interface Running {
+interface Stoppable {
   readonly stop: AbortController;
   readonly ended: Promise<void>;
+}
+
+interface Running extends Stoppable {
+  /** Of the state that it last heard of. */
+  version: number;
+  /** Has a flow that failed try again at once. */
+  readonly nudge: () => void;
 }
 
 const BACKOFF_MS = [250, 500, 1_000, 2_000, 5_000];
@@ -44,6 +51,7 @@ export function syncPart(options: SyncOptions): Part {
       const db = openControl(options.controlUrl);
       const evidence = new Evidence(db);
       const flows = new Map<string, Running>();
+      const watches = new Map<string, Stoppable>();
       const capabilities = Object.keys(options.migration.capabilities);
       try {
         await watchStates(
@@ -53,25 +61,25 @@ export function syncPart(options: SyncOptions): Part {
             capabilities,
             log: options.log,
             onChange: async (states) => {
-              await adjust(options, evidence, flows, states, await pausedFlows(db));
+              await adjust(options, evidence, { flows, watches }, states, await pausedFlows(db));
               ready();
             },
           },
           signal,
         );
       } finally {
-        await Promise.all([...flows.values()].map(stopFlow));
+        await Promise.all([...flows.values(), ...watches.values()].map(stopped));
         await db.destroy();
       }
     },
   };
 }
 
-/** Starts the flows that are wanted and stops those that are not. */
+/** Starts the flows that are wanted and stops those that are not. The source is watched while a flow is paused, too. */
 async function adjust(
   options: SyncOptions,
   evidence: Evidence,
-  flows: Map<string, Running>,
+  { flows, watches }: { flows: Map<string, Running>; watches: Map<string, Stoppable> },
   states: ReadonlyMap<string, CapabilityState>,
   paused: ReadonlySet<string>,
 ): Promise<void> {
@@ -86,10 +94,23 @@ async function adjust(
       const key = `${id}:${direction}`;
       const running = flows.get(key);
       const runs = wanted[direction] && !paused.has(id);
-      if (runs && !running) flows.set(key, startFlow(options, evidence, id, capability, direction));
+      if (runs && !running)
+        flows.set(key, startFlow(options, evidence, id, capability, direction, state.version));
+      // Somebody has just decided something: one that stopped is not to wait any longer.
+      if (runs && running && running.version !== state.version) {
+        running.version = state.version;
+        running.nudge();
+      }
       if (!runs && running) {
         flows.delete(key);
-        await stopFlow(running);
+        await stopped(running);
+      }
+      const watch = watches.get(key);
+      if (wanted[direction] && !watch)
+        watches.set(key, startWatch(options, evidence, id, capability, direction));
+      if (!wanted[direction] && watch) {
+        watches.delete(key);
+        await stopped(watch);
       }
       if (wanted[direction] && !runs) await evidence.reportFlow(idle(id, direction, 'paused'));
     }
@@ -102,43 +123,66 @@ function startFlow(
   id: string,
   capability: Capability,
   direction: Direction,
+  version: number,
 ): Running {
   const stop = new AbortController();
   const { signal } = stop;
-  const side = {
-    to: options.connections.monolith,
-    back: options.connections.services[capability.service],
+  let wake = new AbortController();
+  const wait = async (ms: number | undefined): Promise<void> => {
+    wake = new AbortController();
+    const woken = AbortSignal.any([signal, wake.signal]);
+    await (ms === undefined ? aborted(woken) : sleep(ms, woken));
   };
-  const url = side[direction]?.database?.capture;
-  const watched = url !== undefined && {
-    ...{ capability: id, direction, url, evidence, log: options.log },
-    alarmBytes: options.migration.sync.walAlarmBytes,
+  return {
+    ...{ stop, version },
+    ended: keepRunning({ options, evidence, id, capability, direction, wait }, signal),
+    nudge: () => {
+      wake.abort();
+    },
   };
-  const parts = [
-    keepRunning(options, evidence, id, capability, direction, signal),
-    ...(watched ? [watchRetainedWal(watched, signal)] : []),
-  ];
-  return { stop, ended: Promise.all(parts).then(() => undefined) };
 }
 
-async function stopFlow(running: Running): Promise<void> {
-  running.stop.abort();
-  await running.ended;
-}
-
-async function keepRunning(
+function startWatch(
   options: SyncOptions,
   evidence: Evidence,
   id: string,
   capability: Capability,
   direction: Direction,
+): Stoppable {
+  const { connections, migration, log } = options;
+  const side = { to: connections.monolith, back: connections.services[capability.service] };
+  const url = side[direction]?.database?.capture;
+  const stop = new AbortController();
+  if (url === undefined) return { stop, ended: Promise.resolve() };
+  const { walAlarmBytes: alarmBytes } = migration.sync;
+  const watched = { capability: id, direction, url, evidence, log, alarmBytes };
+  return { stop, ended: watchRetainedWal(watched, stop.signal) };
+}
+
+async function stopped({ stop, ended }: Stoppable): Promise<void> {
+  stop.abort();
+  await ended;
+}
+
+interface Kept {
+  readonly options: SyncOptions;
+  readonly evidence: Evidence;
+  readonly id: string;
+  readonly capability: Capability;
+  readonly direction: Direction;
+  /** Waits so long, or until somebody decides something; without a time until then. */
+  readonly wait: (ms: number | undefined) => Promise<void>;
+}
+
+async function keepRunning(
+  { options, evidence, id, capability, direction, wait }: Kept,
   signal: AbortSignal,
 ): Promise<void> {
   const { monolith, services } = options.connections;
   const service = services[capability.service];
   const log = options.log;
   for (let failures = 0; !signal.aborted;) {
-    const started = performance.now();
+    const run = { begun: false };
     try {
       if (!monolith.database || !service?.database)
         throw new BanyanError(
@@ -153,6 +197,10 @@ async function keepRunning(
         service: service.database,
         evidence,
         log,
+        silenceMs: options.migration.sync.silenceMs,
+        onRunning: () => {
+          run.begun = true;
+        },
         ...(options.wrapLog && { wrapLog: options.wrapLog }),
         ...(options.chunkRows !== undefined && { chunkRows: options.chunkRows }),
       };
@@ -160,7 +208,8 @@ async function keepRunning(
       await runFlow(flow, signal);
       log.info('flow ended', { capability: id, direction });
     } catch (error) {
-      if (performance.now() - started > 30_000) failures = 0;
+      // One that ran and lost a server begins anew; one that stops at the same change again does not.
+      if (run.begun && isConnectionError(error)) failures = 0;
       log.error('flow failed', {
         capability: id,
         direction,
@@ -168,12 +217,12 @@ async function keepRunning(
         error: messageOf(error),
       });
       await reportFailure(evidence, id, direction, error).catch(() => undefined);
-      if (isBanyanError(error, 'SLOT_LOST')) {
-        // Nothing that waiting could mend: the stream has a hole.
-        await aborted(signal);
-        return;
-      }
-      await sleep(BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)] ?? 5_000, signal);
+      // A lost slot is nothing that waiting could mend: the stream has a hole.
+      await wait(
+        isBanyanError(error, 'SLOT_LOST')
+          ? undefined
+          : BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)],
+      );
     }
   }
 }
@@ -189,7 +238,8 @@ async function reportFailure(
   await evidence.reportFlow({
     ...idle(capability, direction, retrying ? 'retrying' : 'stopped'),
     errorCode: codeOf(error),
-    error: messageOf(error),
+    error:
+      isBanyanError(error) && error.hint ? `${error.message}. ${error.hint}` : messageOf(error),
   });
 }
 

@@ -46,12 +46,12 @@ export function isTransient(error: unknown): boolean {
 export function explain(error: unknown): unknown {
   if (error instanceof LensError)
     return new BanyanError('FLOW_STOPPED', `a value cannot be mapped: ${error.message}`, {
-      hint: 'Add the value to the mapping or correct the row, then start sync again.',
+      hint: 'Add the value to the mapping and start sync again, or correct the row: the flow tries again by itself, and at once after `banyan sync resume`.',
       cause: error,
     });
   if (error instanceof MappingError)
     return new BanyanError('FLOW_STOPPED', error.message, {
-      hint: 'Bring mapping and schema back together, then start sync again; nothing was lost.',
+      hint: 'Nothing was lost. Bring mapping and schema back together: the flow tries again by itself, and at once after `banyan sync resume`.',
       cause: error,
     });
   if (error instanceof ForeignRowError)
@@ -67,7 +67,7 @@ export function explain(error: unknown): unknown {
       'FLOW_STOPPED',
       `the target refused a change${table === undefined ? '' : ` of ${table}`}: ${state} ${messageOf(error)}${detail === undefined ? '' : ` (${detail})`}`,
       {
-        hint: 'Mend what it names; the flow tries again by itself and nothing is skipped.',
+        hint: 'Mend what it names: nothing is skipped. The flow tries again by itself, and at once after `banyan sync resume`.',
         cause: error,
       },
     );

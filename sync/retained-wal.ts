@@ -1,6 +1,7 @@
 // What a source keeps in its WAL for a flow: measured also while the flow fails, because a target that
 // is down is what makes it grow, and alarmed of before the server gives the slot up.
 import { connect } from '../core/postgres/connect.ts';
+import { disconnect } from '../core/postgres/silence.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
 import type { Direction } from '../control/domain/flow.ts';
@@ -86,7 +87,7 @@ async function look({
       status: row.status ?? '',
     };
   } finally {
-    await client.end().catch(() => undefined);
+    await disconnect(client);
   }
 }
 

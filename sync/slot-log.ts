@@ -1,16 +1,18 @@
 // The `direct` change log: reads a replication slot with pgoutput. Acknowledges only what the
 // consumer called durable, on a timer that runs even while the consumer is slow, and stops reading
-// from the socket when too much waits.
+// from the socket when too much waits. A stream that says nothing although it was asked is given up.
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
-import { connect, sqlState, withClient } from '../core/postgres/connect.ts';
-import { quoteIdentifier, quoteLiteral } from '../core/postgres/identifiers.ts';
+import { connect } from '../core/postgres/connect.ts';
+import { quoteIdentifier, quoteLiteral, type TableName } from '../core/postgres/identifiers.ts';
 import { formatLsn, type Lsn, type Position } from '../core/postgres/lsn.ts';
+import { abandon, disconnect, SILENCE_MS } from '../core/postgres/silence.ts';
 import type { ChangeLog } from './change-log.ts';
 import { Acker } from './domain/acker.ts';
 import type { Piece, TransactionHead } from './domain/change.ts';
 import { PgOutputDecoder } from './domain/pgoutput.ts';
 import { RawPieces } from './raw-pieces.ts';
+import { assertSlot, startError, timelineFor } from './slot.ts';
 
 export interface SlotLogOptions {
   readonly url: string;
@@ -20,6 +22,10 @@ export interface SlotLogOptions {
   readonly queueBytes?: number;
   /** Changes after which a transaction is handed over in parts; so it is after some bytes. */
   readonly pieceLimit?: number;
+  /** Names of tables by their numbers: those are what a change is of, whatever the table is called then. */
+  readonly tables?: ReadonlyMap<number, TableName>;
+  /** How long the stream may say nothing, although it was asked, before it is given up. */
+  readonly silenceMs?: number | undefined;
 }
 
 /** The parts of pg's connection that the CopyBoth protocol needs; the driver has no public form of them. */
@@ -39,46 +45,21 @@ const STATUS_INTERVAL_MS = 1_000;
 /** Microseconds between the Unix epoch and PostgreSQL's. */
 const POSTGRES_EPOCH_US = 946_684_800_000_000n;
 
-/** Throws SLOT_LOST when the slot is gone or invalidated, DATABASE_UNREACHABLE. */
+/** Throws SLOT_LOST when the slot is gone or invalidated, FLOW_STOPPED at a server that lost what was applied, DATABASE_UNREACHABLE. */
 export async function openSlotLog(options: SlotLogOptions, from: Position): Promise<ChangeLog> {
-  await assertSlot(options);
+  await assertSlot(options.url, options.slot);
   const client = await connect(options.url, {
     applicationName: `banyan-capture-${options.slot}`,
     replication: true,
   });
   try {
-    const { rows } = await client.query<{ timeline: string }>('IDENTIFY_SYSTEM');
-    const log = new SlotLog(client, options, from, Number(rows[0]?.timeline ?? 0));
+    const log = new SlotLog(client, options, from, await timelineFor(client, options.slot, from));
     await log.start();
     return log;
   } catch (error) {
-    await client.end().catch(() => undefined);
+    await disconnect(client);
     throw error;
   }
-}
-
-async function assertSlot(options: SlotLogOptions): Promise<void> {
-  const hint =
-    'Changes may have been missed: roll the capability back to monolith and start its sync anew.';
-  const rows = await withClient(
-    options.url,
-    { applicationName: 'banyan-capture' },
-    async (client) => {
-      const result = await client.query<{ wal_status: string | null }>(
-        'SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1',
-        [options.slot],
-      );
-      return result.rows;
-    },
-  );
-  if (rows.length === 0)
-    throw new BanyanError('SLOT_LOST', `replication slot ${options.slot} is gone`, { hint });
-  if (rows[0]?.wal_status === 'lost')
-    throw new BanyanError(
-      'SLOT_LOST',
-      `replication slot ${options.slot} was invalidated: the server has removed WAL it needed`,
-      { hint },
-    );
 }
 
 class SlotLog implements ChangeLog {
@@ -88,8 +69,8 @@ class SlotLog implements ChangeLog {
   readonly #options: SlotLogOptions;
   readonly #from: Position;
   readonly #acker: Acker;
-  readonly #decoder = new PgOutputDecoder();
-  readonly #raw = new RawPieces(this.#decoder);
+  readonly #decoder: PgOutputDecoder;
+  readonly #raw: RawPieces;
   readonly #queueBytes: number;
   readonly #pieceLimit: number;
   #queue: Piece[] = [];
@@ -100,17 +81,24 @@ class SlotLog implements ChangeLog {
   #timer: NodeJS.Timeout | undefined;
   #head: TransactionHead | undefined;
   #seq = 0;
+  #started = false;
   #closed = false;
+  /** Status messages since the server last said something. */
+  #unanswered = 0;
+  readonly #silentAfter: number;
 
   constructor(client: pg.Client, options: SlotLogOptions, from: Position, timeline: number) {
     this.#client = client;
     this.#connection = (client as unknown as { connection: CopyBothConnection }).connection;
     this.#options = options;
+    this.#decoder = new PgOutputDecoder(options.tables);
+    this.#raw = new RawPieces(this.#decoder);
     this.#from = from;
     this.timeline = timeline;
     this.#acker = new Acker(0n);
     this.#queueBytes = options.queueBytes ?? 16 * MB;
     this.#pieceLimit = options.pieceLimit ?? 5_000;
+    this.#silentAfter = Math.ceil((options.silenceMs ?? SILENCE_MS) / STATUS_INTERVAL_MS);
   }
 
   async start(): Promise<void> {
@@ -130,8 +118,14 @@ class SlotLog implements ChangeLog {
     this.#client.on('end', () => {
       this.#fail(new Error('Connection terminated unexpectedly'));
     });
+    this.#timer = setInterval(() => {
+      this.#tick();
+    }, STATUS_INTERVAL_MS);
     await new Promise<void>((resolve, reject) => {
-      this.#connection.once('replicationStart', resolve);
+      this.#connection.once('replicationStart', () => {
+        this.#started = true;
+        resolve();
+      });
       this.#client.query(command).then(
         () => {
           this.#fail(new Error('Connection terminated: the server ended the stream'));
@@ -142,9 +136,6 @@ class SlotLog implements ChangeLog {
         },
       );
     });
-    this.#timer = setInterval(() => {
-      this.#sendStatus();
-    }, STATUS_INTERVAL_MS);
   }
 
   async read(signal: AbortSignal): Promise<readonly Piece[]> {
@@ -179,19 +170,31 @@ class SlotLog implements ChangeLog {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#timer);
-    this.#sendStatus();
-    // Ending a walsender politely waits for the stream to stop; closing the socket ends it at once.
-    await new Promise<void>((resolve) => {
-      this.#client.once('end', resolve);
-      void this.#client.end().catch(() => undefined);
-      setTimeout(() => {
-        this.#connection.stream.destroy();
-        resolve();
-      }, 500).unref();
-    });
+    if (this.#started) this.#sendStatus();
+    // A walsender ends when its socket closes; one that nothing is heard of may not hear of it.
+    if (this.#unanswered > 2) abandon(this.#client);
+    await disconnect(this.#client);
+  }
+
+  /** Counted in messages, not in time: while we are busy we neither ask nor hear. */
+  #tick(): void {
+    this.#unanswered = this.#paused ? 0 : this.#unanswered + 1;
+    if (this.#unanswered > this.#silentAfter) this.#giveUp();
+    else if (this.#started) this.#sendStatus(this.#unanswered > this.#silentAfter / 4);
+  }
+
+  #giveUp(): void {
+    const { slot } = this.#options;
+    this.#fail(
+      new BanyanError('DATABASE_UNREACHABLE', `the stream of slot ${slot} has gone silent`, {
+        hint: 'The flow connects anew by itself; look for a network that drops connections without a word.',
+      }),
+    );
+    abandon(this.#client);
   }
 
   #receive(chunk: Buffer): void {
+    this.#unanswered = 0;
     if (chunk[0] === 0x77) this.#message(chunk);
     else if (chunk[0] === 0x6b) {
       this.#acker.idle(chunk.readBigUInt64BE(1), this.#head !== undefined);
@@ -244,7 +247,7 @@ class SlotLog implements ChangeLog {
   }
 
   /** Standby status update: all three LSNs are what is durable at the target. */
-  #sendStatus(): void {
+  #sendStatus(wantsReply = false): void {
     const status = Buffer.alloc(34);
     const lsn = this.#acker.safe;
     status[0] = 0x72;
@@ -252,19 +255,7 @@ class SlotLog implements ChangeLog {
     status.writeBigUInt64BE(lsn, 9);
     status.writeBigUInt64BE(lsn, 17);
     status.writeBigUInt64BE(BigInt(Date.now()) * 1000n - POSTGRES_EPOCH_US, 25);
+    if (wantsReply) status[33] = 1;
     this.#connection.sendCopyFromChunk(status);
   }
-}
-
-function startError(error: Error, slot: string): Error {
-  // 55006: object in use.
-  if (sqlState(error) !== '55006') return error;
-  return new BanyanError(
-    'APPLIER_REPLACED',
-    `replication slot ${slot} is read by another process`,
-    {
-      hint: 'Only one `banyan sync` works a flow at a time; end the other one or let it work.',
-      cause: error,
-    },
-  );
 }

@@ -3,7 +3,8 @@
 // as the data: each change has its effect exactly once, whoever dies when.
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
-import { connect, sqlState } from '../core/postgres/connect.ts';
+import { connect, sqlState, transaction } from '../core/postgres/connect.ts';
+import { disconnect } from '../core/postgres/silence.ts';
 import { copyIn } from '../core/postgres/copy-in.ts';
 import { formatTable, type TableName } from '../core/postgres/identifiers.ts';
 import { formatLsn, parseLsn, type Position } from '../core/postgres/lsn.ts';
@@ -47,8 +48,9 @@ export class Target {
   }
 
   /** Logs in, takes the flow's origin. Throws APPLIER_REPLACED while another session holds it. */
-  static async open(url: string, names: FlowNames): Promise<Target> {
-    const client = await connect(url, { applicationName: `banyan-apply-${names.flow}` });
+  static async open(url: string, names: FlowNames, silenceMs?: number): Promise<Target> {
+    const applicationName = `banyan-apply-${names.flow}`;
+    const client = await connect(url, { applicationName, silenceMs });
     try {
       await client.query(
         `SELECT pg_replication_origin_create($1) WHERE pg_replication_origin_oid($1) IS NULL`,
@@ -65,7 +67,7 @@ export class Target {
       await client.query('SELECT pg_logical_emit_message(true, $1, $2)', [MESSAGE_PREFIX, '']);
       return new Target(client, names);
     } catch (error) {
-      await client.end().catch(() => undefined);
+      await disconnect(client);
       // 55006: the origin is active in another session.
       if (sqlState(error) !== '55006') throw error;
       throw new BanyanError(
@@ -100,12 +102,23 @@ export class Target {
     };
   }
 
+  /**
+   * The checkpoint, good on another timeline by now. Written at once: an applier that still reads the
+   * old server cannot commit any more.
+   */
+  async onTimeline(before: Checkpoint, timeline: number): Promise<Checkpoint> {
+    if (before.position.timeline === timeline) return before;
+    const after = { ...before, position: { ...before.position, timeline } };
+    await transaction(this.client, () => this.advance(before, after));
+    return after;
+  }
+
   /** Moves the checkpoint from `before` to `after`. Throws APPLIER_REPLACED when it is not at `before`. */
   async advance(before: Checkpoint, after: Checkpoint): Promise<void> {
     const { rowCount } = await this.client.query({
       name: 'banyan_checkpoint',
       text: `UPDATE banyan.checkpoint SET timeline = $2, commit_lsn = $3, seq = $4, mode = $5, barrier = $6
-              WHERE flow = $1 AND commit_lsn = $7 AND seq = $8`,
+              WHERE flow = $1 AND commit_lsn = $7 AND seq = $8 AND timeline = $9`,
       values: [
         this.#names.flow,
         after.position.timeline,
@@ -115,6 +128,7 @@ export class Target {
         after.barrier,
         formatLsn(before.position.commitLsn),
         before.position.seq,
+        before.position.timeline,
       ],
     });
     if (rowCount !== 1)
@@ -164,6 +178,6 @@ export class Target {
   }
 
   async close(): Promise<void> {
-    await this.client.end().catch(() => undefined);
+    await disconnect(this.client);
   }
 }

@@ -6,6 +6,7 @@ import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { sleep, waitFor } from '../core/lifecycle.ts';
 import { connect, rawRows, transaction } from '../core/postgres/connect.ts';
+import { disconnect } from '../core/postgres/silence.ts';
 import { formatTable, quoteTable, type TableName } from '../core/postgres/identifiers.ts';
 import type { Logins } from '../control/connections.ts';
 import type { Capability } from '../control/definition.ts';
@@ -79,7 +80,7 @@ export async function verify(options: VerifyOptions): Promise<VerifyOutcome> {
   } catch (error) {
     throw explain(error);
   } finally {
-    for (const client of opened) await client.end().catch(() => undefined);
+    for (const client of opened) await disconnect(client);
   }
 }
 

@@ -59,14 +59,26 @@ test('what a source keeps for a flow is shown, and alarmed of', async () => {
   expect(sync?.stderr()).toContain('the source keeps WAL for a flow that is behind');
 }, 40_000);
 
-test('a paused flow stands still, says so, and goes on where it stopped', async () => {
+test('a paused flow stands still, says so and what its source keeps, and goes on where it stopped', async () => {
   expect(await run('pause', 'catalog', '--why', 'a backup')).toContain('catalog: paused');
   await waitFor(async () => (await run('status')).includes('paused'), {
     timeoutMs: 15_000,
     everyMs: 500,
     what: 'the flow to be paused',
   });
+  const kept = async (): Promise<number> => {
+    const [line] = JSON.parse(await run('status', '--json')) as { retainedBytes: number | null }[];
+    return line?.retainedBytes ?? 0;
+  };
+  const before = await kept();
   await pair.monolith.query(`UPDATE prd SET nm = 'meanwhile' WHERE prd_id = 1`);
+  // Nobody reads it, and the source keeps it all the same.
+  await pair.monolith.query(`SELECT pg_logical_emit_message(false, 'test', repeat('x', 3000000))`);
+  await waitFor(async () => (await kept()) > before + 2_000_000, {
+    timeoutMs: 20_000,
+    everyMs: 500,
+    what: 'what is kept to be measured while the flow is paused',
+  });
   const advance = await banyan(['--config', config.file, 'advance', 'catalog']);
   expect(advance.code).toBe(5);
   expect(await nameOf(1)).toBe('n');

@@ -3,15 +3,22 @@
 // error that names the server and the role and never the password.
 import pg from 'pg';
 import { BanyanError, messageOf } from '../errors.ts';
+import { disconnect, introduce, SILENCE_MS, watchSilence } from './silence.ts';
 
-/** Session settings that make text values comparable between two servers. */
-const DIALECT = [
+/**
+ * Session settings that make text values comparable between two servers, and let a server find out
+ * within a minute that the machine on our end is gone.
+ */
+const SETTINGS = [
   '-c datestyle=ISO,YMD',
   '-c timezone=UTC',
   '-c intervalstyle=postgres',
   '-c bytea_output=hex',
   '-c extra_float_digits=3',
   '-c client_encoding=UTF8',
+  '-c tcp_keepalives_idle=30',
+  '-c tcp_keepalives_interval=10',
+  '-c tcp_keepalives_count=3',
 ].join(' ');
 
 export interface ConnectOptions {
@@ -20,6 +27,8 @@ export interface ConnectOptions {
   readonly connectTimeoutMs?: number;
   /** Opens a walsender connection instead of an ordinary one. */
   readonly replication?: boolean;
+  /** How long a server may owe an answer before it is asked whether it still works on it. */
+  readonly silenceMs?: number | undefined;
 }
 
 /** Values stay the text that PostgreSQL sent: no driver parses a number or a date on our way. */
@@ -32,13 +41,31 @@ export function clientConfig(url: string, options: ConnectOptions): pg.ClientCon
     application_name: options.applicationName,
     connectionTimeoutMillis: options.connectTimeoutMs ?? 5_000,
     keepAlive: true,
-    options: DIALECT,
+    keepAliveInitialDelayMillis: 10_000,
+    options: SETTINGS,
     ...(options.replication ? { replication: 'database' } : {}),
   };
 }
 
-/** Opens one connection. Throws DATABASE_UNREACHABLE. */
+/**
+ * Opens one connection. Throws DATABASE_UNREACHABLE. It fails by itself when its server goes silent;
+ * a walsender's silence is its reader's to find.
+ */
 export async function connect(url: string, options: ConnectOptions): Promise<pg.Client> {
+  const client = await open(url, options);
+  watch(client, url, options);
+  return client;
+}
+
+/** Watches a session that was opened with these settings. */
+export function watch(client: pg.Client, url: string, options: ConnectOptions): void {
+  const { applicationName, silenceMs = SILENCE_MS } = options;
+  const second = { applicationName: 'banyan-silence' };
+  introduce(client, { applicationName, open: () => open(url, second) });
+  if (!options.replication) watchSilence(client, silenceMs);
+}
+
+async function open(url: string, options: ConnectOptions): Promise<pg.Client> {
   let client: pg.Client | undefined;
   try {
     client = new pg.Client(clientConfig(url, options));
@@ -63,7 +90,7 @@ export async function withClient<T>(
   try {
     return await work(client);
   } finally {
-    await client.end().catch(() => undefined);
+    await disconnect(client);
   }
 }
 
@@ -113,11 +140,11 @@ export function isConnectionError(error: unknown): boolean {
   const state = sqlState(error);
   // 08: connection exceptions; 57P0x: the server shuts down or ended the session; 53300: too many.
   if (state !== undefined) return /^(08|57P0|53300)/.test(state);
-  if (!(error instanceof Error)) return false;
-  const code = (error as NodeJS.ErrnoException).code;
+  if (typeof error !== 'object' || error === null) return false;
+  const { code, message } = error as NodeJS.ErrnoException;
   if (code !== undefined)
     return /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|EAI_AGAIN)/.test(code);
-  return CONNECTION_LOST.has(error.message);
+  return CONNECTION_LOST.has(message);
 }
 
 // The driver gives these two no code of their own.

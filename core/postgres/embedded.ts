@@ -28,6 +28,8 @@ import { quoteIdentifier } from './identifiers.ts';
 export interface EmbeddedOptions {
   /** A folder to keep between runs; a temporary one, removed at the end, when left out. */
   readonly directory?: string;
+  /** A free one when left out. */
+  readonly port?: number;
   /** Trades durability over a power cut for speed; for tests. */
   readonly fsync?: boolean;
   /** Further settings, as `name=value`. */
@@ -65,7 +67,7 @@ const SETTINGS = [
   'log_min_messages=warning',
 ];
 
-/** Starts a server on a free loopback port. Throws EMBEDDED_POSTGRES. */
+/** Starts a server on a loopback port. Throws EMBEDDED_POSTGRES. */
 export async function startEmbedded(options: EmbeddedOptions = {}): Promise<EmbeddedPostgres> {
   const owner = await unprivilegedOwner();
   const home = options.directory ?? (await mkdtemp(path.join(tmpdir(), 'banyan-postgres-')));
@@ -98,7 +100,7 @@ async function start(
   owner: Owner,
   cleanUp: () => Promise<void>,
 ): Promise<EmbeddedPostgres> {
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const settings = [...SETTINGS, `port=${port}`, ...(options.settings ?? [])];
   if (options.fsync === false) settings.push('fsync=off', 'full_page_writes=off');
   const args = ['-D', data, ...settings.flatMap((setting) => ['-c', setting])];
@@ -202,12 +204,22 @@ async function reachableBinaries(home: string, owner: Owner): Promise<Binaries> 
   if (!owner) return installed;
   const native = path.dirname(path.dirname(installed.postgres));
   const copy = path.join(home, 'native');
+  const binaries = {
+    initdb: path.join(copy, BINARIES.initdb),
+    postgres: path.join(copy, BINARIES.postgres),
+  };
+  // A folder that is kept has them from the last time, unless the package is another one by now.
+  const { mtimeMs, size } = await stat(installed.postgres);
+  const stamp = `${native} ${mtimeMs} ${size}`;
+  const stampFile = path.join(home, 'native.stamp');
+  if ((await readFile(stampFile, 'utf8').catch(() => '')) === stamp) return binaries;
   await cp(native, copy, { recursive: true, verbatimSymlinks: true, force: true });
   // All of it is his: he runs it, and removes it should we be gone by then.
   for (const entry of ['', ...(await readdir(copy, { recursive: true }))])
     await lchown(path.join(copy, entry), owner.uid, owner.gid);
   for (const file of Object.values(BINARIES)) await chmod(path.join(copy, file), 0o755);
-  return { initdb: path.join(copy, BINARIES.initdb), postgres: path.join(copy, BINARIES.postgres) };
+  await writeFile(stampFile, stamp);
+  return binaries;
 }
 
 /** Whom the server runs as: ourselves, or, as root, an unprivileged user that the system already has. */

@@ -213,13 +213,30 @@ test('a change without its key names the replica identity', () => {
   }).toThrow(/replica identity/);
 });
 
-test('a mapped column that is gone from the source is an error, not a NULL', () => {
+test('a row that comes without a mapped column is to be read again, and never a NULL', () => {
+  const change = {
+    kind: 'insert',
+    relation: relation('thing', ['id', 'name']),
+    after: ['1', 'n'],
+  } as const;
+  const coalescer = new Coalescer(EDGES, targetTables(EDGES));
+  coalescer.add(change);
+  const [row] = [...coalescer.take().values()].flat();
+  expect(row).toMatchObject({ partial: true, values: ['n', undefined, undefined] });
+  // A guest's rows are not read again.
+  const guest = new Coalescer(EDGES, targetTables(EDGES), false);
+  expect(() => {
+    guest.add(change);
+  }).toThrow(/column state/);
+});
+
+test('a row that comes without its key column is an error', () => {
   const coalescer = new Coalescer(EDGES, targetTables(EDGES));
   expect(() => {
     coalescer.add({
       kind: 'insert',
-      relation: relation('thing', ['id', 'name']),
-      after: ['1', 'n'],
+      relation: relation('thing', ['name', 'state']),
+      after: ['n', 's'],
     });
-  }).toThrow(/column state/);
+  }).toThrow(/column id/);
 });

@@ -105,11 +105,13 @@ export class Coalescer {
   readonly #bound = new WeakMap<Relation, BoundRelation>();
   /** Runs of changes of one table are the rule. */
   #latest: BoundRelation | undefined;
+  readonly #isOwner: boolean;
   readonly #rows = new Map<TargetTable, Map<string, RowOperation>>();
   #count = 0;
 
-  /** `targets` in foreign-key order, parents first. */
-  constructor(edges: readonly Edge[], targets: readonly TargetTable[]) {
+  /** `targets` in foreign-key order, parents first. Rows that come without a column can be read again at an owner only. */
+  constructor(edges: readonly Edge[], targets: readonly TargetTable[], isOwner = true) {
+    this.#isOwner = isOwner;
     for (const target of targets) this.#rows.set(target, new Map());
     for (const edge of edges) {
       const target = targets.find((one) => formatTable(one.name) === formatTable(edge.target));
@@ -196,7 +198,11 @@ export class Coalescer {
     if (!bound) {
       const label = formatTable(relation);
       const edges = this.#bySource.get(label) ?? [];
-      bound = { relation, label, bindings: edges.map((edge) => new Binding(edge, relation)) };
+      bound = {
+        relation,
+        label,
+        bindings: edges.map((edge) => new Binding(edge, relation, this.#isOwner)),
+      };
       this.#bound.set(relation, bound);
     }
     this.#latest = bound;
@@ -216,10 +222,13 @@ class Binding {
   readonly #groups: readonly { at: number[]; group: ColumnGroup; places: number[] }[];
   readonly #filter: readonly { at: number; allows: (value: string | null) => boolean }[];
 
-  constructor(bound: BoundEdge, relation: Relation) {
-    const at = (name: string): number => {
+  /** Some column was called otherwise when the change was made: the row must be read again. */
+  readonly #lacks: boolean;
+
+  constructor(bound: BoundEdge, relation: Relation, mayLack: boolean) {
+    const at = (name: string, isKey = false): number => {
       const index = relation.columns.findIndex((column) => column.name === name);
-      if (index < 0)
+      if (index < 0 && (isKey || !mayLack))
         throw new MappingError(
           `column ${name}, which the mapping needs, is gone from ${formatTable(relation)}`,
         );
@@ -227,7 +236,7 @@ class Binding {
     };
     const { key, columns, groups, filter } = bound.edge;
     this.#bound = bound;
-    this.#key = key.map((pair) => ({ at: at(pair.source), pair }));
+    this.#key = key.map((pair) => ({ at: at(pair.source, true), pair }));
     this.#columns = columns.map((pair, index) => ({
       at: at(pair.source),
       pair,
@@ -235,11 +244,15 @@ class Binding {
     }));
     let next = columns.length;
     this.#groups = groups.map((group) => ({
-      at: group.sources.map(at),
+      at: group.sources.map((name) => at(name)),
       group,
       places: group.targets.map(() => bound.places[next++] ?? -1),
     }));
     this.#filter = filter.map(({ column, values }) => ({ at: at(column), allows: allows(values) }));
+    this.#lacks = [
+      ...this.#columns,
+      ...this.#groups.flatMap((one) => one.at.map((index) => ({ at: index }))),
+    ].some((column) => column.at < 0);
   }
 
   /** Whether a row is one of those that the edge carries; undefined where what decides was not sent. */
@@ -279,6 +292,7 @@ class Binding {
     }
     for (const { at, group, places } of this.#groups)
       this.#putGroup(row, tuple, at, group, places, moved);
+    if (this.#lacks) row.partial = true;
     row.source = edge.source;
     if (!edge.driver) return;
     if (edge.optional && this.#isEmpty(row)) {

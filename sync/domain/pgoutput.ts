@@ -1,6 +1,7 @@
 // Decoder of the pgoutput protocol, version 1 (PostgreSQL documentation, "Logical Replication
 // Message Formats"): whole transactions in commit order. Feed it one message at a time; it keeps
 // the relations it was told about and throws on anything it does not know.
+import type { TableName } from '../../core/postgres/identifiers.ts';
 import type { Change, Relation, Tuple, Value } from './change.ts';
 
 export type LogMessage =
@@ -25,9 +26,15 @@ const OTHER: LogMessage = { kind: 'other' };
 
 export class PgOutputDecoder {
   readonly #relations = new Map<number, Relation>();
+  readonly #names: ReadonlyMap<number, TableName>;
   #buffer: Buffer = Buffer.alloc(0);
   #at = 0;
   #end = 0;
+
+  /** `names` are those of tables by their numbers; others keep the name that they come with. */
+  constructor(names: ReadonlyMap<number, TableName> = new Map()) {
+    this.#names = names;
+  }
 
   /** Decodes the message that starts at `offset` of `buffer` and ends before `end`. */
   decode(buffer: Buffer, offset: number, end: number): LogMessage {
@@ -123,7 +130,7 @@ export class PgOutputDecoder {
       this.#at += 4 + 4; // type, type modifier
       columns.push({ name, key });
     }
-    this.#relations.set(oid, { schema, table, columns });
+    this.#relations.set(oid, { schema, table, ...this.#names.get(oid), columns });
   }
 
   #tuple(): Value[] {

@@ -108,14 +108,16 @@ export interface PairOptions {
   readonly capability?: Partial<MigrationInput['capabilities'][string]>;
   /** Other tables than the small shop's; `capability.tables` maps them. */
   readonly schemas?: { readonly monolith: string; readonly service: string };
+  /** Superuser URLs of servers other than the shared one. */
+  readonly servers?: { readonly monolith?: string; readonly service?: string };
 }
 
 /** Makes the databases; `close` removes them, their roles and origins. */
 export async function createPair(options: PairOptions = {}): Promise<Pair> {
   const tag = randomBytes(4).toString('hex');
   const [shop, catalog, control] = await Promise.all([
-    createDatabase('shop'),
-    createDatabase('catalog'),
+    createDatabase('shop', options.servers?.monolith),
+    createDatabase('catalog', options.servers?.service),
     createDatabase('control'),
   ]);
   const migration = defineMigration({
@@ -199,18 +201,19 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
       await clients.service.end();
       await db.destroy();
       for (const database of [shop, catalog, control]) await database.drop();
-      await withClient(serverUrl(), SESSION, async (client) => {
-        for (const names of [
-          flowNames('catalog', 'to', { source: shop.name, target: catalog.name }),
-          flowNames('catalog', 'back', { source: catalog.name, target: shop.name }),
-        ])
-          await client.query(
-            'SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname = $1',
-            [names.origin],
-          );
-        for (const role of [...monolith.roles, ...service.roles])
-          await client.query(`DROP ROLE IF EXISTS ${role}`);
-      });
+      for (const base of new Set([options.servers?.monolith, options.servers?.service]))
+        await withClient(serverUrl('postgres', base), SESSION, async (client) => {
+          for (const names of [
+            flowNames('catalog', 'to', { source: shop.name, target: catalog.name }),
+            flowNames('catalog', 'back', { source: catalog.name, target: shop.name }),
+          ])
+            await client.query(
+              'SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname = $1',
+              [names.origin],
+            );
+          for (const role of [...monolith.roles, ...service.roles])
+            await client.query(`DROP ROLE IF EXISTS ${role}`);
+        });
     },
   };
 }

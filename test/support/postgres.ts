@@ -11,9 +11,11 @@ export interface TestDatabase {
 
 const SESSION = { applicationName: 'banyan-test' };
 
-/** Superuser URL of a database on the shared server. */
-export function serverUrl(database = 'postgres'): string {
-  const base = process.env['BANYAN_TEST_POSTGRES'];
+/** Superuser URL of a database on the shared server, or on another one. */
+export function serverUrl(
+  database = 'postgres',
+  base = process.env['BANYAN_TEST_POSTGRES'],
+): string {
   if (base === undefined) throw new Error('jest globalSetup did not start PostgreSQL');
   const url = new URL(base);
   url.pathname = `/${database}`;
@@ -21,16 +23,16 @@ export function serverUrl(database = 'postgres'): string {
 }
 
 /** Makes an empty database; `drop` removes it, its slots and whoever is still connected. */
-export async function createDatabase(label: string): Promise<TestDatabase> {
+export async function createDatabase(label: string, base?: string): Promise<TestDatabase> {
   const name = `${label}_${randomBytes(4).toString('hex')}`;
-  await withClient(serverUrl(), SESSION, (client) =>
+  await withClient(serverUrl('postgres', base), SESSION, (client) =>
     client.query(`CREATE DATABASE ${quoteIdentifier(name)}`),
   );
   return {
-    url: serverUrl(name),
+    url: serverUrl(name, base),
     name,
     drop: async () => {
-      const client = await connect(serverUrl(), SESSION);
+      const client = await connect(serverUrl('postgres', base), SESSION);
       try {
         await client.query(
           `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = $1 AND active`,

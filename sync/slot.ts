@@ -1,0 +1,79 @@
+// What is asked of a source before its slot is read: that the slot is there and whole, and that the
+// server is the one the checkpoint was made at, or one that was promoted from it in time.
+import type pg from 'pg';
+import { BanyanError } from '../core/errors.ts';
+import { sqlState, withClient } from '../core/postgres/connect.ts';
+import { formatLsn, type Position } from '../core/postgres/lsn.ts';
+import { continuation, parseHistory, type Fork } from './domain/timeline.ts';
+
+/** Throws SLOT_LOST when the slot is gone or invalidated. */
+export async function assertSlot(url: string, slot: string): Promise<void> {
+  const hint =
+    'Changes may have been missed: roll the capability back to monolith and start its sync anew.';
+  const rows = await withClient(url, { applicationName: 'banyan-capture' }, async (client) => {
+    const result = await client.query<{ wal_status: string | null }>(
+      'SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1',
+      [slot],
+    );
+    return result.rows;
+  });
+  if (rows.length === 0)
+    throw new BanyanError('SLOT_LOST', `replication slot ${slot} is gone`, { hint });
+  if (rows[0]?.wal_status === 'lost')
+    throw new BanyanError(
+      'SLOT_LOST',
+      `replication slot ${slot} was invalidated: the server has removed WAL it needed`,
+      { hint },
+    );
+}
+
+/**
+ * The timeline of the server behind a replication connection. Throws FLOW_STOPPED when the checkpoint
+ * is not good there.
+ */
+export async function timelineFor(
+  client: pg.Client,
+  slot: string,
+  checkpoint: Position,
+): Promise<number> {
+  const { rows } = await client.query<{ timeline: string }>('IDENTIFY_SYSTEM');
+  const timeline = Number(rows[0]?.timeline ?? 0);
+  if (timeline === checkpoint.timeline) return timeline;
+  const verdict = continuation(checkpoint, timeline, await historyOf(client, timeline));
+  if (verdict.kind === 'goes on') return timeline;
+  const before = `timeline ${checkpoint.timeline} at ${formatLsn(checkpoint.commitLsn)}`;
+  if (verdict.kind === 'unrelated')
+    throw new BanyanError(
+      'FLOW_STOPPED',
+      `the source of slot ${slot} is on timeline ${timeline}, which did not come from the checkpoint's ${before}`,
+      { hint: 'Does its URL lead to an old server? Lead it to the one that was promoted last.' },
+    );
+  throw new BanyanError(
+    'FLOW_STOPPED',
+    `the source of slot ${slot} was promoted at ${formatLsn(verdict.switchPoint)}, behind which the target has changes that it lost (checkpoint: ${before})`,
+    {
+      hint: '`banyan verify` names the rows that differ. Roll the capability back to monolith and start its sync anew with --replace-target: the copy gives the target what the new server has.',
+    },
+  );
+}
+
+async function historyOf(client: pg.Client, timeline: number): Promise<Fork[]> {
+  // The first one has no history.
+  if (timeline <= 1) return [];
+  const { rows } = await client.query<{ content: string | Buffer }>(`TIMELINE_HISTORY ${timeline}`);
+  return parseHistory(rows[0]?.content.toString() ?? '');
+}
+
+/** What a refused START_REPLICATION means. */
+export function startError(error: Error, slot: string): Error {
+  // 55006: object in use.
+  if (sqlState(error) !== '55006') return error;
+  return new BanyanError(
+    'APPLIER_REPLACED',
+    `replication slot ${slot} is read by another process`,
+    {
+      hint: 'Only one `banyan sync` works a flow at a time; end the other one or let it work.',
+      cause: error,
+    },
+  );
+}
