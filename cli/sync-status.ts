@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { Evidence, type FlowLine } from '../control/evidence.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
-import { answer, table } from './output.ts';
+import { answer, span, table } from './output.ts';
 import { interruption } from './running.ts';
 
 const LOOK_MS = 1_000;
@@ -95,11 +95,6 @@ function copied({ backfill }: FlowLine): string {
   const perSecond = open.reduce((sum, one) => sum + (one.perSecond ?? 0), 0);
   const eta = perSecond > 0 && left > 0 ? `, ${span((left / perSecond) * 1_000)} left` : '';
   return `${rows} of about ${rows + left} rows${eta}`;
-}
-
-function span(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  return ms < 120_000 ? `${(ms / 1_000).toFixed(1)} s` : `${Math.round(ms / 60_000)} min`;
 }
 
 function bytes(count: number): string {

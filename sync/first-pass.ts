@@ -1,81 +1,142 @@
-// The first pass of a verification over a table: by sums where the mapping allows it, row by row where
-// it does not, and row by row where sums differ. What it finds are suspects, no more.
+// The first pass of a verification, as walks over one table each: by sums where the mapping allows it
+// and row by row where sums differ; elsewhere row by row, and over the service's keys for rows too
+// many. What a walk finds are suspects, no more. It goes in key order, so that it can be interrupted:
+// what lies behind the last key it has finished need not be read again.
+import { formatTable } from '../core/postgres/identifiers.ts';
 import { keyText } from './domain/coalesce.ts';
-import { targetKey, type Edge } from './domain/mapping.ts';
+import { targetKey, type Edge, type Schemas } from './domain/mapping.ts';
 import type { Sides } from './barriers.ts';
 import { compareRows } from './compare-rows.ts';
 import { nextKeys, type Key } from './keys.ts';
-import { differingRanges, type KeyRange } from './range-sums.ts';
+import { sumsOf, type KeyRange, type SummedRange } from './range-sums.ts';
 import { Source, type SourceTable } from './source.ts';
-import type { Suspect } from './suspects.ts';
 
-export interface FirstPassOptions {
+export interface Walk {
+  /** Names it among the walks of a verification, in this process and a later one. */
+  readonly name: string;
+  readonly table: SourceTable;
+  /** The planner's guess of how many rows it will see. */
+  readonly estimatedRows: number;
+  /** Whether it sees the rows of the monolith, or only the service's keys. */
+  readonly counts: boolean;
+  /** Goes on behind a key. */
+  from(cursor: Key | null): AsyncGenerator<Finished>;
+}
+
+/** A range of keys that is finished. */
+export interface Finished {
+  /** Its last key. */
+  readonly cursor: Key | null;
+  readonly rows: number;
+  readonly suspects: readonly Key[];
+  /** Nothing lies behind it. */
+  readonly last: boolean;
+}
+
+export interface WalkOptions {
   readonly sides: Sides;
+  readonly schemas: Schemas;
   readonly chunkRows: number;
-  readonly onProgress: (rows: number) => void;
 }
 
 /** Rows that are summed at once, in chunks. */
 const RANGE_CHUNKS = 16;
 const EVERYTHING: KeyRange = { after: null, upTo: null };
 
-export async function firstPass(
-  table: SourceTable,
-  options: FirstPassOptions,
-): Promise<{ readonly rows: number; readonly suspects: readonly Suspect[] }> {
-  const { sides, chunkRows, onProgress } = options;
-  const suspects: Suspect[] = [];
-  const summed = await differingRanges({
+export function walksOf(table: SourceTable, options: WalkOptions): Walk[] {
+  const { sides, schemas, chunkRows } = options;
+  const own = {
+    table,
+    estimatedRows: schemas.monolith.get(table.label)?.estimatedRows ?? 0,
+    counts: true,
+  };
+  const sums = sumsOf({
     source: sides.monolith.read,
     target: sides.service.read,
     table,
     rangeRows: chunkRows * RANGE_CHUNKS,
     smallRows: chunkRows,
-    onProgress,
   });
-  let rows = summed?.rows ?? 0;
-  for (const range of summed?.ranges ?? [EVERYTHING]) {
-    const passed = await rowsOf(table, range, options, summed ? undefined : onProgress);
-    if (!summed) rows += passed.rows;
-    suspects.push(...passed.suspects);
-    for (const edge of table.edges) suspects.push(...(await extras(table, edge, range, options)));
+  if (sums)
+    return [
+      {
+        ...own,
+        name: `${table.label} by sums`,
+        from: (cursor) => bySums(table, sums(cursor?.[0] ?? null), options),
+      },
+    ];
+  return [
+    {
+      ...own,
+      name: `${table.label} by rows`,
+      from: (cursor) => rowsOf(table, EVERYTHING, options, cursor),
+    },
+    ...table.edges.map((edge): Walk => {
+      const label = formatTable(edge.target);
+      return {
+        name: `${table.label} and the keys of ${label}`,
+        table,
+        estimatedRows: schemas.service.get(label)?.estimatedRows ?? 0,
+        counts: false,
+        from: (cursor) => extras(table, edge, EVERYTHING, options, cursor),
+      };
+    }),
+  ];
+}
+
+async function* bySums(
+  table: SourceTable,
+  ranges: AsyncGenerator<SummedRange>,
+  options: WalkOptions,
+): AsyncGenerator<Finished> {
+  for await (const { upTo, rows, differing, last } of ranges) {
+    const suspects = new Map<string, Key>();
+    for (const range of differing)
+      for (const walk of [
+        rowsOf(table, range, options),
+        ...table.edges.map((edge) => extras(table, edge, range, options)),
+      ])
+        for await (const found of walk)
+          for (const key of found.suspects) suspects.set(keyText(key), key);
+    yield {
+      ...{ cursor: upTo === null ? null : [upTo], rows, last },
+      suspects: [...suspects.values()],
+    };
   }
-  return { rows, suspects };
 }
 
 /** The monolith's rows in a range of keys, chunk by chunk. */
-async function rowsOf(
+async function* rowsOf(
   table: SourceTable,
   { after, upTo }: KeyRange,
-  { sides, chunkRows }: FirstPassOptions,
-  progress?: (rows: number) => void,
-): Promise<{ rows: number; suspects: Suspect[] }> {
+  { sides, chunkRows }: WalkOptions,
+  from: Key | null = after === null ? null : [after],
+): AsyncGenerator<Finished> {
   const source = new Source(sides.monolith.read);
-  const suspects = new Map<string, Suspect>();
-  let cursor: Key | null = after === null ? null : [after];
-  let rows = 0;
+  let cursor = from;
   for (;;) {
     const read = await source.readAfter(table, cursor, chunkRows, upTo === null ? null : [upTo]);
     cursor = read.cursor;
-    rows += read.rows.length;
+    const suspects = new Map<string, Key>();
     for (const edge of table.edges)
-      for (const found of await compareRows(sides.service.read, table, edge, read.rows))
-        suspects.set(keyText(found.key), { table, key: found.key });
-    progress?.(rows);
-    if (read.rows.length < chunkRows) return { rows, suspects: [...suspects.values()] };
+      for (const { key } of await compareRows(sides.service.read, table, edge, read.rows))
+        suspects.set(keyText(key), key);
+    const last = read.rows.length < chunkRows;
+    yield { cursor, rows: read.rows.length, suspects: [...suspects.values()], last };
+    if (last) return;
   }
 }
 
 /** Keys of the service in a range that the monolith does not have. */
-async function extras(
+async function* extras(
   table: SourceTable,
   edge: Edge,
   { after, upTo }: KeyRange,
-  { sides, chunkRows }: FirstPassOptions,
-): Promise<Suspect[]> {
+  { sides, chunkRows }: WalkOptions,
+  from: Key | null = after === null ? null : [after],
+): AsyncGenerator<Finished> {
   const source = new Source(sides.monolith.read);
-  const suspects: Suspect[] = [];
-  let cursor: Key | null = after === null ? null : [after];
+  let cursor = from;
   for (;;) {
     const keys = await nextKeys(
       sides.service.read,
@@ -85,9 +146,11 @@ async function extras(
       chunkRows,
       upTo === null ? null : [upTo],
     );
+    cursor = keys.at(-1) ?? cursor;
     const present = await source.existing(table, keys);
-    for (const key of keys) if (!present.has(keyText(key))) suspects.push({ table, key });
-    if (keys.length < chunkRows) return suspects;
-    cursor = keys.at(-1) ?? null;
+    const suspects = keys.filter((key) => !present.has(keyText(key)));
+    const last = keys.length < chunkRows;
+    yield { cursor, rows: keys.length, suspects, last };
+    if (last) return;
   }
 }

@@ -14,7 +14,7 @@ export async function repair(
   capability: string,
   owner: Owner,
   { monolith, service }: Sides,
-  wrong: readonly VerifySample[],
+  wrong: readonly Pick<VerifySample, 'table' | 'key'>[],
   edges: readonly Edge[],
 ): Promise<void> {
   const { write } = owner === 'monolith' ? service : monolith;

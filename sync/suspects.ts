@@ -12,6 +12,7 @@ import { targetKey } from './domain/mapping.ts';
 import { existingKeys, keyArrays, keyJoin, type Key, type KeyColumn } from './keys.ts';
 import { Source, type SourceTable } from './source.ts';
 
+/** A row that looked different once. */
 export interface Suspect {
   readonly table: SourceTable;
   readonly key: Key;
@@ -25,32 +26,30 @@ export interface VerifySample {
   readonly columns: RowDifference['columns'];
 }
 
-export interface Settled {
-  readonly wrong: readonly VerifySample[];
-  readonly unsettled: number;
-}
-
 export interface SettleOptions {
   readonly capability: string;
   readonly sides: Sides;
   readonly chunkRows: number;
+  readonly onWrong: (sample: VerifySample) => void;
+  readonly signal: AbortSignal | undefined;
 }
 
 const ROUNDS = 20;
 
+/** Tells what is wrong; gives how many rows never held still. Throws when the signal aborts. */
 export async function settle(
   suspects: readonly Suspect[],
   options: SettleOptions,
-): Promise<Settled> {
-  const { capability, sides, chunkRows } = options;
-  const wrong: VerifySample[] = [];
+): Promise<number> {
+  const { capability, sides, chunkRows, onWrong, signal } = options;
   let open = new Map(suspects.map((one) => [`${one.table.label} ${keyText(one.key)}`, one]));
   for (let round = 0; round < ROUNDS && open.size > 0; round++) {
-    if (round > 0) await sleep(50 * round);
+    if (round > 0) await sleep(50 * round, signal);
     const next = new Map<string, Suspect>();
     for (const table of new Set([...open.values()].map((one) => one.table))) {
       const asked = [...open.values()].filter((one) => one.table === table);
       for (let index = 0; index < asked.length; index += chunkRows) {
+        signal?.throwIfAborted();
         const part = asked.slice(index, index + chunkRows);
         const keys = part.map((one) => one.key);
         const before = await versions(sides, table, keys);
@@ -62,13 +61,13 @@ export async function settle(
           const key = keyText(one.key);
           if (parked.has(key) || before.get(key) !== after.get(key))
             next.set(`${table.label} ${key}`, one);
-          else wrong.push(...(found.get(key) ?? []));
+          else found.get(key)?.forEach(onWrong);
         }
       }
     }
     open = next;
   }
-  return { wrong, unsettled: open.size };
+  return open.size;
 }
 
 /** Keys of rows that a flow has to read again: their target is known to be behind. */
