@@ -86,12 +86,13 @@ function describe(lines: readonly FlowLine[]): string {
 }
 
 /** `12 000 of 40 000 rows, 3 min left`; the total is the planner's guess. */
-function copied({ backfill }: FlowLine): string {
+function copied({ backfill, status }: FlowLine): string {
   if (!backfill || backfill.length === 0) return '-';
   const rows = backfill.reduce((sum, one) => sum + one.rows, 0);
   const open = backfill.filter((one) => !one.done);
   if (open.length === 0) return `all (${rows} rows)`;
   const left = open.reduce((sum, one) => sum + Math.max(0, one.estimatedRows - one.rows), 0);
+  if (status === 'copy paused') return `${rows} of about ${rows + left} rows, paused`;
   const perSecond = open.reduce((sum, one) => sum + (one.perSecond ?? 0), 0);
   const eta = perSecond > 0 && left > 0 ? `, ${span((left / perSecond) * 1_000)} left` : '';
   return `${rows} of about ${rows + left} rows${eta}`;

@@ -51,9 +51,15 @@ interface TableState {
   readonly rate: Rate;
 }
 
+/** Chunks of a table that follow each other: when one must be read again, so must those behind it. */
+export interface Chain {
+  readonly table: string;
+  readonly generation: number;
+}
+
 interface Pending {
   readonly window: ChunkWindow;
-  readonly generation: number;
+  readonly chain: Chain | undefined;
   readonly settled: PromiseWithResolvers<'applied' | 'again'>;
   /** Set before the high mark is written. */
   reading: Reading | undefined;
@@ -72,9 +78,10 @@ export class Copying {
   readonly #states = new Map<string, TableState>();
   readonly #delivered = new Delivered();
   #suspects: ReadonlySet<number> = new Set();
-  /** In the order of their marks in the stream: one is read while the ones before it are applied. */
+  /** One is read while the ones before it are applied; several tables at a time. */
   #pending: Pending[] = [];
-  #generation = 0;
+  /** By table, of the chunks that are read now. */
+  readonly #generations = new Map<string, number>();
   readonly #tries = new Map<string, number>();
   #windows = 0;
   #rereads = false;
@@ -124,7 +131,7 @@ export class Copying {
 
   /** Some table is not fully copied, or some row must be read again. */
   get running(): boolean {
-    return this.#rereads || [...this.#states.values()].some((state) => state.stage !== 'done');
+    return this.#rereads || this.copies;
   }
 
   /** Some row must be read again. The one who has emptied the list says so. */
@@ -155,12 +162,14 @@ export class Copying {
     }));
   }
 
-  /**
-   * Tells windows that were opened before a chunk had to be read again from those after: what follows
-   * such a chunk must be read again too.
-   */
-  get generation(): number {
-    return this.#generation;
+  /** Some table is not fully copied. */
+  get copies(): boolean {
+    return [...this.#states.values()].some((state) => state.stage !== 'done');
+  }
+
+  /** For windows of a table's chunks: those opened under an earlier chain than the present one are dropped. */
+  chain(table: string): Chain {
+    return { table, generation: this.#generations.get(table) ?? 0 };
   }
 
   /**
@@ -171,11 +180,11 @@ export class Copying {
     tables: readonly string[],
     marks: Marks<T>,
     signal: AbortSignal,
-    generation = this.#generation,
+    chain?: Chain,
   ): Promise<{ readonly reading: T; readonly settled: Promise<'applied' | 'again'> }> {
     const window = new ChunkWindow(++this.#windows, tables);
     const pending: Pending = {
-      ...{ window, generation },
+      ...{ window, chain },
       settled: Promise.withResolvers(),
       reading: undefined,
     };
@@ -247,10 +256,10 @@ export class Copying {
   high(mark: Mark): Chunk | undefined {
     const pending = this.#own(mark);
     if (!pending?.reading) return undefined;
-    const { window, reading } = pending;
-    const current = pending.generation === this.#generation;
+    const { window, reading, chain } = pending;
+    const current = !chain || chain.generation === this.chain(chain.table).generation;
     if (!current || window.verdict(reading.snapshot, this.#suspects) === 'again') {
-      if (current) this.#generation += 1;
+      if (current && chain) this.#generations.set(chain.table, chain.generation + 1);
       pending.settled.resolve('again');
       return undefined;
     }
@@ -284,7 +293,7 @@ export class Copying {
 
   /** Whether a row that was read again and refused again may still become right by itself: for a while it may. */
   patientWith({ table, key }: RowName): boolean {
-    if ([...this.#states.values()].some((state) => state.stage !== 'done')) return true;
+    if (this.copies) return true;
     const name = `${table} ${keyText(key)}`;
     const tries = (this.#tries.get(name) ?? 0) + 1;
     this.#tries.set(name, tries);

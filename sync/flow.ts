@@ -17,6 +17,8 @@ import type { Applied } from './batch.ts';
 import { runBackfill } from './backfill.ts';
 import type { ChangeLog, OpenChangeLog } from './change-log.ts';
 import { Copying } from './copying.ts';
+import { CopyPace } from './copy-pace.ts';
+import { copyWaits } from './domain/copy-order.ts';
 import { LagWindow } from './domain/lag.ts';
 import { planFlow, targetsOf, type FlowPlan } from './domain/plan.ts';
 import { followLetters } from './letters.ts';
@@ -46,6 +48,11 @@ export interface FlowOptions {
   /** Stands between the slot and the applier; tests and fault injection use it. */
   readonly wrapLog?: (log: ChangeLog) => ChangeLog;
   readonly chunkRows?: number;
+  /** Tables that are copied at a time; one where left out. */
+  readonly copyTables?: number;
+  readonly copyRowsPerSecond?: number | undefined;
+  /** Whether a human has paused the copy alone. */
+  readonly copyPaused?: () => boolean;
 }
 
 const HEARTBEAT_MS = 250;
@@ -117,7 +124,10 @@ class Flow {
     this.#closers.push(() => log.close());
     assertTimeline(names.flow, applier.checkpoint.position, log.timeline);
 
-    const sourceSchema = direction === 'to' ? schemas.monolith : schemas.service;
+    const [sourceSchema, targetSchema] =
+      direction === 'to'
+        ? [schemas.monolith, schemas.service]
+        : [schemas.service, schemas.monolith];
     const tables = plan.sourceOrder.map((label) =>
       sourceTable(label, plan.edges.owner, sourceSchema),
     );
@@ -127,7 +137,7 @@ class Flow {
       evidence.reportFlow(
         this.#report(
           id,
-          status ?? (copying.running ? 'backfill' : 'streaming'),
+          status ?? this.#status(copying),
           applier,
           copying,
           parking,
@@ -145,6 +155,16 @@ class Flow {
           tables,
           copying,
           exclusively,
+          waits: copyWaits(plan.sourceOrder, plan.edges.owner, targetSchema),
+          parallel: this.#options.copyTables ?? 1,
+          openSource: async () => {
+            const client = await this.#open(from.capture, 'read');
+            return { source: new Source(client), close: () => client.end() };
+          },
+          pace: new CopyPace({
+            rowsPerSecond: this.#options.copyRowsPerSecond,
+            ...(this.#options.copyPaused && { paused: this.#options.copyPaused }),
+          }),
           ...(this.#options.chunkRows ? { chunkRows: this.#options.chunkRows } : {}),
         },
         signal,
@@ -195,6 +215,11 @@ class Flow {
       });
       await sleep(REPORT_MS, signal);
     }
+  }
+
+  #status(copying: Copying): FlowStatus {
+    if (copying.copies && this.#options.copyPaused?.()) return 'copy paused';
+    return copying.running ? 'backfill' : 'streaming';
   }
 
   #report(

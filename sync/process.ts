@@ -29,6 +29,13 @@ export interface SyncOptions {
   readonly chunkRows?: number;
 }
 
+interface Flows {
+  /** By `capability:direction`. */
+  readonly running: Map<string, Running>;
+  /** Capabilities whose copy a human has paused; the flows look here. */
+  readonly pausedCopies: Set<string>;
+}
+
 interface Running {
   readonly stop: AbortController;
   readonly ended: Promise<void>;
@@ -43,7 +50,7 @@ export function syncPart(options: SyncOptions): Part {
     run: async (signal, ready) => {
       const db = openControl(options.controlUrl);
       const evidence = new Evidence(db);
-      const flows = new Map<string, Running>();
+      const flows: Flows = { running: new Map(), pausedCopies: new Set() };
       const capabilities = Object.keys(options.migration.capabilities);
       try {
         await watchStates(
@@ -60,7 +67,7 @@ export function syncPart(options: SyncOptions): Part {
           signal,
         );
       } finally {
-        await Promise.all([...flows.values()].map(stopFlow));
+        await Promise.all([...flows.running.values()].map(stopFlow));
         await db.destroy();
       }
     },
@@ -71,10 +78,12 @@ export function syncPart(options: SyncOptions): Part {
 async function adjust(
   options: SyncOptions,
   evidence: Evidence,
-  flows: Map<string, Running>,
+  { running: flows, pausedCopies }: Flows,
   states: ReadonlyMap<string, CapabilityState>,
-  paused: ReadonlySet<string>,
+  paused: Awaited<ReturnType<typeof pausedFlows>>,
 ): Promise<void> {
+  pausedCopies.clear();
+  for (const id of paused.copy) pausedCopies.add(id);
   for (const [id, state] of states) {
     const capability = options.migration.capabilities[id];
     if (!capability) continue;
@@ -85,8 +94,12 @@ async function adjust(
     for (const direction of ['to', 'back'] as const) {
       const key = `${id}:${direction}`;
       const running = flows.get(key);
-      const runs = wanted[direction] && !paused.has(id);
-      if (runs && !running) flows.set(key, startFlow(options, evidence, id, capability, direction));
+      const runs = wanted[direction] && !paused.flows.has(id);
+      if (runs && !running)
+        flows.set(
+          key,
+          startFlow(options, evidence, id, capability, direction, () => pausedCopies.has(id)),
+        );
       if (!runs && running) {
         flows.delete(key);
         await stopFlow(running);
@@ -102,6 +115,7 @@ function startFlow(
   id: string,
   capability: Capability,
   direction: Direction,
+  copyPaused: () => boolean,
 ): Running {
   const stop = new AbortController();
   const { signal } = stop;
@@ -115,7 +129,7 @@ function startFlow(
     alarmBytes: options.migration.sync.walAlarmBytes,
   };
   const parts = [
-    keepRunning(options, evidence, id, capability, direction, signal),
+    keepRunning(options, evidence, { id, capability, direction, copyPaused }, signal),
     ...(watched ? [watchRetainedWal(watched, signal)] : []),
   ];
   return { stop, ended: Promise.all(parts).then(() => undefined) };
@@ -129,11 +143,10 @@ async function stopFlow(running: Running): Promise<void> {
 async function keepRunning(
   options: SyncOptions,
   evidence: Evidence,
-  id: string,
-  capability: Capability,
-  direction: Direction,
+  flowOf: Pick<FlowOptions, 'id' | 'capability' | 'direction' | 'copyPaused'>,
   signal: AbortSignal,
 ): Promise<void> {
+  const { id, capability, direction } = flowOf;
   const { monolith, services } = options.connections;
   const service = services[capability.service];
   const log = options.log;
@@ -146,13 +159,13 @@ async function keepRunning(
           `capability "${id}" has tables and no database connections`,
         );
       const flow: FlowOptions = {
-        id,
-        capability,
-        direction,
+        ...flowOf,
         monolith: monolith.database,
         service: service.database,
         evidence,
         log,
+        copyTables: options.migration.sync.copyTables,
+        copyRowsPerSecond: options.migration.sync.copyRowsPerSecond,
         ...(options.wrapLog && { wrapLog: options.wrapLog }),
         ...(options.chunkRows !== undefined && { chunkRows: options.chunkRows }),
       };

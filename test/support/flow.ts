@@ -6,6 +6,7 @@ import { flowNames } from '../../control/domain/names.ts';
 import { Applier } from '../../sync/apply.ts';
 import { runBackfill } from '../../sync/backfill.ts';
 import type { ChangeLog } from '../../sync/change-log.ts';
+import { CopyPace } from '../../sync/copy-pace.ts';
 import { Copying } from '../../sync/copying.ts';
 import { planFlow, targetsOf } from '../../sync/domain/plan.ts';
 import { databaseOf, readSchemas } from '../../sync/schemas.ts';
@@ -111,6 +112,12 @@ export async function openFlow(pair: Pair, options: FlowPartsOptions = {}): Prom
             tables,
             copying,
             exclusively,
+            ...{
+              waits: new Map(),
+              parallel: 1,
+              openSource: () => Promise.reject(new Error('one is enough')),
+            },
+            pace: new CopyPace(),
             chunkRows: options.chunkRows ?? 7,
           },
           signal,
