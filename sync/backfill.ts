@@ -7,7 +7,8 @@ import { formatTable } from '../core/postgres/identifiers.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { CopyPace } from './copy-pace.ts';
 import { copyTable, marksOf } from './copy-table.ts';
-import type { Copying, Reading } from './copying.ts';
+import type { Reading } from './chunk.ts';
+import type { Copying } from './copying.ts';
 import { keyText } from './domain/coalesce.ts';
 import { targetKey, type Edge } from './domain/mapping.ts';
 import { deleteKeys, nextKeys, type Key } from './keys.ts';
@@ -200,23 +201,25 @@ async function readKeys(
   });
   return {
     snapshot,
-    chunk: (survives) => ({
-      table: table.label,
-      rows: [
+    chunk: (survives) => {
+      const changes = [
         ...gone.filter(survives).map((key) => deleteOf(table, key)),
         ...family.flatMap((one) =>
           (rows.get(one.label) ?? [])
             .filter((row) => survives(one.keyOf(row)))
             .map((row) => insertOf(one, row)),
         ),
-      ],
-      progress: {
-        kind: 'reread',
-        // A part whose driver is not there yet stays on the list.
-        resolved: keys.filter(
-          (key) => survives(key) && (driven.has(keyText(key)) || !own.has(keyText(key))),
-        ),
-      },
-    }),
+      ];
+      return {
+        ...{ table: table.label, size: changes.length, rows: () => changes },
+        progress: {
+          kind: 'reread',
+          // A part whose driver is not there yet stays on the list.
+          resolved: keys.filter(
+            (key) => survives(key) && (driven.has(keyText(key)) || !own.has(keyText(key))),
+          ),
+        },
+      };
+    },
   };
 }

@@ -1,7 +1,8 @@
 // Chunks of several tables in one stream: one that must be read again takes along those of its own
 // table behind it, and none of another table.
 import { expect, test } from '@jest/globals';
-import { Copying, type Chunk, type Mark } from './copying.ts';
+import type { Chunk, Mark } from './chunk.ts';
+import { Copying } from './copying.ts';
 
 const SNAPSHOT = { xmin: 10, xmax: 10, running: new Set<number>() };
 
@@ -15,7 +16,7 @@ test('a chunk that must be read again takes along the one behind it, and no othe
   const open = async (table: 'a' | 'b', chain = chains[table]) => {
     const marks: number[] = [];
     const chunk: Chunk = {
-      ...{ table, rows: [] },
+      ...{ table, size: 0, rows: () => [] },
       progress: { kind: 'copy', cursor: null, last: false },
     };
     await copying.window(

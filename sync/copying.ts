@@ -2,14 +2,11 @@
 // in stream order. Progress is staged inside the applier's transaction and counts when it commits.
 import type pg from 'pg';
 import type { BackfillProgress } from '../control/evidence.ts';
-import type { FlowMessage } from '../control/domain/flow.ts';
-import type { RowChange } from './domain/change.ts';
+import type { Chunk, Mark, Marks, Reading } from './chunk.ts';
 import { keyText } from './domain/coalesce.ts';
 import { Rate } from './domain/rate.ts';
 import type { Snapshot } from './domain/snapshot.ts';
 import { ChunkWindow, Delivered } from './domain/window.ts';
-
-export type Mark = FlowMessage & { readonly kind: 'low' | 'high' };
 
 /**
  * A table is first pruned of rows that the source does not have, then copied. Stream events count
@@ -17,27 +14,6 @@ export type Mark = FlowMessage & { readonly kind: 'low' | 'high' };
  * in no chunk, and counts from the beginning.
  */
 export type Stage = 'prune' | 'copy' | 'done';
-
-export interface Chunk {
-  readonly table: string;
-  readonly rows: readonly RowChange[];
-  readonly progress:
-    | { readonly kind: 'copy'; readonly cursor: readonly string[] | null; readonly last: boolean }
-    | { readonly kind: 'reread'; readonly resolved: readonly (readonly string[])[] };
-}
-
-/** What was read between two marks: becomes a chunk once it is known which keys the stream touched. */
-export interface Reading {
-  readonly snapshot: Snapshot;
-  chunk(survives: (key: readonly string[]) => boolean): Chunk;
-}
-
-/** What opens a window, what is read in it, and what closes it. */
-export interface Marks<T extends Reading> {
-  low(window: number, run: string): Promise<unknown>;
-  read(): Promise<T>;
-  high(window: number, run: string): Promise<unknown>;
-}
 
 export interface RowName {
   readonly table: string;
@@ -280,7 +256,7 @@ export class Copying {
           chunk.table,
           chunk.progress.last ? 'done' : 'copy',
           chunk.progress.cursor,
-          chunk.rows.length,
+          chunk.size,
         ],
       );
     else
@@ -318,8 +294,8 @@ export class Copying {
       const state = this.#states.get(chunk.table);
       if (!state || chunk.progress.kind !== 'copy') continue;
       state.cursor = chunk.progress.cursor;
-      state.rows += chunk.rows.length;
-      state.rate.add(chunk.rows.length, performance.now());
+      state.rows += chunk.size;
+      state.rate.add(chunk.size, performance.now());
       if (chunk.progress.last) state.stage = 'done';
     }
     for (const { settled } of windows) settled.resolve('applied');
