@@ -63,7 +63,7 @@ export function statusCommand(program: Command): void {
 
 function flow(line: FlowLine): string {
   const copied =
-    line.status === 'backfill'
+    line.status === 'backfill' || line.status === 'copy paused'
       ? ` ${(line.backfill ?? []).reduce((sum, one) => sum + one.rows, 0)} rows`
       : '';
   const behind = line.watermarkAgeMs === null ? '' : ` ${age(line.watermarkAgeMs)} behind`;

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { Evidence, type FlowLine } from '../control/evidence.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
-import { answer, table } from './output.ts';
+import { answer, span, table } from './output.ts';
 import { interruption } from './running.ts';
 
 const LOOK_MS = 1_000;
@@ -86,20 +86,16 @@ function describe(lines: readonly FlowLine[]): string {
 }
 
 /** `12 000 of 40 000 rows, 3 min left`; the total is the planner's guess. */
-function copied({ backfill }: FlowLine): string {
+function copied({ backfill, status }: FlowLine): string {
   if (!backfill || backfill.length === 0) return '-';
   const rows = backfill.reduce((sum, one) => sum + one.rows, 0);
   const open = backfill.filter((one) => !one.done);
   if (open.length === 0) return `all (${rows} rows)`;
   const left = open.reduce((sum, one) => sum + Math.max(0, one.estimatedRows - one.rows), 0);
+  if (status === 'copy paused') return `${rows} of about ${rows + left} rows, paused`;
   const perSecond = open.reduce((sum, one) => sum + (one.perSecond ?? 0), 0);
   const eta = perSecond > 0 && left > 0 ? `, ${span((left / perSecond) * 1_000)} left` : '';
   return `${rows} of about ${rows + left} rows${eta}`;
-}
-
-function span(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  return ms < 120_000 ? `${(ms / 1_000).toFixed(1)} s` : `${Math.round(ms / 60_000)} min`;
 }
 
 function bytes(count: number): string {

@@ -1,62 +1,95 @@
 // `banyan verify`: compares every mapped row of both sides and leaves the outcome as evidence.
-import type { Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { BanyanError } from '../core/errors.ts';
 import { Evidence, type VerifyOutcome } from '../control/evidence.ts';
 import { ownerOf, type Owner } from '../control/domain/phase.ts';
 import { StateStore } from '../control/store.ts';
+import { VerifyRuns } from '../control/verify-runs.ts';
 import { verify, type VerifyOptions, type VerifySample } from '../sync/index.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
 import { answer } from './output.ts';
+import { interruption } from './running.ts';
+import { ProgressLine } from './verify-progress.ts';
+
+interface VerifyFlags {
+  readonly repair?: true;
+  readonly resume?: true;
+  readonly samples: number;
+}
 
 export function verifyCommand(program: Command): void {
   program
     .command('verify <capability>')
     .description('compare both sides row by row, under load')
     .option('--repair', 'have what is wrong read again from the owner')
-    .action(async (capability: string, flags: { readonly repair?: true }, command: Command) => {
+    .option('--resume', 'go on with a verification that was interrupted')
+    .addOption(
+      new Option('--samples <count>', 'differences to show; all are counted')
+        .default(10)
+        .argParser(wholeNumber),
+    )
+    .action(async (capability: string, flags: VerifyFlags, command: Command) => {
       const globals = command.optsWithGlobals<GlobalOptions>();
       const context = await openContext(globals);
-      const progress = process.stderr.isTTY && !globals.json;
       try {
-        const onProgress = (rows: number): void => {
-          if (progress) process.stderr.write(`\r${rows} rows`);
-        };
-        const repairFrom = flags.repair && (await ownerNow(context, capability));
-        const outcome = await verifyCapability(context, capability, {
-          onProgress,
-          ...(repairFrom && { repairFrom }),
-        });
-        if (progress) process.stderr.write('\r\x1b[K');
-        const wrong = outcome.missing + outcome.extra + outcome.different;
-        if (wrong > 0 && repairFrom) {
-          answer(
-            globals.json,
-            outcome,
-            `${capability}: ${describe(outcome)}; they are read again from the ${repairFrom}, verify once more`,
-          );
-          return;
-        }
-        if (wrong > 0)
-          throw new BanyanError(
-            'VERIFY_DIFFERENT',
-            `${capability}: ${describe(outcome)}\n${outcome.samples.map((one) => sample(one as VerifySample)).join('\n')}`,
-            {
-              hint: 'The owner is right; find out why before any switch. --repair has the rows read again from it.',
-              details: outcome,
-            },
-          );
-        answer(globals.json, outcome, `${capability}: ${describe(outcome)}`);
+        await run(context, globals, capability, flags);
       } finally {
         await context.close();
       }
     });
 }
 
-/** Runs a verification and records it. Throws UNKNOWN_CAPABILITY, MOVE_NOT_ALLOWED, TIMED_OUT. */
+async function run(
+  context: Context,
+  globals: GlobalOptions,
+  capability: string,
+  flags: VerifyFlags,
+): Promise<void> {
+  const progress = new ProgressLine(capability, globals.json);
+  const repairFrom = flags.repair && (await ownerNow(context, capability));
+  const outcome = await verifyCapability(context, capability, {
+    onProgress: (made) => {
+      progress.show(made);
+    },
+    signal: interruption(),
+    samples: flags.samples,
+    ...(repairFrom && { repairFrom }),
+    ...(flags.resume && {
+      resume: {
+        onAnew: (why: string): void => {
+          progress.say(`begins anew: ${why}`);
+        },
+      },
+    }),
+  }).finally(() => {
+    progress.clear();
+  });
+  const wrong = outcome.missing + outcome.extra + outcome.different;
+  const found = wrong === 0 ? '' : `\n${describeSamples(outcome, wrong)}`;
+  if (wrong > 0 && repairFrom) {
+    answer(
+      globals.json,
+      outcome,
+      `${capability}: ${describe(outcome)}; they are read again from the ${repairFrom}, verify once more${found}`,
+    );
+    return;
+  }
+  if (wrong > 0)
+    throw new BanyanError('VERIFY_DIFFERENT', `${capability}: ${describe(outcome)}${found}`, {
+      hint: 'The owner is right; find out why before any switch. --repair has the rows read again from it.',
+      details: outcome,
+    });
+  answer(globals.json, outcome, `${capability}: ${describe(outcome)}`);
+}
+
+/**
+ * Runs a verification and records it. Throws UNKNOWN_CAPABILITY, MOVE_NOT_ALLOWED, TIMED_OUT,
+ * INTERRUPTED, DATABASE_UNREACHABLE.
+ */
 export async function verifyCapability(
   context: Context,
   id: string,
-  options: Pick<VerifyOptions, 'onProgress' | 'repairFrom'> = {},
+  options: Pick<VerifyOptions, 'onProgress' | 'repairFrom' | 'resume' | 'samples' | 'signal'> = {},
 ): Promise<VerifyOutcome> {
   const capability = context.migration.capabilities[id];
   const monolith = context.connections.monolith.database;
@@ -72,6 +105,7 @@ export async function verifyCapability(
     capability,
     monolith,
     service,
+    runs: new VerifyRuns(context.db),
     ...options,
   });
   await new Evidence(context.db).addVerify(outcome);
@@ -87,10 +121,21 @@ function describe(outcome: VerifyOutcome): string {
   return `${outcome.rows} rows: ${outcome.missing} missing, ${outcome.extra} extra, ${outcome.different} different${unsettled}`;
 }
 
+function describeSamples({ samples }: VerifyOutcome, wrong: number): string {
+  const lines = samples.map((one) => sample(one as VerifySample));
+  const more = wrong - lines.length;
+  return [...lines, ...(more > 0 ? [`  - and ${more} more: --samples shows them`] : [])].join('\n');
+}
+
 function sample(one: VerifySample): string {
   const columns = one.columns.map(
     (column) =>
       `${column.column} is ${column.actual ?? 'null'}, should be ${column.expected ?? 'null'}`,
   );
   return `  - ${one.table} (${one.key.join(', ')}) ${one.kind}${columns.length === 0 ? '' : `: ${columns.join('; ')}`}`;
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Give a whole number.');
+  return Number(text);
 }

@@ -23,7 +23,7 @@ import { Evidence } from './evidence.ts';
 import { withLease } from './lease.ts';
 import { withEnds } from './ends.ts';
 import { gatherFacts } from './gate-facts.ts';
-import { pauseFlows, resumeFlows } from './pauses.ts';
+import { pauseFlows, resumeFlows, type Pausable } from './pauses.ts';
 import { Replicas } from './replicas.ts';
 import { Steps, type Site } from './steps.ts';
 import { StateStore } from './store.ts';
@@ -120,24 +120,35 @@ export class Coordinator {
     });
   }
 
-  /** Stops the flows of a capability until they are resumed; what is written meanwhile waits in the source's WAL. */
-  async pauseFlows(capability: string, why = ''): Promise<void> {
-    await this.#alone(capability, async (site) => {
-      const state = await this.#recovered(capability, site);
-      const { who } = this.#options;
-      await this.#store.change(state, {}, { who, event: 'pause', why, evidence: {} }, (db) =>
-        pauseFlows(db, { capability, who, why }),
-      );
-    });
+  /**
+   * Stops the flows of a capability, or only its copy, until they are resumed; what is written meanwhile
+   * waits in the source's WAL, and with the copy alone paused it does not wait.
+   */
+  async pauseFlows(capability: string, why = '', what: Pausable = 'flows'): Promise<void> {
+    const { who } = this.#options;
+    await this.#note(capability, eventOf('pause', what), why, (db) =>
+      pauseFlows(db, { capability, what, who, why }),
+    );
   }
 
-  async resumeFlows(capability: string, why = ''): Promise<void> {
+  /** Lets all of it go on, or only the copy. */
+  async resumeFlows(capability: string, why = '', what: Pausable = 'flows'): Promise<void> {
+    await this.#note(capability, eventOf('resume', what), why, (db) =>
+      resumeFlows(db, capability, what),
+    );
+  }
+
+  /** Journals what is no move, and does it in the same transaction. */
+  async #note(
+    capability: string,
+    event: string,
+    why: string,
+    within: (db: Knex.Transaction) => Promise<void>,
+  ): Promise<void> {
     await this.#alone(capability, async (site) => {
       const state = await this.#recovered(capability, site);
       const { who } = this.#options;
-      await this.#store.change(state, {}, { who, event: 'resume', why, evidence: {} }, (db) =>
-        resumeFlows(db, capability),
-      );
+      await this.#store.change(state, {}, { who, event, why, evidence: {} }, within);
     });
   }
 
@@ -202,4 +213,8 @@ function notAllowed({ capability, phase }: CapabilityState, why: string): Banyan
   return new BanyanError('MOVE_NOT_ALLOWED', `capability "${capability}" is in ${phase}: ${why}`, {
     hint: '`banyan status` shows where it is, `banyan journal` how it came there.',
   });
+}
+
+function eventOf(event: 'pause' | 'resume', what: Pausable): string {
+  return what === 'copy' ? `${event} copy` : event;
 }

@@ -47,7 +47,9 @@ export interface BackfillProgress {
   readonly done: boolean;
 }
 
-export type FlowStatus = 'starting' | 'backfill' | 'streaming' | 'retrying' | 'stopped' | 'paused';
+/** `copy paused`: a human has paused the copy, and the stream goes on. */
+export type FlowStatus =
+  'starting' | 'backfill' | 'copy paused' | 'streaming' | 'retrying' | 'stopped' | 'paused';
 
 export interface FlowReport {
   readonly capability: string;

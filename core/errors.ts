@@ -47,6 +47,8 @@ export const CATALOGUE = {
   VERIFY_DIFFERENT: entry(8, 409),
   /** The demo found a failed request, a lost or a doubled write. */
   DEMO_FAILED: entry(9, 500),
+  /** Somebody ended the command before it was done; what it has done stands. */
+  INTERRUPTED: entry(130, 503, true),
   /** A defect of the toolkit itself. */
   INTERNAL: entry(70, 500),
 } as const satisfies Record<string, Entry>;

@@ -1,17 +1,26 @@
 // The first copy of the tables, beside the running stream: chunks by key between low and high marks
-// (domain/window.ts), no table lock, no long transaction, resumable. Before it, stray target rows
-// are pruned, children first; rows are copied parents first. Rows that could not be completed from
+// (copy-table.ts, domain/window.ts), no table lock, no long transaction, resumable. Before it, stray
+// target rows are pruned, children first; tables are copied parents first, independent ones side by side. Rows that could not be completed from
 // the stream, or came before their parent, are read again until none is left.
 import type pg from 'pg';
 import { formatTable } from '../core/postgres/identifiers.ts';
 import { sleep } from '../core/lifecycle.ts';
-import type { Copying, Marks, Reading } from './copying.ts';
+import type { CopyPace } from './copy-pace.ts';
+import { copyTable, marksOf } from './copy-table.ts';
+import type { Reading } from './chunk.ts';
+import type { Copying } from './copying.ts';
 import { keyText } from './domain/coalesce.ts';
 import { extraRows } from './compare-rows.ts';
 import { targetColumns, targetKey, type Edge } from './domain/mapping.ts';
 import { deleteKeys, nextKeys, type Key } from './keys.ts';
+import { Mutex } from './mutex.ts';
 import { isKeyViolation } from './refusal.ts';
 import { deleteOf, insertOf, type Source, type SourceTable } from './source.ts';
+
+export interface OpenedSource {
+  readonly source: Source;
+  close(): Promise<unknown>;
+}
 
 export interface BackfillOptions {
   readonly flow: string;
@@ -19,6 +28,12 @@ export interface BackfillOptions {
   /** Parents first by the target's foreign keys; so are the edges of each. */
   readonly tables: readonly SourceTable[];
   readonly copying: Copying;
+  /** For each table those that must be copied before it. */
+  readonly waits: ReadonlyMap<string, readonly string[]>;
+  /** How many tables are copied at a time, each beyond the first by a source of its own. */
+  readonly parallel: number;
+  readonly openSource: () => Promise<OpenedSource>;
+  readonly pace: CopyPace;
   /** Runs work on the applier's session, between its batches. */
   readonly exclusively: <T>(work: (client: pg.Client) => Promise<T>) => Promise<T>;
   readonly chunkRows?: number;
@@ -26,12 +41,7 @@ export interface BackfillOptions {
   readonly pause?: typeof sleep;
 }
 
-const CHUNK_ROWS = 2_000;
-const LEAST_ROWS = 200;
-const MOST_ROWS = 10_000;
-const CHUNK_MS = 100;
-/** Chunks that are read before the first of them is applied. */
-const CHUNKS_AHEAD = 2;
+const PRUNE_ROWS = 2_000;
 const REREAD_KEYS = 500;
 /** Times that rows are read again before the next table is begun all the same. */
 const PASSES = 20;
@@ -42,59 +52,59 @@ export async function runBackfill(options: BackfillOptions, signal: AbortSignal)
   const { tables, copying, pause = sleep } = options;
   for (const table of [...tables].reverse())
     if (copying.stage(table.label) === 'prune') await prune(options, table, signal);
-  for (const table of tables) {
-    await copyTable(options, table, signal);
-    // Parents that could not be completed come before their children: each of these would be refused.
-    for (let pass = 0; copying.rereads && pass < PASSES && !signal.aborted; pass++)
-      await rereadAll(options, signal);
-  }
+  await copyAll(options, signal);
   while (!signal.aborted) {
     if (copying.rereads) await rereadAll(options, signal);
     await pause(AGAIN_MS, signal);
   }
 }
 
-/** Copies what is left of a table, chunk by chunk; the next is read while the ones before it are applied. */
-async function copyTable(
-  options: BackfillOptions,
-  table: SourceTable,
-  signal: AbortSignal,
-): Promise<void> {
-  const { copying, pause = sleep } = options;
-  const size = new ChunkSize(options.chunkRows);
-  while (copying.stage(table.label) !== 'done' && !signal.aborted) {
-    const { generation } = copying;
-    const ahead: Promise<'applied' | 'again'>[] = [];
-    let cursor = copying.cursor(table.label);
-    let last = false;
-    let isAgain = false;
-    while (!isAgain && !(last && ahead.length === 0)) {
-      if (!last && ahead.length < CHUNKS_AHEAD) {
-        const { reading, settled } = await copying.window(
-          [table.label],
-          marksOf(options, () => readChunk(options, table, cursor, size)),
-          signal,
-          generation,
-        );
-        ({ cursor, last } = reading);
-        ahead.push(settled);
-      } else isAgain = (await ahead.shift()) === 'again';
+/** Several workers, each with the table that comes first among those that wait for nobody. */
+async function copyAll(options: BackfillOptions, signal: AbortSignal): Promise<void> {
+  const { tables, waits, copying, pause = sleep } = options;
+  const stop = new AbortController();
+  const ended = AbortSignal.any([signal, stop.signal]);
+  const taken = new Set(
+    tables.flatMap(({ label }) => (copying.stage(label) === 'done' ? label : [])),
+  );
+  const finished = new Set(taken);
+  const next = (): SourceTable | undefined =>
+    tables.find(
+      ({ label }) => !taken.has(label) && !waits.get(label)?.some((one) => !finished.has(one)),
+    );
+  const rereading = new Mutex();
+  const work = async (open: () => Promise<OpenedSource>): Promise<void> => {
+    let opened: OpenedSource | undefined;
+    try {
+      while (!ended.aborted && taken.size < tables.length) {
+        const table = next();
+        if (!table) {
+          await pause(AGAIN_MS, ended);
+          continue;
+        }
+        taken.add(table.label);
+        opened ??= await open();
+        const own = { ...options, source: opened.source };
+        await copyTable(own, table, ended);
+        // Parents that could not be completed come before their children: each of these would be refused.
+        for (let pass = 0; copying.rereads && pass < PASSES; pass++)
+          await rereading.run(() => rereadAll(own, ended));
+        finished.add(table.label);
+      }
+    } catch (error) {
+      stop.abort();
+      throw error;
+    } finally {
+      await opened?.close();
     }
-    // Whatever was read behind a chunk that must be read again is dropped at its own mark.
-    await Promise.all(ahead);
-    if (isAgain) await pause(AGAIN_MS, signal);
-  }
-}
-
-function marksOf<T extends Reading>(
-  { source, flow }: BackfillOptions,
-  read: () => Promise<T>,
-): Marks<T> {
-  return {
-    low: (window, run) => source.emit({ kind: 'low', flow, run, window }),
-    read,
-    high: (window, run) => source.emit({ kind: 'high', flow, run, window }),
   };
+  const own = { source: options.source, close: () => Promise.resolve() };
+  const workers = Array.from({ length: Math.max(1, options.parallel) }, (_, index) =>
+    work(index === 0 ? () => Promise.resolve(own) : options.openSource),
+  );
+  const results = await Promise.allSettled(workers);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
 }
 
 async function betweenMarks(
@@ -112,60 +122,18 @@ async function betweenMarks(
   }
 }
 
-/** How many rows a chunk has: what the source gives in a tenth of a second, so that a busy one is asked for less. */
-class ChunkSize {
-  readonly #fixed: number | undefined;
-  #rows = CHUNK_ROWS;
-
-  constructor(fixed: number | undefined) {
-    this.#fixed = fixed;
-  }
-
-  get rows(): number {
-    return this.#fixed ?? this.#rows;
-  }
-
-  took(ms: number): void {
-    const factor = Math.min(2, Math.max(0.25, CHUNK_MS / Math.max(1, ms)));
-    this.#rows = Math.round(Math.min(MOST_ROWS, Math.max(LEAST_ROWS, this.#rows * factor)));
-  }
-}
-
-async function readChunk(
-  options: BackfillOptions,
-  table: SourceTable,
-  from: Key | null,
-  size: ChunkSize,
-): Promise<Reading & { readonly cursor: Key | null; readonly last: boolean }> {
-  const limit = size.rows;
-  const began = performance.now();
-  const read = await options.source.readAfter(table, from, limit);
-  size.took(performance.now() - began);
-  return {
-    cursor: read.cursor,
-    last: read.rows.length < limit,
-    snapshot: read.snapshot,
-    chunk: (survives) => ({
-      table: table.label,
-      rows: read.rows
-        .filter((row) => survives(table.keyOf(row)))
-        .map((row) => insertOf(table, row)),
-      progress: { kind: 'copy', cursor: read.cursor, last: read.rows.length < limit },
-    }),
-  };
-}
-
 /** Deletes the target rows whose key the source does not have. Nothing is streamed into them yet. */
 async function prune(
   options: BackfillOptions,
   table: SourceTable,
   signal: AbortSignal,
 ): Promise<void> {
-  const limit = options.chunkRows ?? CHUNK_ROWS;
+  const limit = options.chunkRows ?? PRUNE_ROWS;
   for (const edge of [...table.edges].reverse()) {
     const columns = targetKey(edge);
     let cursor: Key | null = null;
     while (!signal.aborted) {
+      await options.pace.turn(signal);
       const after: Key | null = cursor;
       const keys: string[][] = await options.exclusively((client) =>
         nextKeys(client, edge.target, columns, after, limit, null, extraRows(edge)),
@@ -262,9 +230,8 @@ async function readKeys(
     drivers.includes(one) || driven.has(keyText(key));
   return {
     snapshot,
-    chunk: (survives) => ({
-      table: table.label,
-      rows: [
+    chunk: (survives) => {
+      const changes = [
         ...gone.filter(survives).map((key) => deleteOf(table, key)),
         ...family.flatMap((one) =>
           (rows.get(one.label) ?? [])
@@ -272,15 +239,18 @@ async function readKeys(
             .map((row) => insertOf(one, row)),
         ),
         ...absent.filter(({ key }) => survives(key)).map(({ one, key }) => deleteOf(one, key)),
-      ],
-      progress: {
-        kind: 'reread',
-        resolved: keys.filter(survives),
-        awaited: keys.filter(
-          (key) => survives(key) && own.has(keyText(key)) && !isWritten(table, key),
-        ),
-      },
-    }),
+      ];
+      return {
+        ...{ table: table.label, size: changes.length, rows: () => changes },
+        progress: {
+          kind: 'reread',
+          resolved: keys.filter(survives),
+          awaited: keys.filter(
+            (key) => survives(key) && own.has(keyText(key)) && !isWritten(table, key),
+          ),
+        },
+      };
+    },
   };
 }
 

@@ -12,7 +12,7 @@ import {
 } from '../core/postgres/lsn.ts';
 import { decodeMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
-import type { Mark } from './copying.ts';
+import type { Mark } from './chunk.ts';
 import type { Change, Piece, Relation, RowChange } from './domain/change.ts';
 import { UnknownReference } from './domain/lens.ts';
 import { MappingError } from './domain/mapping.ts';
@@ -291,13 +291,19 @@ export class Batch {
     if (!parking.empty && chunk.progress.kind === 'reread')
       await parking.load(this.#context.target.client);
     // What is parked of a row leads to the state that was read here, once it can be applied.
-    const rows = parking.empty
-      ? chunk.rows
-      : chunk.rows.filter(
-          (row) => !parking.holds(coalescer.labelOf(row.relation), coalescer.rowsOf(row)),
-        );
     const isOne = this.#care === 'folded' ? isFinal : isRefusal;
-    for (const { change, error } of await this.#writer.chunk(mode, rows, isOne))
+    const refused = parking.empty
+      ? await this.#writer.chunk(mode, chunk, isOne)
+      : await this.#writer.rows(
+          mode,
+          chunk
+            .rows()
+            .filter(
+              (row) => !parking.holds(coalescer.labelOf(row.relation), coalescer.rowsOf(row)),
+            ),
+          isOne,
+        );
+    for (const { change, error } of refused)
       parking.stage({
         table: coalescer.labelOf(change.relation),
         keys: coalescer.rowsOf(change),

@@ -2,14 +2,11 @@
 // in stream order. Progress is staged inside the applier's transaction and counts when it commits.
 import type pg from 'pg';
 import type { BackfillProgress } from '../control/evidence.ts';
-import type { FlowMessage } from '../control/domain/flow.ts';
-import type { RowChange } from './domain/change.ts';
+import type { Chunk, Mark, Marks, Reading } from './chunk.ts';
 import { keyText } from './domain/coalesce.ts';
 import { Rate } from './domain/rate.ts';
 import type { Snapshot } from './domain/snapshot.ts';
 import { ChunkWindow, Delivered } from './domain/window.ts';
-
-export type Mark = FlowMessage & { readonly kind: 'low' | 'high' };
 
 /**
  * A table is first pruned of rows that the source does not have, then copied. Stream events count
@@ -17,32 +14,6 @@ export type Mark = FlowMessage & { readonly kind: 'low' | 'high' };
  * in no chunk, and counts from the beginning.
  */
 export type Stage = 'prune' | 'copy' | 'done';
-
-export interface Chunk {
-  readonly table: string;
-  readonly rows: readonly RowChange[];
-  readonly progress:
-    | { readonly kind: 'copy'; readonly cursor: readonly string[] | null; readonly last: boolean }
-    | {
-        readonly kind: 'reread';
-        readonly resolved: readonly (readonly string[])[];
-        /** Those of them that are parts whose driver is not there. */
-        readonly awaited: readonly (readonly string[])[];
-      };
-}
-
-/** What was read between two marks: becomes a chunk once it is known which keys the stream touched. */
-export interface Reading {
-  readonly snapshot: Snapshot;
-  chunk(survives: (key: readonly string[]) => boolean): Chunk;
-}
-
-/** What opens a window, what is read in it, and what closes it. */
-export interface Marks<T extends Reading> {
-  low(window: number, run: string): Promise<unknown>;
-  read(): Promise<T>;
-  high(window: number, run: string): Promise<unknown>;
-}
 
 export interface RowName {
   readonly table: string;
@@ -56,9 +27,15 @@ interface TableState {
   readonly rate: Rate;
 }
 
+/** Chunks of a table that follow each other: when one must be read again, so must those behind it. */
+export interface Chain {
+  readonly table: string;
+  readonly generation: number;
+}
+
 interface Pending {
   readonly window: ChunkWindow;
-  readonly generation: number;
+  readonly chain: Chain | undefined;
   readonly settled: PromiseWithResolvers<'applied' | 'again'>;
   /** Set before the high mark is written. */
   reading: Reading | undefined;
@@ -77,9 +54,10 @@ export class Copying {
   readonly #states = new Map<string, TableState>();
   readonly #delivered = new Delivered();
   #suspects: ReadonlySet<number> = new Set();
-  /** In the order of their marks in the stream: one is read while the ones before it are applied. */
+  /** One is read while the ones before it are applied; several tables at a time. */
   #pending: Pending[] = [];
-  #generation = 0;
+  /** By table, of the chunks that are read now. */
+  readonly #generations = new Map<string, number>();
   readonly #tries = new Map<string, number>();
   #windows = 0;
   #rereads = false;
@@ -136,7 +114,7 @@ export class Copying {
 
   /** Some table is not fully copied, or some row must be read again. */
   get running(): boolean {
-    return this.#rereads || [...this.#states.values()].some((state) => state.stage !== 'done');
+    return this.#rereads || this.copies;
   }
 
   /** Some row must be read again. The one who has emptied the list says so. */
@@ -167,12 +145,14 @@ export class Copying {
     }));
   }
 
-  /**
-   * Tells windows that were opened before a chunk had to be read again from those after: what follows
-   * such a chunk must be read again too.
-   */
-  get generation(): number {
-    return this.#generation;
+  /** Some table is not fully copied. */
+  get copies(): boolean {
+    return [...this.#states.values()].some((state) => state.stage !== 'done');
+  }
+
+  /** For windows of a table's chunks: those opened under an earlier chain than the present one are dropped. */
+  chain(table: string): Chain {
+    return { table, generation: this.#generations.get(table) ?? 0 };
   }
 
   /**
@@ -183,11 +163,11 @@ export class Copying {
     tables: readonly string[],
     marks: Marks<T>,
     signal: AbortSignal,
-    generation = this.#generation,
+    chain?: Chain,
   ): Promise<{ readonly reading: T; readonly settled: Promise<'applied' | 'again'> }> {
     const window = new ChunkWindow(++this.#windows, tables);
     const pending: Pending = {
-      ...{ window, generation },
+      ...{ window, chain },
       settled: Promise.withResolvers(),
       reading: undefined,
     };
@@ -259,10 +239,10 @@ export class Copying {
   high(mark: Mark): Chunk | undefined {
     const pending = this.#own(mark);
     if (!pending?.reading) return undefined;
-    const { window, reading } = pending;
-    const current = pending.generation === this.#generation;
+    const { window, reading, chain } = pending;
+    const current = !chain || chain.generation === this.chain(chain.table).generation;
     if (!current || window.verdict(reading.snapshot, this.#suspects) === 'again') {
-      if (current) this.#generation += 1;
+      if (current && chain) this.#generations.set(chain.table, chain.generation + 1);
       pending.settled.resolve('again');
       return undefined;
     }
@@ -283,7 +263,7 @@ export class Copying {
           chunk.table,
           chunk.progress.last ? 'done' : 'copy',
           chunk.progress.cursor,
-          chunk.rows.length,
+          chunk.size,
         ],
       );
     else
@@ -312,7 +292,7 @@ export class Copying {
 
   /** Whether a row that was read again and refused again may still become right by itself: for a while it may. */
   patientWith({ table, key }: RowName): boolean {
-    if ([...this.#states.values()].some((state) => state.stage !== 'done')) return true;
+    if (this.copies) return true;
     const name = nameText(table, key);
     const tries = (this.#tries.get(name) ?? 0) + 1;
     this.#tries.set(name, tries);
@@ -353,8 +333,8 @@ export class Copying {
       const state = this.#states.get(chunk.table);
       if (!state) continue;
       state.cursor = chunk.progress.cursor;
-      state.rows += chunk.rows.length;
-      state.rate.add(chunk.rows.length, performance.now());
+      state.rows += chunk.size;
+      state.rate.add(chunk.size, performance.now());
       if (chunk.progress.last) state.stage = 'done';
     }
     for (const { settled } of windows) settled.resolve('applied');

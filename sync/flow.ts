@@ -18,6 +18,8 @@ import { runBackfill } from './backfill.ts';
 import type { ChangeLog, OpenChangeLog } from './change-log.ts';
 import { Copying } from './copying.ts';
 import { noteShapes, readShapes, tablesByOid, watchDrift } from './drift.ts';
+import { CopyPace } from './copy-pace.ts';
+import { copyWaits } from './domain/copy-order.ts';
 import { LagWindow } from './domain/lag.ts';
 import { planFlow, targetsOf, type FlowPlan } from './domain/plan.ts';
 import { followLetters } from './letters.ts';
@@ -51,6 +53,11 @@ export interface FlowOptions {
   readonly silenceMs?: number;
   /** Called when source and target are open and the stream begins. */
   readonly onRunning?: () => void;
+  /** Tables that are copied at a time; one where left out. */
+  readonly copyTables?: number;
+  readonly copyRowsPerSecond?: number | undefined;
+  /** Whether a human has paused the copy alone. */
+  readonly copyPaused?: () => boolean;
 }
 
 const HEARTBEAT_MS = 250;
@@ -149,7 +156,10 @@ class Flow {
       ),
     );
 
-    const sourceSchema = direction === 'to' ? schemas.monolith : schemas.service;
+    const [sourceSchema, targetSchema] =
+      direction === 'to'
+        ? [schemas.monolith, schemas.service]
+        : [schemas.service, schemas.monolith];
     const tables = plan.sourceOrder.map((label) =>
       sourceTable(label, plan.edges.owner, sourceSchema),
     );
@@ -159,7 +169,7 @@ class Flow {
       evidence.reportFlow(
         this.#report(
           id,
-          status ?? (copying.running ? 'backfill' : 'streaming'),
+          status ?? this.#status(copying),
           applier,
           copying,
           parking,
@@ -178,6 +188,16 @@ class Flow {
           tables,
           copying,
           exclusively,
+          waits: copyWaits(plan.sourceOrder, plan.edges.owner, targetSchema),
+          parallel: this.#options.copyTables ?? 1,
+          openSource: async () => {
+            const client = await this.#open(from.capture, 'read');
+            return { source: new Source(client), close: () => client.end() };
+          },
+          pace: new CopyPace({
+            rowsPerSecond: this.#options.copyRowsPerSecond,
+            ...(this.#options.copyPaused && { paused: this.#options.copyPaused }),
+          }),
           ...(this.#options.chunkRows ? { chunkRows: this.#options.chunkRows } : {}),
         },
         signal,
@@ -227,6 +247,11 @@ class Flow {
       });
       await sleep(REPORT_MS, signal);
     }
+  }
+
+  #status(copying: Copying): FlowStatus {
+    if (copying.copies && this.#options.copyPaused?.()) return 'copy paused';
+    return copying.running ? 'backfill' : 'streaming';
   }
 
   #report(

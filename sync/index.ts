@@ -11,5 +11,5 @@ export {
   type LetterLine,
 } from './letter-box.ts';
 export { preflight } from './preflight.ts';
-export { verify, type VerifyOptions, type VerifySample } from './verify.ts';
+export { verify, type VerifyOptions, type VerifyProgress, type VerifySample } from './verify.ts';
 export type { ChangeLog } from './change-log.ts';

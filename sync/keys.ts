@@ -34,21 +34,23 @@ export function keyArrays(columns: readonly KeyColumn[], keys: readonly Key[]): 
   return columns.map((_, index) => textArray(keys.map((key) => key[index] ?? null)));
 }
 
-/** The clauses that walk table `t` in key order from behind `cursor` up to `upTo`, whose parts are the parameters. */
+/** The clauses that walk table `t` in key order from behind `cursor` up to `upTo`, whose parts are the parameters, or what `place` makes of them. */
 export function walk(
   columns: readonly KeyColumn[],
   cursor: Key | null,
   limit: number,
   upTo: Key | null = null,
   condition?: string,
+  place = (at: number, _value: string): string => `$${at}`,
 ): { clauses: string; values: string[] } {
   const list = columns.map((column) => `t.${quoteIdentifier(column.name)}`).join(', ');
   const values: string[] = [];
   const bound = (operator: string, key: Key | null): string[] => {
     if (key === null) return [];
     const parts = columns.map((column, index) => {
-      values.push(key[index] ?? '');
-      return `$${values.length}::text::${column.type}`;
+      const value = key[index] ?? '';
+      values.push(value);
+      return `${place(values.length, value)}::text::${column.type}`;
     });
     return [`(${list}) ${operator} (${parts.join(', ')})`];
   };

@@ -29,6 +29,14 @@ export interface SyncOptions {
   readonly chunkRows?: number;
 }
 
+interface Flows {
+  /** By `capability:direction`. */
+  readonly running: Map<string, Running>;
+  readonly watches: Map<string, Stoppable>;
+  /** Capabilities whose copy a human has paused; the flows look here. */
+  readonly pausedCopies: Set<string>;
+}
+
 interface Stoppable {
   readonly stop: AbortController;
   readonly ended: Promise<void>;
@@ -50,8 +58,7 @@ export function syncPart(options: SyncOptions): Part {
     run: async (signal, ready) => {
       const db = openControl(options.controlUrl);
       const evidence = new Evidence(db);
-      const flows = new Map<string, Running>();
-      const watches = new Map<string, Stoppable>();
+      const flows: Flows = { running: new Map(), watches: new Map(), pausedCopies: new Set() };
       const capabilities = Object.keys(options.migration.capabilities);
       try {
         await watchStates(
@@ -61,14 +68,14 @@ export function syncPart(options: SyncOptions): Part {
             capabilities,
             log: options.log,
             onChange: async (states) => {
-              await adjust(options, evidence, { flows, watches }, states, await pausedFlows(db));
+              await adjust(options, evidence, flows, states, await pausedFlows(db));
               ready();
             },
           },
           signal,
         );
       } finally {
-        await Promise.all([...flows.values(), ...watches.values()].map(stopped));
+        await Promise.all([...flows.running.values(), ...flows.watches.values()].map(stopped));
         await db.destroy();
       }
     },
@@ -79,10 +86,12 @@ export function syncPart(options: SyncOptions): Part {
 async function adjust(
   options: SyncOptions,
   evidence: Evidence,
-  { flows, watches }: { flows: Map<string, Running>; watches: Map<string, Stoppable> },
+  { running: flows, watches, pausedCopies }: Flows,
   states: ReadonlyMap<string, CapabilityState>,
-  paused: ReadonlySet<string>,
+  paused: Awaited<ReturnType<typeof pausedFlows>>,
 ): Promise<void> {
+  pausedCopies.clear();
+  for (const id of paused.copy) pausedCopies.add(id);
   for (const [id, state] of states) {
     const capability = options.migration.capabilities[id];
     if (!capability) continue;
@@ -93,9 +102,9 @@ async function adjust(
     for (const direction of ['to', 'back'] as const) {
       const key = `${id}:${direction}`;
       const running = flows.get(key);
-      const runs = wanted[direction] && !paused.has(id);
-      if (runs && !running)
-        flows.set(key, startFlow(options, evidence, id, capability, direction, state.version));
+      const runs = wanted[direction] && !paused.flows.has(id);
+      const flowOf = { id, capability, direction, copyPaused: () => pausedCopies.has(id) };
+      if (runs && !running) flows.set(key, startFlow(options, evidence, flowOf, state.version));
       // Somebody has just decided something: one that stopped is not to wait any longer.
       if (runs && running && running.version !== state.version) {
         running.version = state.version;
@@ -120,9 +129,7 @@ async function adjust(
 function startFlow(
   options: SyncOptions,
   evidence: Evidence,
-  id: string,
-  capability: Capability,
-  direction: Direction,
+  flowOf: FlowOf,
   version: number,
 ): Running {
   const stop = new AbortController();
@@ -135,7 +142,7 @@ function startFlow(
   };
   return {
     ...{ stop, version },
-    ended: keepRunning({ options, evidence, id, capability, direction, wait }, signal),
+    ended: keepRunning({ options, evidence, flowOf, wait }, signal),
     nudge: () => {
       wake.abort();
     },
@@ -167,17 +174,18 @@ async function stopped({ stop, ended }: Stoppable): Promise<void> {
 interface Kept {
   readonly options: SyncOptions;
   readonly evidence: Evidence;
-  readonly id: string;
-  readonly capability: Capability;
-  readonly direction: Direction;
+  readonly flowOf: FlowOf;
   /** Waits so long, or until somebody decides something; without a time until then. */
   readonly wait: (ms: number | undefined) => Promise<void>;
 }
 
+type FlowOf = Pick<FlowOptions, 'id' | 'capability' | 'direction' | 'copyPaused'>;
+
 async function keepRunning(
-  { options, evidence, id, capability, direction, wait }: Kept,
+  { options, evidence, flowOf, wait }: Kept,
   signal: AbortSignal,
 ): Promise<void> {
+  const { id, capability, direction } = flowOf;
   const { monolith, services } = options.connections;
   const service = services[capability.service];
   const log = options.log;
@@ -190,9 +198,7 @@ async function keepRunning(
           `capability "${id}" has tables and no database connections`,
         );
       const flow: FlowOptions = {
-        id,
-        capability,
-        direction,
+        ...flowOf,
         monolith: monolith.database,
         service: service.database,
         evidence,
@@ -201,6 +207,8 @@ async function keepRunning(
         onRunning: () => {
           run.begun = true;
         },
+        copyTables: options.migration.sync.copyTables,
+        copyRowsPerSecond: options.migration.sync.copyRowsPerSecond,
         ...(options.wrapLog && { wrapLog: options.wrapLog }),
         ...(options.chunkRows !== undefined && { chunkRows: options.chunkRows }),
       };

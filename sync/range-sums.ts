@@ -20,7 +20,15 @@ export interface RangeSumsOptions {
   readonly rangeRows: number;
   /** Ranges of at most about this many rows are not split further. */
   readonly smallRows: number;
-  readonly onProgress: (rows: number) => void;
+}
+
+/** A range that was compared. */
+export interface SummedRange {
+  /** The last key of it; null at the end of the table. */
+  readonly upTo: string | null;
+  readonly rows: number;
+  readonly differing: readonly KeyRange[];
+  readonly last: boolean;
 }
 
 interface SourceRange extends KeyRange {
@@ -29,19 +37,24 @@ interface SourceRange extends KeyRange {
   readonly sums: readonly (string | null)[];
 }
 
-/** Undefined where the table cannot be compared by sums. */
-export async function differingRanges(
+/** Compares the keys behind the one it is given, range by range. Undefined where the table cannot be compared by sums. */
+export function sumsOf(
   options: RangeSumsOptions,
-): Promise<{ readonly rows: number; readonly ranges: readonly KeyRange[] } | undefined> {
+): ((after: string | null) => AsyncGenerator<SummedRange>) | undefined {
   const compiled = options.table.edges.map(compileSums);
   if (!compiled.every((one) => one !== undefined)) return undefined;
   const [first] = compiled;
   if (!first) return undefined;
   const pass = new Pass(options, compiled, first);
-  const found: KeyRange[] = [];
-  let rows = 0;
-  const { rangeRows } = options;
-  let next = pass.source({ after: null, upTo: null }, rangeRows);
+  return (after) => ranges(pass, options.rangeRows, after);
+}
+
+async function* ranges(
+  pass: Pass,
+  rangeRows: number,
+  from: string | null,
+): AsyncGenerator<SummedRange> {
+  let next = pass.source({ after: from, upTo: null }, rangeRows);
   for (;;) {
     const range = await next;
     const isLast = Number(range.rows) < rangeRows;
@@ -51,10 +64,9 @@ export async function differingRanges(
       : pass.source({ after: range.upTo, upTo: null }, rangeRows);
     next.catch(() => undefined);
     const whole = isLast ? { ...range, upTo: null } : range;
-    if (!(await pass.equal(whole))) found.push(...(await pass.narrow(whole, rangeRows)));
-    rows += Number(range.rows);
-    options.onProgress(rows);
-    if (isLast) return { rows, ranges: found };
+    const differing = (await pass.equal(whole)) ? [] : await pass.narrow(whole, rangeRows);
+    yield { upTo: whole.upTo, rows: Number(range.rows), differing, last: isLast };
+    if (isLast) return;
   }
 }
 

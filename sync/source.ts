@@ -2,10 +2,12 @@
 // with the snapshot it was made in; and the messages that a flow writes into the source's WAL.
 import type pg from 'pg';
 import { rawRows } from '../core/postgres/connect.ts';
+import { copyOut } from '../core/postgres/copy-out.ts';
 import {
   formatTable,
   parseTableName,
   quoteIdentifier,
+  quoteLiteral,
   quoteTable,
 } from '../core/postgres/identifiers.ts';
 import type { LiveSchema } from '../core/postgres/catalog.ts';
@@ -117,6 +119,28 @@ export class Source {
       rows,
       cursor: last ? table.key.map((column) => last[at(column.name)] ?? '') : cursor,
     };
+  }
+
+  /** The same rows as lines of COPY (domain/copy-lines.ts), in one round trip. */
+  async linesAfter(
+    table: SourceTable,
+    cursor: Key | null,
+    limit: number,
+  ): Promise<{ snapshot: Snapshot; lines: readonly string[] }> {
+    const { clauses } = walk(table.key, cursor, limit, null, table.belongs, (_, value) =>
+      quoteLiteral(value),
+    );
+    try {
+      const { rows, lines } = await copyOut(
+        this.#client,
+        `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_snapshot();
+         COPY (SELECT ${columnList(table)} FROM ${quoteTable(table.relation)} AS t ${clauses}) TO STDOUT; COMMIT`,
+      );
+      return { snapshot: parseSnapshot(rows[0]?.[0] ?? '0:0:'), lines };
+    } catch (error) {
+      await this.#client.query('ROLLBACK').catch(() => undefined);
+      throw error;
+    }
   }
 
   /** The rows with these keys, by table, all from one snapshot. */

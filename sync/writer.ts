@@ -3,10 +3,12 @@
 // tables are being copied, a row that is refused, or known only in part, is put on the list of those
 // to read again; otherwise a refusal is the caller's.
 import { formatTable } from '../core/postgres/identifiers.ts';
+import type { Chunk } from './chunk.ts';
 import type { Copying, RowName } from './copying.ts';
-import type { RowChange, Value } from './domain/change.ts';
+import type { RowChange } from './domain/change.ts';
 import { keyText, type Coalescer, type RowOperation, type TargetTable } from './domain/coalesce.ts';
 import type { Mode } from './domain/mapping.ts';
+import { isHalf, missing, withoutReferences, type Rows } from './domain/partial-rows.ts';
 import type { FlowPlan } from './domain/plan.ts';
 import {
   copyStatement,
@@ -35,7 +37,15 @@ export interface BatchContext {
   readonly parts: ReadonlyMap<string, readonly string[]>;
 }
 
-type Rows = ReadonlyMap<TargetTable, readonly RowOperation[]>;
+export interface Refused {
+  readonly change: RowChange;
+  readonly error: unknown;
+}
+
+/** The server would not have rows as a copy; that says nothing of the rows. */
+class CopyRefused extends Error {
+  override readonly name = 'CopyRefused';
+}
 
 export class Writer {
   readonly #context: BatchContext;
@@ -184,12 +194,32 @@ export class Writer {
     return undefined;
   }
 
-  /** A chunk's rows all at once, or one by one when one of them is refused in this way; gives those that are. */
-  async chunk(
+  /** A chunk copied in, where its targets have none of its rows; or else like any rows. */
+  async chunk(mode: Mode, chunk: Chunk, isOne: (error: unknown) => boolean): Promise<Refused[]> {
+    const { target: session } = this.#context;
+    // As the source owns it, a row is a whole row of the target.
+    const copies = mode === 'owner' ? chunk.copies?.() : undefined;
+    if (copies?.every(({ table }) => session.mayCopy(table))) {
+      const copy = async (): Promise<void> => {
+        for (const one of copies)
+          if (!(await session.copy(one.table, one))) throw new CopyRefused();
+      };
+      const refused = await this.#tolerate(
+        copy,
+        (error) => error instanceof CopyRefused || isRefusal(error),
+        true,
+      );
+      if (refused === undefined) return [];
+    }
+    return this.rows(mode, chunk.rows(), isOne);
+  }
+
+  /** Rows all at once, or one by one when one of them is refused in this way; gives those that are. */
+  async rows(
     mode: Mode,
     changes: readonly RowChange[],
     isOne: (error: unknown) => boolean,
-  ): Promise<{ readonly change: RowChange; readonly error: unknown }[]> {
+  ): Promise<Refused[]> {
     const { coalescer } = this.#context.modes[mode];
     const all = async (): Promise<void> => {
       try {
@@ -302,47 +332,4 @@ function partName(table: string, key: readonly string[]): string {
 
 function nameOf(row: RowOperation): RowName {
   return { table: formatTable(row.source), key: row.key };
-}
-
-/** Known only in part: values that wait for their row, or a row whose values were not all sent. */
-function isHalf(row: RowOperation): boolean {
-  return row.exists === 'gone' ? row.values.some(known) : row.partial;
-}
-
-function known(value: Value): boolean {
-  return value !== undefined;
-}
-
-/**
- * The same rows without what their nullable foreign keys say, those that are to go included; undefined
- * when they say nothing.
- */
-function withoutReferences(rows: Rows): Map<TargetTable, RowOperation[]> | undefined {
-  const says = (target: TargetTable, row: RowOperation): boolean =>
-    target.references.some(
-      (index) => row.exists === 'gone' || typeof row.values[index] === 'string',
-    );
-  if (![...rows].some(([target, all]) => all.some((row) => says(target, row)))) return undefined;
-  const bare = (target: TargetTable, row: RowOperation): RowOperation => ({
-    ...row,
-    exists: row.exists === 'gone' ? 'touch' : row.exists,
-    // Not `map`: it passes by what was never set.
-    values: Array.from(row.values, (value, index) =>
-      (row.exists === 'gone' || typeof value === 'string') && target.references.includes(index)
-        ? null
-        : value,
-    ),
-  });
-  return new Map([...rows].map(([target, all]) => [target, all.map((row) => bare(target, row))]));
-}
-
-function missing(
-  target: TargetTable,
-  rows: readonly RowOperation[],
-  returned: readonly Record<string, string>[],
-): RowOperation[] {
-  const found = new Set(
-    returned.map((row) => target.key.map((_, index) => row[`k${index}`]).join('\u0000')),
-  );
-  return rows.filter((row) => !found.has(row.key.join('\u0000')));
 }

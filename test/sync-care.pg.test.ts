@@ -94,6 +94,14 @@ test('a paused flow stands still, says so and what its source keeps, and goes on
   ]);
 }, 60_000);
 
+test('the copy alone can be paused and resumed, also while there is nothing to copy', async () => {
+  expect(await run('pause', 'catalog', '--copy')).toContain('catalog: copy paused');
+  expect(JSON.parse(await run('resume', 'catalog', '--copy', '--json'))).toEqual({
+    ...{ capability: 'catalog', what: 'copy' },
+    resumed: true,
+  });
+}, 40_000);
+
 test('dead letters are shown, tried again, read again and given up', async () => {
   expect(await run('show', 'catalog')).toContain('nothing is parked');
   await pair.service.query('ALTER TABLE product ADD CONSTRAINT cheap CHECK (price_cents < 100000)');

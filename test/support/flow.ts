@@ -6,7 +6,9 @@ import { flowNames } from '../../control/domain/names.ts';
 import { Applier } from '../../sync/apply.ts';
 import { runBackfill } from '../../sync/backfill.ts';
 import type { ChangeLog } from '../../sync/change-log.ts';
+import { CopyPace } from '../../sync/copy-pace.ts';
 import { Copying } from '../../sync/copying.ts';
+import { decodeLine } from '../../sync/domain/copy-lines.ts';
 import { planFlow, targetsOf } from '../../sync/domain/plan.ts';
 import { databaseOf, readSchemas } from '../../sync/schemas.ts';
 import { Mutex } from '../../sync/mutex.ts';
@@ -113,6 +115,12 @@ export async function openFlow(pair: Pair, options: FlowPartsOptions = {}): Prom
             tables,
             copying,
             exclusively,
+            ...{
+              waits: new Map(),
+              parallel: 1,
+              openSource: () => Promise.reject(new Error('one is enough')),
+            },
+            pace: new CopyPace(),
             chunkRows: options.chunkRows ?? 7,
           },
           signal,
@@ -130,14 +138,14 @@ export async function openFlow(pair: Pair, options: FlowPartsOptions = {}): Prom
 class Hooked extends Source {
   afterRead: FlowPartsOptions['afterRead'];
 
-  override async readAfter(
-    ...args: Parameters<Source['readAfter']>
-  ): ReturnType<Source['readAfter']> {
-    const read = await super.readAfter(...args);
+  override async linesAfter(
+    ...args: Parameters<Source['linesAfter']>
+  ): ReturnType<Source['linesAfter']> {
+    const read = await super.linesAfter(...args);
     const [table] = args;
     await this.afterRead?.(
       table.label,
-      read.rows.flatMap((row) => table.keyOf(row)),
+      read.lines.flatMap((line) => table.keyOf(decodeLine(line))),
     );
     return read;
   }

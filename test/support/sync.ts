@@ -17,7 +17,7 @@ const LEVEL = (process.env['TEST_LOG'] as LogLevel | undefined) ?? 'silent';
 /** Starts sync on a pair; small chunks, so that a copy takes many. */
 export function startSync(
   pair: Pair,
-  options: Pick<SyncOptions, 'wrapLog' | 'chunkRows'> = {},
+  options: Partial<Pick<SyncOptions, 'wrapLog' | 'chunkRows' | 'migration'>> = {},
 ): RunningSync {
   const stop = new AbortController();
   const running = supervise(

@@ -4,6 +4,7 @@
 import type pg from 'pg';
 import { Applier } from '../../../sync/apply.ts';
 import { runBackfill } from '../../../sync/backfill.ts';
+import { CopyPace } from '../../../sync/copy-pace.ts';
 import type { ChangeLog } from '../../../sync/change-log.ts';
 import { Copying } from '../../../sync/copying.ts';
 import { targetsOf, type FlowPlan } from '../../../sync/domain/plan.ts';
@@ -108,6 +109,11 @@ export class Life {
           tables,
           copying,
           exclusively,
+          // One worker takes the tables in their order: nobody has to wait.
+          waits: new Map(),
+          parallel: 1,
+          openSource: () => Promise.reject(new Error('one table at a time')),
+          pace: new NoPace(),
           pause: pause('copy'),
           chunkRows: 3,
         },
@@ -197,5 +203,19 @@ export class Life {
     await this.#beside;
     this.#doom.lift();
     return this.crashed === undefined ? this.target : undefined;
+  }
+}
+
+/** The schedule alone decides when a request is answered: nothing rests by the clock. */
+class NoPace extends CopyPace {
+  override turn(signal: AbortSignal): Promise<boolean> {
+    return Promise.resolve(!signal.aborted);
+  }
+
+  override async read<T>(
+    _table: string,
+    work: () => Promise<T>,
+  ): Promise<{ readonly read: T; readonly tookMs: number }> {
+    return { read: await work(), tookMs: 0 };
   }
 }

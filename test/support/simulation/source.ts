@@ -3,6 +3,7 @@
 // the marks of a window.
 import type pg from 'pg';
 import { encodeMessage, type FlowMessage } from '../../../control/domain/flow.ts';
+import { copyField } from '../../../core/postgres/text-forms.ts';
 import type { Tuple } from '../../../sync/domain/change.ts';
 import { keyText } from '../../../sync/domain/coalesce.ts';
 import type { Snapshot } from '../../../sync/domain/snapshot.ts';
@@ -47,24 +48,20 @@ export class SimulatedSource extends Source {
     return Promise.resolve(this.#side.snapshot());
   }
 
-  override readAfter(
+  override linesAfter(
     table: SourceTable,
     cursor: Key | null,
     limit: number,
-  ): Promise<{ snapshot: Snapshot; rows: Tuple[]; cursor: Key | null }> {
-    return this.#asked(() => {
-      const rows = this.#side
+  ): Promise<{ snapshot: Snapshot; lines: readonly string[] }> {
+    return this.#asked(() => ({
+      snapshot: this.#side.snapshot(),
+      lines: this.#side
         .visible(table.relation.table)
         .filter((row) => cursor === null || byKey(this.#keyOf(table, row), cursor) > 0)
         .sort((a, b) => byKey(this.#keyOf(table, a), this.#keyOf(table, b)))
-        .slice(0, limit);
-      const last = rows.at(-1);
-      return {
-        snapshot: this.#side.snapshot(),
-        rows: rows.map((row) => this.#tuple(table, row)),
-        cursor: last ? this.#keyOf(table, last) : cursor,
-      };
-    });
+        .slice(0, limit)
+        .map((row) => lineOf(this.#tuple(table, row))),
+    }));
   }
 
   override readKeys(
@@ -116,6 +113,12 @@ export class SimulatedSource extends Source {
     const columns = this.#side.tables.tables[relation.table] ?? [];
     return key.map(({ name }) => row[columns.indexOf(name)] ?? '');
   }
+}
+
+/** A row as COPY sends it, one character a byte. */
+function lineOf(tuple: Tuple): string {
+  const line = tuple.map((value) => copyField(value ?? null)).join('\t');
+  return Buffer.from(line, 'utf8').toString('latin1');
 }
 
 /** As the database orders them: numbers by size, texts by their bytes. */

@@ -1,0 +1,145 @@
+// Rows that looked different in a first pass are looked at again until they are settled: a suspect
+// counts only when neither side's row has changed around a comparison that a barrier of each flow has
+// preceded, so rows in flight are no false alarm. A row that never holds still stays unsettled.
+import type pg from 'pg';
+import { sleep } from '../core/lifecycle.ts';
+import { rawRows } from '../core/postgres/connect.ts';
+import { formatTable, quoteTable, type TableName } from '../core/postgres/identifiers.ts';
+import { passBarriers, type Sides } from './barriers.ts';
+import { compareRows, type RowDifference, extraRows } from './compare-rows.ts';
+import { keyText } from './domain/coalesce.ts';
+import { targetKey } from './domain/mapping.ts';
+import { existingKeys, keyArrays, keyJoin, type Key, type KeyColumn } from './keys.ts';
+import { Source, type SourceTable } from './source.ts';
+
+/** A row that looked different once. */
+export interface Suspect {
+  readonly table: SourceTable;
+  readonly key: Key;
+}
+
+/** A difference that was confirmed. */
+export interface VerifySample {
+  readonly table: string;
+  readonly key: Key;
+  readonly kind: 'missing' | 'extra' | 'different';
+  readonly columns: RowDifference['columns'];
+}
+
+export interface SettleOptions {
+  readonly capability: string;
+  readonly sides: Sides;
+  readonly chunkRows: number;
+  readonly onWrong: (sample: VerifySample) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+const ROUNDS = 20;
+
+/** Tells what is wrong; gives how many rows never held still. Throws when the signal aborts. */
+export async function settle(
+  suspects: readonly Suspect[],
+  options: SettleOptions,
+): Promise<number> {
+  const { capability, sides, chunkRows, onWrong, signal } = options;
+  let open = new Map(suspects.map((one) => [`${one.table.label} ${keyText(one.key)}`, one]));
+  for (let round = 0; round < ROUNDS && open.size > 0; round++) {
+    if (round > 0) await sleep(50 * round, signal);
+    const next = new Map<string, Suspect>();
+    for (const table of new Set([...open.values()].map((one) => one.table))) {
+      const asked = [...open.values()].filter((one) => one.table === table);
+      for (let index = 0; index < asked.length; index += chunkRows) {
+        signal?.throwIfAborted();
+        const part = asked.slice(index, index + chunkRows);
+        const keys = part.map((one) => one.key);
+        const before = await versions(sides, table, keys);
+        await passBarriers(capability, sides);
+        const parked = await behind(capability, sides);
+        const found = await compareKeys(sides, table, keys);
+        const after = await versions(sides, table, keys);
+        for (const one of part) {
+          const key = keyText(one.key);
+          if (parked.has(key) || before.get(key) !== after.get(key))
+            next.set(`${table.label} ${key}`, one);
+          else found.get(key)?.forEach(onWrong);
+        }
+      }
+    }
+    open = next;
+  }
+  return open.size;
+}
+
+/** Keys of rows that a flow has to read again: their target is known to be behind. */
+async function behind(capability: string, { monolith, service }: Sides): Promise<Set<string>> {
+  const parked = new Set<string>();
+  for (const { write } of [monolith, service])
+    for (const [key] of await rawRows(
+      write,
+      `SELECT to_json(key) FROM (TABLE banyan.reread UNION ALL TABLE banyan.awaited) AS r
+        WHERE split_part(flow, $1, 1) = $2`,
+      [':', capability],
+    ))
+      parked.add(keyText(JSON.parse(key ?? '[]') as string[]));
+  return parked;
+}
+
+/** Physical versions of both sides' rows: equal before and after means that nothing was written between. */
+async function versions(
+  { monolith, service }: Sides,
+  table: SourceTable,
+  keys: readonly Key[],
+): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  const note = (key: string, version: string): void => {
+    found.set(key, `${found.get(key) ?? ''} ${version}`);
+  };
+  const read = async (
+    client: pg.Client,
+    name: TableName,
+    columns: readonly KeyColumn[],
+  ): Promise<void> => {
+    const { from, on, asked } = keyJoin(columns);
+    const text = `SELECT t.tableoid, t.ctid, t.xmin, ${asked} FROM ${quoteTable(name)} AS t JOIN ${from} ON ${on}`;
+    for (const [oid, ctid, xmin, ...key] of await rawRows(client, text, keyArrays(columns, keys)))
+      note(keyText(key as string[]), `${name.table} ${oid ?? ''} ${ctid ?? ''} ${xmin ?? ''}`);
+  };
+  await read(monolith.read, table.relation, table.key);
+  for (const edge of table.edges) await read(service.read, edge.target, targetKey(edge));
+  return found;
+}
+
+async function compareKeys(
+  { monolith, service }: Sides,
+  table: SourceTable,
+  keys: readonly Key[],
+): Promise<Map<string, VerifySample[]>> {
+  const result = new Map<string, VerifySample[]>();
+  const add = (key: Key, sample: VerifySample): void => {
+    result.set(keyText(key), [...(result.get(keyText(key)) ?? []), sample]);
+  };
+  const { rows } = await new Source(monolith.read).readKeys([table], keys);
+  const own = rows.get(table.label) ?? [];
+  for (const edge of table.edges)
+    for (const found of await compareRows(service.read, table, edge, own)) add(found.key, found);
+  const present = new Set(own.map((row) => keyText(table.keyOf(row))));
+  const absent = keys.filter((key) => !present.has(keyText(key)));
+  for (const edge of table.edges) {
+    const there = await existingKeys(
+      service.read,
+      edge.target,
+      targetKey(edge),
+      absent,
+      extraRows(edge),
+    );
+    for (const key of absent)
+      if (there.has(keyText(key)))
+        add(key, {
+          table: formatTable(edge.target),
+          key,
+          kind: edge.driver ? 'extra' : 'different',
+          columns: [],
+        });
+  }
+  return result;
+}
