@@ -19,8 +19,8 @@ import { Writes } from './writes.ts';
 const STEPS = {
   'write monolith': 5,
   'write service': 5,
-  'stream to': 6,
-  'stream back': 5,
+  'stream to': 8,
+  'stream back': 7,
   'source to': 4,
   'source back': 2,
   'copy to': 1,
@@ -38,7 +38,7 @@ const STEPS = {
 
 const DIRECTIONS: readonly Direction[] = ['to', 'back'];
 const OTHER = { monolith: 'service', service: 'monolith' } as const;
-const CRASHES = 0.25;
+const CRASHES = 0.3;
 /** Beyond this a flow does not come to its end. */
 const PATIENCE = 400;
 
@@ -149,7 +149,7 @@ export class Schedule {
         break;
       default: {
         const at = dice.chance(CRASHES) ? dice.one(FAILPOINTS) : undefined;
-        await this.#flow(what as Direction, verb as 'stream', at, 1 + dice.pick(6));
+        await this.#flow(what as Direction, verb as 'stream', at, dice.one([1, 1, 1, 2, 3, 6]));
       }
     }
     await this.#endSwitch();
