@@ -36,6 +36,15 @@ const STEPS = {
   refuse: 0.3,
 };
 
+/** While tables are copied, the copy is to come along between the writes. */
+const COPYING: typeof STEPS = {
+  ...STEPS,
+  'source to': 24,
+  'copy to': 5,
+  'stream to': 12,
+  appear: 2,
+};
+
 const DIRECTIONS: readonly Direction[] = ['to', 'back'];
 const OTHER = { monolith: 'service', service: 'monolith' } as const;
 const CRASHES = 0.3;
@@ -73,11 +82,11 @@ export class Schedule {
   }
 
   /** Runs it, or its first steps only. Throws what went wrong. */
-  async run(limit = Infinity): Promise<void> {
+  async run(limit = Number.POSITIVE_INFINITY): Promise<void> {
     const dice = this.#dice;
     try {
       await this.#begin();
-      const count = 12 + dice.pick(30);
+      const count = 12 + dice.pick(this.#copies ? 70 : 30);
       for (let step = 0; step < Math.min(count, limit); step++) await this.#step();
       this.steps.push('— the end: everything is let through —');
       await this.#finish();
@@ -106,6 +115,8 @@ export class Schedule {
         side.appear();
         side.history = new History(this.#dice);
       }
+      // Sometimes an earlier life has pruned already.
+      if (this.#dice.chance(0.5)) await this.#pruned();
     } else if (this.#dice.chance(0.4)) {
       this.#tell('monolith', this.#ownership(false));
       this.#tell('service', this.#ownership(true));
@@ -117,9 +128,23 @@ export class Schedule {
     );
   }
 
+  /** Nothing is in the target; an earlier life has found that out. */
+  async #pruned(): Promise<void> {
+    const { service } = this.#world.sides;
+    const tables = Object.keys(service.tables.tables);
+    await service.client.query(
+      `SET session_replication_role = replica; ${tables.map((table) => `DELETE FROM ${table}`).join(';')};
+       SET session_replication_role = origin;
+       INSERT INTO banyan.backfill (flow, source_table, stage)
+         SELECT 'sim:to', t, 'copy' FROM unnest('{${this.#world.flows.to.plan.sourceOrder.join()}}'::text[]) t`,
+    );
+    for (const rows of service.rows.values()) rows.clear();
+  }
+
   async #step(): Promise<void> {
     const dice = this.#dice;
-    const step = dice.weighted(STEPS);
+    const isCopying = this.#copies && (this.#lives.get('to')?.copying.running ?? true);
+    const step = dice.weighted(isCopying ? COPYING : STEPS);
     const [verb, what] = step.split(' ') as [string, string | undefined];
     switch (verb) {
       case 'write':
