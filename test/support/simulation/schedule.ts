@@ -42,7 +42,8 @@ const COPYING: typeof STEPS = {
   'source to': 24,
   'copy to': 5,
   'stream to': 12,
-  appear: 2,
+  'restart to': 2,
+  appear: 0.5,
 };
 
 const DIRECTIONS: readonly Direction[] = ['to', 'back'];
