@@ -11,8 +11,9 @@ import { History } from './history.ts';
 import { Ledger } from './ledger.ts';
 import { Life } from './life.ts';
 import type { SideName } from './shop.ts';
-import { parseRow, type Row, type Rows, type Side } from './side.ts';
-import { linesOf, Truth } from './truth.ts';
+import { clearWay, compare, leftOver } from './outcome.ts';
+import type { Side } from './side.ts';
+import { Truth } from './truth.ts';
 import type { World } from './world.ts';
 import { Writes } from './writes.ts';
 
@@ -356,8 +357,9 @@ export class Schedule {
     this.#dice = new Dice(this.#seed ^ 0x5eed);
     await this.#mend();
     for (let round = 0; ; round++) {
-      if (round > PATIENCE) throw new Error(`does not come to an end: ${await this.#left()}`);
-      if (round > 0 && round % 60 === 0) await this.#clearWay();
+      if (round > PATIENCE)
+        throw new Error(`does not come to an end: ${await leftOver(this.#world)}`);
+      if (round > 0 && round % 60 === 0) await clearWay(this.#world);
       let isDone = true;
       for (const side of Object.values(this.#world.sides)) side.appear();
       for (const direction of DIRECTIONS) {
@@ -377,76 +379,10 @@ export class Schedule {
       await this.#endSwitch();
       if (isDone && this.#switching === undefined && this.#drained()) break;
     }
-    await this.#compare();
-  }
-
-  /**
-   * Rows that were read again and have swapped unique values since the target last had them: no order of
-   * writing them is allowed. Their letters say so, and somebody who reads them gives the values free.
-   */
-  async #clearWay(): Promise<void> {
-    const { monolith, service } = this.#world.sides;
-    const ids = `(SELECT (keys->0->>0)::bigint FROM banyan.parked WHERE error LIKE '%23505%')`;
-    await monolith.client.query(`UPDATE prd SET no = 'free ' || prd_id WHERE prd_id IN ${ids}`);
-    await service.client.query(`UPDATE product SET sku = 'free ' || id WHERE id IN ${ids}`);
+    await compare(this.#world, this.#truth, this.#copies);
   }
 
   #drained(): boolean {
     return DIRECTIONS.every((direction) => this.#lives.get(direction)?.drained ?? false);
   }
-
-  async #left(): Promise<string> {
-    const left: string[] = [];
-    for (const { client, name } of Object.values(this.#world.sides)) {
-      const { rows } = await client.query(
-        `SELECT 'parked', source_table, keys::text, change::text, error FROM banyan.parked
-          UNION ALL SELECT 'reread', source_table, key::text, NULL, NULL FROM banyan.reread`,
-      );
-      left.push(...rows.map((row) => `${name} ${JSON.stringify(row)}`));
-    }
-    return left.join('\n');
-  }
-
-  async #compare(): Promise<void> {
-    const truth = this.#truth.lines();
-    for (const side of Object.values(this.#world.sides)) {
-      const rows = await readAll(side);
-      const shown = linesOf(side, rows);
-      const missing = truth.filter((line) => !shown.includes(line));
-      const extra = shown.filter((line) => !truth.includes(line));
-      if (missing.length + extra.length > 0)
-        throw new Error(
-          [
-            `the ${side.name} is not what was written (the ${this.#owner} owns):`,
-            ...missing.map((line) => `  lacks ${line}`),
-            ...extra.map((line) => `  has   ${line}`),
-          ].join('\n'),
-        );
-      // Before a copy nobody knows which rows are whose.
-      if (!this.#copies)
-        for (const [key, row] of rows.get('product') ?? [])
-          if (this.#truth.isSeen(key) !== (row[7] === 'seen'))
-            throw new Error(
-              `views of product ${key} are ${row[7] ?? 'NULL'}: not what was written`,
-            );
-    }
-  }
-}
-
-async function readAll(side: Side): Promise<Rows> {
-  const tables = Object.keys(side.tables.tables);
-  const results = (await side.client.query(
-    tables.map((table) => `SELECT t::text AS row FROM ${table} t`).join(';'),
-  )) as unknown as { rows: { row: string }[] }[];
-  return new Map(
-    tables.map((table, index) => [
-      table,
-      new Map(
-        results[index]?.rows.map(({ row: text }): [string, Row] => {
-          const row = parseRow(text) ?? [];
-          return [side.keyOf(table, row), row];
-        }),
-      ),
-    ]),
-  );
 }
