@@ -62,6 +62,24 @@ test.each(['', 'DEFERRABLE INITIALLY DEFERRED'])(
   },
 );
 
+test('rows that point to each other in a circle go: stray ones of the target, and all by a truncate', async () => {
+  const own = await circle('');
+  await own.service.query(`
+    BEGIN;
+    INSERT INTO dept VALUES (71, 'stray', NULL);
+    INSERT INTO emp VALUES (72, 'stray', 71);
+    UPDATE dept SET boss = 72;
+    COMMIT`);
+  await own
+    .coordinator()
+    .move({ capability: 'catalog', event: 'advance', to: 'sync', replaceTarget: true });
+  sync = startSync(own);
+  await streaming(own, 'to');
+  await equal(own, views);
+  await own.monolith.query('TRUNCATE dept, emp');
+  await equal(own, views);
+});
+
 test('a merged row whose parts are all needed follows changes of one of them', async () => {
   const own = await createPair({
     schemas: {

@@ -202,6 +202,22 @@ test('a delete that another table’s foreign key refuses goes through once that
   await equal(pair);
 });
 
+test('a retry is not held up by what its row was in between', async () => {
+  await synced();
+  await pair.service.query(`ALTER TABLE product ADD CONSTRAINT cheap CHECK (price_cents < 100000)`);
+  await pair.monolith.query(`UPDATE prd SET no = 'passed on', prc = 5000 WHERE prd_id = 1`);
+  await letters(1);
+  await pair.monolith.query(`UPDATE prd SET no = 'kept', prc = 5 WHERE prd_id = 1`);
+  await letters(2);
+  // What it had meanwhile belongs to another one by now.
+  await pair.monolith.query(`UPDATE prd SET no = 'passed on' WHERE prd_id = 2`);
+  await flowsOn();
+  await pair.service.query('ALTER TABLE product DROP CONSTRAINT cheap');
+  await retryLetters('catalog', appliers);
+  await letters(0);
+  await equal(pair);
+});
+
 test('what is parked survives the process, and is tried again when the next one starts', async () => {
   await synced();
   await pair.service.query(`ALTER TABLE product ADD CONSTRAINT cheap CHECK (price_cents < 100000)`);

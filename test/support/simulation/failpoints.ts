@@ -56,7 +56,7 @@ export class Doom {
   /** Chooses the place for the next step; undefined for none. */
   choose(at: Failpoint | undefined, dice: Dice): void {
     this.#at = at;
-    const within = { 'before apply': 8, 'after apply': 8, map: 4 } as Partial<
+    const within = { 'before apply': 5, 'after apply': 5, map: 4 } as Partial<
       Record<Failpoint, number>
     >;
     this.#left = at === undefined ? 0 : dice.pick(within[at] ?? 1);

@@ -113,8 +113,7 @@ class SimulatedLog implements ChangeLog {
     const { head, changes, endLsn } = this.#entries[this.#entry] as Entry;
     const left = changes.length - this.#change;
     // Now and then only the commit is left for the last piece.
-    const size =
-      left > 0 && this.#dice.chance(0.4) ? Math.min(left, 1 + this.#dice.pick(left)) : left;
+    const size = left > 0 && this.#dice.chance(0.5) ? Math.min(left, 1 + this.#dice.pick(3)) : left;
     const isLast = size === left && (size === 0 || !this.#dice.chance(0.1));
     const piece: Piece = {
       head,

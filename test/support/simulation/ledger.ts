@@ -44,7 +44,9 @@ export class Ledger {
         isNew && nth > 0 ? undefined : version(now[place] ?? null),
       );
       const last = this.#last.get(row);
-      const older = versions.some((one, nth) => (one ?? Infinity) < (last?.[nth] ?? 0));
+      // A row that something kept from being deleted may be overwritten by the one that came after it.
+      const compared = this.isLoose ? versions.slice(0, 1) : versions;
+      const older = compared.some((one, nth) => (one ?? Infinity) < (last?.[nth] ?? 0));
       const isNewer = versions.some((one, nth) => (one ?? 0) > (last?.[nth] ?? 0));
       const isCleared = table === 'prd' && now[3] === null;
       if (older || (!isNewer && !isCleared && !this.isLoose))

@@ -11,16 +11,17 @@ import { History } from './history.ts';
 import { Ledger } from './ledger.ts';
 import { Life } from './life.ts';
 import type { SideName } from './shop.ts';
-import { parseRow, type Row, type Rows, type Side } from './side.ts';
-import { linesOf, Truth } from './truth.ts';
+import { clearWay, compare, leftOver } from './outcome.ts';
+import type { Side } from './side.ts';
+import { Truth } from './truth.ts';
 import type { World } from './world.ts';
 import { Writes } from './writes.ts';
 
 const STEPS = {
   'write monolith': 5,
   'write service': 5,
-  'stream to': 6,
-  'stream back': 5,
+  'stream to': 8,
+  'stream back': 7,
   'source to': 4,
   'source back': 2,
   'copy to': 1,
@@ -36,9 +37,19 @@ const STEPS = {
   refuse: 0.3,
 };
 
+/** While tables are copied, the copy is to come along between the writes. */
+const COPYING: typeof STEPS = {
+  ...STEPS,
+  'source to': 24,
+  'copy to': 5,
+  'stream to': 12,
+  'restart to': 2,
+  appear: 0.5,
+};
+
 const DIRECTIONS: readonly Direction[] = ['to', 'back'];
 const OTHER = { monolith: 'service', service: 'monolith' } as const;
-const CRASHES = 0.25;
+const CRASHES = 0.3;
 /** Beyond this a flow does not come to its end. */
 const PATIENCE = 400;
 
@@ -73,11 +84,11 @@ export class Schedule {
   }
 
   /** Runs it, or its first steps only. Throws what went wrong. */
-  async run(limit = Infinity): Promise<void> {
+  async run(limit = Number.POSITIVE_INFINITY): Promise<void> {
     const dice = this.#dice;
     try {
       await this.#begin();
-      const count = 12 + dice.pick(30);
+      const count = 12 + dice.pick(this.#copies ? 70 : 30);
       for (let step = 0; step < Math.min(count, limit); step++) await this.#step();
       this.steps.push('— the end: everything is let through —');
       await this.#finish();
@@ -106,6 +117,8 @@ export class Schedule {
         side.appear();
         side.history = new History(this.#dice);
       }
+      // Sometimes an earlier life has pruned already.
+      if (this.#dice.chance(0.5)) await this.#pruned();
     } else if (this.#dice.chance(0.4)) {
       this.#tell('monolith', this.#ownership(false));
       this.#tell('service', this.#ownership(true));
@@ -117,9 +130,23 @@ export class Schedule {
     );
   }
 
+  /** Nothing is in the target; an earlier life has found that out. */
+  async #pruned(): Promise<void> {
+    const { service } = this.#world.sides;
+    const tables = Object.keys(service.tables.tables);
+    await service.client.query(
+      `SET session_replication_role = replica; ${tables.map((table) => `DELETE FROM ${table}`).join(';')};
+       SET session_replication_role = origin;
+       INSERT INTO banyan.backfill (flow, source_table, stage)
+         SELECT 'sim:to', t, 'copy' FROM unnest('{${this.#world.flows.to.plan.sourceOrder.join()}}'::text[]) t`,
+    );
+    for (const rows of service.rows.values()) rows.clear();
+  }
+
   async #step(): Promise<void> {
     const dice = this.#dice;
-    const step = dice.weighted(STEPS);
+    const isCopying = this.#copies && (this.#lives.get('to')?.copying.running ?? true);
+    const step = dice.weighted(isCopying ? COPYING : STEPS);
     const [verb, what] = step.split(' ') as [string, string | undefined];
     switch (verb) {
       case 'write':
@@ -149,7 +176,7 @@ export class Schedule {
         break;
       default: {
         const at = dice.chance(CRASHES) ? dice.one(FAILPOINTS) : undefined;
-        await this.#flow(what as Direction, verb as 'stream', at, 1 + dice.pick(6));
+        await this.#flow(what as Direction, verb as 'stream', at, dice.one([1, 1, 1, 2, 3, 6]));
       }
     }
     await this.#endSwitch();
@@ -330,8 +357,9 @@ export class Schedule {
     this.#dice = new Dice(this.#seed ^ 0x5eed);
     await this.#mend();
     for (let round = 0; ; round++) {
-      if (round > PATIENCE) throw new Error(`does not come to an end: ${await this.#left()}`);
-      if (round > 0 && round % 60 === 0) await this.#clearWay();
+      if (round > PATIENCE)
+        throw new Error(`does not come to an end: ${await leftOver(this.#world)}`);
+      if (round > 0 && round % 60 === 0) await clearWay(this.#world);
       let isDone = true;
       for (const side of Object.values(this.#world.sides)) side.appear();
       for (const direction of DIRECTIONS) {
@@ -351,76 +379,10 @@ export class Schedule {
       await this.#endSwitch();
       if (isDone && this.#switching === undefined && this.#drained()) break;
     }
-    await this.#compare();
-  }
-
-  /**
-   * Rows that were read again and have swapped unique values since the target last had them: no order of
-   * writing them is allowed. Their letters say so, and somebody who reads them gives the values free.
-   */
-  async #clearWay(): Promise<void> {
-    const { monolith, service } = this.#world.sides;
-    const ids = `(SELECT (keys->0->>0)::bigint FROM banyan.parked WHERE error LIKE '%23505%')`;
-    await monolith.client.query(`UPDATE prd SET no = 'free ' || prd_id WHERE prd_id IN ${ids}`);
-    await service.client.query(`UPDATE product SET sku = 'free ' || id WHERE id IN ${ids}`);
+    await compare(this.#world, this.#truth, this.#copies);
   }
 
   #drained(): boolean {
     return DIRECTIONS.every((direction) => this.#lives.get(direction)?.drained ?? false);
   }
-
-  async #left(): Promise<string> {
-    const left: string[] = [];
-    for (const { client, name } of Object.values(this.#world.sides)) {
-      const { rows } = await client.query(
-        `SELECT 'parked', source_table, keys::text, change::text, error FROM banyan.parked
-          UNION ALL SELECT 'reread', source_table, key::text, NULL, NULL FROM banyan.reread`,
-      );
-      left.push(...rows.map((row) => `${name} ${JSON.stringify(row)}`));
-    }
-    return left.join('\n');
-  }
-
-  async #compare(): Promise<void> {
-    const truth = this.#truth.lines();
-    for (const side of Object.values(this.#world.sides)) {
-      const rows = await readAll(side);
-      const shown = linesOf(side, rows);
-      const missing = truth.filter((line) => !shown.includes(line));
-      const extra = shown.filter((line) => !truth.includes(line));
-      if (missing.length + extra.length > 0)
-        throw new Error(
-          [
-            `the ${side.name} is not what was written (the ${this.#owner} owns):`,
-            ...missing.map((line) => `  lacks ${line}`),
-            ...extra.map((line) => `  has   ${line}`),
-          ].join('\n'),
-        );
-      // Before a copy nobody knows which rows are whose.
-      if (!this.#copies)
-        for (const [key, row] of rows.get('product') ?? [])
-          if (this.#truth.isSeen(key) !== (row[7] === 'seen'))
-            throw new Error(
-              `views of product ${key} are ${row[7] ?? 'NULL'}: not what was written`,
-            );
-    }
-  }
-}
-
-async function readAll(side: Side): Promise<Rows> {
-  const tables = Object.keys(side.tables.tables);
-  const results = (await side.client.query(
-    tables.map((table) => `SELECT t::text AS row FROM ${table} t`).join(';'),
-  )) as unknown as { rows: { row: string }[] }[];
-  return new Map(
-    tables.map((table, index) => [
-      table,
-      new Map(
-        results[index]?.rows.map(({ row: text }): [string, Row] => {
-          const row = parseRow(text) ?? [];
-          return [side.keyOf(table, row), row];
-        }),
-      ),
-    ]),
-  );
 }

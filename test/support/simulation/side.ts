@@ -198,7 +198,7 @@ export class Side {
       families.some((family) => [...tables].some((table) => family.has(table)));
     this.#lingering = this.#lingering.filter((one) => !meets(one));
     const xid = this.history.append(this.#changes(notes), origin);
-    if (this.#dice.chance(0.3)) this.#lingering.push({ xid, tables: touched, before });
+    if (this.#dice.chance(0.4)) this.#lingering.push({ xid, tables: touched, before });
   }
 
   #changes(notes: readonly Note[]): Change[] {

@@ -32,7 +32,7 @@ async function report(
   error: unknown,
 ): Promise<string> {
   let [shortest, why] = [failed, error];
-  for (let steps = 1; steps < 45; steps++) {
+  for (let steps = 1; steps < 85; steps++) {
     const schedule = new Schedule(world, seed);
     try {
       await schedule.run(steps);

@@ -96,7 +96,7 @@ export class Writes {
   own(): { readonly what: string; readonly statements: string[] } {
     const kinds: Kind[] = [];
     const parts: string[][] = [];
-    for (let count = this.#dice.one([1, 1, 2, 3]); count > 0; count--) {
+    for (let count = this.#dice.one([1, 1, 2, 3, 6]); count > 0; count--) {
       const kind = this.#dice.weighted(WEIGHTS);
       const part = this.#make(kind);
       if (part.length === 0) continue;
