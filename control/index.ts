@@ -3,3 +3,4 @@ export { defineMigration, env } from './define.ts';
 export type { Migration, MigrationInput } from './definition.ts';
 export { rename, scale, values } from './lenses.ts';
 export type { Lens } from './lenses.ts';
+export type { Conflict, ConflictRow, Verdict } from './domain/conflicts.ts';

@@ -5,16 +5,18 @@
 import { sleep } from '../core/lifecycle.ts';
 import { formatTable } from '../core/postgres/identifiers.ts';
 import { messageOf } from '../core/errors.ts';
-import { Batch, type Applied, type Care } from './batch.ts';
+import { Batch, type Applied } from './batch.ts';
 import type { Copying } from './copying.ts';
 import type { Piece } from './domain/change.ts';
+import { Flights } from './flights.ts';
+import { Judge } from './judge.ts';
 import { Coalescer, targetTables, type TargetTable } from './domain/coalesce.ts';
 import { MappingError, type Mode } from './domain/mapping.ts';
 import type { FlowPlan } from './domain/plan.ts';
-import type { Parking } from './parking.ts';
+import type { ParkedLetter, Parking } from './parking.ts';
 import { explain, isRefusal, isTransient } from './refusal.ts';
 import type { Checkpoint, Target } from './target.ts';
-import { Writer, type BatchContext, type ModePlan } from './writer.ts';
+import { Writer, type BatchContext, type Care, type ModePlan } from './writer.ts';
 
 const BATCH_CHANGES = 20_000;
 const BATCH_BYTES = 16 * 1_048_576;
@@ -40,8 +42,13 @@ export class Applier {
     parking: Parking,
     checkpoint: Checkpoint,
   ) {
-    const modes = { owner: modePlan(plan, 'owner'), guest: modePlan(plan, 'guest') };
-    this.#context = { target, plan, copying, parking, modes };
+    const owner = modePlan(plan, 'owner');
+    const modes = {
+      ...{ owner, guest: modePlan(plan, 'guest') },
+      ...{ 'sharing owner': owner, 'sharing guest': owner },
+    };
+    const flights = new Flights(target.client, plan.capability);
+    this.#context = { target, plan, copying, parking, modes, flights };
     this.#checkpoint = checkpoint;
   }
 
@@ -89,6 +96,7 @@ export class Applier {
   async retryParked(): Promise<void> {
     const { target, parking, copying } = this.#context;
     const writer = new Writer(this.#context);
+    const judge = new Judge(this.#context, writer, 'parking strictly');
     try {
       await writer.begin();
       const letters = await parking.wanted(target.client);
@@ -96,20 +104,20 @@ export class Applier {
       const failed: { id: string; error: string }[] = [];
       const isOne = (error: unknown): boolean => isRefusal(error) || error instanceof MappingError;
       const together = await writer.whole(async () => {
-        for (const { mode, change } of letters) {
-          this.#context.modes[mode].coalescer.add(change);
-          await writer.flush(mode);
-        }
+        for (const letter of letters) await this.#retry(letter, writer, judge);
       }, isOne);
       if (together === undefined) applied.push(...letters.map(({ id }) => id));
       else {
         for (const { coalescer } of Object.values(this.#context.modes)) coalescer.take();
         const stuck = new Set<string>();
-        for (const { id, table, keys, mode, change } of letters) {
+        for (const letter of letters) {
+          const { id, table, keys, mode, change } = letter;
           const rows = parking.namesOf(table, keys);
           const error = rows.some((row) => stuck.has(row))
             ? undefined
-            : ((await writer.attempt(mode, change, true, isOne)) ?? null);
+            : ((await (mode === 'sharing guest'
+                ? judge.change(change, letter)
+                : writer.attempt(mode, change, true, isOne))) ?? null);
           if (error === null) applied.push(id);
           else {
             for (const row of rows) stuck.add(row);
@@ -129,18 +137,38 @@ export class Applier {
     await parking.load(target.client);
   }
 
-  async #attempt(pieces: readonly Piece[], care: Care, soon: boolean): Promise<Applied> {
-    await this.#context.parking.refresh(this.#context.target.client);
-    const batch = new Batch(this.#context, this.#checkpoint, care);
-    try {
-      for (const piece of pieces) await batch.piece(piece);
-      this.#owed = await batch.commit({ soon, owed: this.#owed });
-    } catch (error) {
-      await batch.abandon();
-      throw error;
+  async #retry(
+    { mode, change, ...letter }: ParkedLetter,
+    writer: Writer,
+    judge: Judge,
+  ): Promise<void> {
+    if (mode === 'sharing guest') {
+      const refused = await judge.change(change, letter);
+      if (refused !== undefined) throw refused as Error;
+      return;
     }
-    this.#checkpoint = batch.checkpoint;
-    return batch.outcome;
+    this.#context.modes[mode].coalescer.add(change);
+    await writer.flush(mode);
+  }
+
+  /** One target transaction; while changes are judged, one for each of the source. */
+  async #attempt(pieces: readonly Piece[], care: Care, soon: boolean): Promise<Applied> {
+    const done: Applied[] = [];
+    for (let next = 0; next < pieces.length || done.length === 0;) {
+      await this.#context.parking.refresh(this.#context.target.client);
+      const batch = new Batch(this.#context, this.#checkpoint, care);
+      try {
+        for (; next < pieces.length && !batch.full; next++)
+          await batch.piece(pieces[next] as Piece);
+        this.#owed = await batch.commit({ soon: soon || next < pieces.length, owed: this.#owed });
+      } catch (error) {
+        await batch.abandon();
+        throw error;
+      }
+      this.#checkpoint = batch.checkpoint;
+      done.push(batch.outcome);
+    }
+    return joined(done);
   }
 }
 
@@ -169,6 +197,8 @@ function joined(done: readonly Applied[]): Applied {
     watermark: done.findLast((one) => one.watermark !== undefined)?.watermark,
     commitTimes: done.flatMap((one) => one.commitTimes),
     changes: done.reduce((sum, one) => sum + one.changes, 0),
+    conflicts: done.reduce((sum, one) => sum + one.conflicts, 0),
+    overtaken: done.reduce((sum, one) => sum + one.overtaken, 0),
     endLsn: done.findLast((one) => one.endLsn !== undefined)?.endLsn,
   };
 }

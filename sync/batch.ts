@@ -10,14 +10,17 @@ import {
   formatLsn,
   type Position,
 } from '../core/postgres/lsn.ts';
-import { decodeMessage } from '../control/domain/flow.ts';
+import { decodeMessage, type RowMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
 import type { Mark } from './copying.ts';
 import type { Change, Piece, Relation, RowChange } from './domain/change.ts';
 import { MappingError } from './domain/mapping.ts';
+import { changeOf, modeOf } from './domain/said.ts';
+import type { Reset } from './flights.ts';
+import { Judge } from './judge.ts';
 import { explain } from './refusal.ts';
 import type { Checkpoint } from './target.ts';
-import { Writer, type BatchContext, type ModePlan } from './writer.ts';
+import { Writer, type BatchContext, type Care, type ModePlan } from './writer.ts';
 
 export interface Applied {
   /** Newest heartbeat that has been passed: the target is complete up to then. */
@@ -25,6 +28,10 @@ export interface Applied {
   /** Source commit times (Unix ms) of the transactions that wrote something. */
   readonly commitTimes: readonly number[];
   readonly changes: number;
+  /** Changes of the other side that met another row than they were made on. */
+  readonly conflicts: number;
+  /** Rows that the owner spoke of while they were in flight. */
+  readonly overtaken: number;
   /** Everything that ends here or before is durable. */
   readonly endLsn: bigint | undefined;
 }
@@ -42,17 +49,11 @@ export interface CommitOptions {
   readonly owed: boolean;
 }
 
-/**
- * How a batch is written. Folded first; when that is refused, change by change in source order;
- * when that is refused too, the same with what is refused parked, deferred constraints being looked
- * at in the end, or else after each change.
- */
-export type Care = 'folded' | 'in order' | 'parking' | 'parking strictly';
-
 export class Batch {
   checkpoint: Checkpoint;
   readonly #context: BatchContext;
   readonly #writer: Writer;
+  readonly #judge: Judge;
   readonly #start: Checkpoint;
   readonly #care: Care;
   #writing: Promise<void> = Promise.resolve();
@@ -61,14 +62,24 @@ export class Batch {
   #commitTimes: number[] = [];
   #changes = 0;
   #endLsn: bigint | undefined;
+  /** Transactions of the service whose changes the owner has judged, and rows that it has reset. */
+  #judged: number[] = [];
+  #resets: Reset[] = [];
+  #full = false;
 
   constructor(context: BatchContext, start: Checkpoint, care: Care) {
     this.#context = context;
     this.#writer = new Writer(context);
+    this.#judge = new Judge(context, this.#writer, care);
     this.#start = start;
     this.#care = care;
     this.checkpoint = start;
     for (const mode of Object.values(context.modes)) mode.coalescer.take();
+  }
+
+  /** What comes next belongs into a transaction of its own. */
+  get full(): boolean {
+    return this.#full;
   }
 
   get outcome(): Applied {
@@ -76,6 +87,8 @@ export class Batch {
       watermark: this.#watermark,
       commitTimes: this.#commitTimes,
       changes: this.#changes,
+      conflicts: this.#judge.conflicts,
+      overtaken: this.#writer.overtaken,
       endLsn: this.#endLsn,
     };
   }
@@ -87,19 +100,29 @@ export class Batch {
       Math.ceil((FLUSH_BYTES * piece.size) / Math.max(1, piece.bytes)),
     );
     this.#context.copying.delivered(head.xid);
-    const echo = head.origin === this.#context.plan.echoOrigin;
+    const own = head.origin === this.#context.plan.echoOrigin;
     const before = this.#changes;
+    let opened = false;
     for (let index = this.#done(piece); index < changes.length; index++) {
       const change = changes[index] as Change;
-      if (change.kind === 'message')
-        await this.#message(change, this.#position(piece, firstSeq + index));
-      else if (change.kind === 'truncate') await this.#truncate(change, echo);
+      if (change.kind === 'message') await this.#message(change, piece, firstSeq + index);
+      else if (change.kind === 'truncate') await this.#truncate(change, own);
       else {
+        const { mode } = this.checkpoint;
+        // The owner's order is everybody's while both sides write: an echo counts too.
+        const echo = own && mode !== 'sharing owner';
+        if (mode === 'sharing guest' && !echo && !opened) {
+          opened = true;
+          this.#dirty = true;
+          await this.#judge.open(head);
+        }
         if (!this.#wanted(change, echo, piece, firstSeq + index)) continue;
-        if (this.#care === 'folded') {
+        if (mode === 'sharing guest') await this.#weigh(change, piece, firstSeq + index);
+        else if (this.#care === 'folded') {
           this.#mode.coalescer.add(change);
           const { size } = this.#mode.coalescer;
-          if (size >= flushChanges) await this.#flushBeside();
+          if (size >= flushChanges)
+            await (mode === 'sharing owner' ? this.#flush() : this.#flushBeside());
           // The server's answers and what the stream brings are not to wait for the whole fold.
           else if (size % TURN_CHANGES === 0) await nextTurn();
         } else await this.#alone(change, piece, firstSeq + index);
@@ -109,6 +132,7 @@ export class Batch {
     const position = this.#position(piece, last);
     if (comparePositions(position, this.#start.position) > 0)
       this.checkpoint = { ...this.checkpoint, position };
+    this.#full ||= this.checkpoint.mode === 'sharing guest' && this.#dirty;
     if (piece.endLsn === undefined) return;
     if (this.#changes > before) this.#commitTimes.push(head.commitMs);
     this.#endLsn = piece.endLsn;
@@ -185,12 +209,21 @@ export class Batch {
   /** Writes one change by itself, or parks it. */
   async #alone(change: RowChange, piece: Piece, seq: number): Promise<void> {
     const { mode } = this.checkpoint;
+    await this.#land();
     if (this.#care === 'in order') {
       this.#mode.coalescer.add(change);
       await this.#writer.flushOne(mode);
       return;
     }
     const error = await this.#writer.attempt(mode, change, this.#care === 'parking strictly');
+    if (error !== undefined) this.#park(change, piece, seq, error);
+  }
+
+  /** The owner judges a change of the service; what is no conflict and still refused is parked. */
+  async #weigh(change: RowChange, piece: Piece, seq: number): Promise<void> {
+    const { commitLsn, commitMs } = piece.head;
+    const position = `${formatLsn(commitLsn)}/${seq}`;
+    const error = await this.#judge.change(change, { commitMs, position });
     if (error !== undefined) this.#park(change, piece, seq, error);
   }
 
@@ -233,7 +266,8 @@ export class Batch {
 
   async #message(
     { prefix, content }: Change & { readonly kind: 'message' },
-    position: Position,
+    piece: Piece,
+    seq: number,
   ): Promise<void> {
     const message = prefix === MESSAGE_PREFIX ? decodeMessage(content) : undefined;
     if (!message) return;
@@ -251,11 +285,26 @@ export class Batch {
         if (message.capability !== this.#context.plan.capability) return;
         await this.#flush();
         this.#dirty = true;
+        if (this.checkpoint.mode === 'sharing guest') await this.#judge.close();
         this.checkpoint = {
-          position,
-          mode: message.owns ? 'owner' : 'guest',
+          position: this.#position(piece, seq),
+          mode: modeOf(message),
           barrier: message.epoch,
         };
+        return;
+      case 'judged':
+        if (message.capability !== this.#context.plan.capability) return;
+        this.#judged.push(message.xid);
+        this.#dirty = true;
+        return;
+      case 'row':
+        if (message.capability === this.#context.plan.capability)
+          await this.#row(message, piece, seq);
+        return;
+      case 'taken':
+        if (message.capability !== this.#context.plan.capability) return;
+        await this.#judge.taken(message.table, message.key);
+        this.#dirty = true;
         return;
       case 'low':
       case 'high':
@@ -276,7 +325,8 @@ export class Batch {
     await this.#context.copying.record(this.#context.target.client, chunk);
     // Rows are listed to be read again while the source owns them, and the drain of a switch waits for
     // them: behind its barrier they are still an owner's.
-    const mode = chunk.progress.kind === 'reread' ? 'owner' : this.checkpoint.mode;
+    const shared = this.checkpoint.mode === 'sharing owner';
+    const mode = chunk.progress.kind === 'reread' && !shared ? 'owner' : this.checkpoint.mode;
     const { coalescer } = this.#context.modes[mode];
     const { parking } = this.#context;
     // Somebody may just have given letters up to have their rows read again.
@@ -303,7 +353,47 @@ export class Batch {
   /** Everything folded so far is in the target's transaction when this resolves. */
   async #flush(): Promise<void> {
     await this.#writing;
+    await this.#land();
     await this.#writer.flush(this.checkpoint.mode);
+  }
+
+  /** The owner's row, for a change of the service that it did not apply. */
+  async #row(message: RowMessage, piece: Piece, seq: number): Promise<void> {
+    const { plan, copying, target } = this.#context;
+    const change = changeOf(plan, message);
+    if (!change) return;
+    const { table, key, row, reset } = message;
+    const edge = plan.edges.owner.find(
+      (one) => formatTable(one.target) === reset && formatTable(one.source) === table,
+    );
+    const into = this.#mode.targets.find(({ name }) => formatTable(name) === reset);
+    if (edge && into) {
+      const own = key.map((value, index) => edge.key[index]?.map(value) ?? value);
+      this.#resets.push({ target: into, key: own, named: key, awaited: row !== null });
+    }
+    this.#dirty = true;
+    if (row === null) {
+      await this.#writer.begin();
+      await copying.readAgain(target.client, [{ table, key }]);
+    }
+    if (!this.#wanted(change, false, piece, seq)) return;
+    if (this.#care === 'folded') this.#mode.coalescer.add(change);
+    else await this.#alone(change, piece, seq);
+  }
+
+  /**
+   * What the owner has judged is in flight no more. Before what is folded is written, whenever it was
+   * said meanwhile: of each row the last word counts, and it came after that.
+   */
+  async #land(): Promise<void> {
+    const { flights } = this.#context;
+    if (this.#judged.length + this.#resets.length === 0) return;
+    const [judged, resets] = [this.#judged, this.#resets];
+    this.#judged = [];
+    this.#resets = [];
+    await this.#writer.begin();
+    await flights.end(judged);
+    await flights.reset(resets);
   }
 
   /** Sends what has been folded, and folds on while the server works on it. */

@@ -5,6 +5,7 @@ import { formatTable, quoteIdentifier, quoteTable } from '../core/postgres/ident
 import { textArray } from '../core/postgres/text-forms.ts';
 import { rawRows } from '../core/postgres/connect.ts';
 import type { Tuple } from './domain/change.ts';
+import { sameText } from './domain/equality.ts';
 import type { Edge } from './domain/mapping.ts';
 import type { SourceTable } from './source.ts';
 
@@ -19,19 +20,6 @@ export interface RowDifference {
     readonly actual: string | null;
   }[];
 }
-
-// Types without an equality operator.
-const BY_TEXT = new Set([
-  'json',
-  'xml',
-  'point',
-  'polygon',
-  'box',
-  'line',
-  'lseg',
-  'path',
-  'circle',
-]);
 
 /** What the service's table of this edge lacks or has otherwise, given rows of the monolith. */
 export async function compareRows(
@@ -52,13 +40,10 @@ export async function compareRows(
       }),
     );
   });
-  const different = edge.columns.map((pair, index) => {
-    const actual = `t.${quoteIdentifier(pair.target)}`;
-    const expected = `s.c${index}::${pair.type}`;
-    return BY_TEXT.has(pair.type)
-      ? `${actual}::text IS DISTINCT FROM ${expected}::text`
-      : `${actual} IS DISTINCT FROM ${expected}`;
-  });
+  const different = edge.columns.map(
+    (pair, index) =>
+      `NOT (${sameText(`t.${quoteIdentifier(pair.target)}`, `s.c${index}`, pair.type)})`,
+  );
   const names = [
     ...edge.key.map((_, index) => `k${index}`),
     ...edge.columns.map((_, index) => `c${index}`),

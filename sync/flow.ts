@@ -19,6 +19,7 @@ import type { ChangeLog, OpenChangeLog } from './change-log.ts';
 import { Copying } from './copying.ts';
 import { LagWindow } from './domain/lag.ts';
 import { planFlow, targetsOf, type FlowPlan } from './domain/plan.ts';
+import { countConflicts } from './conflicts.ts';
 import { followLetters } from './letters.ts';
 import { Parking } from './parking.ts';
 import type { Schemas } from './domain/mapping.ts';
@@ -78,6 +79,8 @@ class Flow {
   readonly #session = new Mutex();
   #watermark: string | null = null;
   #applied = 0;
+  #conflicts: number | null = null;
+  #overtaken = 0;
 
   constructor(options: FlowOptions, closers: (() => Promise<unknown>)[]) {
     this.#options = options;
@@ -103,6 +106,7 @@ class Flow {
     const source = new Source(sourceClient);
     await copying.load(target.client, plan.sourceOrder, direction === 'to' ? 'prune' : 'done');
     copying.suspect(await source.snapshot());
+    if (direction === 'back') this.#conflicts = await countConflicts(target.client, names.flow);
     const parking = new Parking(names.flow, targetsOf(plan));
     await parking.load(target.client);
     const applier = new Applier(target, plan, copying, parking, await target.checkpoint());
@@ -174,6 +178,8 @@ class Flow {
     const now = Date.now();
     for (const commitMs of applied.commitTimes) this.#lag.add(now - commitMs);
     this.#applied += applied.changes;
+    if (this.#conflicts !== null) this.#conflicts += applied.conflicts;
+    this.#overtaken += applied.overtaken;
     if (applied.watermark !== undefined && complete) this.#watermark = applied.watermark;
   }
 
@@ -219,6 +225,8 @@ class Flow {
       applied: this.#applied,
       backfill: this.#options.direction === 'to' ? copying.progress(estimate) : null,
       parked: parking.size,
+      conflicts: this.#conflicts,
+      overtaken: this.#options.direction === 'to' ? this.#overtaken : null,
     };
   }
 
@@ -246,6 +254,7 @@ class Flow {
       direction,
       names,
       echoOrigin: other.origin,
+      conflicts: capability.canary.conflicts,
     });
     return { plan, names, schemas };
   }

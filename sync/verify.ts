@@ -213,7 +213,7 @@ class Verification {
   ): Promise<void> {
     // Held until they are listed: a switch that comes waits for them, one that has come is not overwritten.
     const { rows } = await write.query(
-      `SELECT 1 FROM banyan.checkpoint WHERE flow = $1 AND mode = 'owner' FOR SHARE`,
+      `SELECT 1 FROM banyan.checkpoint WHERE flow = $1 AND mode IN ('owner', 'sharing owner') FOR SHARE`,
       [flow],
     );
     if (rows.length === 0)

@@ -7,6 +7,7 @@ import type { Copying, RowName } from './copying.ts';
 import type { RowChange, Value } from './domain/change.ts';
 import type { Coalescer, RowOperation, TargetTable } from './domain/coalesce.ts';
 import type { Edge, Mode } from './domain/mapping.ts';
+import type { Flights } from './flights.ts';
 import type { FlowPlan } from './domain/plan.ts';
 import {
   copyStatement,
@@ -31,13 +32,23 @@ export interface BatchContext {
   readonly copying: Copying;
   readonly parking: Parking;
   readonly modes: Readonly<Record<Mode, ModePlan>>;
+  readonly flights: Flights;
 }
+
+/**
+ * How a batch is written. Folded first; when that is refused, change by change in source order;
+ * when that is refused too, the same with what is refused parked, deferred constraints being looked
+ * at in the end, or else after each change.
+ */
+export type Care = 'folded' | 'in order' | 'parking' | 'parking strictly';
 
 type Rows = ReadonlyMap<TargetTable, readonly RowOperation[]>;
 
 export class Writer {
   readonly #context: BatchContext;
   #begun = false;
+  /** Rows that were in flight at the service when the owner's stream spoke of them. */
+  overtaken = 0;
 
   constructor(context: BatchContext) {
     this.#context = context;
@@ -76,15 +87,19 @@ export class Writer {
     const place = (edge: Edge): number => plan.targetOrder.indexOf(formatTable(edge.target));
     for (const edge of [...edges].sort((a, b) => place(b) - place(a)))
       if (edge.driver) await target.client.query(`DELETE FROM ${quoteTable(edge.target)}`);
-      else if (mode === 'owner' && edge.columns.length > 0)
+      else if (mode !== 'guest' && edge.columns.length > 0)
         await target.client.query(
           `UPDATE ${quoteTable(edge.target)} SET ${edge.columns.map((pair) => `${quoteIdentifier(pair.target)} = NULL`).join(', ')}`,
         );
   }
 
   /** Deletes children first, then writes parents first. */
-  write(mode: Mode, rows: Rows): Promise<void> {
-    return this.prepare(mode, rows)();
+  async write(mode: Mode, rows: Rows): Promise<void> {
+    if (mode !== 'sharing owner') return this.prepare(mode, rows)();
+    await this.begin();
+    const grounded = await this.#context.flights.grounded(rows);
+    this.overtaken += grounded.overtaken;
+    return this.prepare(mode, grounded.rows)();
   }
 
   /** The same in two parts: the statements are made at once, and run when the function is called. */
@@ -208,14 +223,24 @@ export class Writer {
     if (this.#begun) await this.#context.target.client.query('SET CONSTRAINTS ALL IMMEDIATE');
   }
 
-  /** Runs `work` so that it has all its effect or none. */
-  whole(work: () => Promise<void>, isOne: (error: unknown) => boolean): Promise<unknown> {
-    return this.#tolerate(work, isOne, true);
+  /**
+   * Runs `work` so that it has all its effect or none; gives the refusal. With `now`, deferred
+   * constraints are looked at before it counts.
+   */
+  whole(
+    work: () => Promise<void>,
+    isOne: (error: unknown) => boolean,
+    now = true,
+  ): Promise<unknown> {
+    return this.#tolerate(work, isOne, now);
   }
 
-  /** Whether what a row points to may still be on its way. */
+  /**
+   * Whether what a row points to may still be on its way, or, while both sides write, a row that is in
+   * its way about to go.
+   */
   #mayCome(mode: Mode): boolean {
-    return this.#context.copying.running && mode === 'owner';
+    return mode === 'sharing owner' || (this.#context.copying.running && mode === 'owner');
   }
 
   /** Rows whose parent is not there yet are read again; those that point in a circle go in without that first. */
@@ -241,7 +266,8 @@ export class Writer {
       return undefined;
     } catch (error) {
       if (!isOne(error)) throw error;
-      await client.query('ROLLBACK TO SAVEPOINT tolerated');
+      // One of this name may lie inside another: what is undone is also over.
+      await client.query('ROLLBACK TO SAVEPOINT tolerated; RELEASE SAVEPOINT tolerated');
       return error;
     }
   }
@@ -249,7 +275,7 @@ export class Writer {
   /** Rows that an update did not find: known only in part, they must be read again at the source. */
   async #incomplete(mode: Mode, rows: readonly RowOperation[]): Promise<void> {
     // What a guest's update does not find, the owner has deleted.
-    if (mode === 'owner') await this.#readAgain(rows);
+    if (mode !== 'guest') await this.#readAgain(rows);
   }
 
   async #readAgain(rows: readonly RowOperation[]): Promise<void> {

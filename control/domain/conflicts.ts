@@ -26,3 +26,7 @@ export type Verdict = 'owner' | 'service';
 export type ConflictFunction = (conflict: Conflict) => Verdict;
 
 export type ConflictPolicy = 'owner-wins' | 'last-writer-wins' | ConflictFunction;
+
+export function policyName(policy: ConflictPolicy): string {
+  return typeof policy === 'function' ? 'function' : policy;
+}

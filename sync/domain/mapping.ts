@@ -10,7 +10,10 @@ import { compileLens, type TextMap } from './lens.ts';
 import type { LiveColumn, LiveSchema, LiveTable } from '../../core/postgres/catalog.ts';
 
 /** What a flow's source owns: all that moves, or only what stays. */
-export type Mode = 'owner' | 'guest';
+export type Owning = 'owner' | 'guest';
+
+/** The same, and whether both sides write what moves: then the one that owns it judges (verdict.ts). */
+export type Mode = Owning | `sharing ${Owning}`;
 
 export interface ColumnPair {
   readonly source: string;
@@ -118,7 +121,7 @@ export function compileEdges(
   tables: readonly ResolvedTable[],
   schemas: Schemas,
   direction: Direction,
-  mode: Mode,
+  mode: Owning,
 ): Edge[] {
   const edges = tables.flatMap((table) =>
     table.services.map((_, index) =>
@@ -129,7 +132,7 @@ export function compileEdges(
   return direction === 'back' ? [] : edges.filter((edge) => edge.columns.length > 0);
 }
 
-function edgeTo(table: ResolvedTable, index: number, schemas: Schemas, mode: Mode): Edge {
+function edgeTo(table: ResolvedTable, index: number, schemas: Schemas, mode: Owning): Edge {
   const service = table.services[index] as TableName;
   const from = liveTable(schemas.monolith, table.monolith);
   const into = liveTable(schemas.service, service);

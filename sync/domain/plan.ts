@@ -1,6 +1,7 @@
 // Everything one flow does, decided before it starts: the edges in each mode and the order of tables
 // on both sides.
 import type { TableMap } from '../../control/definition.ts';
+import type { ConflictPolicy } from '../../control/domain/conflicts.ts';
 import type { Direction } from '../../control/domain/flow.ts';
 import type { FlowNames } from '../../control/domain/names.ts';
 import { formatTable } from '../../core/postgres/identifiers.ts';
@@ -24,6 +25,9 @@ export interface FlowPlan {
   readonly targetOrder: readonly string[];
   /** Origin of the opposite flow: what it wrote at our source must not travel back. */
   readonly echoOrigin: string;
+  /** The columns of each table of the monolith that the service gets to know. */
+  readonly shown: ReadonlyMap<string, readonly string[]>;
+  readonly conflicts: ConflictPolicy;
 }
 
 /** Throws MappingError when the mapping names a table or column that a schema lacks. */
@@ -35,6 +39,7 @@ export function planFlow(
     readonly direction: Direction;
     readonly names: FlowNames;
     readonly echoOrigin: string;
+    readonly conflicts: ConflictPolicy;
   },
 ): FlowPlan {
   const resolved = tables.map(resolveTable);
@@ -49,17 +54,33 @@ export function planFlow(
       (a, b) =>
         targetOrder.indexOf(formatTable(a.target)) - targetOrder.indexOf(formatTable(b.target)),
     );
+  const all = inOrder(owner);
   return {
     capability: flow.capability,
     flow: flow.names.flow,
     edges: {
-      owner: inOrder(owner),
+      owner: all,
       guest: inOrder(compileEdges(resolved, schemas, flow.direction, 'guest')),
+      // Who shares carries all that moves, whether it owns it or not.
+      'sharing owner': all,
+      'sharing guest': all,
     },
+    shown: columnsBySource(compileEdges(resolved, schemas, 'to', 'owner')),
+    conflicts: flow.conflicts,
     sourceOrder: [...new Set(inOrder(owner).map((edge) => formatTable(edge.source)))],
     targetOrder,
     echoOrigin: flow.echoOrigin,
   };
+}
+
+function columnsBySource(edges: readonly Edge[]): Map<string, readonly string[]> {
+  const shown = new Map<string, readonly string[]>();
+  for (const { source, key, columns } of edges) {
+    const label = formatTable(source);
+    const names = [...key, ...columns].map((pair) => pair.source);
+    shown.set(label, [...new Set([...(shown.get(label) ?? []), ...names])]);
+  }
+  return shown;
 }
 
 /** The target tables that a source table feeds, while it owns the data. */
