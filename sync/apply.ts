@@ -61,7 +61,9 @@ export class Applier {
    * it is durable: only the last commit waits for the target's disk, and takes the others along.
    */
   async apply(pieces: readonly Piece[]): Promise<Applied> {
-    const batches = batchesOf(pieces);
+    // What is judged has a transaction of its own, and care of its own where it is refused.
+    const isJudged = this.#checkpoint.mode === 'sharing guest';
+    const batches = isJudged ? pieces.map((piece) => [piece]) : batchesOf(pieces);
     const done: Applied[] = [];
     for (const [index, batch] of batches.entries())
       done.push(await this.#applyBatch(batch, index < batches.length - 1));

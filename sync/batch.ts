@@ -10,13 +10,13 @@ import {
   formatLsn,
   type Position,
 } from '../core/postgres/lsn.ts';
-import { decodeMessage, type RowMessage } from '../control/domain/flow.ts';
+import { decodeMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
+import { Answers } from './answers.ts';
 import type { Mark } from './copying.ts';
 import type { Change, Piece, Relation, RowChange } from './domain/change.ts';
 import { MappingError } from './domain/mapping.ts';
-import { changeOf, modeOf } from './domain/said.ts';
-import type { Reset } from './flights.ts';
+import { modeOf } from './domain/said.ts';
 import { Judge } from './judge.ts';
 import { explain } from './refusal.ts';
 import type { Checkpoint } from './target.ts';
@@ -54,6 +54,7 @@ export class Batch {
   readonly #context: BatchContext;
   readonly #writer: Writer;
   readonly #judge: Judge;
+  readonly #answers: Answers;
   readonly #start: Checkpoint;
   readonly #care: Care;
   #writing: Promise<void> = Promise.resolve();
@@ -62,15 +63,13 @@ export class Batch {
   #commitTimes: number[] = [];
   #changes = 0;
   #endLsn: bigint | undefined;
-  /** Transactions of the service whose changes the owner has judged, and rows that it has reset. */
-  #judged: number[] = [];
-  #resets: Reset[] = [];
   #full = false;
 
   constructor(context: BatchContext, start: Checkpoint, care: Care) {
     this.#context = context;
     this.#writer = new Writer(context);
     this.#judge = new Judge(context, this.#writer, care);
+    this.#answers = new Answers(context, this.#writer);
     this.#start = start;
     this.#care = care;
     this.checkpoint = start;
@@ -95,10 +94,6 @@ export class Batch {
 
   async piece(piece: Piece): Promise<void> {
     const { head, changes, firstSeq } = piece;
-    const flushChanges = Math.min(
-      FLUSH_CHANGES,
-      Math.ceil((FLUSH_BYTES * piece.size) / Math.max(1, piece.bytes)),
-    );
     this.#context.copying.delivered(head.xid);
     const own = head.origin === this.#context.plan.echoOrigin;
     const before = this.#changes;
@@ -117,15 +112,8 @@ export class Batch {
           await this.#judge.open(head);
         }
         if (!this.#wanted(change, echo, piece, firstSeq + index)) continue;
-        if (mode === 'sharing guest') await this.#weigh(change, piece, firstSeq + index);
-        else if (this.#care === 'folded') {
-          this.#mode.coalescer.add(change);
-          const { size } = this.#mode.coalescer;
-          if (size >= flushChanges)
-            await (mode === 'sharing owner' ? this.#flush() : this.#flushBeside());
-          // The server's answers and what the stream brings are not to wait for the whole fold.
-          else if (size % TURN_CHANGES === 0) await nextTurn();
-        } else await this.#alone(change, piece, firstSeq + index);
+        const taking = this.#take(change, piece, firstSeq + index);
+        if (taking) await taking;
       }
     }
     const last = piece.endLsn === undefined ? firstSeq + changes.length - 1 : END_OF_TRANSACTION;
@@ -206,10 +194,23 @@ export class Batch {
     return false;
   }
 
+  /** A change that is to be written now: folded, or judged, or by itself. Most are folded, and done. */
+  #take(change: RowChange, piece: Piece, seq: number): Promise<void> | undefined {
+    const { mode } = this.checkpoint;
+    if (mode === 'sharing guest') return this.#weigh(change, piece, seq);
+    if (this.#care !== 'folded') return this.#alone(change, piece, seq);
+    this.#mode.coalescer.add(change);
+    const { size } = this.#mode.coalescer;
+    if (size >= flushAt(piece))
+      return mode === 'sharing owner' ? this.#flush() : this.#flushBeside();
+    // The server's answers and what the stream brings are not to wait for the whole fold.
+    return size % TURN_CHANGES === 0 ? nextTurn() : undefined;
+  }
+
   /** Writes one change by itself, or parks it. */
   async #alone(change: RowChange, piece: Piece, seq: number): Promise<void> {
     const { mode } = this.checkpoint;
-    await this.#land();
+    await this.#answers.land();
     if (this.#care === 'in order') {
       this.#mode.coalescer.add(change);
       await this.#writer.flushOne(mode);
@@ -294,13 +295,16 @@ export class Batch {
         return;
       case 'judged':
         if (message.capability !== this.#context.plan.capability) return;
-        this.#judged.push(message.xid);
+        this.#answers.judged(message.xid);
         this.#dirty = true;
         return;
-      case 'row':
-        if (message.capability === this.#context.plan.capability)
-          await this.#row(message, piece, seq);
+      case 'row': {
+        if (message.capability !== this.#context.plan.capability) return;
+        this.#dirty = true;
+        const change = await this.#answers.row(message);
+        if (change && this.#wanted(change, false, piece, seq)) await this.#take(change, piece, seq);
         return;
+      }
       case 'taken':
         if (message.capability !== this.#context.plan.capability) return;
         await this.#judge.taken(message.table, message.key);
@@ -353,47 +357,8 @@ export class Batch {
   /** Everything folded so far is in the target's transaction when this resolves. */
   async #flush(): Promise<void> {
     await this.#writing;
-    await this.#land();
+    await this.#answers.land();
     await this.#writer.flush(this.checkpoint.mode);
-  }
-
-  /** The owner's row, for a change of the service that it did not apply. */
-  async #row(message: RowMessage, piece: Piece, seq: number): Promise<void> {
-    const { plan, copying, target } = this.#context;
-    const change = changeOf(plan, message);
-    if (!change) return;
-    const { table, key, row, reset } = message;
-    const edge = plan.edges.owner.find(
-      (one) => formatTable(one.target) === reset && formatTable(one.source) === table,
-    );
-    const into = this.#mode.targets.find(({ name }) => formatTable(name) === reset);
-    if (edge && into) {
-      const own = key.map((value, index) => edge.key[index]?.map(value) ?? value);
-      this.#resets.push({ target: into, key: own, named: key, awaited: row !== null });
-    }
-    this.#dirty = true;
-    if (row === null) {
-      await this.#writer.begin();
-      await copying.readAgain(target.client, [{ table, key }]);
-    }
-    if (!this.#wanted(change, false, piece, seq)) return;
-    if (this.#care === 'folded') this.#mode.coalescer.add(change);
-    else await this.#alone(change, piece, seq);
-  }
-
-  /**
-   * What the owner has judged is in flight no more. Before what is folded is written, whenever it was
-   * said meanwhile: of each row the last word counts, and it came after that.
-   */
-  async #land(): Promise<void> {
-    const { flights } = this.#context;
-    if (this.#judged.length + this.#resets.length === 0) return;
-    const [judged, resets] = [this.#judged, this.#resets];
-    this.#judged = [];
-    this.#resets = [];
-    await this.#writer.begin();
-    await flights.end(judged);
-    await flights.reset(resets);
   }
 
   /** Sends what has been folded, and folds on while the server works on it. */
@@ -406,4 +371,9 @@ export class Batch {
     // One is being written, one waits: more would only take memory.
     await before;
   }
+}
+
+/** How many changes are folded before they are written. */
+function flushAt({ size, bytes }: Piece): number {
+  return Math.min(FLUSH_CHANGES, Math.ceil((FLUSH_BYTES * size) / Math.max(1, bytes)));
 }

@@ -220,3 +220,34 @@ test('a decision whose applier dies before the commit is taken again, once', asy
     { last_value: 3 },
   ]);
 });
+
+test('a row that the owner inserts while its absence is judged is not lost', async () => {
+  await begin();
+  const { pair, gate } = canary;
+  // Holds the applier between its judgement and its commit.
+  await pair.monolith.query(`
+    CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NULL; END $$;
+    CREATE TRIGGER hold AFTER INSERT ON banyan.conflict FOR EACH ROW EXECUTE FUNCTION hold();
+    SELECT pg_advisory_lock(42)`);
+  gate.shut();
+  await shop.query('DELETE FROM prd WHERE prd_id = 7');
+  await catalog.query(`UPDATE product SET name = 'service' WHERE id = 7`);
+  await shop.query(`BEGIN; INSERT INTO prd (prd_id, no, nm, prc) VALUES (7, 'A7', 'again', 1)`);
+  gate.open();
+  await waitFor(
+    async () =>
+      (
+        await pair.monolith.query(
+          `SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`,
+        )
+      ).rows.length > 0,
+    { timeoutMs: 10_000, what: 'the applier to be between judgement and commit' },
+  );
+  await shop.query('COMMIT');
+  await pair.monolith.query('SELECT pg_advisory_unlock(42)');
+  await settled(pair);
+  await equal(pair);
+  expect(await canary.names([7])).toEqual(['again']);
+  expect(await conflicts(pair)).toMatchObject([{ reason: 'missing' }]);
+});

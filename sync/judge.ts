@@ -3,7 +3,7 @@
 // change, or answers it with the row. Every conflict is recorded with its verdict in the transaction
 // that has the effect.
 import { BanyanError, messageOf } from '../core/errors.ts';
-import { formatTable } from '../core/postgres/identifiers.ts';
+import { formatTable, quoteLiteral } from '../core/postgres/identifiers.ts';
 import { formatLsn } from '../core/postgres/lsn.ts';
 import { rawRows, sqlState } from '../core/postgres/connect.ts';
 import {
@@ -62,8 +62,12 @@ export class Judge {
 
   /** Begins with a transaction of the service: what it changed is in flight no more. */
   async open({ xid, commitLsn, commitMs }: TransactionHead): Promise<void> {
-    await this.#writer.begin();
-    const { client } = this.#context.target;
+    const { plan, target } = this.#context;
+    const judged = encodeMessage({ kind: 'judged', capability: plan.capability, xid });
+    await this.#writer.begin(
+      `SELECT pg_logical_emit_message(true, ${quoteLiteral(MESSAGE_PREFIX)}, ${quoteLiteral(judged)})`,
+    );
+    const { client } = target;
     if (this.#timed) {
       // What the service has written is as old as it says, also to the next conflict.
       await client.query(
@@ -75,7 +79,6 @@ export class Judge {
           `DELETE FROM banyan.tombstone WHERE at < clock_timestamp() - interval '1 day'`,
         );
     }
-    await this.#say({ kind: 'judged', capability: this.#context.plan.capability, xid });
   }
 
   /** The origin's time is the session's, and would stand still from now on. */

@@ -323,8 +323,9 @@ class Verification {
 
   /** Waits until each flow that exists has applied everything that was committed before now. */
   async #barriers(): Promise<void> {
-    const to = await this.#barrier(this.#monolith.read, this.#service.write, 'to');
+    // While both sides write, what the service has written is answered on the way there.
     const back = await this.#barrier(this.#service.read, this.#monolith.write, 'back');
+    const to = await this.#barrier(this.#monolith.read, this.#service.write, 'to');
     if (!to && !back)
       throw new BanyanError(
         'MOVE_NOT_ALLOWED',

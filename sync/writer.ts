@@ -54,10 +54,12 @@ export class Writer {
     this.#context = context;
   }
 
-  async begin(): Promise<void> {
-    if (this.#begun) return;
+  /** `first` is a statement that follows it at once, in the same round trip. */
+  async begin(first?: string): Promise<void> {
+    const { client } = this.#context.target;
+    const statements = [...(this.#begun ? [] : ['BEGIN']), ...(first === undefined ? [] : [first])];
     this.#begun = true;
-    await this.#context.target.client.query('BEGIN');
+    if (statements.length > 0) await client.query(statements.join('; '));
   }
 
   /** With `soon`, the server answers before the commit is on its disk; a later one that is not brings it there. */

@@ -4,6 +4,7 @@ import type { ConflictPolicy } from '../../control/domain/conflicts.ts';
 import { withEnds } from '../../control/ends.ts';
 import { enterSharing, leaveSharing } from '../../control/sharing.ts';
 import { connect } from '../../core/postgres/connect.ts';
+import type { ChangeLog } from '../../sync/change-log.ts';
 import { listConflicts, type ConflictLine } from '../../sync/conflicts.ts';
 import { createPair, SESSION, type Pair } from './pair.ts';
 import { advanceTo, equal, logGate, startSync, streaming, type LogGate } from './sync.ts';
@@ -56,6 +57,8 @@ export interface Canary {
   readonly catalog: pg.Client;
   /** Holds both streams back. */
   readonly gate: LogGate;
+  /** Changes of rows that the two streams have brought, by the source's table. */
+  readonly travelled: ReadonlyMap<string, number>;
   /** Writes at both sides before either hears of the other; the second one is the later. */
   atOnce(
     first: 'shop' | 'catalog',
@@ -77,11 +80,12 @@ export async function openCanary(policy: ConflictPolicy = 'owner-wins'): Promise
   );
   await advanceTo(pair, 'sync');
   const gate = logGate();
-  const sync = startSync(pair, { wrapLog: gate.wrap });
+  const travelled = new Map<string, number>();
+  const sync = startSync(pair, { wrapLog: (log) => gate.wrap(counting(log, travelled)) });
   await advanceTo(pair, 'canary');
   await share(pair);
   return {
-    ...{ pair, shop, catalog, gate },
+    ...{ pair, shop, catalog, gate, travelled },
     atOnce: async (first, statements) => {
       gate.shut();
       const clients = { shop, catalog };
@@ -103,6 +107,25 @@ export async function openCanary(policy: ConflictPolicy = 'owner-wins'): Promise
       await shop.end();
       await catalog.end();
       await pair.close();
+    },
+  };
+}
+
+function counting(log: ChangeLog, travelled: Map<string, number>): ChangeLog {
+  return {
+    timeline: log.timeline,
+    acknowledge: (lsn) => {
+      log.acknowledge(lsn);
+    },
+    close: () => log.close(),
+    read: async (signal) => {
+      const pieces = await log.read(signal);
+      for (const change of pieces.flatMap((piece) => piece.changes))
+        if ('relation' in change) {
+          const { table } = change.relation;
+          travelled.set(table, (travelled.get(table) ?? 0) + 1);
+        }
+      return pieces;
     },
   };
 }
