@@ -110,14 +110,20 @@ export class Participant {
    * could not be had in time, nothing changed then.
    */
   async fence(owner: Owner, epoch: number): Promise<boolean> {
+    await this.assertOneWriter();
+    return this.stand(epoch, await this.fencing(owner), { owns: owner === this.side });
+  }
+
+  /** Throws MOVE_NOT_ALLOWED while both sides write what moves. */
+  async assertOneWriter(): Promise<void> {
+    if (!(await this.present())) return;
     // A schema that was made by an older version has no such column.
     const shared = `SELECT to_jsonb(o) ->> 'shared' FROM banyan.ownership o WHERE capability = $1`;
-    if ((await scalar(this.client, shared, [this.capability])) === 'true')
-      throw new BanyanError(
-        'MOVE_NOT_ALLOWED',
-        `both sides of capability "${this.capability}" write: the write canary must end first`,
-      );
-    return this.stand(epoch, await this.fencing(owner), { owns: owner === this.side });
+    if ((await scalar(this.client, shared, [this.capability])) !== 'true') return;
+    throw new BanyanError(
+      'MOVE_NOT_ALLOWED',
+      `both sides of capability "${this.capability}" write: the write canary must end first`,
+    );
   }
 
   /** Statements that set this side's fence to what `owner` leaves it. */

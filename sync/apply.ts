@@ -118,7 +118,7 @@ export class Applier {
           const error = rows.some((row) => stuck.has(row))
             ? undefined
             : ((await (mode === 'sharing guest'
-                ? judge.change(change, letter)
+                ? judge.again(change, letter)
                 : writer.attempt(mode, change, true, isOne))) ?? null);
           if (error === null) applied.push(id);
           else {
@@ -145,7 +145,7 @@ export class Applier {
     judge: Judge,
   ): Promise<void> {
     if (mode === 'sharing guest') {
-      const refused = await judge.change(change, letter);
+      const refused = await judge.again(change, letter);
       if (refused !== undefined) throw refused as Error;
       return;
     }

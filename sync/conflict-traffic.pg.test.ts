@@ -1,8 +1,11 @@
 // How often a change travels under a write canary, and what verify makes of rows that are in flight.
 import { afterEach, expect, test } from '@jest/globals';
+import { waitFor } from '../core/lifecycle.ts';
+import { scalar } from '../control/participant.ts';
 import { conflicts, openCanary, settled, type Canary } from '../test/support/sharing.ts';
 import { equal } from '../test/support/sync.ts';
 import { writeAt } from '../test/support/two-writers.ts';
+import { listLetters } from './letter-box.ts';
 import { verify } from './verify.ts';
 
 let canary: Canary;
@@ -58,3 +61,33 @@ test('verify raises no false alarm while both sides write the same rows', async 
   over.abort();
   await running;
 });
+
+test('what the owner says of a row that collides with one in flight waits until that is judged', async () => {
+  canary = await openCanary();
+  const { pair, shop, catalog } = canary;
+  await pair.service.query(`
+    CREATE SEQUENCE tries;
+    CREATE FUNCTION try() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS
+      $$ BEGIN PERFORM nextval('tries'); RETURN NEW; END $$;
+    CREATE TRIGGER try BEFORE INSERT ON product FOR EACH ROW WHEN (NEW.id = 60) EXECUTE FUNCTION try()`);
+  // The way back stands still.
+  await pair.monolith.query('BEGIN; LOCK TABLE banyan.checkpoint IN EXCLUSIVE MODE');
+  await catalog.query(
+    `INSERT INTO product (id, sku, name, price_cents, state) VALUES (61, 'SAME', 'service', 1, 'active')`,
+  );
+  await shop.query(`INSERT INTO prd (prd_id, no, nm, prc) VALUES (60, 'SAME', 'owner', 1)`);
+  await waitFor(
+    async () => Number(await scalar(pair.service, 'SELECT last_value FROM tries')) > 60,
+    { timeoutMs: 45_000, what: 'more tries than others have' },
+  );
+  const appliers = {
+    to: pair.connections.services['catalog']?.database?.applier ?? '',
+    back: pair.connections.monolith.database?.applier ?? '',
+  };
+  expect(await listLetters('catalog', appliers)).toEqual([]);
+  await pair.monolith.query('COMMIT');
+  await settled(pair);
+  await settled(pair);
+  await equal(pair);
+  expect(await canary.names([60, 61])).toEqual(['owner']);
+}, 90_000);

@@ -56,6 +56,9 @@ test('a hot row that only the service writes meets no conflict and loses no writ
 test('the canary ends with one writer again', async () => {
   await begin();
   await catalog.query(`UPDATE product SET name = 'before'`);
+  await expect(
+    canary.pair.coordinator().move({ capability: 'catalog', event: 'rollback' }),
+  ).rejects.toMatchObject({ code: 'MOVE_NOT_ALLOWED' });
   await unshare(canary.pair);
   await equal(canary.pair);
   await expect(catalog.query(`UPDATE product SET name = 'after'`)).rejects.toMatchObject({

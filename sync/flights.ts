@@ -41,6 +41,16 @@ export class Flights {
     );
   }
 
+  /** Whether any row is in flight: what collides with it may soon do so no more. */
+  async any(): Promise<boolean> {
+    const rows = await rawRows(
+      this.#client,
+      'SELECT 1 FROM banyan.flight WHERE capability = $1 LIMIT 1',
+      [this.#capability],
+    );
+    return rows.length > 0;
+  }
+
   /** What clients have made of these rows so far is void. What they make of them later is not. */
   async reset(resets: readonly Reset[]): Promise<void> {
     for (const { target, key, named, awaited } of resets) {
@@ -49,7 +59,7 @@ export class Flights {
       );
       // Whoever is just changing the row has committed, or will see the reset.
       await this.#client.query(
-        `SELECT 1 FROM ${quoteTable(target.name)} AS t WHERE ${same.join(' AND ')} FOR UPDATE`,
+        `SELECT 1 FROM ${quoteTable(target.name)} AS t WHERE ${same.join(' AND ')} FOR NO KEY UPDATE`,
         [...key],
       );
       const canonical = target.key.map(({ type }, index) => `$${index + 3}::text::${type}::text`);
@@ -119,7 +129,7 @@ export class Flights {
     const canonical = target.key.map(({ type }, index) => `s.k${index}::${type}::text`);
     const texts = {
       lock: `SELECT s.place, ${['true', ...same].join(' AND ')} FROM ${from(1, [...keys, ...columns])}
-        JOIN ${quoteTable(target.name)} AS t ON ${on} FOR UPDATE OF t`,
+        JOIN ${quoteTable(target.name)} AS t ON ${on} FOR NO KEY UPDATE OF t`,
       flying: `SELECT s.place FROM ${from(3, keys)} WHERE EXISTS (SELECT 1 FROM banyan.flight f
         WHERE f.capability = $1 AND f.source_table = $2 AND f.key = ARRAY[${canonical.join(', ')}])`,
     };

@@ -6,14 +6,18 @@ import { BanyanError, messageOf } from '../core/errors.ts';
 import { formatTable, quoteLiteral } from '../core/postgres/identifiers.ts';
 import { formatLsn } from '../core/postgres/lsn.ts';
 import { rawRows, sqlState } from '../core/postgres/connect.ts';
-import {
-  policyName,
-  type Conflict,
-  type ConflictRow,
-  type Verdict,
-} from '../control/domain/conflicts.ts';
+import type { Verdict } from '../control/domain/conflicts.ts';
 import { encodeMessage, type FlowMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
+import {
+  conflictOf,
+  reasonOf,
+  recordConflict,
+  type Judged,
+  type Look,
+  type Reason,
+  type Source,
+} from './conflict-record.ts';
 import type { RowChange, TransactionHead } from './domain/change.ts';
 import { askedBy, type Asked, type Image } from './domain/images.ts';
 import { judgingTexts, type JudgingTexts } from './domain/judging.ts';
@@ -21,24 +25,6 @@ import type { Edge } from './domain/mapping.ts';
 import { judgementOf, standingOf, verdictOf } from './domain/verdict.ts';
 import { isKeyViolation, isRefusal } from './refusal.ts';
 import type { BatchContext, Care, Writer } from './writer.ts';
-
-/** Why a change was a conflict. */
-type Reason = 'different' | 'missing' | 'exists' | 'unique' | 'foreign key' | 'incomplete';
-
-/** What a change says of itself besides its rows. */
-export interface Source {
-  readonly commitMs: number;
-  readonly position: string;
-}
-
-interface Look {
-  readonly present: boolean;
-  readonly asBefore: boolean;
-  readonly asAfter: boolean;
-  /** When the row was written, or deleted; null where that is not known. */
-  readonly writtenMs: number | null;
-  readonly row: ConflictRow | null;
-}
 
 /** A row that another session inserts while we look is looked at again. */
 const MOST_LOOKS = 5;
@@ -67,18 +53,26 @@ export class Judge {
     await this.#writer.begin(
       `SELECT pg_logical_emit_message(true, ${quoteLiteral(MESSAGE_PREFIX)}, ${quoteLiteral(judged)})`,
     );
-    const { client } = target;
-    if (this.#timed) {
-      // What the service has written is as old as it says, also to the next conflict.
-      await client.query(
-        'SELECT pg_replication_origin_xact_setup($1, to_timestamp($2::float8 / 1000))',
-        [formatLsn(commitLsn), commitMs],
+    await this.#date(formatLsn(commitLsn), commitMs);
+    if (this.#timed && xid % PRUNE_EVERY === 0)
+      await target.client.query(
+        `DELETE FROM banyan.tombstone WHERE at < clock_timestamp() - interval '1 day'`,
       );
-      if (xid % PRUNE_EVERY === 0)
-        await client.query(
-          `DELETE FROM banyan.tombstone WHERE at < clock_timestamp() - interval '1 day'`,
-        );
-    }
+  }
+
+  /** Judges a change that was parked. */
+  async again(change: RowChange, source: Source): Promise<unknown> {
+    await this.#date(source.position.slice(0, source.position.lastIndexOf('/')), source.commitMs);
+    return this.change(change, source);
+  }
+
+  /** What the service has written is as old as it says, also to the next conflict. */
+  async #date(lsn: string, ms: number): Promise<void> {
+    if (!this.#timed) return;
+    await this.#context.target.client.query(
+      'SELECT pg_replication_origin_xact_setup($1, to_timestamp($2::float8 / 1000))',
+      [lsn, ms],
+    );
   }
 
   /** The origin's time is the session's, and would stand still from now on. */
@@ -152,7 +146,7 @@ export class Judge {
       if (standing === 'agrees' || verdict === 'service') {
         const refused = await this.#apply(asked, look.present);
         if (refused === undefined) {
-          if (reason) await this.#record(asked, look, source, reason, verdict);
+          if (reason) await this.#record({ asked, look, source, reason, verdict });
           return;
         }
         // It may be the very row, which another session has just inserted.
@@ -161,7 +155,7 @@ export class Judge {
         reason = sqlState(refused) === '23505' ? 'unique' : 'foreign key';
         verdict = 'owner';
       }
-      if (reason) await this.#record(asked, look, source, reason, verdict);
+      if (reason) await this.#record({ asked, look, source, reason, verdict });
       await this.#answer(asked, look, reason !== undefined);
       return;
     }
@@ -258,26 +252,8 @@ export class Judge {
     });
   }
 
-  async #record(
-    asked: Asked,
-    look: Look,
-    { commitMs, position }: Source,
-    reason: Reason,
-    verdict: Verdict,
-  ): Promise<void> {
-    const { plan, target } = this.#context;
-    const { table, key, owner, incoming, before } = conflictOf(asked, look);
-    const json = (row: ConflictRow | null): string | null => row && JSON.stringify(row);
-    await target.client.query(
-      `INSERT INTO banyan.conflict (flow, source_table, owner_table, key, operation, reason, policy, verdict,
-         owner_row, incoming_row, before_row, owner_at, incoming_at, position)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, to_timestamp($12::float8 / 1000), to_timestamp($13::float8 / 1000), $14)`,
-      [
-        ...[plan.flow, formatTable(asked.edge.source), table, json(key), asked.operation],
-        ...[reason, policyName(plan.conflicts), verdict, json(owner), json(incoming), json(before)],
-        ...[look.writtenMs, commitMs, position],
-      ],
-    );
+  async #record(judged: Judged): Promise<void> {
+    await recordConflict(this.#context.target.client, this.#context.plan, judged);
     this.conflicts += 1;
   }
 
@@ -311,25 +287,4 @@ const TEXTS = new WeakMap<Edge, JudgingTexts>();
 
 function nameOf({ edge, key }: Asked): string {
   return [formatTable(edge.target), ...key].join('\u0000');
-}
-
-function reasonOf({ before, edge }: Asked, { present }: Look): Reason {
-  if (!present) return 'missing';
-  return before === null && edge.driver ? 'exists' : 'different';
-}
-
-function conflictOf({ edge, key, before, after }: Asked, { row }: Look): Conflict {
-  const keyRow = Object.fromEntries(edge.key.map((pair, index) => [pair.target, key[index] ?? '']));
-  const rowOf = (image: Image | null): ConflictRow | null =>
-    image && {
-      ...keyRow,
-      ...Object.fromEntries(edge.columns.map((pair, index) => [pair.target, image[index] ?? null])),
-    };
-  return {
-    table: formatTable(edge.target),
-    key: keyRow,
-    owner: row,
-    incoming: rowOf(after),
-    before: rowOf(before),
-  };
 }

@@ -1,14 +1,29 @@
 // What a write canary asks of the tables beyond what the flows do.
-import type { LiveSchema } from '../../core/postgres/catalog.ts';
+import type { LiveSchema, LiveTable } from '../../core/postgres/catalog.ts';
 import {
   formatTable,
   parseTableName,
   quoteTable,
   type TableName,
 } from '../../core/postgres/identifiers.ts';
-import type { Capability } from '../../control/definition.ts';
+import type { Capability, TableMap } from '../../control/definition.ts';
 import type { Finding } from './finding.ts';
 import { resolveTable } from './mapping.ts';
+
+/** The sequences that number a table's rows on both sides, where it has such. */
+function numbering(
+  { key, service }: TableMap,
+  monolith: LiveTable | undefined,
+  into: LiveTable | undefined,
+): { readonly monolith: string; readonly service: string } | undefined {
+  for (const [column, given] of Object.entries(key)) {
+    const name = typeof given === 'string' ? given : given[service[0] ?? ''];
+    const mine = monolith?.columns.get(column)?.sequence;
+    const theirs = into?.columns.get(name ?? column)?.sequence;
+    if (mine && theirs) return { monolith: mine, service: theirs };
+  }
+  return undefined;
+}
 
 /** Nothing where the capability has no `canary.writes`. */
 export function checkCanary(
@@ -35,6 +50,18 @@ export function checkCanary(
     identity(parseTableName(map.monolith), monolith, 'monolith');
     for (const name of map.service) identity(parseTableName(name), service, 'service');
     const from = monolith.get(formatTable(parseTableName(map.monolith)));
+    const numbers = numbering(
+      map,
+      from,
+      service.get(formatTable(parseTableName(map.service[0] ?? ''))),
+    );
+    if (numbers)
+      findings.push({
+        severity: 'warning',
+        where: `${id}: ${map.monolith}`,
+        what: `canary.writes: both sides number the rows of ${formatTable(parseTableName(map.monolith))} by sequences of their own, and give the same number to two rows`,
+        hint: `Even numbers at the monolith: ALTER SEQUENCE ${numbers.monolith} INCREMENT BY 2; SELECT setval('${numbers.monolith}', (last_value / 2 + 1) * 2) FROM ${numbers.monolith}. Odd ones at the service: ALTER SEQUENCE ${numbers.service} INCREMENT BY 2; SELECT setval('${numbers.service}', (greatest(last_value, the monolith's) / 2 + 1) * 2 + 1) FROM ${numbers.service}.`,
+      });
     for (const pair of resolveTable(map).pairs) {
       const column = from?.columns.get(pair.monolith);
       if (pair.klass !== 'moves' || pair.service === 0 || !column) continue;

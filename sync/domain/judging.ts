@@ -22,7 +22,10 @@ export interface JudgingTexts {
   };
 }
 
-/** `shown` are the columns that the look gives; `timed`: and when the row was written. */
+/**
+ * The lock keeps writers out and lets those pass who only point to the row.
+ * `shown` are the columns that the look gives; `timed`: and when the row was written.
+ */
 export function judgingTexts(edge: Edge, shown: readonly string[], timed: boolean): JudgingTexts {
   const { key, columns } = edge;
   const table = quoteTable(edge.target);
@@ -54,7 +57,7 @@ export function judgingTexts(edge: Edge, shown: readonly string[], timed: boolea
   const insert = `INSERT INTO ${table} (${names.join(', ')}) OVERRIDING SYSTEM VALUE VALUES (${[...values, ...fixed].join(', ')})`;
   const remove = `DELETE FROM ${table} AS t WHERE ${same}`;
   return {
-    look: `SELECT ${equals(given)}, ${equals(given + columns.length)}, ${written}, ${list} FROM ${table} AS t WHERE ${same} FOR UPDATE`,
+    look: `SELECT ${equals(given)}, ${equals(given + columns.length)}, ${written}, ${list} FROM ${table} AS t WHERE ${same} FOR NO KEY UPDATE`,
     ...{ update, insert, remove },
     agreed: {
       update: update && `${update} AND ${equals(given + columns.length)}`,
