@@ -46,8 +46,8 @@ test('verify raises no false alarm while both sides write the same rows', async 
   const { pair } = canary;
   const over = new AbortController();
   const running = Promise.all([
-    writeAt('monolith', pair, 1, over.signal),
-    writeAt('service', pair, 2, over.signal),
+    writeAt('monolith', pair, 1, over.signal, 150),
+    writeAt('service', pair, 2, over.signal, 150),
   ]);
   const definition = pair.migration.capabilities['catalog'];
   const [monolith, service] = [

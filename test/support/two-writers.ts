@@ -46,12 +46,13 @@ const SERVICE: readonly ((pick: Pick) => string)[] = [
   },
 ];
 
-/** Random transactions of one side on a connection of its own; gives how many were committed. */
+/** Random transactions of one side, at most `pauseMs` apart, on a connection of its own; gives how many were committed. */
 export async function writeAt(
   side: 'monolith' | 'service',
   pair: Pair,
   seed: number,
   over: AbortSignal,
+  pauseMs = 12,
 ): Promise<number> {
   const [url, kinds] =
     side === 'monolith' ? [pair.monolithAppUrl, MONOLITH] : [pair.serviceAppUrl, SERVICE];
@@ -71,7 +72,7 @@ export async function writeAt(
         if (!/^(23|40)/.test(sqlState(error) ?? '')) throw error;
         await client.query('ROLLBACK');
       }
-      await sleep(pick(12));
+      await sleep(pick(pauseMs));
     }
   } finally {
     await client.end();
