@@ -92,7 +92,8 @@ function act(
   };
 }
 
-function appliersOf({ migration, connections }: Context, id: string): Appliers {
+/** The logins of the appliers at both ends of a capability. */
+export function appliersOf({ migration, connections }: Context, id: string): Appliers {
   const capability = migration.capabilities[id];
   if (!capability)
     throw new BanyanError('UNKNOWN_CAPABILITY', `there is no capability "${id}"`, {

@@ -59,6 +59,7 @@ function describe(lines: readonly FlowLine[]): string {
     String(line.applied),
     copied(line),
     String(line.parked ?? 0),
+    typeof line.conflicts === 'number' ? String(line.conflicts) : '-',
     line.retainedBytes === null ? '-' : bytes(line.retainedBytes),
   ]);
   const errors = lines.flatMap((line) =>
@@ -77,6 +78,7 @@ function describe(lines: readonly FlowLine[]): string {
         'applied',
         'copied',
         'parked',
+        'conflicts',
         'WAL kept',
       ],
       ...rows,

@@ -9,6 +9,7 @@ import { loseChange } from './faults.ts';
 import { answer } from './output.ts';
 import { assertPreflight } from './preflight.ts';
 import { runParts } from './running.ts';
+import { conflictsCommand } from './sync-conflicts.ts';
 import { letterCommands } from './sync-letters.ts';
 import { pauseCommands } from './sync-pause.ts';
 import { flowStatusCommand } from './sync-status.ts';
@@ -41,6 +42,7 @@ export function syncCommand(program: Command): void {
   flowStatusCommand(sync);
   pauseCommands(sync);
   letterCommands(sync);
+  conflictsCommand(sync);
 }
 
 export function syncParts(context: Context, flags: SyncFlags = {}): Part[] {

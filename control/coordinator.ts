@@ -85,6 +85,8 @@ export class Coordinator {
       const { to } = outcome;
       assertWayBack(site.definition, to);
       assertDestination(request, state.phase, to);
+      if (site.ends && to !== state.phase)
+        for (const side of [site.ends.to.source, site.ends.to.target]) await side.assertOneWriter();
       const weight = weightAfter(request, state, to);
       const facts = await gatherFacts(this.#evidence, capability, site.definition, site.ends, to);
       const gates = evaluateGates(state.phase, to, facts);

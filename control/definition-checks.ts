@@ -54,6 +54,17 @@ export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void 
       if (service && !service.database)
         report(['services', given.service, 'database'], `needed: capability "${id}" has tables`);
     }
+    const { writes, conflicts } = given.canary;
+    for (const [index, table] of given.tables.entries())
+      if (writes && (table.monolith.length > 1 || Object.keys(table.where).length > 0))
+        report(
+          [...at, 'tables', index],
+          'tables that merge, or of which only some rows belong, cannot have `canary.writes`',
+        );
+    if (conflicts !== 'owner-wins' && !writes)
+      report([...at, 'canary', 'conflicts'], 'there are none without `canary.writes: true`');
+    if (conflicts !== 'owner-wins' && given.tables.length === 0)
+      report([...at, 'canary', 'conflicts'], 'a capability without tables has no conflicts');
     if (given.tables.length === 0 && given.leaves === 'copy')
       report([...at, 'leaves'], 'a capability without tables leaves no copy');
     given.tables.forEach((table, index) => {

@@ -58,7 +58,10 @@ test('a good definition gets its defaults', () => {
   expect(capabilities['catalog']).toMatchObject({
     leaves: 'nothing',
     gates: { shadowSamples: 100, mismatchRate: 0 },
-    canary: { rules: [], cohort: { cookie: 'banyan_cohort' } },
+    canary: {
+      ...{ rules: [], cohort: { cookie: 'banyan_cohort' } },
+      ...{ writes: false, conflicts: 'owner-wins' },
+    },
   });
   expect(mistakes(() => undefined)).toEqual([]);
 });
@@ -195,6 +198,24 @@ test.each<[string, (draft: any) => void, RegExp]>([
       draft.capabilities.catalog.leaves = 'copy';
     },
     /leaves: a capability without tables/,
+  ],
+  [
+    'a policy for conflicts that there cannot be',
+    (draft) => (draft.capabilities.catalog.canary = { conflicts: 'last-writer-wins' }),
+    /canary\.conflicts: there are none without `canary\.writes: true`/,
+  ],
+  [
+    'a policy for conflicts without tables',
+    (draft) => {
+      draft.capabilities.catalog.tables = [];
+      draft.capabilities.catalog.canary = { writes: true, conflicts: () => 'owner' };
+    },
+    /canary\.conflicts: a capability without tables has no conflicts/,
+  ],
+  [
+    'a policy that is none',
+    (draft) => (draft.capabilities.catalog.canary = { writes: true, conflicts: 'service-wins' }),
+    /canary\.conflicts: .*owner-wins/,
   ],
   [
     'a rule that is no regular expression',

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { facade } from './facade-settings.ts';
 import { sync } from './sync-settings.ts';
+import type { ConflictFunction } from './domain/conflicts.ts';
 import { share, text } from './schema-words.ts';
 import { tableMap } from './table-map.ts';
 
@@ -73,7 +74,28 @@ const capability = z.strictObject({
   tables: z.array(tableMap).default([]),
   /** What the monolith keeps when the capability has retired: nothing, or a live, fenced copy. */
   leaves: z.enum(['nothing', 'copy']).default('nothing'),
-  canary: z.strictObject({ rules: z.array(rule).default([]), cohort }).prefault({}),
+  canary: z
+    .strictObject({
+      rules: z.array(rule).default([]),
+      cohort,
+      /** Whether cohorts of a canary write to the service too, while the monolith still owns the data. */
+      writes: z.boolean().default(false),
+      /**
+       * Which row stands when both sides have changed the same one: the monolith's (`owner-wins`), the
+       * later one by the two servers' clocks (`last-writer-wins`), or what a function of yours says,
+       * `({ table, key, owner, incoming, before }) => 'owner' | 'service'`, always the same of the same.
+       */
+      conflicts: z
+        .union([
+          z.enum(['owner-wins', 'last-writer-wins']),
+          z.custom<ConflictFunction>(
+            (given) => typeof given === 'function',
+            "must be 'owner-wins', 'last-writer-wins' or a function",
+          ),
+        ])
+        .default('owner-wins'),
+    })
+    .prefault({}),
   /** Whether a read whose path fails may be answered by the other path, while that is fresh. */
   fallback: z.boolean().default(true),
   shadow: z

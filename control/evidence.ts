@@ -69,6 +69,10 @@ export interface FlowReport {
   readonly backfill: readonly BackfillProgress[] | null;
   /** Changes that could not be applied, and those that wait behind them; null when nobody looked. */
   readonly parked: number | null;
+  /** Way back: conflicts that the owner has judged so far; null when nobody looked. */
+  readonly conflicts?: number | null;
+  /** Way there: rows that the owner spoke of while they were in flight at the service, since the process started. */
+  readonly overtaken?: number | null;
 }
 
 export interface FlowLine extends FlowReport {
@@ -203,6 +207,8 @@ export class Evidence {
       applied: report.applied,
       backfill: report.backfill === null ? null : JSON.stringify(report.backfill),
       ...(report.parked !== null && { parked: report.parked }),
+      ...(typeof report.conflicts === 'number' && { conflicts: report.conflicts }),
+      ...(typeof report.overtaken === 'number' && { overtaken: report.overtaken }),
       updated_at: this.#db.raw('clock_timestamp()'),
     };
     await this.#db('banyan.flow').insert(row).onConflict(['capability', 'direction']).merge();
@@ -239,6 +245,8 @@ export class Evidence {
       applied: Number(row.applied),
       backfill: row.backfill,
       parked: Number(row.parked),
+      conflicts: row.conflicts === null ? null : Number(row.conflicts),
+      overtaken: row.overtaken === null ? null : Number(row.overtaken),
       retainedBytes: row.retained_bytes === null ? null : Number(row.retained_bytes),
       reportAgeMs: Number(row.report_age_ms),
       watermarkAgeMs: row.watermark_age_ms === null ? null : Number(row.watermark_age_ms),
@@ -309,6 +317,8 @@ interface FlowRow {
   applied: string;
   backfill: BackfillProgress[] | null;
   parked: string;
+  conflicts: string | null;
+  overtaken: string | null;
   retained_bytes: string | null;
   report_age_ms: string;
   watermark_age_ms: string | null;

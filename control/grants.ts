@@ -22,6 +22,8 @@ const ORIGIN_FUNCTIONS = [
   'oid(text)',
   'session_setup(text)',
   'session_reset()',
+  'xact_setup(pg_lsn, timestamp with time zone)',
+  'xact_reset()',
 ];
 
 export interface GrantsOptions {

@@ -5,11 +5,13 @@ import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { connect, sqlState, transaction, withClient } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
-import { quoteIdentifier, quoteTable, type TableName } from '../core/postgres/identifiers.ts';
+import { quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
 import { migrate } from '../core/postgres/migrate.ts';
 import { encodeMessage } from './domain/flow.ts';
+import { columnsWithoutEquality, partitionsOf } from './table-facts.ts';
 import { fenceStatements, unfenceStatements, type Fence } from './domain/fence.ts';
 import { fencedTables } from './domain/fenced-tables.ts';
+import { removeShareStatements } from './domain/share.ts';
 import { MESSAGE_PREFIX, PARTICIPANT_SCHEMA } from './domain/names.ts';
 import type { Owner } from './domain/phase.ts';
 import type { Logins } from './connections.ts';
@@ -33,8 +35,9 @@ export class Participant {
   readonly client: pg.Client;
   readonly database: string;
   readonly logins: Logins;
+  /** Login of the applier, as the server knows it. */
+  readonly applier: string;
   readonly #options: ParticipantOptions;
-  readonly #applier: string;
 
   private constructor(
     client: pg.Client,
@@ -46,7 +49,7 @@ export class Participant {
     this.client = client;
     this.database = database;
     this.logins = options.logins;
-    this.#applier = applier;
+    this.applier = applier;
     this.#options = options;
   }
 
@@ -61,6 +64,10 @@ export class Participant {
       applier,
       options,
     );
+  }
+
+  get capability(): string {
+    return this.#options.capability;
   }
 
   async close(): Promise<void> {
@@ -86,10 +93,10 @@ export class Participant {
       direction: 'up',
       schema: PARTICIPANT_SCHEMA,
     });
-    const applier = quoteIdentifier(this.#applier);
+    const applier = quoteIdentifier(this.applier);
     await this.client.query(`GRANT USAGE ON SCHEMA ${PARTICIPANT_SCHEMA} TO ${applier}`);
     await this.client.query(
-      `GRANT SELECT, INSERT, UPDATE, DELETE ON banyan.checkpoint, banyan.backfill, banyan.reread, banyan.awaited, banyan.parked TO ${applier}`,
+      `GRANT SELECT, INSERT, UPDATE, DELETE ON banyan.checkpoint, banyan.backfill, banyan.reread, banyan.orphan, banyan.parked, banyan.conflict, banyan.awaited, banyan.tombstone, banyan.flight TO ${applier}`,
     );
     await this.client.query(
       `INSERT INTO banyan.ownership (capability, epoch, owns) VALUES ($1, $2, $3)
@@ -100,37 +107,73 @@ export class Participant {
 
   /**
    * Sets this side's fence to what `owner` leaves it, and tells the stream in the same transaction.
-   * Synchronous commit: what follows the barrier in the WAL is refused already.
-   * Throws STALE_COORDINATOR; gives false when a lock could not be had in time, nothing changed then.
+   * Throws STALE_COORDINATOR, and MOVE_NOT_ALLOWED while both sides write; gives false when a lock
+   * could not be had in time, nothing changed then.
    */
   async fence(owner: Owner, epoch: number): Promise<boolean> {
+    await this.assertOneWriter();
+    return this.stand(epoch, await this.fencing(owner), { owns: owner === this.side });
+  }
+
+  /** Throws MOVE_NOT_ALLOWED while both sides write what moves. */
+  async assertOneWriter(): Promise<void> {
+    if (!(await this.present())) return;
+    // A schema that was made by an older version has no such column.
+    const shared = `SELECT to_jsonb(o) ->> 'shared' FROM banyan.ownership o WHERE capability = $1`;
+    if ((await scalar(this.client, shared, [this.capability])) !== 'true') return;
+    throw new BanyanError(
+      'MOVE_NOT_ALLOWED',
+      `both sides of capability "${this.capability}" write: the write canary must end first`,
+    );
+  }
+
+  /** Statements that set this side's fence to what `owner` leaves it. */
+  async fencing(owner: Owner): Promise<string[]> {
     const { capability, side, labels, tables } = this.#options;
     const other = side === 'monolith' ? labels.service : labels.monolith;
-    const fence: Fence = { capability, owner: other, applier: this.#applier };
+    const fence: Fence = { capability, owner: other, applier: this.applier };
+    const statements: string[] = [];
+    for (const table of fencedTables(tables, side, owner))
+      statements.push(
+        ...fenceStatements(
+          fence,
+          table,
+          await columnsWithoutEquality(this.client, table.table),
+          await partitionsOf(this.client, table.table),
+        ),
+      );
+    return statements;
+  }
+
+  /**
+   * Changes who may write here, and tells the stream in the same transaction. Synchronous commit: what
+   * follows the message in the WAL meets the change already. Gives false when a lock could not be had.
+   */
+  async stand(
+    epoch: number,
+    statements: readonly string[],
+    { owns, shared }: { readonly owns: boolean; readonly shared?: boolean },
+  ): Promise<boolean> {
+    const { capability } = this.#options;
+    const all = [
+      `SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`,
+      'SET LOCAL synchronous_commit = on',
+      ...statements,
+    ];
     try {
-      const statements = [
-        `SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`,
-        'SET LOCAL synchronous_commit = on',
-      ];
-      for (const table of fencedTables(tables, side, owner))
-        statements.push(
-          ...fenceStatements(
-            fence,
-            table,
-            await this.#withoutEquality(table.table),
-            await this.#partitions(table.table),
-          ),
-        );
       await this.#guarded(epoch, async () => {
         // All at once: writes are held meanwhile, and each round trip would count.
-        await this.client.query(statements.join(';\n'));
+        await this.client.query(all.join(';\n'));
         await this.client.query('UPDATE banyan.ownership SET owns = $2 WHERE capability = $1', [
           capability,
-          owner === side,
+          owns,
         ]);
         await this.client.query('SELECT pg_logical_emit_message(true, $1, $2)', [
           MESSAGE_PREFIX,
-          encodeMessage({ kind: 'ownership', capability, epoch, owns: owner === side }),
+          encodeMessage({
+            ...{ kind: 'ownership', capability, epoch, owns },
+            ...(shared !== undefined && { shared }),
+          }),
         ]);
       });
       return true;
@@ -138,30 +181,6 @@ export class Participant {
       if (sqlState(error) === LOCK_NOT_AVAILABLE) return false;
       throw error;
     }
-  }
-
-  async #partitions(table: TableName): Promise<TableName[]> {
-    const { rows } = await this.client.query<{ schema: string; table: string }>(
-      `SELECT n.nspname AS schema, c.relname AS table FROM pg_partition_tree(to_regclass($1)) p
-         JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE p.level > 0 ORDER BY 1, 2`,
-      [quoteTable(table)],
-    );
-    return rows;
-  }
-
-  async #withoutEquality(table: TableName): Promise<Set<string>> {
-    const { rows } = await this.client.query<{ name: string }>(
-      `SELECT a.attname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-         JOIN pg_type base ON base.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
-         JOIN pg_type one ON one.oid = CASE base.typcategory WHEN 'A' THEN base.typelem ELSE base.oid END
-        WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped
-          AND one.typcategory NOT IN ('S', 'E', 'R', 'I')
-          AND NOT EXISTS (SELECT 1 FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
-                           WHERE o.opcintype = one.oid AND o.opcdefault AND m.amname IN ('btree', 'hash'))`,
-      [quoteTable(table)],
-    );
-    return new Set(rows.map((row) => row.name));
   }
 
   /** Runs `work` in a transaction that holds the ownership row at this epoch. */
@@ -229,8 +248,12 @@ export class Participant {
     const present = await scalar(this.client, `SELECT to_regclass('banyan.ownership') IS NOT NULL`);
     if (present !== 'true') return;
     for (const { table } of fencedTables(tables, side, side))
-      for (const name of [table, ...(await this.#partitions(table))])
-        for (const statement of unfenceStatements(name)) await this.#patiently(statement);
+      for (const name of [table, ...(await partitionsOf(this.client, table))])
+        for (const statement of [
+          ...unfenceStatements(name),
+          ...removeShareStatements(capability, name),
+        ])
+          await this.#patiently(statement);
     await transaction(this.client, async () => {
       // Another capability may just be entering: it waits for this, and makes the schema anew.
       await this.client.query('LOCK TABLE banyan.ownership IN ACCESS EXCLUSIVE MODE');

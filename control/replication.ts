@@ -135,10 +135,16 @@ export async function removeFlow(ends: FlowEnds): Promise<void> {
     );
   });
   await source.client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)}`);
-  if (
-    (await scalar(target.client, `SELECT to_regclass('banyan.checkpoint') IS NOT NULL`)) === 'true'
-  )
-    for (const table of ['checkpoint', 'backfill', 'reread', 'parked'])
+  for (const table of [
+    'checkpoint',
+    'backfill',
+    'reread',
+    'orphan',
+    'parked',
+    'conflict',
+    'awaited',
+  ])
+    if ((await scalar(target.client, 'SELECT to_regclass($1)', [`banyan.${table}`])) !== '')
       await target.client.query(`DELETE FROM banyan.${table} WHERE flow = $1`, [names.flow]);
   await withClient(target.logins.applier, SESSION, async (client) => {
     await waitFor(

@@ -4,9 +4,11 @@
 // then is parked, and later changes of its row wait behind it.
 import { sleep } from '../core/lifecycle.ts';
 import { formatTable } from '../core/postgres/identifiers.ts';
-import { Batch, type Applied, type Care } from './batch.ts';
+import { Batch, type Applied } from './batch.ts';
 import type { Copying } from './copying.ts';
 import type { Piece } from './domain/change.ts';
+import { Flights } from './flights.ts';
+import { Judge } from './judge.ts';
 import { Coalescer, targetTables, type TargetTable } from './domain/coalesce.ts';
 import { UnknownReference } from './domain/lens.ts';
 import type { Mode } from './domain/mapping.ts';
@@ -15,7 +17,7 @@ import type { Parking } from './parking.ts';
 import { explain, isRefusal, isTransient } from './refusal.ts';
 import { retryLetters } from './retry.ts';
 import type { Checkpoint, Target } from './target.ts';
-import { Writer, type BatchContext, type ModePlan } from './writer.ts';
+import { Writer, type BatchContext, type Care, type ModePlan } from './writer.ts';
 
 const BATCH_CHANGES = 20_000;
 const BATCH_BYTES = 16 * 1_048_576;
@@ -44,8 +46,13 @@ export class Applier {
     checkpoint: Checkpoint,
     reload?: (xids: readonly number[]) => Promise<void>,
   ) {
-    const modes = { owner: modePlan(plan, 'owner'), guest: modePlan(plan, 'guest') };
-    this.#context = { target, plan, copying, parking, modes, parts: partsOf(plan) };
+    const owner = modePlan(plan, 'owner');
+    const modes = {
+      ...{ owner, guest: modePlan(plan, 'guest') },
+      ...{ 'sharing owner': owner, 'sharing guest': owner },
+    };
+    const flights = new Flights(target.client, plan.capability);
+    this.#context = { target, plan, copying, parking, modes, flights, parts: partsOf(plan) };
     this.#checkpoint = checkpoint;
     this.#reload = reload;
   }
@@ -59,7 +66,9 @@ export class Applier {
    * it is durable: only the last commit waits for the target's disk, and takes the others along.
    */
   async apply(pieces: readonly Piece[]): Promise<Applied> {
-    const batches = batchesOf(pieces);
+    // What is judged has a transaction of its own, and care of its own where it is refused.
+    const isJudged = this.#checkpoint.mode === 'sharing guest';
+    const batches = isJudged ? pieces.map((piece) => [piece]) : batchesOf(pieces);
     const done: Applied[] = [];
     for (const [index, batch] of batches.entries())
       done.push(await this.#applyBatch(batch, index < batches.length - 1));
@@ -97,10 +106,11 @@ export class Applier {
   async retryParked(): Promise<void> {
     const { target, parking, copying } = this.#context;
     const writer = new Writer(this.#context);
+    const judge = new Judge(this.#context, writer, 'parking strictly');
     try {
       await writer.begin();
       const letters = await parking.wanted(target.client);
-      const { applied, failed } = await retryLetters(this.#context, writer, letters);
+      const { applied, failed } = await retryLetters(this.#context, writer, judge, letters);
       for (const { mode, change } of letters.filter(({ id }) => applied.includes(id)))
         writer.meet(mode, change);
       await writer.settleParts();
@@ -116,18 +126,24 @@ export class Applier {
     await parking.load(target.client);
   }
 
+  /** One target transaction; while changes are judged, one for each of the source. */
   async #attempt(pieces: readonly Piece[], care: Care, soon: boolean): Promise<Applied> {
-    await this.#context.parking.refresh(this.#context.target.client);
-    const batch = new Batch(this.#context, this.#checkpoint, care);
-    try {
-      for (const piece of pieces) await batch.piece(piece);
-      this.#owed = await batch.commit({ soon, owed: this.#owed });
-    } catch (error) {
-      await batch.abandon();
-      throw error;
+    const done: Applied[] = [];
+    for (let next = 0; next < pieces.length || done.length === 0;) {
+      await this.#context.parking.refresh(this.#context.target.client);
+      const batch = new Batch(this.#context, this.#checkpoint, care);
+      try {
+        for (; next < pieces.length && !batch.full; next++)
+          await batch.piece(pieces[next] as Piece);
+        this.#owed = await batch.commit({ soon: soon || next < pieces.length, owed: this.#owed });
+      } catch (error) {
+        await batch.abandon();
+        throw error;
+      }
+      this.#checkpoint = batch.checkpoint;
+      done.push(batch.outcome);
     }
-    this.#checkpoint = batch.checkpoint;
-    return batch.outcome;
+    return joined(done);
   }
 }
 
@@ -156,6 +172,8 @@ function joined(done: readonly Applied[]): Applied {
     watermark: done.findLast((one) => one.watermark !== undefined)?.watermark,
     commitTimes: done.flatMap((one) => one.commitTimes),
     changes: done.reduce((sum, one) => sum + one.changes, 0),
+    conflicts: done.reduce((sum, one) => sum + one.conflicts, 0),
+    overtaken: done.reduce((sum, one) => sum + one.overtaken, 0),
     endLsn: done.findLast((one) => one.endLsn !== undefined)?.endLsn,
   };
 }

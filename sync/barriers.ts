@@ -29,8 +29,9 @@ export async function passBarriers(
   capability: string,
   { monolith, service }: Sides,
 ): Promise<void> {
-  const to = await passBarrier(capability, monolith.read, service.write, 'to');
+  // While both sides write, what the service has written is answered on the way there.
   const back = await passBarrier(capability, service.read, monolith.write, 'back');
+  const to = await passBarrier(capability, monolith.read, service.write, 'to');
   if (!to && !back)
     throw new BanyanError(
       'MOVE_NOT_ALLOWED',

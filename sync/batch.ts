@@ -12,14 +12,17 @@ import {
 } from '../core/postgres/lsn.ts';
 import { decodeMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
+import { Answers } from './answers.ts';
 import type { Mark } from './chunk.ts';
 import type { Change, Piece, Relation, RowChange } from './domain/change.ts';
 import { UnknownReference } from './domain/lens.ts';
 import { MappingError } from './domain/mapping.ts';
 import { emptyTables } from './emptying.ts';
+import { modeOf } from './domain/said.ts';
+import { Judge } from './judge.ts';
 import { explain, isRefusal } from './refusal.ts';
 import type { Checkpoint } from './target.ts';
-import { Writer, type BatchContext, type ModePlan } from './writer.ts';
+import { Writer, type BatchContext, type Care, type ModePlan } from './writer.ts';
 
 export interface Applied {
   /** Newest heartbeat that has been passed: the target is complete up to then. */
@@ -27,6 +30,10 @@ export interface Applied {
   /** Source commit times (Unix ms) of the transactions that wrote something. */
   readonly commitTimes: readonly number[];
   readonly changes: number;
+  /** Changes of the other side that met another row than they were made on. */
+  readonly conflicts: number;
+  /** Rows that the owner spoke of while they were in flight. */
+  readonly overtaken: number;
   /** Everything that ends here or before is durable. */
   readonly endLsn: bigint | undefined;
 }
@@ -44,13 +51,6 @@ export interface CommitOptions {
   readonly owed: boolean;
 }
 
-/**
- * How a batch is written. Folded first; when that is refused, change by change in source order;
- * when that is refused too, the same with what is refused parked, deferred constraints being looked
- * at in the end, or else after each change.
- */
-export type Care = 'folded' | 'in order' | 'parking' | 'parking strictly';
-
 /** A refusal that reading the tables of references anew does not mend. */
 function isFinal(error: unknown): boolean {
   return isRefusal(error) && !(error instanceof UnknownReference);
@@ -60,6 +60,8 @@ export class Batch {
   checkpoint: Checkpoint;
   readonly #context: BatchContext;
   readonly #writer: Writer;
+  readonly #judge: Judge;
+  readonly #answers: Answers;
   readonly #start: Checkpoint;
   readonly #care: Care;
   #writing: Promise<void> = Promise.resolve();
@@ -68,14 +70,22 @@ export class Batch {
   #commitTimes: number[] = [];
   #changes = 0;
   #endLsn: bigint | undefined;
+  #full = false;
 
   constructor(context: BatchContext, start: Checkpoint, care: Care) {
     this.#context = context;
     this.#writer = new Writer(context);
+    this.#judge = new Judge(context, this.#writer, care);
+    this.#answers = new Answers(context, this.#writer);
     this.#start = start;
     this.#care = care;
     this.checkpoint = start;
     for (const mode of Object.values(context.modes)) mode.coalescer.take();
+  }
+
+  /** What comes next belongs into a transaction of its own. */
+  get full(): boolean {
+    return this.#full;
   }
 
   get outcome(): Applied {
@@ -83,39 +93,41 @@ export class Batch {
       watermark: this.#watermark,
       commitTimes: this.#commitTimes,
       changes: this.#changes,
+      conflicts: this.#judge.conflicts,
+      overtaken: this.#writer.overtaken,
       endLsn: this.#endLsn,
     };
   }
 
   async piece(piece: Piece): Promise<void> {
     const { head, changes, firstSeq } = piece;
-    const flushChanges = Math.min(
-      FLUSH_CHANGES,
-      Math.ceil((FLUSH_BYTES * piece.size) / Math.max(1, piece.bytes)),
-    );
     this.#context.copying.delivered(head.xid);
-    const echo = head.origin === this.#context.plan.echoOrigin;
+    const own = head.origin === this.#context.plan.echoOrigin;
     const before = this.#changes;
+    let opened = false;
     for (let index = this.#done(piece); index < changes.length; index++) {
       const change = changes[index] as Change;
-      if (change.kind === 'message')
-        await this.#message(change, this.#position(piece, firstSeq + index));
-      else if (change.kind === 'truncate') await this.#truncate(change, echo);
+      if (change.kind === 'message') await this.#message(change, piece, firstSeq + index);
+      else if (change.kind === 'truncate') await this.#truncate(change, own);
       else {
+        const { mode } = this.checkpoint;
+        // The owner's order is everybody's while both sides write: an echo counts too.
+        const echo = own && mode !== 'sharing owner';
+        if (mode === 'sharing guest' && !echo && !opened) {
+          opened = true;
+          this.#dirty = true;
+          await this.#judge.open(head);
+        }
         if (!this.#wanted(change, echo, piece, firstSeq + index)) continue;
-        if (this.#care === 'folded') {
-          this.#mode.coalescer.add(change);
-          const { size } = this.#mode.coalescer;
-          if (size >= flushChanges) await this.#flushBeside();
-          // The server's answers and what the stream brings are not to wait for the whole fold.
-          else if (size % TURN_CHANGES === 0) await nextTurn();
-        } else await this.#alone(change, piece, firstSeq + index);
+        const taking = this.#take(change, piece, firstSeq + index);
+        if (taking) await taking;
       }
     }
     const last = piece.endLsn === undefined ? firstSeq + changes.length - 1 : END_OF_TRANSACTION;
     const position = this.#position(piece, last);
     if (comparePositions(position, this.#start.position) > 0)
       this.checkpoint = { ...this.checkpoint, position };
+    this.#full ||= this.checkpoint.mode === 'sharing guest' && this.#dirty;
     if (piece.endLsn === undefined) return;
     if (this.#changes > before) this.#commitTimes.push(head.commitMs);
     this.#endLsn = piece.endLsn;
@@ -190,15 +202,37 @@ export class Batch {
     return false;
   }
 
+  /** A change that is to be written now: folded, or judged, or by itself. Most are folded, and done. */
+  #take(change: RowChange, piece: Piece, seq: number): Promise<void> | undefined {
+    const { mode } = this.checkpoint;
+    if (mode === 'sharing guest') return this.#weigh(change, piece, seq);
+    if (this.#care !== 'folded') return this.#alone(change, piece, seq);
+    this.#mode.coalescer.add(change);
+    const { size } = this.#mode.coalescer;
+    if (size >= flushAt(piece))
+      return mode === 'sharing owner' ? this.#flush() : this.#flushBeside();
+    // The server's answers and what the stream brings are not to wait for the whole fold.
+    return size % TURN_CHANGES === 0 ? nextTurn() : undefined;
+  }
+
   /** Writes one change by itself, or parks it. */
   async #alone(change: RowChange, piece: Piece, seq: number): Promise<void> {
     const { mode } = this.checkpoint;
+    await this.#answers.land();
     if (this.#care === 'in order') {
       this.#mode.coalescer.add(change);
       await this.#writer.flushOne(mode);
       return;
     }
     const error = await this.#writer.attempt(mode, change, this.#care === 'parking strictly');
+    if (error !== undefined) this.#park(change, piece, seq, error);
+  }
+
+  /** The owner judges a change of the service; what is no conflict and still refused is parked. */
+  async #weigh(change: RowChange, piece: Piece, seq: number): Promise<void> {
+    const { commitLsn, commitMs } = piece.head;
+    const position = `${formatLsn(commitLsn)}/${seq}`;
+    const error = await this.#judge.change(change, { commitMs, position });
     if (error !== undefined) this.#park(change, piece, seq, error);
   }
 
@@ -241,7 +275,8 @@ export class Batch {
 
   async #message(
     { prefix, content }: Change & { readonly kind: 'message' },
-    position: Position,
+    piece: Piece,
+    seq: number,
   ): Promise<void> {
     const message = prefix === MESSAGE_PREFIX ? decodeMessage(content) : undefined;
     if (!message) return;
@@ -259,11 +294,29 @@ export class Batch {
         if (message.capability !== this.#context.plan.capability) return;
         await this.#flush();
         this.#dirty = true;
+        if (this.checkpoint.mode === 'sharing guest') await this.#judge.close();
         this.checkpoint = {
-          position,
-          mode: message.owns ? 'owner' : 'guest',
+          position: this.#position(piece, seq),
+          mode: modeOf(message),
           barrier: message.epoch,
         };
+        return;
+      case 'judged':
+        if (message.capability !== this.#context.plan.capability) return;
+        this.#answers.judged(message.xid);
+        this.#dirty = true;
+        return;
+      case 'row': {
+        if (message.capability !== this.#context.plan.capability) return;
+        this.#dirty = true;
+        const change = await this.#answers.row(message);
+        if (change && this.#wanted(change, false, piece, seq)) await this.#take(change, piece, seq);
+        return;
+      }
+      case 'taken':
+        if (message.capability !== this.#context.plan.capability) return;
+        await this.#judge.taken(message.table, message.key);
+        this.#dirty = true;
         return;
       case 'low':
       case 'high':
@@ -284,7 +337,8 @@ export class Batch {
     await this.#context.copying.record(this.#context.target.client, chunk);
     // Rows are listed to be read again while the source owns them, and the drain of a switch waits for
     // them: behind its barrier they are still an owner's.
-    const mode = chunk.progress.kind === 'reread' ? 'owner' : this.checkpoint.mode;
+    const shared = this.checkpoint.mode === 'sharing owner';
+    const mode = chunk.progress.kind === 'reread' && !shared ? 'owner' : this.checkpoint.mode;
     const { coalescer } = this.#context.modes[mode];
     const { parking } = this.#context;
     // Somebody may just have given letters up to have their rows read again.
@@ -318,6 +372,7 @@ export class Batch {
   /** Everything folded so far is in the target's transaction when this resolves. */
   async #flush(): Promise<void> {
     await this.#writing;
+    await this.#answers.land();
     await this.#writer.flush(this.checkpoint.mode);
   }
 
@@ -331,4 +386,9 @@ export class Batch {
     // One is being written, one waits: more would only take memory.
     await before;
   }
+}
+
+/** How many changes are folded before they are written. */
+function flushAt({ size, bytes }: Piece): number {
+  return Math.min(FLUSH_CHANGES, Math.ceil((FLUSH_BYTES * size) / Math.max(1, bytes)));
 }

@@ -5,6 +5,7 @@ import { formatTable, quoteIdentifier, quoteTable } from '../core/postgres/ident
 import { textArray } from '../core/postgres/text-forms.ts';
 import { rawRows } from '../core/postgres/connect.ts';
 import type { Tuple } from './domain/change.ts';
+import { sameText } from './domain/equality.ts';
 import { LensError } from './domain/lens.ts';
 import { targetColumns, type Edge } from './domain/mapping.ts';
 import type { SourceTable } from './source.ts';
@@ -20,19 +21,6 @@ export interface RowDifference {
     readonly actual: string | null;
   }[];
 }
-
-// Types without an equality operator.
-const BY_TEXT = new Set([
-  'json',
-  'xml',
-  'point',
-  'polygon',
-  'box',
-  'line',
-  'lseg',
-  'path',
-  'circle',
-]);
 
 /** What the service's table of this edge lacks or has otherwise, given rows of the monolith. */
 export async function compareRows(
@@ -99,13 +87,11 @@ async function compareImages(
     ...columns.map((_, index) => textArray(images.map(({ values }) => values[index] ?? null))),
   ];
   const different = columns.map(({ target, type }, index) => {
-    const actual = `t.${quoteIdentifier(target)}`;
-    const expected = `s.c${index}::${type}`;
+    const [actual, expected] = [`t.${quoteIdentifier(target)}`, `s.c${index}`];
     // Whoever writes a JSON text that is mapped with others may order and space it otherwise.
-    const as = type === 'json' && index >= edge.columns.length ? 'jsonb' : 'text';
-    return BY_TEXT.has(type)
-      ? `${actual}::${as} IS DISTINCT FROM ${expected}::${as}`
-      : `${actual} IS DISTINCT FROM ${expected}`;
+    return type === 'json' && index >= edge.columns.length
+      ? `${actual}::jsonb IS DISTINCT FROM ${expected}::jsonb`
+      : `NOT (${sameText(actual, expected, type)})`;
   });
   const names = [
     ...edge.key.map((_, index) => `k${index}`),

@@ -98,7 +98,7 @@ export class Copying {
     ]);
     this.#rereads = rereads.rows.length > 0;
     const awaited = await client.query<{ source_table: string; key: string[] }>(
-      'SELECT source_table, key FROM banyan.awaited WHERE flow = $1',
+      'SELECT source_table, key FROM banyan.orphan WHERE flow = $1',
       [this.#flow],
     );
     for (const row of awaited.rows) this.#awaited.add(nameText(row.source_table, row.key));
@@ -269,9 +269,9 @@ export class Copying {
     else
       await client.query(
         `WITH resolved AS (SELECT value FROM jsonb_array_elements($3::jsonb)),
-              found AS (DELETE FROM banyan.awaited WHERE flow = $1 AND source_table = $2
+              found AS (DELETE FROM banyan.orphan WHERE flow = $1 AND source_table = $2
                           AND to_jsonb(key) IN (TABLE resolved) AND NOT to_jsonb(key) <@ $4::jsonb),
-              waits AS (INSERT INTO banyan.awaited
+              waits AS (INSERT INTO banyan.orphan
                         SELECT $1, $2, ARRAY(SELECT jsonb_array_elements_text(value)) FROM jsonb_array_elements($4::jsonb)
                         ON CONFLICT DO NOTHING)
          DELETE FROM banyan.reread WHERE flow = $1 AND source_table = $2 AND to_jsonb(key) IN (TABLE resolved)`,

@@ -27,7 +27,7 @@ export async function emptyTables(
   const empty = async (edge: Edge): Promise<void> => {
     const table = { name: edge.target, guard: edge.guard };
     if (edge.driver) await target.client.query(emptyText(table));
-    else if (mode === 'owner')
+    else if (mode !== 'guest')
       await clear(
         table,
         targetColumns(edge).map((column) => column.target),

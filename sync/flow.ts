@@ -22,6 +22,7 @@ import { CopyPace } from './copy-pace.ts';
 import { copyWaits } from './domain/copy-order.ts';
 import { LagWindow } from './domain/lag.ts';
 import { planFlow, targetsOf, type FlowPlan } from './domain/plan.ts';
+import { countConflicts } from './conflicts.ts';
 import { followLetters } from './letters.ts';
 import { Parking } from './parking.ts';
 import { Mutex } from './mutex.ts';
@@ -90,6 +91,8 @@ class Flow {
   readonly #session = new Mutex();
   #watermark: string | null = null;
   #applied = 0;
+  #conflicts: number | null = null;
+  #overtaken = 0;
 
   constructor(options: FlowOptions, closers: (() => Promise<unknown>)[]) {
     this.#options = options;
@@ -131,6 +134,7 @@ class Flow {
       this.#options.log.warn('a table is copied again', { capability: id, direction, table, why });
     if (again.length > 0) await load();
     copying.suspect(await source.snapshot());
+    if (direction === 'back') this.#conflicts = await countConflicts(target.client, names.flow);
     const parking = new Parking(names.flow, targetsOf(plan));
     await parking.load(target.client);
     const open: OpenChangeLog = (position) =>
@@ -226,6 +230,8 @@ class Flow {
     const now = Date.now();
     for (const commitMs of applied.commitTimes) this.#lag.add(now - commitMs);
     this.#applied += applied.changes;
+    if (this.#conflicts !== null) this.#conflicts += applied.conflicts;
+    this.#overtaken += applied.overtaken;
     if (applied.watermark !== undefined && complete) this.#watermark = applied.watermark;
   }
 
@@ -276,6 +282,8 @@ class Flow {
       applied: this.#applied,
       backfill: this.#options.direction === 'to' ? copying.progress(estimate) : null,
       parked: parking.size,
+      conflicts: this.#conflicts,
+      overtaken: this.#options.direction === 'to' ? this.#overtaken : null,
     };
   }
 
@@ -308,6 +316,7 @@ class Flow {
       direction,
       names,
       echoOrigin: other.origin,
+      conflicts: capability.canary.conflicts,
     });
     return { plan, names, schemas };
   }

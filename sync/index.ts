@@ -2,6 +2,7 @@
 // that go with it.
 export { syncPart, type SyncOptions } from './process.ts';
 export type { Finding } from './domain/finding.ts';
+export { listConflicts, type ConflictLine } from './conflicts.ts';
 export {
   listLetters,
   rereadLetters,

@@ -97,7 +97,7 @@ export async function rereadLetters(capability: string, appliers: Appliers): Pro
   const counts = await everywhere(appliers, async (client, direction) => {
     const { rows } = await client.query<{ n: number }>(
       `WITH given_up AS (
-         DELETE FROM banyan.parked WHERE flow = $1 AND mode = 'owner' RETURNING source_table, keys),
+         DELETE FROM banyan.parked WHERE flow = $1 AND mode IN ('owner', 'sharing owner') RETURNING source_table, keys),
        listed AS (
          INSERT INTO banyan.reread (flow, source_table, key)
          SELECT DISTINCT $1, source_table, ARRAY(SELECT jsonb_array_elements_text(one))

@@ -45,6 +45,27 @@ test('what may be refused, lost or surprising later is a warning', async () => {
     expect(found).toMatch(expected);
 });
 
+test('what a write canary needs is named where one is asked for', async () => {
+  pair = await createPair({
+    capability: { canary: { writes: true, conflicts: 'last-writer-wins' } },
+  });
+  const applier = new URL(pair.connections.monolith.database?.applier ?? '').username;
+  await pair.monolith.query(
+    `REVOKE EXECUTE ON FUNCTION pg_catalog.pg_replication_origin_xact_setup(pg_lsn, timestamptz) FROM ${applier}`,
+  );
+  await pair.monolith.query('ALTER TABLE prd ALTER COLUMN dsc SET NOT NULL');
+  const found = await findings(pair);
+  for (const expected of [
+    /replica identity of public\.prd \(monolith\) is not full \[ALTER TABLE "public"\."prd" REPLICA IDENTITY FULL/,
+    /replica identity of public\.product_text \(service\) is not full/,
+    /the applier may not use pg_catalog\.pg_replication_origin_xact_setup/,
+    /dsc, which comes from product_text, may not be missing meanwhile/,
+    /both sides number the rows of public\.prd.*ALTER SEQUENCE public\.prd_seq INCREMENT BY 2/,
+  ])
+    expect(found).toMatch(expected);
+  expect(found).not.toMatch(/commit times|xact_reset/);
+});
+
 test('what is missing or would fail later is named, all of it', async () => {
   pair = await createPair();
   await pair.monolith.query(`

@@ -2,7 +2,7 @@
 // would fail later, what a role may not do. Returns every finding at once; changes nothing.
 import type pg from 'pg';
 import { isBanyanError, messageOf } from '../core/errors.ts';
-import { connect, rawRows } from '../core/postgres/connect.ts';
+import { connect, rawRows, withClient } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
 import {
   formatTable,
@@ -16,6 +16,7 @@ import type { Migration } from '../control/definition.ts';
 import { lookupTables, mappedTables } from '../control/grants.ts';
 import type { Owner } from '../control/domain/phase.ts';
 import type { Finding } from './domain/finding.ts';
+import { checkCanary } from './domain/canary-findings.ts';
 import { checkMapping } from './domain/findings.ts';
 
 const ROLES = ['capture', 'applier', 'coordinator'] as const;
@@ -39,6 +40,11 @@ export async function preflight(
   const monolith = connections.monolith.database;
   const monolithSchema =
     monolith && (await checkDatabase('monolith', monolith, tables('monolith'), findings));
+  const timed = withTables.filter(
+    ([, { canary }]) => canary.writes && canary.conflicts === 'last-writer-wins',
+  );
+  if (monolith && monolithSchema && timed.length > 0)
+    findings.push(...(await checkTimes(timed.map(([id]) => id).join(', '), monolith)));
   const services = [...new Set(withTables.map(([, capability]) => capability.service))];
   for (const name of services) {
     const logins = connections.services[name]?.database;
@@ -47,7 +53,10 @@ export async function preflight(
     if (!monolithSchema || !schema) continue;
     for (const [id, capability] of withTables)
       if (capability.service === name)
-        findings.push(...checkMapping(id, capability, monolithSchema, schema));
+        findings.push(
+          ...checkMapping(id, capability, monolithSchema, schema),
+          ...checkCanary(id, capability, monolithSchema, schema),
+        );
   }
   return findings;
 }
@@ -55,6 +64,33 @@ export async function preflight(
 interface Tables {
   readonly mapped: readonly string[];
   readonly lookups: readonly string[];
+}
+
+/** What the last writer to win needs at the owner. */
+async function checkTimes(where: string, logins: Logins): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const report = (what: string, hint: string): void => {
+    findings.push({ severity: 'error', where, what, hint });
+  };
+  await withClient(logins.applier, { applicationName: 'banyan-preflight' }, async (applier) => {
+    if ((await value(applier, 'SHOW track_commit_timestamp')) !== 'on')
+      report(
+        "canary.conflicts 'last-writer-wins': the monolith's server keeps no commit times",
+        'Set track_commit_timestamp = on in postgresql.conf and restart the server.',
+      );
+    for (const name of ['xact_setup(pg_lsn, timestamptz)', 'xact_reset()']) {
+      const signature = `pg_catalog.pg_replication_origin_${name}`;
+      if (
+        (await value(applier, `SELECT has_function_privilege($1, 'EXECUTE')`, [signature])) === 't'
+      )
+        continue;
+      report(
+        `canary.conflicts 'last-writer-wins': the applier may not use ${signature}`,
+        `GRANT EXECUTE ON FUNCTION ${signature} TO it (see \`banyan grants\`).`,
+      );
+    }
+  });
+  return findings;
 }
 
 /** One database: logins, settings, rights. Undefined when it cannot be reached. */

@@ -40,7 +40,7 @@ async function holdOwner(
   owner: Owner,
 ): Promise<void> {
   const { rows } = await write.query(
-    `SELECT 1 FROM banyan.checkpoint WHERE flow = $1 AND mode = 'owner' FOR SHARE`,
+    `SELECT 1 FROM banyan.checkpoint WHERE flow = $1 AND mode IN ('owner', 'sharing owner') FOR SHARE`,
     [flow],
   );
   if (rows.length === 0)

@@ -4,6 +4,7 @@
 import { messageOf } from '../core/errors.ts';
 import { MappingError } from './domain/mapping.ts';
 import type { ParkedLetter } from './parking.ts';
+import type { Judge } from './judge.ts';
 import { explain, isRefusal } from './refusal.ts';
 import type { BatchContext, Writer } from './writer.ts';
 
@@ -17,9 +18,10 @@ export interface Retried {
 export async function retryLetters(
   context: BatchContext,
   writer: Writer,
+  judge: Judge,
   letters: readonly ParkedLetter[],
 ): Promise<Retried> {
-  const retry = new Retry(context, writer);
+  const retry = new Retry(context, writer, judge);
   if (await retry.atOnce(letters)) return { applied: letters.map(({ id }) => id), failed: [] };
   const applied: string[] = [];
   // One row may have what another waits for.
@@ -44,10 +46,12 @@ export async function retryLetters(
 class Retry {
   readonly #context: BatchContext;
   readonly #writer: Writer;
+  readonly #judge: Judge;
 
-  constructor(context: BatchContext, writer: Writer) {
+  constructor(context: BatchContext, writer: Writer, judge: Judge) {
     this.#context = context;
     this.#writer = writer;
+    this.#judge = judge;
   }
 
   /** All of them or none. */
@@ -64,7 +68,9 @@ class Retry {
       const waits = rows.some((row) => stuck.has(row));
       const error = waits
         ? undefined
-        : await this.#writer.attempt(letter.mode, letter.change, true, isOne);
+        : letter.mode === 'sharing guest'
+          ? await this.#judge.again(letter.change, letter)
+          : await this.#writer.attempt(letter.mode, letter.change, true, isOne);
       if (!waits && error === undefined) {
         applied.push(letter.id);
         continue;
@@ -91,7 +97,14 @@ class Retry {
   async #whole(letters: readonly ParkedLetter[], inOrder: boolean): Promise<boolean> {
     const { modes } = this.#context;
     const refused = await this.#writer.whole(async () => {
-      for (const [index, { mode, change }] of letters.entries()) {
+      for (const [index, letter] of letters.entries()) {
+        const { mode, change } = letter;
+        if (mode === 'sharing guest') {
+          // What the service wrote is judged again, against the row as it is now.
+          const refused = await this.#judge.again(change, letter);
+          if (refused !== undefined) throw refused as Error;
+          continue;
+        }
         modes[mode].coalescer.add(change);
         if (inOrder || letters[index + 1]?.mode !== mode) await this.#writer.flush(mode);
       }

@@ -76,7 +76,7 @@ async function behind(capability: string, { monolith, service }: Sides): Promise
   for (const { write } of [monolith, service])
     for (const [key] of await rawRows(
       write,
-      `SELECT to_json(key) FROM (TABLE banyan.reread UNION ALL TABLE banyan.awaited) AS r
+      `SELECT to_json(key) FROM (TABLE banyan.reread UNION ALL TABLE banyan.orphan) AS r
         WHERE split_part(flow, $1, 1) = $2`,
       [':', capability],
     ))

@@ -142,17 +142,28 @@ export class Target {
   async execute(
     statement: Statement,
   ): Promise<{ readonly count: number; readonly returned: Record<string, string>[] }> {
-    let name = this.#prepared.get(statement.text);
-    if (name === undefined) {
-      name = `banyan_${this.#prepared.size}`;
-      this.#prepared.set(statement.text, name);
-    }
     const { rows, rowCount } = await this.client.query<Record<string, string>>({
-      name,
+      name: this.#nameOf(statement.text),
       text: statement.text,
       values: statement.values,
     });
     return { count: rowCount ?? 0, returned: rows };
+  }
+
+  /** Runs a statement on one row; gives whether there was one. */
+  async one(text: string, values: readonly (string | null)[]): Promise<boolean> {
+    const name = this.#nameOf(text);
+    const { rowCount } = await this.client.query({ name, text, values: [...values] });
+    return (rowCount ?? 0) > 0;
+  }
+
+  #nameOf(text: string): string {
+    let name = this.#prepared.get(text);
+    if (name === undefined) {
+      name = `banyan_${this.#prepared.size}`;
+      this.#prepared.set(text, name);
+    }
+    return name;
   }
 
   /** Whether a copy is worth a try: not soon after one was refused. */

@@ -9,6 +9,7 @@ import type { RowChange } from './domain/change.ts';
 import { keyText, type Coalescer, type RowOperation, type TargetTable } from './domain/coalesce.ts';
 import type { Mode } from './domain/mapping.ts';
 import { isHalf, missing, withoutReferences, type Rows } from './domain/partial-rows.ts';
+import type { Flights } from './flights.ts';
 import type { FlowPlan } from './domain/plan.ts';
 import {
   copyStatement,
@@ -33,9 +34,17 @@ export interface BatchContext {
   readonly copying: Copying;
   readonly parking: Parking;
   readonly modes: Readonly<Record<Mode, ModePlan>>;
+  readonly flights: Flights;
   /** The source tables that feed the rows of a driver beside it, by the driver's. */
   readonly parts: ReadonlyMap<string, readonly string[]>;
 }
+
+/**
+ * How a batch is written. Folded first; when that is refused, change by change in source order;
+ * when that is refused too, the same with what is refused parked, deferred constraints being looked
+ * at in the end, or else after each change.
+ */
+export type Care = 'folded' | 'in order' | 'parking' | 'parking strictly';
 
 export interface Refused {
   readonly change: RowChange;
@@ -52,15 +61,19 @@ export class Writer {
   #begun = false;
   /** Parts to read again, by name. */
   readonly #parts = new Map<string, RowName>();
+  /** Rows that were in flight at the service when the owner's stream spoke of them. */
+  overtaken = 0;
 
   constructor(context: BatchContext) {
     this.#context = context;
   }
 
-  async begin(): Promise<void> {
-    if (this.#begun) return;
+  /** `first` is a statement that follows it at once, in the same round trip. */
+  async begin(first?: string): Promise<void> {
+    const { client } = this.#context.target;
+    const statements = [...(this.#begun ? [] : ['BEGIN']), ...(first === undefined ? [] : [first])];
     this.#begun = true;
-    await this.#context.target.client.query('BEGIN');
+    if (statements.length > 0) await client.query(statements.join('; '));
   }
 
   /** With `soon`, the server answers before the commit is on its disk; a later one that is not brings it there. */
@@ -84,8 +97,12 @@ export class Writer {
   }
 
   /** Deletes children first, then writes parents first. */
-  write(mode: Mode, rows: Rows): Promise<void> {
-    return this.prepare(mode, rows)();
+  async write(mode: Mode, rows: Rows): Promise<void> {
+    if (mode !== 'sharing owner') return this.prepare(mode, rows)();
+    await this.begin();
+    const grounded = await this.#context.flights.grounded(rows);
+    this.overtaken += grounded.overtaken;
+    return this.prepare(mode, grounded.rows)();
   }
 
   /** The same in two parts: the statements are made at once, and run when the function is called. */
@@ -189,7 +206,9 @@ export class Writer {
     if (refused === undefined || !rows || !this.#mayCome(mode) || !isKeyViolation(refused))
       return refused;
     const named = [...rows.values()].flat().map(nameOf);
-    if (!named.every((row) => this.#context.copying.patientWith(row))) return refused;
+    const { copying, flights } = this.#context;
+    const may = mode === 'sharing owner' && (await flights.any());
+    if (!may && !named.every((row) => copying.patientWith(row))) return refused;
     await this.#later(mode, rows);
     return undefined;
   }
@@ -244,7 +263,10 @@ export class Writer {
     if (this.#begun) await this.#context.target.client.query('SET CONSTRAINTS ALL IMMEDIATE');
   }
 
-  /** Runs `work` so that it has all its effect or none; deferred constraints are looked at `now` or later. */
+  /**
+   * Runs `work` so that it has all its effect or none; gives the refusal. Deferred constraints are looked
+   * at `now`, before it counts, or later.
+   */
   whole(
     work: () => Promise<void>,
     isOne: (error: unknown) => boolean,
@@ -253,9 +275,12 @@ export class Writer {
     return this.#tolerate(work, isOne, now);
   }
 
-  /** Whether what a row points to may still be on its way. */
+  /**
+   * Whether what a row points to may still be on its way, or, while both sides write, a row that is in
+   * its way about to go.
+   */
   #mayCome(mode: Mode): boolean {
-    return this.#context.copying.running && mode === 'owner';
+    return mode === 'sharing owner' || (this.#context.copying.running && mode === 'owner');
   }
 
   /** Rows whose parent is not there yet are read again; those that point in a circle go in without that first. */
@@ -281,7 +306,8 @@ export class Writer {
       return undefined;
     } catch (error) {
       if (!isOne(error)) throw error;
-      await client.query('ROLLBACK TO SAVEPOINT tolerated');
+      // One of this name may lie inside another: what is undone is also over.
+      await client.query('ROLLBACK TO SAVEPOINT tolerated; RELEASE SAVEPOINT tolerated');
       return error;
     }
   }
@@ -289,7 +315,7 @@ export class Writer {
   /** Rows that an update did not find: known only in part, they must be read again at the source. */
   async #incomplete(mode: Mode, rows: readonly RowOperation[]): Promise<void> {
     // What a guest's update does not find, the owner has deleted.
-    if (mode === 'owner') await this.#readAgain(rows.map(nameOf));
+    if (mode !== 'guest') await this.#readAgain(rows.map(nameOf));
   }
 
   /**
@@ -298,7 +324,7 @@ export class Writer {
    */
   meet(mode: Mode, change: RowChange): void {
     const { parts, copying, modes } = this.#context;
-    if (parts.size === 0 || mode !== 'owner') return;
+    if (parts.size === 0 || mode === 'guest') return;
     const { coalescer } = modes[mode];
     const table = coalescer.labelOf(change.relation);
     const keys = coalescer.rowsOf(change);

@@ -148,3 +148,20 @@ test('dead letters are shown, tried again, read again and given up', async () =>
   // What was given up stays as it was, until somebody repairs it.
   expect(await price(1)).toEqual({ cents: 100 });
 }, 60_000);
+
+test('conflicts of a write canary are listed with their verdicts, and both rows for machines', async () => {
+  expect(await run('conflicts', 'catalog')).toContain('no conflict has been met');
+  await pair.monolith.query(
+    `INSERT INTO banyan.conflict (flow, source_table, owner_table, key, operation, reason, policy, verdict,
+       owner_row, incoming_row, before_row, incoming_at, position)
+     VALUES ('catalog:back', 'public.product', 'public.prd', '{"prd_id":"7"}', 'update', 'different', 'owner-wins', 'owner',
+       '{"prd_id":"7","nm":"theirs","prc":"1.00"}', '{"prd_id":"7","nm":"ours","prc":"1.00"}', '{"prd_id":"7","nm":"n","prc":"1.00"}', now(), '0/1/1')`,
+  );
+  expect(await run('conflicts')).toContain('no conflict has been met');
+  expect(await run('conflicts', 'catalog')).toMatch(
+    /catalog +\S+ \S+ +update of public\.product +7 +different +owner +owner-wins +nm\s*$/m,
+  );
+  expect(JSON.parse(await run('conflicts', 'catalog', '--json'))).toMatchObject([
+    { capability: 'catalog', owner: { nm: 'theirs' }, incoming: { nm: 'ours' }, ownerAt: null },
+  ]);
+}, 40_000);

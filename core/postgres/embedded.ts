@@ -58,6 +58,7 @@ const SETTINGS = [
   'listen_addresses=127.0.0.1',
   'unix_socket_directories=',
   'wal_level=logical',
+  'track_commit_timestamp=on',
   'max_connections=200',
   'max_wal_senders=60',
   'max_replication_slots=60',

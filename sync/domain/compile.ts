@@ -14,7 +14,7 @@ import {
   type ColumnPair,
   type Constant,
   type Edge,
-  type Mode,
+  type Owning,
   type Schemas,
   type TargetColumn,
 } from './mapping.ts';
@@ -32,7 +32,7 @@ export interface Compilation {
 export function compileEdges(
   tables: readonly MappedTable[],
   compilation: Compilation,
-  mode: Mode,
+  mode: Owning,
 ): Edge[] {
   if (mode === 'guest' && compilation.direction === 'back') return [];
   const edges = tables.flatMap((table) => new TableCompiler(table, compilation, mode).edges());
@@ -42,11 +42,11 @@ export function compileEdges(
 class TableCompiler {
   readonly #table: MappedTable;
   readonly #compilation: Compilation;
-  readonly #mode: Mode;
+  readonly #mode: Owning;
   readonly #from: Owner;
   readonly #into: Owner;
 
-  constructor(table: MappedTable, compilation: Compilation, mode: Mode) {
+  constructor(table: MappedTable, compilation: Compilation, mode: Owning) {
     this.#table = table;
     this.#compilation = compilation;
     this.#mode = mode;

@@ -8,7 +8,10 @@ import { formatTable, parseTableName, type TableName } from '../../core/postgres
 import type { References, TextMap } from './lens.ts';
 
 /** What a flow's source owns: all that moves, or only what stays. */
-export type Mode = 'owner' | 'guest';
+export type Owning = 'owner' | 'guest';
+
+/** The same, and whether both sides write what moves: then the one that owns it judges (verdict.ts). */
+export type Mode = Owning | `sharing ${Owning}`;
 
 /** A column of a target that an edge writes. */
 export interface TargetColumn {

@@ -1,12 +1,13 @@
 // Everything one flow does, decided before it starts: the edges in each mode and the order of tables
 // on both sides.
 import type { TableMap } from '../../control/definition.ts';
+import type { ConflictPolicy } from '../../control/domain/conflicts.ts';
 import type { Direction } from '../../control/domain/flow.ts';
 import type { FlowNames } from '../../control/domain/names.ts';
 import { formatTable } from '../../core/postgres/identifiers.ts';
 import { mappedTable } from '../../control/domain/mapped-table.ts';
 import { compileEdges } from './compile.ts';
-import { parentsFirst, type Edge, type Mode, type Schemas } from './mapping.ts';
+import { parentsFirst, sourceColumns, type Edge, type Mode, type Schemas } from './mapping.ts';
 
 /** The edges of a flow in each mode, and the order of its target tables (parents first). */
 export interface FlowPlan {
@@ -19,6 +20,9 @@ export interface FlowPlan {
   readonly targetOrder: readonly string[];
   /** Origin of the opposite flow: what it wrote at our source must not travel back. */
   readonly echoOrigin: string;
+  /** The columns of each table of the monolith that the service gets to know. */
+  readonly shown: ReadonlyMap<string, readonly string[]>;
+  readonly conflicts: ConflictPolicy;
 }
 
 /** Throws MappingError when the mapping names a table or column that a schema lacks. */
@@ -30,6 +34,7 @@ export function planFlow(
     readonly direction: Direction;
     readonly names: FlowNames;
     readonly echoOrigin: string;
+    readonly conflicts: ConflictPolicy;
   },
 ): FlowPlan {
   const mapped = tables.map(mappedTable);
@@ -45,17 +50,32 @@ export function planFlow(
       (a, b) =>
         targetOrder.indexOf(formatTable(a.target)) - targetOrder.indexOf(formatTable(b.target)),
     );
+  const all = inOrder(owner);
   return {
     capability: flow.capability,
     flow: flow.names.flow,
     edges: {
-      owner: inOrder(owner),
+      owner: all,
       guest: inOrder(compileEdges(mapped, compilation, 'guest')),
+      // Who shares carries all that moves, whether it owns it or not.
+      'sharing owner': all,
+      'sharing guest': all,
     },
+    shown: columnsBySource(compileEdges(mapped, { schemas, direction: 'to' }, 'owner')),
+    conflicts: flow.conflicts,
     sourceOrder: [...new Set(inOrder(owner).map((edge) => formatTable(edge.source)))],
     targetOrder,
     echoOrigin: flow.echoOrigin,
   };
+}
+
+function columnsBySource(edges: readonly Edge[]): Map<string, readonly string[]> {
+  const shown = new Map<string, readonly string[]>();
+  for (const edge of edges) {
+    const label = formatTable(edge.source);
+    shown.set(label, [...new Set([...(shown.get(label) ?? []), ...sourceColumns(edge)])]);
+  }
+  return shown;
 }
 
 /** The source tables that, beside a driver, feed the rows that it drives. */

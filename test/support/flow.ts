@@ -63,6 +63,7 @@ export async function openFlow(pair: Pair, options: FlowPartsOptions = {}): Prom
     direction,
     names: flow,
     echoOrigin: echo.origin,
+    conflicts: capability.canary.conflicts,
   });
   const target = await Target.open(applier, flow);
   const copying = new Copying(flow.flow, 'test');

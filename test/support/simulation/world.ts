@@ -66,7 +66,7 @@ export async function createWorld(deferred: boolean): Promise<World> {
     return {
       names: own,
       plan: planFlow(capability.tables, schemas, {
-        ...{ capability: 'sim', direction, names: own },
+        ...{ capability: 'sim', direction, names: own, conflicts: 'owner-wins' as const },
         echoOrigin: other.origin,
       }),
       ...{ from, into },

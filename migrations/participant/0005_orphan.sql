@@ -1,6 +1,6 @@
 -- Up Migration
 -- Parts of a merged row whose driver is not there: read again when it comes. Nothing waits for them.
-CREATE TABLE banyan.awaited (
+CREATE TABLE banyan.orphan (
   flow text NOT NULL,
   source_table text NOT NULL,
   key text[] NOT NULL,
@@ -8,4 +8,4 @@ CREATE TABLE banyan.awaited (
 );
 
 -- Down Migration
-DROP TABLE banyan.awaited;
+DROP TABLE banyan.orphan;
