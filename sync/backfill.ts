@@ -201,7 +201,7 @@ async function readKeys(
   });
   return {
     snapshot,
-    chunk: (survives) => {
+    chunk: (survives = () => true) => {
       const changes = [
         ...gone.filter(survives).map((key) => deleteOf(table, key)),
         ...family.flatMap((one) =>
