@@ -125,10 +125,12 @@ class Verification {
   async #begin(
     edges: readonly Edge[],
   ): Promise<{ run?: VerifyRun; before?: VerifyRunState | undefined }> {
-    const { id, runs, resume } = this.#options;
+    const { id, capability, runs, resume } = this.#options;
     if (!runs) return {};
-    // The mapping and the types of all its columns, without the functions that are made from them.
-    const definition = createHash('sha256').update(JSON.stringify(edges)).digest('hex');
+    // The mapping as it is written, and what became of it with the types of all its columns.
+    const definition = createHash('sha256')
+      .update(JSON.stringify([capability.tables, edges]))
+      .digest('hex');
     if (resume) {
       const resumed = await runs.resume(id, definition);
       if (resumed.kind === 'resumed') return { run: resumed.run, before: resumed.state };
