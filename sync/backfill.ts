@@ -230,7 +230,7 @@ async function readKeys(
     drivers.includes(one) || driven.has(keyText(key));
   return {
     snapshot,
-    chunk: (survives) => {
+    chunk: (survives = () => true) => {
       const changes = [
         ...gone.filter(survives).map((key) => deleteOf(table, key)),
         ...family.flatMap((one) =>

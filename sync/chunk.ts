@@ -14,7 +14,7 @@ export interface Chunk {
   readonly size: number;
   rows(): readonly RowChange[];
   /** The same rows as they go into targets that have none of them, parents first. */
-  readonly copies?: (() => readonly TableCopy[]) | undefined;
+  readonly copies?: readonly TableCopy[] | undefined;
   readonly progress:
     | { readonly kind: 'copy'; readonly cursor: readonly string[] | null; readonly last: boolean }
     | {
@@ -32,7 +32,8 @@ export interface TableCopy extends Copy {
 /** What was read between two marks: becomes a chunk once it is known which keys the stream touched. */
 export interface Reading {
   readonly snapshot: Snapshot;
-  chunk(survives: (key: readonly string[]) => boolean): Chunk;
+  /** Without an argument all rows survive. */
+  chunk(survives?: (key: readonly string[]) => boolean): Chunk;
 }
 
 /** What opens a window, what is read in it, and what closes it. */

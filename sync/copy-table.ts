@@ -4,15 +4,16 @@
 // changes taken apart on the way.
 import { sleep } from '../core/lifecycle.ts';
 import type { CopyPace } from './copy-pace.ts';
-import type { Marks, Reading } from './chunk.ts';
+import type { Marks, Reading, TableCopy } from './chunk.ts';
 import type { Copying } from './copying.ts';
-import type { Value } from './domain/change.ts';
+import type { Tuple, Value } from './domain/change.ts';
 import {
   decodeField,
   decodeLine,
   fieldsOf,
   lineFor,
   lineShapes,
+  linesOf,
   type LineShape,
 } from './domain/copy-lines.ts';
 import { LensError } from './domain/lens.ts';
@@ -105,11 +106,10 @@ class ChunkSize {
     return this.#fixed ?? this.#rows;
   }
 
-  took(ms: number, lines: readonly string[]): void {
+  took(ms: number, rows: number, bytes: number): void {
     const factor = Math.min(2, Math.max(0.25, CHUNK_MS / Math.max(1, ms)));
-    const bytes = lines.reduce((sum, line) => sum + line.length, 0);
-    const fitting = (MOST_BYTES * lines.length) / Math.max(1, bytes);
-    const most = lines.length === 0 ? MOST_ROWS : Math.min(MOST_ROWS, fitting);
+    const fitting = (MOST_BYTES * rows) / Math.max(1, bytes);
+    const most = rows === 0 ? MOST_ROWS : Math.min(MOST_ROWS, fitting);
     const wanted = Math.max(LEAST_ROWS, this.#rows * factor);
     this.#rows = Math.max(1, Math.round(Math.min(most, wanted)));
   }
@@ -131,55 +131,82 @@ async function readChunk(
   const { read, tookMs } = await pace.read(
     table.label,
     () => source.linesAfter(table, from, limit),
-    ({ lines }) => lines.length,
+    ({ count }) => count,
   );
-  const { snapshot, lines } = read;
-  size.took(tookMs, lines);
-  const last = lines.length < limit;
-  const places = table.key.map(({ name }) =>
-    table.relation.columns.findIndex((column) => column.name === name),
-  );
-  const rows = lines.map((line) => {
-    const fields = fieldsOf(line);
-    const key: Value[] = [];
-    for (const at of places) key[at] = decodeField(fields[at] ?? '');
-    return { line, key, targets: targetLines(shapes, fields) };
-  });
-  const end = rows.at(-1)?.key;
-  const cursor = end ? places.map((at) => end[at] ?? '') : from;
+  const { snapshot, count, lines } = read;
+  size.took(tookMs, count, lines.length);
+  const last = count < limit;
+  const keys = new KeyReader(table);
+  const all = linesOf(lines);
+  const end = all.at(-1);
+  const cursor = end === undefined ? from : keys.cursor(end);
+  // Made now and kept as bytes: while the stream catches up, rows by themselves would be a burden.
+  const whole = targetLines(shapes, all);
   return {
     ...{ snapshot, cursor, last },
     chunk: (survives) => {
-      const alive = rows.filter(({ key }) => survives(table.keyOf(key)));
+      const alive = survives && linesOf(lines).filter((line) => survives(keys.keyOf(line)));
       return {
-        ...{ table: table.label, size: alive.length },
+        ...{ table: table.label, size: alive?.length ?? count },
         progress: { kind: 'copy', cursor, last },
-        rows: () => alive.map(({ line }) => insertOf(table, decodeLine(line))),
-        copies:
-          shapes && alive.length > 0 && alive.every(({ targets }) => targets !== undefined)
-            ? () =>
-                shapes.map(({ target, text }, index) => ({
-                  ...{ table: target, text },
-                  lines: Buffer.from(
-                    `${alive.map(({ targets }) => targets?.[index] ?? '').join('\n')}\n`,
-                    'latin1',
-                  ),
-                }))
-            : undefined,
+        rows: () => (alive ?? linesOf(lines)).map((line) => insertOf(table, decodeLine(line))),
+        copies: alive ? targetLines(shapes, alive) : whole,
       };
     },
   };
 }
 
-/** A row's line in each target; undefined for a row that must go the other way, which says what is wrong with it. */
+/** The keys of lines. */
+class KeyReader {
+  readonly #table: SourceTable;
+  readonly #places: readonly number[];
+
+  constructor(table: SourceTable) {
+    this.#table = table;
+    this.#places = table.key.map(({ name }) =>
+      table.relation.columns.findIndex((column) => column.name === name),
+    );
+  }
+
+  /** As the source orders it. */
+  cursor(line: string): Key {
+    const row = this.#row(line);
+    return this.#places.map((at) => row[at] ?? '');
+  }
+
+  /** As targets know it. */
+  keyOf(line: string): Key {
+    return this.#table.keyOf(this.#row(line));
+  }
+
+  /** With nothing but its key. */
+  #row(line: string): Tuple {
+    const fields = fieldsOf(line);
+    const row: Value[] = [];
+    for (const at of this.#places) row[at] = decodeField(fields[at] ?? '');
+    return row;
+  }
+}
+
+/** Rows ready for their targets; undefined where they must go the other way, which says what is wrong with one. */
 function targetLines(
   shapes: readonly LineShape[] | undefined,
-  fields: readonly string[],
-): readonly string[] | undefined {
+  lines: readonly string[],
+): readonly TableCopy[] | undefined {
+  if (!shapes || lines.length === 0) return undefined;
+  const made = shapes.map((): string[] => []);
   try {
-    return shapes?.map((shape) => lineFor(shape, fields));
+    for (const line of lines) {
+      const fields = fieldsOf(line);
+      for (let index = 0; index < shapes.length; index++)
+        made[index]?.push(lineFor(shapes[index] as LineShape, fields));
+    }
   } catch (error) {
     if (error instanceof LensError) return undefined;
     throw error;
   }
+  return shapes.map(({ target, text }, index) => ({
+    ...{ table: target, text },
+    lines: Buffer.from(`${made[index]?.join('\n') ?? ''}\n`, 'latin1'),
+  }));
 }

@@ -247,7 +247,7 @@ export class Copying {
       return undefined;
     }
     this.#staged.windows.push(pending);
-    const chunk = reading.chunk((key) => !window.touched(keyText(key)));
+    const chunk = reading.chunk(window.quiet ? undefined : (key) => !window.touched(keyText(key)));
     window.close();
     return chunk;
   }

@@ -126,17 +126,17 @@ export class Source {
     table: SourceTable,
     cursor: Key | null,
     limit: number,
-  ): Promise<{ snapshot: Snapshot; lines: readonly string[] }> {
+  ): Promise<{ snapshot: Snapshot; count: number; lines: Buffer }> {
     const { clauses } = walk(table.key, cursor, limit, null, table.belongs, (_, value) =>
       quoteLiteral(value),
     );
     try {
-      const { rows, lines } = await copyOut(
+      const { rows, ...copied } = await copyOut(
         this.#client,
         `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_snapshot();
          COPY (SELECT ${columnList(table)} FROM ${quoteTable(table.relation)} AS t ${clauses}) TO STDOUT; COMMIT`,
       );
-      return { snapshot: parseSnapshot(rows[0]?.[0] ?? '0:0:'), lines };
+      return { snapshot: parseSnapshot(rows[0]?.[0] ?? '0:0:'), ...copied };
     } catch (error) {
       await this.#client.query('ROLLBACK').catch(() => undefined);
       throw error;

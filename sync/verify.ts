@@ -134,9 +134,9 @@ class Verification {
   ): Promise<{ run?: VerifyRun; before?: VerifyRunState | undefined }> {
     const { id, capability, runs, resume } = this.#options;
     if (!runs) return {};
-    // The mapping and the types of all its columns, without the functions that are made from them.
+    // The mapping as it is written, and what became of it with the types of all its columns.
     const definition = createHash('sha256')
-      .update(JSON.stringify([edges, capability.tables]))
+      .update(JSON.stringify([capability.tables, edges]))
       .digest('hex');
     if (resume) {
       const resumed = await runs.resume(id, definition);

@@ -217,7 +217,7 @@ export class Writer {
   async chunk(mode: Mode, chunk: Chunk, isOne: (error: unknown) => boolean): Promise<Refused[]> {
     const { target: session } = this.#context;
     // As the source owns it, a row is a whole row of the target.
-    const copies = mode === 'owner' ? chunk.copies?.() : undefined;
+    const copies = mode === 'owner' ? chunk.copies : undefined;
     if (copies?.every(({ table }) => session.mayCopy(table))) {
       const copy = async (): Promise<void> => {
         for (const one of copies)

@@ -6,8 +6,9 @@ import type pg from 'pg';
 export interface CopiedOut {
   /** Rows of the other statements. */
   readonly rows: readonly (readonly (string | null)[])[];
-  /** Rows of the COPY without their line ends, one character a byte. */
-  readonly lines: readonly string[];
+  /** How many rows the COPY gave, and their lines. */
+  readonly count: number;
+  readonly lines: Buffer;
 }
 
 /** Runs statements of which one is `COPY (query) TO STDOUT`. Rejects with the server's error. */
@@ -22,7 +23,10 @@ class CopyOut {
   readonly #resolve: (copied: CopiedOut) => void;
   readonly #reject: (error: Error) => void;
   readonly #rows: (readonly (string | null)[])[] = [];
-  readonly #lines: string[] = [];
+  // One piece of memory for all of them: rows that were kept one by one would be work for the collector.
+  #lines = Buffer.allocUnsafe(65_536);
+  #bytes = 0;
+  #count = 0;
   #error: Error | undefined;
 
   constructor(text: string, resolve: (copied: CopiedOut) => void, reject: (error: Error) => void) {
@@ -44,7 +48,14 @@ class CopyOut {
   }
 
   handleCopyData({ chunk }: { readonly chunk: Buffer }): void {
-    this.#lines.push(chunk.toString('latin1', 0, chunk.length - 1));
+    if (this.#bytes + chunk.length > this.#lines.length) {
+      const larger = Buffer.allocUnsafe(2 * (this.#bytes + chunk.length));
+      this.#lines.copy(larger, 0, 0, this.#bytes);
+      this.#lines = larger;
+    }
+    chunk.copy(this.#lines, this.#bytes);
+    this.#bytes += chunk.length;
+    this.#count += 1;
   }
 
   handleCommandComplete(): void {
@@ -57,6 +68,11 @@ class CopyOut {
   }
 
   handleReadyForQuery(): void {
-    if (!this.#error) this.#resolve({ rows: this.#rows, lines: this.#lines });
+    if (!this.#error)
+      this.#resolve({
+        rows: this.#rows,
+        count: this.#count,
+        lines: this.#lines.subarray(0, this.#bytes),
+      });
   }
 }

@@ -24,6 +24,11 @@ interface LineField {
   readonly map: TextMap | undefined;
 }
 
+/** Lines, one character a byte. */
+export function linesOf(lines: Buffer): string[] {
+  return lines.length === 0 ? [] : lines.toString('latin1', 0, lines.length - 1).split('\n');
+}
+
 /** Fields of a line, still escaped. */
 export function fieldsOf(line: string): string[] {
   return line.split('\t');

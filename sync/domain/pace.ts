@@ -24,7 +24,7 @@ export class RowBudget {
 /** A source that gives a row in less than this is never called strained: 100 000 rows a second. */
 const FAST_MS = 0.01;
 /** This much slower than at its best, and it is strained. */
-const STRAINED = 3;
+const STRAINED = 5;
 /** The best that was seen is forgotten by this much with each read: rows further on may be larger. */
 const FORGET = 1.01;
 const MOST_REST_MS = 2_000;
@@ -33,8 +33,8 @@ const SHORT_MS = 25;
 
 /**
  * Tells from what a source needs for a row, against the best that it was seen to need in the same
- * table, how long a copy should leave it alone after a read. A source that needs five times as long is
- * busy with somebody else's work: the copy then rests four times as long as the read took, so that its
+ * table, how long a copy should leave it alone after a read. A source that needs ten times as long is
+ * busy with somebody else's work: the copy then rests nine times as long as the read took, so that its
  * own share of the source's time shrinks as the strain grows.
  */
 export class Strain {

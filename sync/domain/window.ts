@@ -63,6 +63,11 @@ export class ChunkWindow {
     if (this.tables.has(table)) this.#spoilt = true;
   }
 
+  /** No key was touched. */
+  get quiet(): boolean {
+    return this.#touched.size === 0;
+  }
+
   touched(key: string): boolean {
     return this.#touched.has(key);
   }

@@ -8,7 +8,7 @@ import { runBackfill } from '../../sync/backfill.ts';
 import type { ChangeLog } from '../../sync/change-log.ts';
 import { CopyPace } from '../../sync/copy-pace.ts';
 import { Copying } from '../../sync/copying.ts';
-import { decodeLine } from '../../sync/domain/copy-lines.ts';
+import { decodeLine, linesOf } from '../../sync/domain/copy-lines.ts';
 import { planFlow, targetsOf } from '../../sync/domain/plan.ts';
 import { databaseOf, readSchemas } from '../../sync/schemas.ts';
 import { Mutex } from '../../sync/mutex.ts';
@@ -146,7 +146,7 @@ class Hooked extends Source {
     const [table] = args;
     await this.afterRead?.(
       table.label,
-      read.lines.flatMap((line) => table.keyOf(decodeLine(line))),
+      linesOf(read.lines).flatMap((line) => table.keyOf(decodeLine(line))),
     );
     return read;
   }

@@ -52,16 +52,20 @@ export class SimulatedSource extends Source {
     table: SourceTable,
     cursor: Key | null,
     limit: number,
-  ): Promise<{ snapshot: Snapshot; lines: readonly string[] }> {
-    return this.#asked(() => ({
-      snapshot: this.#side.snapshot(),
-      lines: this.#side
+  ): Promise<{ snapshot: Snapshot; count: number; lines: Buffer }> {
+    return this.#asked(() => {
+      const rows = this.#side
         .visible(table.relation.table)
         .filter((row) => cursor === null || byKey(this.#keyOf(table, row), cursor) > 0)
         .sort((a, b) => byKey(this.#keyOf(table, a), this.#keyOf(table, b)))
-        .slice(0, limit)
-        .map((row) => lineOf(this.#tuple(table, row))),
-    }));
+        .slice(0, limit);
+      const lines = rows.map((row) => `${lineOf(this.#tuple(table, row))}\n`);
+      return {
+        snapshot: this.#side.snapshot(),
+        count: rows.length,
+        lines: Buffer.from(lines.join('')),
+      };
+    });
   }
 
   override readKeys(
@@ -115,10 +119,9 @@ export class SimulatedSource extends Source {
   }
 }
 
-/** A row as COPY sends it, one character a byte. */
+/** A row as COPY sends it. */
 function lineOf(tuple: Tuple): string {
-  const line = tuple.map((value) => copyField(value ?? null)).join('\t');
-  return Buffer.from(line, 'utf8').toString('latin1');
+  return tuple.map((value) => copyField(value ?? null)).join('\t');
 }
 
 /** As the database orders them: numbers by size, texts by their bytes. */
