@@ -136,7 +136,10 @@ async function endAtServer(
         await second.end();
       }
       return;
-    } catch {
+    } catch (error) {
+      // Where nobody listens the server is down, and its sessions are gone with it.
+      const { cause } = error as { readonly cause?: NodeJS.ErrnoException };
+      if (cause?.code === 'ECONNREFUSED') return;
       await pause();
     }
 }
