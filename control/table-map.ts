@@ -92,14 +92,13 @@ const tables = z.union([text.transform((table) => [table]), z.array(text).min(1)
 
 const stay = z.union([
   text.transform((to) => ({ lens: 'rename' as const, to, default: null as Literal })),
-  z
-    .strictObject({
-      /** Column of the service that shows the value; the service cannot write it. */
-      to: text,
-      /** Value in a row that the service inserts. */
-      default: literal,
-    })
-    .transform((given) => ({ lens: 'rename' as const, ...given })),
+  z.strictObject({
+    lens: z.literal('rename').default('rename'),
+    /** Column of the service that shows the value; the service cannot write it. */
+    to: text,
+    /** Value in a row that the service inserts. */
+    default: literal,
+  }),
 ]);
 
 export const tableMap = z.strictObject({

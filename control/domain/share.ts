@@ -41,7 +41,11 @@ export function sharedTables(
   const all = tables.map(mappedTable).flatMap((map) =>
     map[side].map((name, index) => ({
       table: parseTableName(name),
-      key: map.key.map((link) => link[side]).flatMap((at) => (at.table === index ? at.column : [])),
+      key: [
+        ...new Set(
+          map.key.map((link) => link[side]).flatMap((at) => (at.table === index ? at.column : [])),
+        ),
+      ],
     })),
   );
   return all.sort((a, b) => (formatTable(a.table) < formatTable(b.table) ? -1 : 1));
