@@ -86,9 +86,7 @@ async function copyAll(options: BackfillOptions, signal: AbortSignal): Promise<v
         opened ??= await open();
         const own = { ...options, source: opened.source };
         await copyTable(own, table, ended);
-        // Parents that could not be completed come before their children: each of these would be refused.
-        for (let pass = 0; copying.rereads && pass < PASSES; pass++)
-          await rereading.run(() => rereadAll(own, ended));
+        await rereading.run(() => rereadParents(own, ended));
         finished.add(table.label);
       }
     } catch (error) {
@@ -171,8 +169,19 @@ async function removeStray(
   copying.rereads = true;
 }
 
-/** One pass over the list of rows to read again. */
-async function rereadAll(options: BackfillOptions, signal: AbortSignal): Promise<void> {
+/** Parents that could not be completed come before their children: each of these would be refused. */
+async function rereadParents(options: BackfillOptions, signal: AbortSignal): Promise<void> {
+  let left = Number.POSITIVE_INFINITY;
+  for (let pass = 0; options.copying.rereads && pass < PASSES && !signal.aborted; pass++) {
+    const before = left;
+    left = await rereadAll(options, signal);
+    // Those that are left wait for what is still to be copied.
+    if (left >= before) return;
+  }
+}
+
+/** One pass over the list of rows to read again; gives how many are left. */
+async function rereadAll(options: BackfillOptions, signal: AbortSignal): Promise<number> {
   const { flow, copying, exclusively } = options;
   for (const table of options.tables) {
     const keys = await exclusively(async (client) => {
@@ -186,11 +195,14 @@ async function rereadAll(options: BackfillOptions, signal: AbortSignal): Promise
     const family = familyOf(table, options.tables);
     await betweenMarks(options, family, () => readKeys(options, table, family, keys), signal);
   }
-  await exclusively(async (client) => {
-    const { rows } = await client.query('SELECT 1 FROM banyan.reread WHERE flow = $1 LIMIT 1', [
-      flow,
-    ]);
-    copying.rereads = rows.length > 0;
+  return exclusively(async (client) => {
+    const { rows } = await client.query<{ left: number }>(
+      'SELECT count(*)::int AS left FROM banyan.reread WHERE flow = $1',
+      [flow],
+    );
+    const { left = 0 } = rows[0] ?? {};
+    copying.rereads = left > 0;
+    return left;
   });
 }
 
