@@ -6,7 +6,8 @@ import type { RowMessage } from '../control/domain/flow.ts';
 import type { RowChange } from './domain/change.ts';
 import { changeOf } from './domain/said.ts';
 import type { Reset } from './flights.ts';
-import type { BatchContext, Writer } from './writer.ts';
+import type { BatchContext } from './batch-context.ts';
+import type { Writer } from './writer.ts';
 
 export class Answers {
   readonly #context: BatchContext;

@@ -9,7 +9,8 @@ import type { Copying } from './copying.ts';
 import type { Piece } from './domain/change.ts';
 import { Flights } from './flights.ts';
 import { Judge } from './judge.ts';
-import { Coalescer, targetTables, type TargetTable } from './domain/coalesce.ts';
+import { Coalescer } from './domain/coalesce.ts';
+import { targetTables, type TargetTable } from './domain/target-table.ts';
 import { UnknownReference } from './domain/lens.ts';
 import type { Mode } from './domain/mapping.ts';
 import { partsOf, type FlowPlan } from './domain/plan.ts';
@@ -17,7 +18,8 @@ import type { Parking } from './parking.ts';
 import { explain, isRefusal, isTransient } from './refusal.ts';
 import { retryLetters } from './retry.ts';
 import type { Checkpoint, Target } from './target.ts';
-import { Writer, type BatchContext, type Care, type ModePlan } from './writer.ts';
+import type { BatchContext, Care, ModePlan } from './batch-context.ts';
+import { Writer } from './writer.ts';
 
 const BATCH_CHANGES = 20_000;
 const BATCH_BYTES = 16 * 1_048_576;
@@ -112,8 +114,8 @@ export class Applier {
       const letters = await parking.wanted(target.client);
       const { applied, failed } = await retryLetters(this.#context, writer, judge, letters);
       for (const { mode, change } of letters.filter(({ id }) => applied.includes(id)))
-        writer.meet(mode, change);
-      await writer.settleParts();
+        writer.parts.meet(mode, change);
+      await writer.parts.settle();
       await parking.settle(target.client, applied, failed);
       await target.client.query('COMMIT');
       copying.committed();

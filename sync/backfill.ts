@@ -9,7 +9,7 @@ import type { CopyPace } from './copy-pace.ts';
 import { copyTable, marksOf } from './copy-table.ts';
 import type { Reading } from './chunk.ts';
 import type { Copying } from './copying.ts';
-import { keyText } from './domain/coalesce.ts';
+import { keyText } from './domain/target-table.ts';
 import { extraRows } from './compare-rows.ts';
 import { targetColumns, targetKey, type Edge } from './domain/mapping.ts';
 import { deleteKeys, nextKeys, type Key } from './keys.ts';

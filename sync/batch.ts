@@ -22,7 +22,8 @@ import { modeOf } from './domain/said.ts';
 import { Judge } from './judge.ts';
 import { explain, isRefusal } from './refusal.ts';
 import type { Checkpoint } from './target.ts';
-import { Writer, type BatchContext, type Care, type ModePlan } from './writer.ts';
+import type { BatchContext, Care, ModePlan } from './batch-context.ts';
+import { Writer } from './writer.ts';
 
 export interface Applied {
   /** Newest heartbeat that has been passed: the target is complete up to then. */
@@ -196,7 +197,7 @@ export class Batch {
       return false;
     this.#changes += 1;
     this.#dirty = true;
-    this.#writer.meet(this.checkpoint.mode, change);
+    this.#writer.parts.meet(this.checkpoint.mode, change);
     if (parking.empty || !parking.holds(table, coalescer.rowsOf(change))) return true;
     this.#park(change, piece, seq, null);
     return false;

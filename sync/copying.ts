@@ -3,7 +3,7 @@
 import type pg from 'pg';
 import type { BackfillProgress } from '../control/evidence.ts';
 import type { Chunk, Mark, Marks, Reading } from './chunk.ts';
-import { keyText } from './domain/coalesce.ts';
+import { keyText } from './domain/target-table.ts';
 import { Rate } from './domain/rate.ts';
 import type { Snapshot } from './domain/snapshot.ts';
 import { ChunkWindow, Delivered } from './domain/window.ts';

@@ -5,7 +5,8 @@ import type { RowFilter } from '../control/domain/mapped-table.ts';
 import { targetColumns, type Edge, type Mode } from './domain/mapping.ts';
 import { clearText, emptyText, orphansText } from './domain/statements.ts';
 import { isKeyViolation } from './refusal.ts';
-import type { BatchContext, Writer } from './writer.ts';
+import type { BatchContext } from './batch-context.ts';
+import type { Writer } from './writer.ts';
 
 /** All rows of these source tables are gone. Throws what the target refuses. */
 export async function emptyTables(

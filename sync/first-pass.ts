@@ -3,7 +3,7 @@
 // many. What a walk finds are suspects, no more. It goes in key order, so that it can be interrupted:
 // what lies behind the last key it has finished need not be read again.
 import { formatTable } from '../core/postgres/identifiers.ts';
-import { keyText } from './domain/coalesce.ts';
+import { keyText } from './domain/target-table.ts';
 import { targetKey, type Edge, type Schemas } from './domain/mapping.ts';
 import type { Sides } from './barriers.ts';
 import { compareRows, extraRows } from './compare-rows.ts';

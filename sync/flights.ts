@@ -7,7 +7,7 @@ import { textArray } from '../core/postgres/text-forms.ts';
 import { rawRows } from '../core/postgres/connect.ts';
 import { encodeMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
-import type { RowOperation, TargetTable } from './domain/coalesce.ts';
+import type { RowOperation, TargetTable } from './domain/target-table.ts';
 import { sameText } from './domain/equality.ts';
 import { lands } from './domain/verdict.ts';
 

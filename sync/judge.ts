@@ -24,7 +24,8 @@ import { judgingTexts, type JudgingTexts } from './domain/judging.ts';
 import { targetColumns, type Edge } from './domain/mapping.ts';
 import { judgementOf, standingOf, verdictOf } from './domain/verdict.ts';
 import { isKeyViolation, isRefusal } from './refusal.ts';
-import type { BatchContext, Care, Writer } from './writer.ts';
+import type { BatchContext, Care } from './batch-context.ts';
+import type { Writer } from './writer.ts';
 
 /** A row that another session inserts while we look is looked at again. */
 const MOST_LOOKS = 5;

@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { rawRows } from '../core/postgres/connect.ts';
 import { quoteIdentifier, quoteTable, type TableName } from '../core/postgres/identifiers.ts';
 import { textArray } from '../core/postgres/text-forms.ts';
-import { keyText } from './domain/coalesce.ts';
+import { keyText } from './domain/target-table.ts';
 
 export interface KeyColumn {
   readonly name: string;

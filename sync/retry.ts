@@ -6,7 +6,8 @@ import { MappingError } from './domain/mapping.ts';
 import type { ParkedLetter } from './parking.ts';
 import type { Judge } from './judge.ts';
 import { explain, isRefusal } from './refusal.ts';
-import type { BatchContext, Writer } from './writer.ts';
+import type { BatchContext } from './batch-context.ts';
+import type { Writer } from './writer.ts';
 
 /** What became of the letters; those in neither list wait behind one that failed. */
 export interface Retried {

@@ -7,7 +7,7 @@ import { rawRows } from '../core/postgres/connect.ts';
 import { formatTable, quoteTable, type TableName } from '../core/postgres/identifiers.ts';
 import { passBarriers, type Sides } from './barriers.ts';
 import { compareRows, type RowDifference, extraRows } from './compare-rows.ts';
-import { keyText } from './domain/coalesce.ts';
+import { keyText } from './domain/target-table.ts';
 import { targetKey } from './domain/mapping.ts';
 import { existingKeys, keyArrays, keyJoin, type Key, type KeyColumn } from './keys.ts';
 import { Source, type SourceTable } from './source.ts';

@@ -4,13 +4,12 @@
 // to read again; otherwise a refusal is the caller's.
 import { formatTable } from '../core/postgres/identifiers.ts';
 import type { Chunk } from './chunk.ts';
-import type { Copying, RowName } from './copying.ts';
+import type { RowName } from './copying.ts';
 import type { RowChange } from './domain/change.ts';
-import { keyText, type Coalescer, type RowOperation, type TargetTable } from './domain/coalesce.ts';
+import type { RowOperation, TargetTable } from './domain/target-table.ts';
 import type { Mode } from './domain/mapping.ts';
 import { isHalf, missing, withoutReferences, type Rows } from './domain/partial-rows.ts';
-import type { Flights } from './flights.ts';
-import type { FlowPlan } from './domain/plan.ts';
+import { Parts } from './parts.ts';
 import {
   copyStatement,
   deleteStatement,
@@ -18,33 +17,9 @@ import {
   writeStatements,
   type Statement,
 } from './domain/statements.ts';
-import type { Parking } from './parking.ts';
 import { ForeignRowError, isConstraintViolation, isKeyViolation, isRefusal } from './refusal.ts';
-import type { Checkpoint, Target } from './target.ts';
-
-/** What a flow writes in one mode: its targets, parents first, and the folding of changes into them. */
-export interface ModePlan {
-  readonly coalescer: Coalescer;
-  readonly targets: readonly TargetTable[];
-}
-
-export interface BatchContext {
-  readonly target: Target;
-  readonly plan: FlowPlan;
-  readonly copying: Copying;
-  readonly parking: Parking;
-  readonly modes: Readonly<Record<Mode, ModePlan>>;
-  readonly flights: Flights;
-  /** The source tables that feed the rows of a driver beside it, by the driver's. */
-  readonly parts: ReadonlyMap<string, readonly string[]>;
-}
-
-/**
- * How a batch is written. Folded first; when that is refused, change by change in source order;
- * when that is refused too, the same with what is refused parked, deferred constraints being looked
- * at in the end, or else after each change.
- */
-export type Care = 'folded' | 'in order' | 'parking' | 'parking strictly';
+import type { Checkpoint } from './target.ts';
+import type { BatchContext } from './batch-context.ts';
 
 export interface Refused {
   readonly change: RowChange;
@@ -59,13 +34,13 @@ class CopyRefused extends Error {
 export class Writer {
   readonly #context: BatchContext;
   #begun = false;
-  /** Parts to read again, by name. */
-  readonly #parts = new Map<string, RowName>();
+  readonly parts: Parts;
   /** Rows that were in flight at the service when the owner's stream spoke of them. */
   overtaken = 0;
 
   constructor(context: BatchContext) {
     this.#context = context;
+    this.parts = new Parts(context);
   }
 
   /** `first` is a statement that follows it at once, in the same round trip. */
@@ -80,7 +55,7 @@ export class Writer {
   async commit(before: Checkpoint, after: Checkpoint, soon: boolean): Promise<void> {
     const { target } = this.#context;
     await this.begin();
-    await this.settleParts();
+    await this.parts.settle();
     if (soon) await target.client.query('SET LOCAL synchronous_commit = off');
     await target.advance(before, after);
     await target.client.query('COMMIT');
@@ -318,42 +293,10 @@ export class Writer {
     if (mode !== 'guest') await this.#readAgain(rows.map(nameOf));
   }
 
-  /**
-   * Notes which parts of a merged row must be read because of a change: those that have been waiting for
-   * its driver, which comes, and those that it may leave behind when it goes.
-   */
-  meet(mode: Mode, change: RowChange): void {
-    const { parts, copying, modes } = this.#context;
-    if (parts.size === 0 || mode === 'guest') return;
-    const { coalescer } = modes[mode];
-    const table = coalescer.labelOf(change.relation);
-    const keys = coalescer.rowsOf(change);
-    const own = parts.get(table);
-    if (!own) {
-      if (change.kind === 'delete')
-        for (const key of keys) this.#parts.delete(partName(table, key));
-      return;
-    }
-    const comes = change.kind === 'delete' ? undefined : keys.at(-1);
-    for (const key of keys)
-      for (const part of key === comes ? copying.awaited(own, key) : own)
-        this.#parts.set(partName(part, key), { table: part, key });
-  }
-
-  /** Puts them on the list of rows to read again, in the transaction of the changes. */
-  async settleParts(): Promise<void> {
-    await this.#readAgain([...this.#parts.values()]);
-    this.#parts.clear();
-  }
-
   async #readAgain(rows: readonly RowName[]): Promise<void> {
     const { copying, target } = this.#context;
     if (rows.length > 0) await copying.readAgain(target.client, rows);
   }
-}
-
-function partName(table: string, key: readonly string[]): string {
-  return `${table} ${keyText(key)}`;
 }
 
 function nameOf(row: RowOperation): RowName {

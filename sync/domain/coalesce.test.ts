@@ -3,7 +3,8 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Relation, RowChange, Value } from './change.ts';
-import { Coalescer, keyText, targetTables, type RowOperation } from './coalesce.ts';
+import { Coalescer } from './coalesce.ts';
+import { keyText, targetTables, type RowOperation } from './target-table.ts';
 import type { ColumnPair, Edge } from './mapping.ts';
 
 const relation = (table: string, columns: readonly string[]): Relation => ({

@@ -1,6 +1,6 @@
 // Rows that are known, or there, only in part.
 import type { Value } from './change.ts';
-import type { RowOperation, TargetTable } from './coalesce.ts';
+import type { RowOperation, TargetTable } from './target-table.ts';
 
 export type Rows = ReadonlyMap<TargetTable, readonly RowOperation[]>;
 

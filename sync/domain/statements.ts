@@ -9,7 +9,7 @@ import {
 import type { RowFilter } from '../../control/domain/mapped-table.ts';
 import { copyField, textArray } from '../../core/postgres/text-forms.ts';
 import { belongsSql } from '../../control/domain/row-filter.ts';
-import type { RowOperation, TargetTable } from './coalesce.ts';
+import type { RowOperation, TargetTable } from './target-table.ts';
 import type { Edge } from './mapping.ts';
 
 export interface Statement {

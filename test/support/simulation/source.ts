@@ -5,7 +5,7 @@ import type pg from 'pg';
 import { encodeMessage, type FlowMessage } from '../../../control/domain/flow.ts';
 import { copyField } from '../../../core/postgres/text-forms.ts';
 import type { Tuple } from '../../../sync/domain/change.ts';
-import { keyText } from '../../../sync/domain/coalesce.ts';
+import { keyText } from '../../../sync/domain/target-table.ts';
 import type { Snapshot } from '../../../sync/domain/snapshot.ts';
 import type { Key } from '../../../sync/keys.ts';
 import { Source, type SourceTable } from '../../../sync/source.ts';
