@@ -1,6 +1,7 @@
 // What the schema alone cannot say of a definition: names that point nowhere, tables and routes that
 // two capabilities claim, columns in two classes; and how zod's issues read.
 import type { z } from 'zod';
+import { formatTable, parseTableName } from '../core/postgres/identifiers.ts';
 import type { Migration } from './definition.ts';
 import { checkTable } from './table-checks.ts';
 
@@ -77,8 +78,10 @@ export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void 
           );
         owners.set(label, id);
       };
-      for (const one of table.monolith) claim(`${one} of the monolith`);
-      for (const one of table.service) claim(`${one} of ${given.service}`);
+      for (const one of table.monolith)
+        claim(`${formatTable(parseTableName(one))} of the monolith`);
+      for (const one of table.service)
+        claim(`${formatTable(parseTableName(one))} of ${given.service}`);
       checkTable(table, (path, message) => {
         report([...at, 'tables', index, ...path], message);
       });

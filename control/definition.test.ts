@@ -179,7 +179,7 @@ test.each<[string, (draft: any) => void, RegExp]>([
   [
     'a table in two capabilities',
     (draft) => (draft.capabilities.twin = { ...draft.capabilities.catalog, routes: ['/twin'] }),
-    /twin\.tables\.0: table prd of the monolith belongs to capability "catalog" already/,
+    /twin\.tables\.0: table public\.prd of the monolith belongs to capability "catalog" already/,
   ],
   [
     'a route in two capabilities',

@@ -92,6 +92,9 @@ function checkWhere(map: TableMap, mapped: MappedTable, report: Report): void {
       ['where'],
       'a merge takes all rows: the fence of a later table could not tell them apart',
     );
+  for (const column of Object.keys(map.where))
+    if (column in map.key)
+      report(['where', column], 'a key column cannot decide which rows belong: use another one');
   const moves = new Set([
     ...Object.keys(map.key),
     ...mapped.links.flatMap((link) =>

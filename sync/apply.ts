@@ -112,9 +112,10 @@ export class Applier {
     try {
       await writer.begin();
       const letters = await parking.wanted(target.client);
+      if (letters.length > 0) await this.#reload?.([]);
       const { applied, failed } = await retryLetters(this.#context, writer, judge, letters);
       for (const { mode, change } of letters.filter(({ id }) => applied.includes(id)))
-        writer.parts.meet(mode, change);
+        writer.parts.meet(mode, change, true);
       await writer.parts.settle();
       await parking.settle(target.client, applied, failed);
       await target.client.query('COMMIT');

@@ -148,23 +148,26 @@ async function prune(
 
 /** What something still points to waits on the list of rows to read again; so do the values of a part. */
 async function removeStray(
-  { copying }: BackfillOptions,
+  { copying, tables }: BackfillOptions,
   client: pg.Client,
   table: SourceTable,
   edge: Edge,
   keys: readonly Key[],
 ): Promise<void> {
+  let again = [table];
   try {
     if (edge.driver) {
       await deleteKeys(client, edge.target, targetKey(edge), keys);
-      return;
+      // Parts that it leaves behind wait for it from now on.
+      again = familyOf(table, tables).filter((one) => !one.edges.some((part) => part.driver));
     }
   } catch (error) {
     if (!isKeyViolation(error)) throw error;
   }
+  if (again.length === 0) return;
   await copying.readAgain(
     client,
-    keys.map((key) => ({ table: table.label, key })),
+    again.flatMap(({ label }) => keys.map((key) => ({ table: label, key }))),
   );
   copying.rereads = true;
 }

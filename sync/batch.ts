@@ -346,6 +346,8 @@ export class Batch {
     if (!parking.empty && chunk.progress.kind === 'reread')
       await parking.load(this.#context.target.client);
     // What is parked of a row leads to the state that was read here, once it can be applied.
+    if (this.#context.parts.size > 0 && chunk.progress.kind === 'copy')
+      for (const row of chunk.rows()) this.#writer.parts.meet(mode, row);
     const isOne = this.#care === 'folded' ? isFinal : isRefusal;
     const refused = parking.empty
       ? await this.#writer.chunk(mode, chunk, isOne)

@@ -270,7 +270,7 @@ export class Copying {
       await client.query(
         `WITH resolved AS (SELECT value FROM jsonb_array_elements($3::jsonb)),
               found AS (DELETE FROM banyan.orphan WHERE flow = $1 AND source_table = $2
-                          AND to_jsonb(key) IN (TABLE resolved) AND NOT to_jsonb(key) <@ $4::jsonb),
+                          AND to_jsonb(key) IN (TABLE resolved) AND to_jsonb(key) NOT IN (SELECT value FROM jsonb_array_elements($4::jsonb))),
               waits AS (INSERT INTO banyan.orphan
                         SELECT $1, $2, ARRAY(SELECT jsonb_array_elements_text(value)) FROM jsonb_array_elements($4::jsonb)
                         ON CONFLICT DO NOTHING)
@@ -286,8 +286,17 @@ export class Copying {
 
   /** Of these parts, those that have been waiting for their driver. */
   awaited(parts: readonly string[], key: readonly string[]): readonly string[] {
-    if (this.#awaited.size === 0) return [];
-    return parts.filter((table) => this.#awaited.has(nameText(table, key)));
+    // Some may have become known in this very batch.
+    const staged = new Set(
+      this.#staged.chunks.flatMap(({ table, progress }) =>
+        progress.kind === 'reread' ? progress.awaited.map((one) => nameText(table, one)) : [],
+      ),
+    );
+    if (this.#awaited.size + staged.size === 0) return [];
+    return parts.filter((table) => {
+      const name = nameText(table, key);
+      return this.#awaited.has(name) || staged.has(name);
+    });
   }
 
   /** Whether a row that was read again and refused again may still become right by itself: for a while it may. */

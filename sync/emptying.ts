@@ -3,7 +3,7 @@
 import { formatTable, type TableName } from '../core/postgres/identifiers.ts';
 import type { RowFilter } from '../control/domain/mapped-table.ts';
 import { targetColumns, type Edge, type Mode } from './domain/mapping.ts';
-import { clearText, emptyText, orphansText } from './domain/statements.ts';
+import { clearText, emptyPartText, emptyText, orphansText } from './domain/statements.ts';
 import { isKeyViolation } from './refusal.ts';
 import type { BatchContext } from './batch-context.ts';
 import type { Writer } from './writer.ts';
@@ -27,7 +27,15 @@ export async function emptyTables(
   };
   const empty = async (edge: Edge): Promise<void> => {
     const table = { name: edge.target, guard: edge.guard };
-    if (edge.driver) await target.client.query(emptyText(table));
+    // A part that no row of ours drives is not ours.
+    const driver =
+      edge.optional &&
+      edges.find(
+        (one) =>
+          one.driver && !one.optional && formatTable(one.source) === formatTable(edge.source),
+      );
+    if (driver) await target.client.query(emptyPartText(edge, driver));
+    else if (edge.driver) await target.client.query(emptyText(table));
     else if (mode !== 'guest')
       await clear(
         table,

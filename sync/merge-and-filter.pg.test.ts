@@ -125,19 +125,87 @@ test.each(['', 'REFERENCES item ON UPDATE CASCADE ON DELETE CASCADE'])(
   },
 );
 
+test('a part waits for its driver through restarts, refusals and whatever else may come between', async () => {
+  await start(...mergeSchemas(''), MERGE);
+  const same = MERGED();
+  await advanceTo(pair, 'sync');
+  sync = startSync(pair, { chunkRows: 3 });
+  await streaming(pair, 'to');
+  // Its driver comes while it is being found out that there is none.
+  for (let id = 100; id < 140; id++) {
+    await pair.monolith.query(`INSERT INTO note VALUES (${id}, 'early', 1)`);
+    await pair.monolith.query(`INSERT INTO item VALUES (${id}, 'late')`);
+  }
+  await equal(pair, same);
+  await pair.monolith.query(`INSERT INTO note VALUES (1, 'first', 1), (2, 'first', 1)`);
+  await streaming(pair, 'to');
+  await pair.monolith.query(`UPDATE note SET body = 'second' WHERE item_id < 3`);
+  await streaming(pair, 'to');
+  await sync.stop();
+  sync = startSync(pair, { chunkRows: 3 });
+  await streaming(pair, 'to');
+  await withClient(appliersOf(pair).to, SESSION, () =>
+    pair.service.query(`ALTER TABLE thing ADD CONSTRAINT named CHECK (name <> 'bad')`),
+  );
+  await pair.monolith.query(`INSERT INTO item VALUES (1, 'good'), (2, 'bad')`);
+  await letters(pair, 1);
+  await pair.service.query('ALTER TABLE thing DROP CONSTRAINT named');
+  await retryLetters('catalog', appliersOf(pair));
+  await equal(pair, same);
+  expect(await verified(pair)).toEqual(CLEAN);
+});
+
+test('a part stays when a long value of its row was not sent', async () => {
+  await start(
+    `CREATE TABLE item (id integer PRIMARY KEY, nm text NOT NULL);
+     CREATE TABLE note (item_id integer PRIMARY KEY REFERENCES item ON UPDATE CASCADE ON DELETE CASCADE, body text NOT NULL)`,
+    `CREATE TABLE thing (id integer PRIMARY KEY, name text NOT NULL, body text);
+     ALTER TABLE thing ALTER COLUMN body SET STORAGE EXTERNAL`,
+    [
+      {
+        monolith: ['item', 'note'],
+        service: 'thing',
+        key: { id: 'id', 'note.item_id': 'id' },
+        columns: { nm: 'name', 'note.body': 'body' },
+      },
+    ],
+  );
+  const same = viewsOf(
+    pair,
+    'SELECT id, nm AS name, md5(body) AS body FROM item LEFT JOIN note ON item_id = id ORDER BY id',
+    'SELECT id, name, md5(body) AS body FROM thing ORDER BY id',
+  );
+  await pair.monolith.query(`
+    INSERT INTO item SELECT i, 'n' FROM generate_series(1, 4) i;
+    INSERT INTO note SELECT i, repeat('long ', 1000) FROM generate_series(1, 3) i`);
+  await advanceTo(pair, 'sync');
+  sync = startSync(pair);
+  await advanceTo(pair, 'cutover');
+  await pair.service.query(`
+    UPDATE thing SET name = 'other' WHERE id IN (1, 4);
+    UPDATE thing SET id = 20 WHERE id = 2;
+    UPDATE thing SET body = NULL WHERE id = 3`);
+  await equal(pair, same);
+  expect((await pair.monolith.query('SELECT item_id FROM note ORDER BY 1')).rows).toEqual([
+    { item_id: 1 },
+    { item_id: 20 },
+  ]);
+});
+
 const FILTERED: Tables = [
   {
     monolith: 'item',
     service: 'book',
     key: { id: 'id' },
     columns: { nm: 'title', sts: 'state' },
+    stays: { kind: { to: 'kind', default: 'book' } },
     shared: { monolith: ['own'], service: [] },
     where: { kind: 'book', sts: ['A', 'B'] },
   },
 ];
 const FILTER_SCHEMAS: [string, string] = [
   `CREATE TABLE item (id integer PRIMARY KEY, nm text NOT NULL, kind char(6) NOT NULL, sts text, own integer)`,
-  `CREATE TABLE book (id integer PRIMARY KEY, title text NOT NULL, state text)`,
+  `CREATE TABLE book (id integer PRIMARY KEY, title text NOT NULL, state text, kind text)`,
 ];
 const BOOKS = (): Views =>
   viewsOf(
@@ -151,7 +219,9 @@ test('only the rows that belong move; the others stay the monolith’s own, befo
   const same = BOOKS();
   await pair.monolith.query(`
     INSERT INTO item SELECT i, 'n' || i, CASE i % 3 WHEN 0 THEN 'cd' ELSE 'book' END, CASE i % 5 WHEN 0 THEN NULL ELSE 'A' END FROM generate_series(1, 20) i`);
-  await pair.service.query(`INSERT INTO book VALUES (3, 'a cd', 'A'), (99, 'stray', 'A')`);
+  await pair.service.query(
+    `INSERT INTO book VALUES (3, 'a cd', 'A', 'cd'), (99, 'stray', 'A', 'book')`,
+  );
   await pair.coordinator().move({ capability: 'catalog', event: 'advance', replaceTarget: true });
   sync = startSync(pair, { chunkRows: 3 });
   await streaming(pair, 'to');
@@ -189,14 +259,14 @@ test('only the rows that belong move; the others stay the monolith’s own, befo
   });
   const before = (await pair.monolith.query(others)).rows;
   await pair.service.query(`
-    INSERT INTO book VALUES (100, 'by the service', 'B');
+    INSERT INTO book VALUES (100, 'by the service', 'B', 'book');
     UPDATE book SET title = 'by the service' WHERE id = 4;
     DELETE FROM book WHERE id = 5`);
   await equal(pair, same);
   expect(await verified(pair)).toEqual(CLEAN);
   // A key that one of the monolith's own rows has; a value that would take a row out; both wait.
   await pair.service.query(`
-    INSERT INTO book VALUES (50, 'the same key', 'A');
+    INSERT INTO book VALUES (50, 'the same key', 'A', 'book');
     UPDATE book SET state = 'Z' WHERE id = 4`);
   const parked = await letters(pair, 2);
   expect(parked.map(({ error }) => error).join('\n')).toMatch(

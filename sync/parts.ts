@@ -14,8 +14,11 @@ export class Parts {
     this.#context = context;
   }
 
-  /** Notes what a change that is written, or parked, means to other parts of its row. */
-  meet(mode: Mode, change: RowChange): void {
+  /**
+   * Notes what a change that is written, or parked, means to other parts of its row: `all` of them where
+   * it is written late, for they may have been read and dropped meanwhile.
+   */
+  meet(mode: Mode, change: RowChange, all = false): void {
     const { parts, copying, modes } = this.#context;
     if (parts.size === 0 || mode === 'guest') return;
     const { coalescer } = modes[mode];
@@ -28,7 +31,7 @@ export class Parts {
     }
     const comes = change.kind === 'delete' ? undefined : keys.at(-1);
     for (const key of keys)
-      for (const part of key === comes ? copying.awaited(own, key) : own)
+      for (const part of key === comes && !all ? copying.awaited(own, key) : own)
         this.#noted.set(nameOf(part, key), { table: part, key });
   }
 

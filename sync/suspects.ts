@@ -59,9 +59,11 @@ export async function settle(
         const after = await versions(sides, table, keys);
         for (const one of part) {
           const key = keyText(one.key);
-          if (parked.has(key) || before.get(key) !== after.get(key))
+          const samples = found.get(key) ?? [];
+          const waits = samples.some((sample) => parked.orphans.has(`${sample.table} ${key}`));
+          if (parked.keys.has(key) || waits || before.get(key) !== after.get(key))
             next.set(`${table.label} ${key}`, one);
-          else found.get(key)?.forEach(onWrong);
+          else samples.forEach(onWrong);
         }
       }
     }
@@ -70,18 +72,26 @@ export async function settle(
   return open.size;
 }
 
-/** Keys of rows that a flow has to read again: their target is known to be behind. */
-async function behind(capability: string, { monolith, service }: Sides): Promise<Set<string>> {
-  const parked = new Set<string>();
-  for (const { write } of [monolith, service])
-    for (const [key] of await rawRows(
-      write,
-      `SELECT to_json(key) FROM (TABLE banyan.reread UNION ALL TABLE banyan.orphan) AS r
-        WHERE split_part(flow, $1, 1) = $2`,
+/** Keys of rows that a flow has to read again, and names of parts that wait for their driver: their target is known to be behind. */
+async function behind(
+  capability: string,
+  { monolith, service }: Sides,
+): Promise<{ readonly keys: Set<string>; readonly orphans: Set<string> }> {
+  const keys = new Set<string>();
+  const orphans = new Set<string>();
+  const read = async (client: pg.Client, table: string): Promise<[string, string][]> => {
+    const rows = await rawRows(
+      client,
+      `SELECT source_table, to_json(key) FROM banyan.${table} WHERE split_part(flow, $1, 1) = $2`,
       [':', capability],
-    ))
-      parked.add(keyText(JSON.parse(key ?? '[]') as string[]));
-  return parked;
+    );
+    return rows.map(([name, key]) => [name ?? '', keyText(JSON.parse(key ?? '[]') as string[])]);
+  };
+  for (const { write } of [monolith, service]) {
+    for (const [, key] of await read(write, 'reread')) keys.add(key);
+    for (const [table, key] of await read(write, 'orphan')) orphans.add(`${table} ${key}`);
+  }
+  return { keys, orphans };
 }
 
 /** Physical versions of both sides' rows: equal before and after means that nothing was written between. */

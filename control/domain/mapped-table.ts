@@ -119,6 +119,7 @@ function filterOf(map: TableMap): RowFilter {
 function filtered(map: TableMap): MappedTable['defaults'][Owner] {
   const written = new Set([
     ...Object.keys(map.columns),
+    ...Object.keys(map.stays),
     ...map.lenses.flatMap((lens) => lens.monolith),
     ...Object.keys(map.defaults.monolith),
   ]);

@@ -22,19 +22,18 @@ export function belongsSql(filter: RowFilter, prefix: string): string | undefine
   return `(${conditions.join(' AND ')})`;
 }
 
-/** The same for a value as the stream brings it: blank-padded, `t` and `f`, numbers with a scale. */
-export function allows(values: readonly Literal[]): (text: string | null) => boolean {
-  const texts = new Set(
-    values.flatMap((one) =>
-      typeof one === 'boolean' ? [one ? 't' : 'f'] : typeof one === 'string' ? [one] : [],
-    ),
-  );
-  const numbers = new Set(values.filter((one) => typeof one === 'number'));
+/** The same for a value of a column of this type as the stream brings it: blank-padded, `t` and `f`, numbers with a scale. */
+export function allows(values: readonly Literal[], type: string): (text: string | null) => boolean {
+  const wanted = new Set(values.flatMap((one) => (one === null ? [] : String(one))));
   const none = values.includes(null);
-  return (text) =>
-    text === null
-      ? none
-      : texts.has(text) ||
-        texts.has(text.trimEnd()) ||
-        (numbers.size > 0 && text !== '' && numbers.has(Number(text)));
+  return (text) => (text === null ? none : wanted.has(plain(text, type)));
+}
+
+const NUMBER = /^(smallint|integer|bigint|numeric)$/;
+
+/** The text that a literal has. */
+function plain(text: string, type: string): string {
+  if (type === 'bpchar') return text.trimEnd();
+  if (type === 'boolean') return text === 't' ? 'true' : text === 'f' ? 'false' : text;
+  return NUMBER.test(type) && text.includes('.') ? text.replace(/\.?0+$/, '') : text;
 }

@@ -54,11 +54,19 @@ export class Binding {
       group,
       places: group.targets.map(() => bound.places[next++] ?? -1),
     }));
-    this.#filter = filter.map(({ column, values }) => ({ at: at(column), allows: allows(values) }));
+    this.#filter = filter.map(({ column, values, type }) => ({
+      at: at(column),
+      allows: allows(values, type),
+    }));
     this.#lacks = [
       ...this.#columns,
       ...this.#groups.flatMap((one) => one.at.map((index) => ({ at: index }))),
     ].some((column) => column.at < 0);
+  }
+
+  /** Whether a row that goes is one of those that the edge carries: a guest's filter cannot tell. */
+  get mayRemove(): boolean {
+    return this.#bound.edge.driver || this.#filter.length === 0;
   }
 
   /** Whether a row is one of those that the edge carries; undefined where what decides was not sent. */
@@ -101,8 +109,10 @@ export class Binding {
     if (this.#lacks) row.partial = true;
     row.source = edge.source;
     if (!edge.driver) return;
-    if (edge.optional && this.#isEmpty(row)) {
-      this.#empty(row);
+    if (edge.optional && !this.#says(row)) {
+      if (this.#bound.places.every((place) => row.values[place] === null)) this.#empty(row);
+      // What was not sent is a long value: the part is there, or has to be read.
+      else if (moved || row.exists === 'gone') row.partial = true;
       return;
     }
     if (row.exists === 'gone') row.replaced = true;
@@ -158,9 +168,9 @@ export class Binding {
     }
   }
 
-  /** Whether nothing that is known of a row is a value. */
-  #isEmpty(row: RowOperation): boolean {
-    return this.#bound.places.every((place) => typeof row.values[place] !== 'string');
+  /** Whether something that is known of a row is a value. */
+  #says(row: RowOperation): boolean {
+    return this.#bound.places.some((place) => typeof row.values[place] === 'string');
   }
 
   /** A part without values: it is not put in, and goes where it may not be empty. */

@@ -80,7 +80,7 @@ export class Coalescer {
     this.#count += 1;
     for (const binding of this.#boundOf(change.relation).bindings) {
       if (change.kind === 'delete') {
-        binding.remove(change.before);
+        if (binding.mayRemove) binding.remove(change.before);
         continue;
       }
       const before = change.kind === 'update' ? change.before : undefined;
@@ -91,7 +91,7 @@ export class Coalescer {
       const belongs = binding.belongs(change.after);
       if (belongs === undefined) binding.unknown(change.after);
       else if (belongs) binding.put(change.after, moved, change.kind === 'insert');
-      else if (change.kind === 'update') binding.remove(change.after);
+      else if (change.kind === 'update' && binding.mayRemove) binding.remove(change.after);
     }
   }
 

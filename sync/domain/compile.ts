@@ -70,7 +70,10 @@ class TableCompiler {
         link[this.#into][0]?.table === target,
     );
     const back = this.#compilation.direction === 'back';
-    const { where } = this.#table;
+    const where = this.#table.where.map((rule) => ({
+      ...rule,
+      type: liveColumn(this.#live('monolith', 0), rule.column).type,
+    }));
     return {
       source: this.#name(this.#from, source),
       target: this.#name(this.#into, target),
@@ -104,16 +107,14 @@ class TableCompiler {
       .map((link) => link[this.#into].column);
     return own
       .sort((a, b) => order.indexOf(a[this.#into].column) - order.indexOf(b[this.#into].column))
-      .map((link) => {
-        const pair = columnPair(
+      .map((link) =>
+        columnPair(
           liveColumn(from, link[this.#from].column),
           liveColumn(into, link[this.#into].column),
           (value) => value,
           undefined,
-        );
-        const check = this.#filterOf(link.monolith);
-        return check ? { ...pair, map: (value) => check(pair.map(value)) ?? '' } : pair;
-      });
+        ),
+      );
   }
 
   #pair(link: Link & { readonly wide: false }, from: LiveTable, into: LiveTable): ColumnPair {
@@ -194,7 +195,8 @@ class TableCompiler {
   #filterOf({ table, column }: Place): ((value: string | null) => string | null) | undefined {
     const rule = this.#table.where.find((one) => table === 0 && one.column === column);
     if (!rule || this.#into !== 'monolith') return undefined;
-    const allowed = allows(rule.values);
+    const { type } = liveColumn(this.#live('monolith', 0), column);
+    const allowed = allows(rule.values, type);
     return (value) => {
       if (allowed(value)) return value;
       throw new LensError(

@@ -72,6 +72,7 @@ export function lineShapes(
   const whole = own.every(
     (edge) =>
       edge.driver &&
+      !edge.optional &&
       edge.groups.length === 0 &&
       edges.every(
         (other) => other === edge || formatTable(other.target) !== formatTable(edge.target),

@@ -86,7 +86,22 @@ function checkTable(
   const where = side === 'monolith' ? map.where.map(({ column }) => column) : [];
   checkColumns(live, [...filled, ...here(map.shared[side], index), ...where], report);
   checkKey(live, [...key], report);
+  if (side === 'service') checkParts(map, index, live, report);
   checkFilled(live, new Set(filled), `defaults.${side}`, report);
+}
+
+/** What a later table of a merge feeds is NULL where that has no row. */
+function checkParts(map: MappedTable, index: number, live: LiveTable, report: Report): void {
+  for (const { monolith, service } of map.links) {
+    const later = monolith[0]?.table ?? 0;
+    if (later === 0) continue;
+    for (const column of here(service, index))
+      if (live.columns.get(column)?.notNull)
+        report(
+          `column ${column} of ${formatTable(live)} is not null, and comes from ${map.monolith[later] ?? ''}, which may have no row`,
+          `ALTER TABLE ${quoteTable(live)} ALTER COLUMN ${quoteIdentifier(column)} DROP NOT NULL.`,
+        );
+  }
 }
 
 /** The columns of one table among places on its side. */
@@ -166,6 +181,15 @@ function checkFilter(map: MappedTable, monolith: LiveSchema, report: Report): vo
         `"where" names a number for ${column}, which is ${type}`,
         'Write the value as a text: in quotation marks.',
       );
+    const kind = type === 'boolean' ? 'boolean' : 'string';
+    const strange = values.some(
+      (value) => typeof value !== 'number' && value !== null && typeof value !== kind,
+    );
+    if (type !== undefined && strange && !isNumber)
+      report(
+        `"where" names ${type === 'boolean' ? 'a text' : 'true or false'} for ${column}, which is ${type}`,
+        type === 'boolean' ? 'Write true or false.' : 'Write the value as the text that it is.',
+      );
     if (type === undefined || !DEPENDENT.test(type)) continue;
     if (values.every((value) => value === null)) continue;
     report(
@@ -209,6 +233,12 @@ function checkKey(table: LiveTable, key: readonly string[], report: Report): voi
       `the key (${key.join(', ')}) of the mapping is not unique in ${where}`,
       `Its primary key is (${table.primaryKey.join(', ')}).`,
     );
+  for (const column of key)
+    if (table.columns.get(column)?.notNull === false)
+      report(
+        `key column ${column} of ${where} may be null`,
+        `ALTER TABLE ${quoteTable(table)} ALTER COLUMN ${quoteIdentifier(column)} SET NOT NULL.`,
+      );
   const hasKey = table.primaryKey.length > 0 || table.uniqueKeys.length > 0;
   // Without a primary key the default identity is none, and a published table takes no update then.
   if (

@@ -57,8 +57,8 @@ export interface Edge {
   readonly driver: boolean;
   /** A driven row without values need not exist: it is a part that the other side may lack. */
   readonly optional: boolean;
-  /** Only these rows of the source belong. */
-  readonly filter: RowFilter;
+  /** Only these rows of the source belong; with the types of the columns that say so. */
+  readonly filter: readonly (RowFilter[number] & { readonly type: string })[];
   /** Only these rows of the target are ours to write. */
   readonly guard: RowFilter;
 }

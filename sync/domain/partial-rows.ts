@@ -6,7 +6,7 @@ export type Rows = ReadonlyMap<TargetTable, readonly RowOperation[]>;
 
 /** Known only in part: values that wait for their row, or a row whose values were not all sent. */
 export function isHalf(row: RowOperation): boolean {
-  return row.exists === 'gone' ? row.values.some(known) : row.partial;
+  return row.partial || (row.exists === 'gone' && row.values.some(known));
 }
 
 function known(value: Value): boolean {

@@ -138,6 +138,15 @@ export function emptyText({ name, guard }: GuardedTable): string {
   return `DELETE FROM ${quoteTable(name)} AS t${whereOurs(guard)}`;
 }
 
+/** Deletes the rows of a part whose driver's row is there. */
+export function emptyPartText(part: Edge, driver: Edge): string {
+  const same = part.key.map(
+    ({ target }, index) =>
+      `d.${quoteIdentifier(driver.key[index]?.target ?? '')} = t.${quoteIdentifier(target)}`,
+  );
+  return `DELETE FROM ${quoteTable(part.target)} AS t USING ${quoteTable(driver.target)} AS d WHERE ${same.join(' AND ')}`;
+}
+
 /** Sets columns of all rows that are ours to write to NULL. */
 export function clearText({ name, guard }: GuardedTable, columns: readonly string[]): string {
   const sets = columns.map((column) => `${quoteIdentifier(column)} = NULL`);
@@ -151,7 +160,8 @@ function whereOurs(guard: RowFilter): string {
 
 /** The keys of all rows of a driver's target, as lists of text. */
 export function orphansText(edge: Edge): string {
-  const key = edge.key.map(({ target }) => `t.${quoteIdentifier(target)}::text`);
+  // Unlike a cast, this leaves the blanks of a character(n).
+  const key = edge.key.map(({ target }) => `format('%s', t.${quoteIdentifier(target)})`);
   return `SELECT ARRAY[${key.join(', ')}] AS key FROM ${quoteTable(edge.target)} AS t${whereOurs(edge.guard)}`;
 }
 

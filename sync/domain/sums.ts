@@ -82,7 +82,7 @@ function sidesOf(pair: ColumnPair): { source: string; target: string } | undefin
   if (lens?.lens === 'lookup') {
     const { side, table, monolith, service } = lens.in;
     if (side !== 'monolith') return undefined;
-    const found = `(SELECT l.${quoteIdentifier(service)}::text FROM ${quoteTable(parseTableName(table))} AS l WHERE l.${quoteIdentifier(monolith)} = ${source})`;
+    const found = `(SELECT l.${quoteIdentifier(service)}::text FROM ${quoteTable(parseTableName(table))} AS l WHERE l.${quoteIdentifier(monolith)}::text = ${source}::text)`;
     // A value without a counterpart is equal to nothing.
     const unknown = `CASE WHEN ${source} IS NOT NULL THEN '?' || ${asText.source} || '?' END`;
     return { source: `coalesce(${found}, ${unknown})`, target: asText.target };
