@@ -12,7 +12,7 @@ type Places = (Buffer | number)[];
 
 export class RawPieces {
   readonly #decoder: PgOutputDecoder;
-  readonly #undecoded: RawPiece[] = [];
+  readonly #undecoded: (RawPiece | undefined)[] = [];
   #next = 0;
   #slab = Buffer.alloc(0);
   #free = 0;
@@ -53,6 +53,8 @@ export class RawPieces {
     for (let piece; piece !== last;) {
       piece = this.#undecoded[this.#next];
       if (!piece) break;
+      // Whoever applies it holds it; we would hold all its changes.
+      this.#undecoded[this.#next] = undefined;
       this.#next += 1;
       piece.decode(this.#decoder);
     }
