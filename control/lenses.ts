@@ -155,8 +155,8 @@ export function unpack(
 }
 
 /**
- * A pair of functions of your own, between columns of one table each. `put` undoes `get`: that is
- * checked with every value. Without `put` the capability can go as far as `shadow`, no further:
+ * A pair of functions of your own, between columns of one table each: lists of PostgreSQL's text or
+ * null, in the order of the columns. Each undoes the other: that is checked with every value, both ways. Without `put` the capability can go as far as `shadow`, no further:
  * from `canary` on changes travel back.
  */
 export function custom(lens: {

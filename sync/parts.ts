@@ -20,7 +20,8 @@ export class Parts {
    */
   meet(mode: Mode, change: RowChange, all = false): void {
     const { parts, copying, modes } = this.#context;
-    if (parts.size === 0 || mode === 'guest') return;
+    // What the service writes while both sides do is judged, never read into the owner's rows.
+    if (parts.size === 0 || mode !== 'owner') return;
     const { coalescer } = modes[mode];
     const table = coalescer.labelOf(change.relation);
     const keys = coalescer.rowsOf(change);

@@ -156,6 +156,10 @@ test('a custom pair that does not hold its law is found with the first value tha
   expect(get(['abc'])).toEqual(['abc']);
   expect(() => get(['Abc'])).toThrow(/\("Abc"\) becomes \("abc"\), which becomes \("abc"\)/);
   expect(put?.(['abc'])).toEqual(['abc']);
+  // The service may write what the monolith could never have meant.
+  expect(() => put?.(['Abc'])).toThrow(LensError);
+  const few = custom({ monolith: ['a', 'b'], service: ['c'], get: () => ['x'], put: () => ['y'] });
+  expect(() => compileWide(few, plain).put?.(['x'])).toThrow(/1 values for 2 columns/);
   const broken = custom({
     monolith: ['a'],
     service: ['b'],

@@ -26,8 +26,10 @@ export function compileWide(lens: WideLens, columns: WideColumns): CompiledWideL
       return facing(lens.parts, object(lens.keys, lens.nulls === 'omit', columns));
     case 'custom': {
       const { get, put } = lens;
-      const checked = put && lawful(called(get, 'get'), called(put, 'put'), sameTexts);
-      return { get: checked ?? called(get, 'get'), put: put && called(put, 'put') };
+      const there = called(get, 'get', lens.service.length);
+      const back = put && called(put, 'put', lens.monolith.length);
+      if (!back) return { get: there, put: undefined };
+      return { get: lawful(there, back, sameTexts), put: lawful(back, there, sameTexts) };
     }
   }
 }
@@ -66,15 +68,20 @@ function lawful(
   };
 }
 
-function called(map: WideMap, name: string): WideMap {
+function called(map: WideMap, name: string, count: number): WideMap {
   return (values) => {
+    let image;
     try {
-      return map(values);
+      image = map(values);
     } catch (error) {
       throw new LensError(
         `${name} of a custom lens threw for ${shown(values)}: ${error instanceof Error ? error.message : String(error)}`,
       );
     }
+    if (image.length === count) return image;
+    throw new LensError(
+      `${name} of a custom lens gave ${image.length} values for ${count} columns from ${shown(values)}`,
+    );
   };
 }
 
