@@ -214,6 +214,45 @@ test('a code that was added before its row was copied is looked up anew, and not
   await letters(pair, 0);
 });
 
+test('the table of references may be the service’s', async () => {
+  await start(
+    'CREATE TABLE m (id bigint PRIMARY KEY, ctry text)',
+    `CREATE TABLE country (no integer PRIMARY KEY, iso text NOT NULL UNIQUE);
+     CREATE TABLE t (id bigint PRIMARY KEY, country integer REFERENCES country);
+     INSERT INTO country VALUES (1, 'DE'), (2, 'FR')`,
+    [
+      {
+        monolith: 'm',
+        service: 't',
+        key: { id: 'id' },
+        columns: {
+          ctry: lookup('country', {
+            ...{ side: 'service', table: 'country', monolith: 'iso', service: 'no' },
+          }),
+        },
+      },
+    ],
+  );
+  const same = viewsOf(
+    pair,
+    'SELECT id, ctry FROM m ORDER BY id',
+    'SELECT id, iso AS ctry FROM t LEFT JOIN country ON no = country ORDER BY id',
+  );
+  await pair.monolith.query(`INSERT INTO m VALUES (1, 'DE'), (2, NULL)`);
+  await synced();
+  await pair.service.query(`INSERT INTO country VALUES (3, 'IT')`);
+  await pair.monolith.query(
+    `INSERT INTO m VALUES (3, 'IT'); UPDATE m SET ctry = 'FR' WHERE id = 1`,
+  );
+  await equal(pair, same);
+  await advanceTo(pair, 'cutover');
+  await pair.service.query(
+    `INSERT INTO country VALUES (4, 'ES'); UPDATE t SET country = 4 WHERE id = 2`,
+  );
+  await equal(pair, same);
+  expect(await verified(pair)).toEqual(CLEAN);
+});
+
 test('a lens without a way back goes as far as shadow, and no further', async () => {
   await start(
     'CREATE TABLE m (id bigint PRIMARY KEY, a text)',
