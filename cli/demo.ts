@@ -4,9 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { BanyanError, messageOf } from '../core/errors.ts';
 import type { GlobalOptions } from './context.ts';
-import { printReport } from './demo/report.ts';
-import { buildStage, type Fault, type Stage } from './demo/stage.ts';
-import { Walk } from './demo/walk.ts';
+import type { Fault, Stage } from './demo/stage.ts';
 import { interruption } from './running.ts';
 
 interface DemoFlags {
@@ -41,6 +39,12 @@ async function demo(flags: DemoFlags, globals: GlobalOptions): Promise<void> {
   const say = (line: string): void => {
     if (!globals.json) process.stdout.write(`${line}\n`);
   };
+  // Loaded here, and not with every other command.
+  const [{ buildStage }, { Walk }, { printReport }] = await Promise.all([
+    import('./demo/stage.ts'),
+    import('./demo/walk.ts'),
+    import('./demo/report.ts'),
+  ]);
   let stage: Stage | undefined;
   try {
     stage = await buildStage({

@@ -1,14 +1,13 @@
 // `banyan facade`: one edge, what production runs in front of everything; in one process or several.
+// The edge's modules are loaded where an edge runs: no other command carries their 20 MB.
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { facadePart } from '../facade/index.ts';
 import type { Part } from '../core/lifecycle.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
 import { engineOptions, type FacadeFlags } from './facade-options.ts';
 import { portOption } from './ports.ts';
 import { answer } from './output.ts';
 import { runParts } from './running.ts';
-import { leadWorkers, runAsWorker } from './workers.ts';
 
 interface Flags extends FacadeFlags {
   readonly workers: number;
@@ -26,16 +25,20 @@ export function facadeCommand(program: Command): void {
     .addOption(new Option('--worker').hideHelp())
     .action(async (flags: Flags, command: Command) => {
       const globals = command.optsWithGlobals<GlobalOptions>();
+      if (!flags.worker && flags.workers === 1) {
+        await runAlone(globals, flags);
+        return;
+      }
+      const { leadWorkers, runAsWorker } = await import('./workers.ts');
       if (flags.worker) await runAsWorker(globals, flags);
-      else if (flags.workers > 1) await leadWorkers(globals, flags, flags.workers);
-      else await runAlone(globals, flags);
+      else await leadWorkers(globals, flags, flags.workers);
     });
 }
 
 async function runAlone(globals: GlobalOptions, flags: FacadeFlags): Promise<void> {
   const context = await openContext(globals, 'facade', 'edge');
   let at = { url: '', adminUrl: '' };
-  const facade = facadeFor(context, flags, (listening) => {
+  const facade = await facadeFor(context, flags, (listening) => {
     at = listening;
   });
   try {
@@ -67,11 +70,12 @@ export function withFacadeFlags(command: Command): Command {
     .addOption(portOption('--admin-port <port>', 'port of health, metrics and state', 8081));
 }
 
-export function facadeFor(
+export async function facadeFor(
   context: Context,
   flags: FacadeFlags,
   onListening: (at: { url: string; adminUrl: string }) => void,
-): Part {
+): Promise<Part> {
+  const { facadePart } = await import('../facade/index.ts');
   return facadePart({
     ...engineOptions(context),
     data: { host: flags.host, port: flags.port },

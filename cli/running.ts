@@ -16,9 +16,13 @@ export function interruption(
   return controller.signal;
 }
 
-/** Runs the parts; `ready` is called once all of them serve. */
-export async function runParts(parts: readonly Part[], ready: () => void): Promise<void> {
-  readyForBursts();
+/** Runs the parts; `ready` is called once all of them serve, `heap` says how memory is kept. */
+export async function runParts(
+  parts: readonly Part[],
+  ready: () => void,
+  heap = readyForBursts,
+): Promise<void> {
+  heap();
   const last: Part = {
     name: 'ready',
     run: (signal, started) => {

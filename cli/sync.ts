@@ -6,6 +6,7 @@ import { StateStore } from '../control/store.ts';
 import { syncPart } from '../sync/index.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
 import { loseChange } from './faults.ts';
+import { keepSmall } from './heap.ts';
 import { answer } from './output.ts';
 import { assertPreflight } from './preflight.ts';
 import { runParts } from './running.ts';
@@ -32,9 +33,13 @@ export function syncCommand(program: Command): void {
       const context = await openContext(globals, 'sync');
       try {
         await beforeFirstStart(context);
-        await runParts(syncParts(context, flags), () => {
-          answer(globals.json, { ready: true, pid: process.pid }, 'sync is running');
-        });
+        await runParts(
+          syncParts(context, flags),
+          () => {
+            answer(globals.json, { ready: true, pid: process.pid }, 'sync is running');
+          },
+          keepSmall,
+        );
       } finally {
         await context.close();
       }

@@ -27,7 +27,7 @@ export function upCommand(program: Command): void {
         let at = { url: '', adminUrl: '' };
         try {
           await beforeFirstStart(context);
-          const facade = facadeFor(context, flags, (listening) => {
+          const facade = await facadeFor(context, flags, (listening) => {
             at = listening;
           });
           await runParts([...syncParts(context), facade], () => {

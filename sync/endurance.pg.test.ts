@@ -16,8 +16,6 @@ const CHANGES = Number(process.env['CHANGES'] ?? 20_000);
 const DOWN_S = Number(process.env['DOWN_S'] ?? 4);
 const MB = 1_048_576;
 const MOST_MEMORY = 300 * MB;
-/** Without a limit the engine lets garbage lie where memory is plentiful; with one that is too small it ends. */
-const HEAP = { NODE_OPTIONS: '--max-old-space-size=160' };
 const PATIENCE_MS = 1_200_000;
 
 let pair: Pair;
@@ -44,7 +42,7 @@ async function start(options: PairOptions = {}, walAlarmBytes = 1024 * MB): Prom
     monolith,
     services: { catalog: services['catalog'] },
   });
-  sync = startBanyan(['--config', config.file, '--json', '--log-level', 'warn', 'sync'], HEAP);
+  sync = startBanyan(['--config', config.file, '--json', '--log-level', 'warn', 'sync']);
 }
 
 /** Runs `work` beside a look at the memory of sync; gives the most it had. */

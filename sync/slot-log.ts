@@ -41,6 +41,7 @@ const MESSAGE_AT = 25;
 const TAGS = { begin: 0x42, commit: 0x43, origin: 0x4f, relation: 0x52, type: 0x59 };
 const MB = 1_048_576;
 const PIECE_BYTES = MB;
+const READ_CHANGES = 20_000;
 const STATUS_INTERVAL_MS = 1_000;
 /** Microseconds between the Unix epoch and PostgreSQL's. */
 const POSTGRES_EPOCH_US = 946_684_800_000_000n;
@@ -73,7 +74,7 @@ class SlotLog implements ChangeLog {
   readonly #raw: RawPieces;
   readonly #queueBytes: number;
   readonly #pieceLimit: number;
-  #queue: Piece[] = [];
+  readonly #queue: Piece[] = [];
   #queued = 0;
   #paused = false;
   #failure: Error | undefined;
@@ -152,14 +153,25 @@ class SlotLog implements ChangeLog {
       });
       this.#wake = undefined;
     }
-    const pieces = this.#queue;
-    this.#queue = [];
-    this.#queued = 0;
-    if (this.#paused) {
+    const pieces = this.#dequeue();
+    if (this.#paused && this.#queued <= this.#queueBytes / 2) {
       this.#paused = false;
       this.#connection.stream.resume();
     }
     return pieces;
+  }
+
+  /** About as much as a batch takes: what waits longer stays bytes, and is not decoded yet. */
+  #dequeue(): Piece[] {
+    let [count, changes, bytes] = [0, 0, 0];
+    for (const piece of this.#queue) {
+      if (changes >= READ_CHANGES) break;
+      count += 1;
+      changes += piece.size;
+      bytes += piece.bytes;
+    }
+    this.#queued -= bytes;
+    return this.#queue.splice(0, count);
   }
 
   acknowledge(endLsn: Lsn): void {

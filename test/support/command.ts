@@ -17,12 +17,18 @@ export interface Running {
   says(text: string, timeoutMs?: number): Promise<void>;
 }
 
+/** From source, or what is published: `BANYAN=dist/cli/main.js`, after a build. */
+const COMMAND =
+  process.env['BANYAN'] === undefined
+    ? ['--conditions=source', 'cli/main.ts']
+    : [process.env['BANYAN']];
+
 /** Starts `banyan` with these arguments. */
 export function startBanyan(
   args: readonly string[],
   environment: Record<string, string> = {},
 ): Running {
-  const child = spawn(process.execPath, ['--conditions=source', 'cli/main.ts', ...args], {
+  const child = spawn(process.execPath, [...COMMAND, ...args], {
     cwd: ROOT,
     env: { ...process.env, NODE_OPTIONS: '', ...environment },
   });
