@@ -141,7 +141,8 @@ export interface Running {
 
 const RUNNING = '.banyan/running.json';
 
-function readRunning(directory: string): Partial<Running> {
+/** What a process that still runs has left; nothing where there is none. */
+export function readRunning(directory: string): Partial<Running> {
   const file = path.join(directory, RUNNING);
   if (!existsSync(file)) return {};
   const running = JSON.parse(readFileSync(file, 'utf8')) as Running;

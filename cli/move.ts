@@ -1,4 +1,4 @@
-// `banyan advance` and `banyan rollback`: one command, one move.
+// `banyan advance` and `banyan rollback`: one command, one move, or on the way back as many as are asked for.
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { MoveRequest, MoveResult } from '../control/domain/move.ts';
 import { PHASES, type Phase } from '../control/domain/phase.ts';
@@ -6,12 +6,18 @@ import { StateStore } from '../control/store.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
 import { answer } from './output.ts';
 import { assertPreflight } from './preflight.ts';
+import { describeMove, rollBack } from './roll-back.ts';
 
 interface AdvanceFlags {
   readonly weight?: number;
   readonly why?: string;
   readonly to?: Phase;
   readonly replaceTarget?: boolean;
+}
+
+interface RollbackFlags {
+  readonly to?: Phase;
+  readonly why?: string;
 }
 
 export function advanceCommand(program: Command): void {
@@ -33,11 +39,12 @@ export function advanceCommand(program: Command): void {
         const { phase } = await new StateStore(context.db).readOne(capability);
         if (phase === 'monolith' && capability in context.migration.capabilities)
           await assertPreflight(context, [capability]);
-        return {
+        const request: MoveRequest = {
           capability,
           event: phase === 'canary' && flags.weight !== undefined ? 'weight' : 'advance',
           ...flags,
         };
+        return [await context.coordinator().move(request)];
       });
     });
 }
@@ -45,38 +52,31 @@ export function advanceCommand(program: Command): void {
 export function rollbackCommand(program: Command): void {
   program
     .command('rollback <capability>')
-    .description('move a capability one phase back')
+    .description('move a capability one phase back, or step by step to an earlier one')
+    .addOption(new Option('--to <phase>', 'the phase it should end up in').choices(PHASES))
     .option('--why <text>', 'for the journal')
-    .action(async (capability: string, flags: { why?: string }, command: Command) => {
-      await run(command, () => Promise.resolve({ capability, event: 'rollback', ...flags }));
+    .action(async (capability: string, flags: RollbackFlags, command: Command) => {
+      await run(command, async (context) => {
+        const { phase } = await new StateStore(context.db).readOne(capability);
+        return rollBack(context.coordinator(), phase, { capability, ...flags });
+      });
     });
 }
 
 async function run(
   command: Command,
-  request: (context: Context) => Promise<MoveRequest>,
+  move: (context: Context) => Promise<readonly MoveResult[]>,
 ): Promise<void> {
   const globals = command.optsWithGlobals<GlobalOptions>();
   const context = await openContext(globals);
   try {
-    const result = await context.coordinator().move(await request(context));
-    answer(globals.json, result, describe(result));
+    const moves = await move(context);
+    const [first, last] = [moves[0], moves.at(-1)];
+    const data = moves.length === 1 ? last : { ...last, from: first?.from, moves };
+    answer(globals.json, data, moves.map(describeMove).join('\n'));
   } finally {
     await context.close();
   }
-}
-
-function describe(result: MoveResult): string {
-  const weight = result.to === 'canary' ? ` at ${result.weight} %` : '';
-  const pause = result.pauseMs === undefined ? '' : `; writes paused for ${result.pauseMs} ms`;
-  const gates = result.gates.map(
-    (gate) => `  ${gate.verdict}  ${gate.gate}: ${gate.figure} (limit ${gate.limit})`,
-  );
-  const moved =
-    result.from === result.to && result.to !== 'canary'
-      ? `is in ${result.to}`
-      : `${result.from} → ${result.to}`;
-  return [`${result.capability}: ${moved}${weight}${pause}`, ...gates].join('\n');
 }
 
 function percent(text: string): number {

@@ -17,7 +17,7 @@ export function preflightCommand(program: Command): void {
       answer(
         globals.json,
         { findings },
-        findings.length === 0 ? nothing(loaded) : findings.map(line).join('\n'),
+        findings.length === 0 ? nothing(loaded) : warnings(findings),
       );
     });
 }
@@ -27,6 +27,12 @@ function nothing({ migration }: Loaded): string {
   return capabilities.some((one) => one.tables.length > 0)
     ? 'nothing to mend'
     : 'nothing to look at: no capability has tables';
+}
+
+/** With errors among them, it has been refused. */
+function warnings(findings: readonly Finding[]): string {
+  const count = findings.length === 1 ? 'a warning' : `${findings.length} warnings`;
+  return `${findings.map(line).join('\n')}\nnothing must be mended; ${count} to decide on`;
 }
 
 /** Throws one error that names every finding that must be mended. */

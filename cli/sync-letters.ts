@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { BanyanError } from '../core/errors.ts';
 import type { Direction } from '../control/domain/flow.ts';
 import {
+  lettersAfterRetry,
   listLetters,
   rereadLetters,
   retryLetters,
@@ -29,7 +30,8 @@ export function letterCommands(sync: Command): void {
     .action(
       act(async ({ appliers, capability }) => {
         const retried = await retryLetters(capability, appliers);
-        return { data: { retried }, text: `${capability}: ${retried} changes are tried again` };
+        const parked = await lettersAfterRetry(capability, appliers, RETRY_MS);
+        return { data: { retried, parked: parked ?? null }, text: told(retried, parked) };
       }),
     );
   sync
@@ -61,6 +63,19 @@ export function letterCommands(sync: Command): void {
         return { data: { skipped: id }, text: `${capability}: change ${id} is given up` };
       }),
     );
+}
+
+/** How long a flow that runs has to take note of a retry. */
+const RETRY_MS = 5_000;
+
+/** How a retry went; nobody knows yet where no flow has taken note of it. */
+function told(retried: number, parked: readonly LetterLine[] | undefined): string {
+  if (retried === 0) return describe([]);
+  const changes = retried === 1 ? '1 change' : `${retried} changes`;
+  if (!parked)
+    return `${changes} will be tried again once a flow takes note; \`banyan sync status\` shows whether one runs`;
+  if (parked.length === 0) return `${changes} tried again, and applied`;
+  return `${changes} tried again; ${parked.length} parked still:\n${describe(parked)}`;
 }
 
 interface Asked {

@@ -2,9 +2,17 @@
 // its own where the definition names none.
 import { mkdirSync } from 'node:fs';
 import type { Command } from 'commander';
+import { BanyanError } from '../core/errors.ts';
 import { persistentHome, startEmbedded, type EmbeddedPostgres } from '../core/postgres/embedded.ts';
 import { withClient } from '../core/postgres/connect.ts';
-import { contextOf, loadConfig, writeRunning, type GlobalOptions, type Loaded } from './context.ts';
+import {
+  contextOf,
+  loadConfig,
+  readRunning,
+  writeRunning,
+  type GlobalOptions,
+  type Loaded,
+} from './context.ts';
 import { facadeFor, withFacadeFlags } from './facade.ts';
 import type { FacadeFlags } from './facade-options.ts';
 import { answer } from './output.ts';
@@ -48,7 +56,17 @@ export function upCommand(program: Command): void {
   );
 }
 
+/** Throws ALREADY_RUNNING where another process has one beside the same definition. */
 async function ownControl(loaded: Loaded): Promise<EmbeddedPostgres> {
+  const { pid } = readRunning(loaded.directory);
+  if (pid !== undefined)
+    throw new BanyanError(
+      'ALREADY_RUNNING',
+      `process ${pid} already runs from this folder, with a control database of its own`,
+      {
+        hint: 'The other commands find it. End it before you start another; or name a control database: then as many may run as you like.',
+      },
+    );
   const directory = await persistentHome(loaded.directory);
   mkdirSync(directory, { recursive: true });
   const server = await startEmbedded({ directory });

@@ -64,6 +64,7 @@ async function run(
   }).finally(() => {
     progress.clear();
   });
+  const owner = await ownerNow(context, capability);
   const wrong = outcome.missing + outcome.extra + outcome.different;
   const found = wrong === 0 ? '' : `\n${describeSamples(outcome, wrong)}`;
   if (wrong > 0 && repairFrom) {
@@ -76,7 +77,7 @@ async function run(
   }
   if (wrong > 0)
     throw new BanyanError('VERIFY_DIFFERENT', `${capability}: ${describe(outcome)}${found}`, {
-      hint: 'The owner is right; find out why before any switch. --repair has the rows read again from it.',
+      hint: `The ${owner} owns the data, and so it is right; find out why before any switch. --repair has the rows read again from it.`,
       details: outcome,
     });
   answer(globals.json, outcome, `${capability}: ${describe(outcome)}`);
@@ -118,7 +119,7 @@ async function ownerNow(context: Context, capability: string): Promise<Owner> {
 
 function describe(outcome: VerifyOutcome): string {
   const unsettled = outcome.unsettled === 0 ? '' : `, ${outcome.unsettled} kept changing`;
-  return `${outcome.rows} rows: ${outcome.missing} missing, ${outcome.extra} extra, ${outcome.different} different${unsettled}`;
+  return `${outcome.rows} rows: ${outcome.missing} missing at the service, ${outcome.extra} extra there, ${outcome.different} different${unsettled}`;
 }
 
 function describeSamples({ samples }: VerifyOutcome, wrong: number): string {
@@ -127,10 +128,12 @@ function describeSamples({ samples }: VerifyOutcome, wrong: number): string {
   return [...lines, ...(more > 0 ? [`  - and ${more} more: --samples shows them`] : [])].join('\n');
 }
 
+/** Both sides' values, for whichever of them is the owner; the monolith's as the service would write them. */
 function sample(one: VerifySample): string {
-  const columns = one.columns.map(
-    (column) =>
-      `${column.column} is ${column.actual ?? 'null'}, should be ${column.expected ?? 'null'}`,
+  const columns = one.columns.map(({ column, expected, actual, why }) =>
+    why === undefined
+      ? `${column} is ${expected ?? 'null'} at the monolith, ${actual ?? 'null'} at the service`
+      : `${column} has no form for the monolith's value: ${why}`,
   );
   return `  - ${one.table} (${one.key.join(', ')}) ${one.kind}${columns.length === 0 ? '' : `: ${columns.join('; ')}`}`;
 }

@@ -91,7 +91,7 @@ export class Coordinator {
       const facts = await gatherFacts(this.#evidence, capability, site.definition, site.ends, to);
       const gates = evaluateGates(state.phase, to, facts);
       const refused = gates.filter((gate) => gate.verdict !== 'pass');
-      if (refused.length > 0) throw gateError(capability, to, refused, gates);
+      if (refused.length > 0) throw gateError(request, to, refused, gates);
       const move: PlannedMove = {
         to,
         weight,

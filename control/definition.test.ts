@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { resolveConnections } from './connections.ts';
 import { defineMigration } from './define.ts';
-import { concat, pack } from './lenses.ts';
+import { concat, pack, scale } from './lenses.ts';
 import type { MigrationInput } from './definition.ts';
 
 const database = { capture: { env: 'A' }, applier: { env: 'B' }, coordinator: 'postgres://c@h/d' };
@@ -115,6 +115,31 @@ test.each<[string, (draft: any) => void, RegExp]>([
     (draft) =>
       (table(draft).columns.nm = { lens: 'values', to: 'name', values: { A: 'x', B: 'x' } }),
     /columns\.nm\.values: .*cannot be inverted/,
+  ],
+  [
+    'a factor that is no number',
+    (draft) => (table(draft).columns.prc = scale('cents', '100' as never)),
+    /columns\.prc\.factor: must be a number: a power of ten/,
+  ],
+  [
+    'no factor',
+    (draft) => (table(draft).columns.prc = scale('cents', undefined as never)),
+    /columns\.prc\.factor: must be a number: a power of ten/,
+  ],
+  [
+    'a factor that is no power of ten',
+    (draft) => (table(draft).columns.prc = scale('cents', -100)),
+    /columns\.prc\.factor: must be a power of ten/,
+  ],
+  [
+    'a column that is no name',
+    (draft) => (table(draft).columns.prc = scale(100 as never, 100)),
+    /columns\.prc\.to: .*expected string/,
+  ],
+  [
+    'a lens of a name that there is not',
+    (draft) => (table(draft).columns.prc = { lens: 'scal', to: 'cents', factor: 100 }),
+    /columns\.prc\.lens: /,
   ],
   [
     'several tables on both sides',

@@ -4,18 +4,17 @@ import { z } from 'zod';
 import type { Lens, WideLens, WideMap } from './lenses.ts';
 import { text } from './schema-words.ts';
 
-const lens = z.union([
-  text.transform((to): Lens => ({ lens: 'rename', to })),
+/** Told apart by their names, so that the mistakes of the one that was meant are reported. */
+const namedLens = z.discriminatedUnion('lens', [
   z.strictObject({ lens: z.literal('rename'), to: text }),
   z.strictObject({
     lens: z.literal('scale'),
     to: text,
     factor: z
-      .number()
-      .positive()
+      .number('must be a number: a power of ten, such as 100 or 0.01')
       .refine(
         (factor) => Number.isInteger(Number(Math.log10(factor).toFixed(9))),
-        'must be a power of ten',
+        'must be a power of ten, such as 100 or 0.01',
       ),
   }),
   z.strictObject({
@@ -40,6 +39,8 @@ const lens = z.union([
     }),
   }),
 ]);
+
+const lens = z.union([text.transform((to): Lens => ({ lens: 'rename', to })), namedLens]);
 
 const columns = z.array(text).min(1);
 const parts = z.enum(['monolith', 'service']);

@@ -23,6 +23,8 @@ export const CATALOGUE = {
   DATABASE_UNREACHABLE: entry(3, 503, true),
   /** The embedded PostgreSQL cannot be started here. */
   EMBEDDED_POSTGRES: entry(3, 500),
+  /** Another process does already, beside the same definition, what only one can do. */
+  ALREADY_RUNNING: entry(2, 409),
   /** No capability of this name. */
   UNKNOWN_CAPABILITY: entry(2, 404),
   /** The phase table has no such move. */

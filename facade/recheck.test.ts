@@ -206,6 +206,34 @@ describe('noise', () => {
     expect(quiet.verdict.kind).toBe('mismatched');
   });
 
+  test('nor is a place reported that has become noise while the control was asked', async () => {
+    const flags = (...all: boolean[]): unknown => ({ items: all.map((flag) => ({ flag })) });
+    const [quiet, moved] = [flags(true, true), flags(true, false)];
+    const { verdict } = await play({
+      control: [quiet, quiet, quiet, quiet, moved, quiet],
+      candidate: [flags(false, true), flags(false, true), flags(false, true)],
+      caughtUp: SYNCED,
+    });
+    expect(verdict.kind).not.toBe('mismatched');
+  });
+
+  test('a shape of all elements is uncertain once one of the control’s elements has taken it', async () => {
+    const list = (price: number, ...more: object[]): unknown => ({ items: [{ price }, ...more] });
+    const wide = {
+      items: [
+        { price: 1, off: 5 },
+        { price: 2, off: 5 },
+      ],
+    };
+    const { verdict } = await play({
+      control: [list(1), list(2), list(3), list(4), { items: [{ price: 5, off: 5 }] }],
+      candidate: [wide, wide, wide],
+      caughtUp: SYNCED,
+    });
+    if (verdict.kind !== 'mismatched') throw new Error('the length is wrong');
+    expect(verdict.differences.map(({ path }) => path)).toEqual(['items.length']);
+  });
+
   test('an element that is known by its identity is firm, however its list moves', async () => {
     const list = (...ids: number[]): unknown => ({ items: ids.map((id) => ({ id, price: id })) });
     const wrong = {

@@ -34,7 +34,7 @@ export interface Recheck {
 const ROUNDS_WITH_TABLES = 3;
 const ROUNDS_WITHOUT = 2;
 /** Times that the control must have stood still before a new kind of difference is believed. */
-const PROOF = 8;
+const PROOF = 12;
 
 /** Asks again until the difference is gone, excused, or proven. */
 export async function recheck(given: Recheck): Promise<Verdict> {
@@ -114,7 +114,10 @@ async function conclude(given: Recheck, seen: Sightings, control: Answer): Promi
     if (failed || again.kind !== 'answer') return failed ?? dropped('control-failed');
     const moved = await given.differ(base, again.answer);
     noise.learn(moved);
-    open = open.filter((one) => !moved.some((other) => covers(other, one)));
+    // Others learn meanwhile: what has become noise is no fault, whoever has seen it move.
+    open = open.filter(
+      (one) => !noise.isNoise(kindOf(one)) && !moved.some((other) => covers(other, one)),
+    );
     given.forget(base);
     base = again.answer;
   }
@@ -226,7 +229,8 @@ function placeOf(difference: Difference): string {
 
 /** Whether the control's own move makes a difference uncertain: the same place, or one above it. */
 function covers(moved: Difference, one: Difference): boolean {
-  if (moved.at === one.at) {
+  // A shape is of all elements: that one of them has taken it says so as well.
+  if (moved.at === one.at || (isOfAll(one) && moved.path === one.path)) {
     const kind = kindOf(one);
     return kindOf(moved) === kind || mirrorOf(moved) === kind;
   }
@@ -237,4 +241,9 @@ function covers(moved: Difference, one: Difference): boolean {
   // An element that is known by its identity is the same one, wherever it has gone.
   const root = array[1] === undefined ? '' : `${array[1]}.`;
   return one.at.startsWith(root) && /^(\d+|order)(\.|$)/.test(one.at.slice(root.length));
+}
+
+/** Whether a place is every element of a list (shapes.ts), and not one of them. */
+function isOfAll({ at }: Difference): boolean {
+  return at.split('.').includes('*');
 }

@@ -1,6 +1,8 @@
 // The whole way of a copy, with two servers that give the same answers but for what no server gives
 // twice: ids, times, order, chance, lists of varying length. None of it may be reported, from the
-// first request on; what is wrong beside it, on top of it, or in its shape, must be.
+// first request on; what is wrong beside it, on top of it, or in its shape, must be. What varies is
+// drawn from the number of the request and how often a server has been asked for it: the same answers
+// in each run, whenever they are asked for.
 import { createServer, type RequestListener } from 'node:http';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { stableAnswer, volatile, type Answered } from '../test/support/answers.ts';
@@ -19,10 +21,20 @@ afterEach(async () => {
   for (const one of open.splice(0).reverse()) await one.close();
 });
 
-/** Gives an answer for the number in the path, anew at each call. */
-type Source = (seed: number) => unknown;
+/** Gives an answer for the number in the path, another one at each call by what `chance` says. */
+type Source = (seed: number, chance: () => number) => unknown;
 
-const same: Source = (seed) => volatile(stableAnswer(randomOf(seed)));
+const same: Source = (seed, chance) => volatile(stableAnswer(randomOf(seed)), chance);
+
+/** One server's answers, which nobody else's resemble by chance. */
+function serverOf(source: Source, which: number): (seed: number) => unknown {
+  const asked = new Map<number, number>();
+  return (seed) => {
+    const nth = (asked.get(seed) ?? 0) + 1;
+    asked.set(seed, nth);
+    return source(seed, randomOf(which + 2 * (seed * 1_000 + nth)));
+  };
+}
 
 interface Line {
   readonly totals: () => Readonly<ShadowTotals>;
@@ -34,17 +46,30 @@ interface Line {
 
 const seedOf = (url = ''): number => Number(/(\d+)$/.exec(url)?.[1]);
 
-function answering(source: Source): RequestListener {
+function answering(answer: (seed: number) => unknown): RequestListener {
   return (req, res) => {
     req.resume();
     res.setHeader('content-type', 'application/json');
-    res.end(JSON.stringify(source(seedOf(req.url))));
+    res.end(JSON.stringify(answer(seedOf(req.url))));
   };
 }
 
-async function line(control: Source, candidate: Source, hasTables = false): Promise<Line> {
-  const monolith = await serve(answering(control), createServer());
-  const service = await serve(answering(candidate), createServer());
+interface LineOptions {
+  readonly hasTables?: boolean;
+  /** Reads that may be under way at a time; what one learns does not depend on the others with one. */
+  readonly atATime?: number;
+  /** The first request's number. */
+  readonly from?: number;
+}
+
+async function line(
+  control: Source,
+  candidate: Source,
+  { hasTables = false, atATime = 1, from = 1 }: LineOptions = {},
+): Promise<Line> {
+  const answer = serverOf(control, 0);
+  const monolith = await serve(answering(answer), createServer());
+  const service = await serve(answering(serverOf(candidate, 1)), createServer());
   const database = { capture: 'c', applier: 'a', coordinator: 'o' };
   const migration = defineMigration({
     monolith: { upstream: monolith.url, database },
@@ -84,7 +109,7 @@ async function line(control: Source, candidate: Source, hasTables = false): Prom
     if (!known) throw new Error('nothing was counted');
     return known;
   };
-  let seed = 0;
+  let seed = from - 1;
   return {
     totals,
     mismatches: async () => {
@@ -100,11 +125,11 @@ async function line(control: Source, candidate: Source, hasTables = false): Prom
         seed += 1;
         const target = `/api/products/${seed}`;
         const begin = () => shadow.begin(match, { method: 'GET', target, headers: [] }, false);
-        while (nth > 0 && totals().pending >= 12) await new Promise(setImmediate);
+        while (nth > 0 && totals().pending >= atATime) await new Promise(setImmediate);
         const tap = begin();
         if (!tap) throw new Error(`refused: ${JSON.stringify([...totals().dropped])}`);
         tap.head(200, ['content-type', 'application/json']);
-        tap.data(Buffer.from(JSON.stringify(control(seed))));
+        tap.data(Buffer.from(JSON.stringify(answer(seed))));
         tap.end();
       }
       await eventually('every verdict', () => totals().pending === 0);
@@ -114,7 +139,7 @@ async function line(control: Source, candidate: Source, hasTables = false): Prom
 
 describe('no false alarm', () => {
   test('on 10 000 answers that differ only in what no server gives twice', async () => {
-    const it = await line(same, same);
+    const it = await line(same, same, { atATime: 12 });
     await it.run(10_000);
     expect(await it.mismatches()).toEqual({});
     const { matched, dropped, noise } = it.totals();
@@ -125,7 +150,7 @@ describe('no false alarm', () => {
 
   test('nor with tables, nor on the first requests of a fresh process', async () => {
     for (let process = 0; process < 30; process++) {
-      const it = await line(same, same, true);
+      const it = await line(same, same, { hasTables: true, atATime: 12, from: 1 + 12 * process });
       await it.run(12);
       expect(await it.mismatches()).toEqual({});
       await Promise.all(open.splice(0).map((one) => one.close()));
@@ -135,8 +160,8 @@ describe('no false alarm', () => {
 
 /** The same, with a mistake in every nth answer. */
 function wrong(change: (answer: Answered, seed: number) => unknown, every = 1): Source {
-  return (seed) => {
-    const answer = same(seed) as Answered;
+  return (seed, chance) => {
+    const answer = same(seed, chance) as Answered;
     return seed % every === 0 ? change(answer, seed) : answer;
   };
 }
@@ -195,7 +220,9 @@ describe('amid the noise', () => {
     async (_name, path, change) => {
       for (const learned of [0, 300]) {
         let isWrong = false;
-        const it = await line(same, (seed) => (isWrong ? wrong(change)(seed) : same(seed)));
+        const it = await line(same, (seed, chance) =>
+          (isWrong ? wrong(change) : same)(seed, chance),
+        );
         if (learned > 0) await it.run(learned);
         isWrong = true;
         await it.run(40);

@@ -14,13 +14,13 @@ import { decodeMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
 import { Answers } from './answers.ts';
 import type { Mark } from './chunk.ts';
+import { writeChunk } from './chunk-writing.ts';
 import type { Change, Piece, Relation, RowChange } from './domain/change.ts';
-import { UnknownReference } from './domain/lens.ts';
 import { MappingError } from './domain/mapping.ts';
 import { emptyTables } from './emptying.ts';
 import { modeOf } from './domain/said.ts';
 import { Judge } from './judge.ts';
-import { explain, isRefusal } from './refusal.ts';
+import { explain } from './refusal.ts';
 import type { Checkpoint } from './target.ts';
 import type { BatchContext, Care, ModePlan } from './batch-context.ts';
 import { Writer } from './writer.ts';
@@ -50,11 +50,6 @@ export interface CommitOptions {
   readonly soon: boolean;
   /** Commits before this one may not be on the disk yet. */
   readonly owed: boolean;
-}
-
-/** A refusal that reading the tables of references anew does not mend. */
-function isFinal(error: unknown): boolean {
-  return isRefusal(error) && !(error instanceof UnknownReference);
 }
 
 export class Batch {
@@ -333,43 +328,8 @@ export class Batch {
     const chunk = this.#context.copying.high(mark);
     if (!chunk) return;
     await this.#flush();
-    await this.#writer.begin();
     this.#dirty = true;
-    await this.#context.copying.record(this.#context.target.client, chunk);
-    // Rows are listed to be read again while the source owns them, and the drain of a switch waits for
-    // them: behind its barrier they are still an owner's.
-    const shared = this.checkpoint.mode === 'sharing owner';
-    const mode = chunk.progress.kind === 'reread' && !shared ? 'owner' : this.checkpoint.mode;
-    const { coalescer } = this.#context.modes[mode];
-    const { parking } = this.#context;
-    // Somebody may just have given letters up to have their rows read again.
-    if (!parking.empty && chunk.progress.kind === 'reread')
-      await parking.load(this.#context.target.client);
-    // What is parked of a row leads to the state that was read here, once it can be applied.
-    if (this.#context.parts.size > 0 && chunk.progress.kind === 'copy')
-      for (const row of chunk.rows()) this.#writer.parts.meet(mode, row);
-    const isOne = this.#care === 'folded' ? isFinal : isRefusal;
-    const refused = parking.empty
-      ? await this.#writer.chunk(mode, chunk, isOne)
-      : await this.#writer.rows(
-          mode,
-          chunk
-            .rows()
-            .filter(
-              (row) => !parking.holds(coalescer.labelOf(row.relation), coalescer.rowsOf(row)),
-            ),
-          isOne,
-        );
-    for (const { change, error } of refused)
-      parking.stage({
-        table: coalescer.labelOf(change.relation),
-        keys: coalescer.rowsOf(change),
-        change,
-        mode,
-        position: 'copy',
-        commitMs: Date.now(),
-        error: messageOf(explain(error)),
-      });
+    await writeChunk(this.#context, this.#writer, chunk, this.checkpoint.mode, this.#care);
   }
 
   /** Everything folded so far is in the target's transaction when this resolves. */

@@ -19,6 +19,8 @@ export interface RowDifference {
     readonly column: string;
     readonly expected: string | null;
     readonly actual: string | null;
+    /** Why the monolith's value has no form at the service; nothing is expected there then. */
+    readonly why?: string;
   }[];
 }
 
@@ -35,10 +37,15 @@ export async function compareRows(
     try {
       images.push(imageOf(table, edge, row));
     } catch (error) {
-      if (!(error instanceof LensError)) throw error;
-      const columns = [{ column: '', expected: error.message, actual: null }];
+      if (!(error instanceof Unmapped)) throw error;
       differences.push({
-        ...{ table: formatTable(edge.target), key: table.keyOf(row), kind: 'different', columns },
+        table: formatTable(edge.target),
+        key: table.keyOf(row),
+        kind: 'different',
+        columns: error.columns.map((column) => ({
+          ...{ column, expected: null, actual: null },
+          why: error.message,
+        })),
       });
     }
   return [...differences, ...(await compareImages(service, edge, images))];
@@ -60,6 +67,25 @@ interface Image {
   readonly values: readonly (string | null)[];
 }
 
+/** A value of the monolith that has no form in these columns of the service. */
+class Unmapped extends Error {
+  override readonly name = 'Unmapped';
+  readonly columns: readonly string[];
+
+  constructor(columns: readonly string[], cause: LensError) {
+    super(cause.message, { cause });
+    this.columns = columns;
+  }
+}
+
+function mapped<T>(columns: readonly string[], map: () => T): T {
+  try {
+    return map();
+  } catch (error) {
+    throw error instanceof LensError ? new Unmapped(columns, error) : error;
+  }
+}
+
 function imageOf(table: SourceTable, edge: Edge, row: Tuple): Image {
   const valueOf = (name: string): string | null =>
     row[table.relation.columns.findIndex((column) => column.name === name)] ?? null;
@@ -68,9 +94,14 @@ function imageOf(table: SourceTable, edge: Edge, row: Tuple): Image {
     values: [
       ...edge.columns.map((pair) => {
         const value = valueOf(pair.source);
-        return value === null ? null : pair.map(value);
+        return value === null ? null : mapped([pair.target], () => pair.map(value));
       }),
-      ...edge.groups.flatMap((group) => group.map(group.sources.map(valueOf))),
+      ...edge.groups.flatMap((group) =>
+        mapped(
+          group.targets.map(({ target }) => target),
+          () => group.map(group.sources.map(valueOf)),
+        ),
+      ),
     ],
   };
 }

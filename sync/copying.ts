@@ -3,22 +3,11 @@
 import type pg from 'pg';
 import type { BackfillProgress } from '../control/evidence.ts';
 import type { Chunk, Mark, Marks, Reading } from './chunk.ts';
+import { CopyRecords, type RowName, type Stage } from './copy-records.ts';
 import { keyText } from './domain/target-table.ts';
 import { Rate } from './domain/rate.ts';
 import type { Snapshot } from './domain/snapshot.ts';
 import { ChunkWindow, Delivered } from './domain/window.ts';
-
-/**
- * A table is first pruned of rows that the source does not have, then copied. Stream events count
- * from its first low mark on: what was committed before is in the chunks. Only that a row is gone is
- * in no chunk, and counts from the beginning.
- */
-export type Stage = 'prune' | 'copy' | 'done';
-
-export interface RowName {
-  readonly table: string;
-  readonly key: readonly string[];
-}
 
 interface TableState {
   stage: Stage;
@@ -49,7 +38,7 @@ function nothingStaged(): { chunks: Chunk[]; windows: Pending[]; rereads?: boole
 }
 
 export class Copying {
-  readonly #flow: string;
+  readonly #records: CopyRecords;
   readonly #run: string;
   readonly #states = new Map<string, TableState>();
   readonly #delivered = new Delivered();
@@ -67,41 +56,16 @@ export class Copying {
 
   /** `run` tells this process's marks from those of one that died. */
   constructor(flow: string, run: string) {
-    this.#flow = flow;
+    this.#records = new CopyRecords(flow);
     this.#run = run;
   }
 
   /** Loads what an earlier process has done; `first` is the stage of a table that has not begun. */
   async load(client: pg.Client, tables: readonly string[], first: Stage): Promise<void> {
-    await client.query(
-      `INSERT INTO banyan.backfill (flow, source_table, stage)
-       SELECT $1, source_table, $3 FROM unnest($2::text[]) AS source_table ON CONFLICT DO NOTHING`,
-      [this.#flow, tables, first],
-    );
-    const { rows } = await client.query<{
-      source_table: string;
-      stage: Stage;
-      cursor: string[] | null;
-      rows: string;
-    }>('SELECT source_table, stage, cursor, rows FROM banyan.backfill WHERE flow = $1', [
-      this.#flow,
-    ]);
-    for (const row of rows)
-      this.#states.set(row.source_table, {
-        stage: row.stage,
-        cursor: row.cursor,
-        rows: Number(row.rows),
-        rate: new Rate(),
-      });
-    const rereads = await client.query('SELECT 1 FROM banyan.reread WHERE flow = $1 LIMIT 1', [
-      this.#flow,
-    ]);
-    this.#rereads = rereads.rows.length > 0;
-    const awaited = await client.query<{ source_table: string; key: string[] }>(
-      'SELECT source_table, key FROM banyan.orphan WHERE flow = $1',
-      [this.#flow],
-    );
-    for (const row of awaited.rows) this.#awaited.add(nameText(row.source_table, row.key));
+    for (const { table, ...state } of await this.#records.tables(client, tables, first))
+      this.#states.set(table, { ...state, rate: new Rate() });
+    this.#rereads = await this.#records.rereads(client);
+    for (const part of await this.#records.awaited(client)) this.#awaited.add(nameText(part));
   }
 
   /**
@@ -255,33 +219,7 @@ export class Copying {
   /** Writes the progress that a chunk makes. */
   async record(client: pg.Client, chunk: Chunk): Promise<void> {
     this.#staged.chunks.push(chunk);
-    if (chunk.progress.kind === 'copy')
-      await client.query(
-        `UPDATE banyan.backfill SET stage = $3, cursor = $4, rows = rows + $5 WHERE flow = $1 AND source_table = $2`,
-        [
-          this.#flow,
-          chunk.table,
-          chunk.progress.last ? 'done' : 'copy',
-          chunk.progress.cursor,
-          chunk.size,
-        ],
-      );
-    else
-      await client.query(
-        `WITH resolved AS (SELECT value FROM jsonb_array_elements($3::jsonb)),
-              found AS (DELETE FROM banyan.orphan WHERE flow = $1 AND source_table = $2
-                          AND to_jsonb(key) IN (TABLE resolved) AND to_jsonb(key) NOT IN (SELECT value FROM jsonb_array_elements($4::jsonb))),
-              waits AS (INSERT INTO banyan.orphan
-                        SELECT $1, $2, ARRAY(SELECT jsonb_array_elements_text(value)) FROM jsonb_array_elements($4::jsonb)
-                        ON CONFLICT DO NOTHING)
-         DELETE FROM banyan.reread WHERE flow = $1 AND source_table = $2 AND to_jsonb(key) IN (TABLE resolved)`,
-        [
-          this.#flow,
-          chunk.table,
-          JSON.stringify(chunk.progress.resolved),
-          JSON.stringify(chunk.progress.awaited),
-        ],
-      );
+    await this.#records.record(client, chunk);
   }
 
   /** Of these parts, those that have been waiting for their driver. */
@@ -289,20 +227,22 @@ export class Copying {
     // Some may have become known in this very batch.
     const staged = new Set(
       this.#staged.chunks.flatMap(({ table, progress }) =>
-        progress.kind === 'reread' ? progress.awaited.map((one) => nameText(table, one)) : [],
+        progress.kind === 'reread'
+          ? progress.awaited.map((one) => nameText({ table, key: one }))
+          : [],
       ),
     );
     if (this.#awaited.size + staged.size === 0) return [];
     return parts.filter((table) => {
-      const name = nameText(table, key);
+      const name = nameText({ table, key });
       return this.#awaited.has(name) || staged.has(name);
     });
   }
 
   /** Whether a row that was read again and refused again may still become right by itself: for a while it may. */
-  patientWith({ table, key }: RowName): boolean {
+  patientWith(row: RowName): boolean {
     if (this.copies) return true;
-    const name = nameText(table, key);
+    const name = nameText(row);
     const tries = (this.#tries.get(name) ?? 0) + 1;
     this.#tries.set(name, tries);
     return tries < MOST_TRIES;
@@ -310,22 +250,13 @@ export class Copying {
 
   /** Puts rows on the list of those to read again at the source. */
   async readAgain(client: pg.Client, rows: readonly RowName[]): Promise<void> {
-    await client.query(
-      `INSERT INTO banyan.reread (flow, source_table, key)
-       SELECT $1, row ->> 'table', ARRAY(SELECT jsonb_array_elements_text(row -> 'key'))
-         FROM jsonb_array_elements($2::jsonb) AS row ON CONFLICT DO NOTHING`,
-      [this.#flow, JSON.stringify(rows.map(({ table, key }) => ({ table, key })))],
-    );
+    await this.#records.list(client, rows);
     this.#staged.rereads = true;
   }
 
   /** The same for all the keys that a query gives. */
   async readAllAgain(client: pg.Client, table: string, keys: string): Promise<void> {
-    await client.query(
-      `INSERT INTO banyan.reread (flow, source_table, key)
-       SELECT $1, $2, key FROM (${keys}) AS k ON CONFLICT DO NOTHING`,
-      [this.#flow, table],
-    );
+    await this.#records.listAll(client, table, keys);
     this.#staged.rereads = true;
   }
 
@@ -333,18 +264,18 @@ export class Copying {
     const { chunks, windows, rereads } = this.#staged;
     this.#staged = nothingStaged();
     if (rereads) this.#rereads = true;
-    for (const chunk of chunks) {
-      if (chunk.progress.kind === 'reread') {
-        for (const key of chunk.progress.resolved) this.#awaited.delete(nameText(chunk.table, key));
-        for (const key of chunk.progress.awaited) this.#awaited.add(nameText(chunk.table, key));
+    for (const { table, size, progress } of chunks) {
+      if (progress.kind === 'reread') {
+        for (const key of progress.resolved) this.#awaited.delete(nameText({ table, key }));
+        for (const key of progress.awaited) this.#awaited.add(nameText({ table, key }));
         continue;
       }
-      const state = this.#states.get(chunk.table);
+      const state = this.#states.get(table);
       if (!state) continue;
-      state.cursor = chunk.progress.cursor;
-      state.rows += chunk.size;
-      state.rate.add(chunk.size, performance.now());
-      if (chunk.progress.last) state.stage = 'done';
+      state.cursor = progress.cursor;
+      state.rows += size;
+      state.rate.add(size, performance.now());
+      if (progress.last) state.stage = 'done';
     }
     for (const { settled } of windows) settled.resolve('applied');
   }
@@ -360,6 +291,6 @@ export class Copying {
   }
 }
 
-function nameText(table: string, key: readonly string[]): string {
+function nameText({ table, key }: RowName): string {
   return `${table} ${keyText(key)}`;
 }

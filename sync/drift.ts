@@ -4,7 +4,7 @@
 import type pg from 'pg';
 import { formatTable, parseTableName, type TableName } from '../core/postgres/identifiers.ts';
 import { sleep } from '../core/lifecycle.ts';
-import type { Stage } from './copying.ts';
+import type { Stage } from './copy-records.ts';
 import type { FlowPlan } from './domain/plan.ts';
 import { MappingError, sourceColumns } from './domain/mapping.ts';
 import { altered, gap, type Published, type Shape } from './domain/shape.ts';

@@ -5,11 +5,10 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { connect } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
-import { formatLsn } from '../core/postgres/lsn.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
 import type { Capability } from '../control/definition.ts';
-import type { Evidence, FlowReport, FlowStatus } from '../control/evidence.ts';
+import type { Evidence, FlowStatus } from '../control/evidence.ts';
 import type { Direction } from '../control/domain/flow.ts';
 import { flowNames, type FlowNames } from '../control/domain/names.ts';
 import { Applier } from './apply.ts';
@@ -20,9 +19,9 @@ import { Copying } from './copying.ts';
 import { noteShapes, readShapes, tablesByOid, watchDrift } from './drift.ts';
 import { CopyPace } from './copy-pace.ts';
 import { copyWaits } from './domain/copy-order.ts';
-import { LagWindow } from './domain/lag.ts';
 import { planFlow, targetsOf, type FlowPlan } from './domain/plan.ts';
 import { countConflicts } from './conflicts.ts';
+import { FlowFigures } from './flow-figures.ts';
 import { followLetters } from './letters.ts';
 import { Parking } from './parking.ts';
 import { Mutex } from './mutex.ts';
@@ -31,7 +30,7 @@ import { openSlotLog } from './slot-log.ts';
 import { databaseOf, readSchemas } from './schemas.ts';
 import { Source, sourceTable } from './source.ts';
 import { Target } from './target.ts';
-import { turn } from './turn.ts';
+import { turn, type Stream } from './turn.ts';
 
 /** The logins of the two databases that a capability joins. */
 export interface Logins {
@@ -87,12 +86,7 @@ export async function runFlow(options: FlowOptions, signal: AbortSignal): Promis
 class Flow {
   readonly #options: FlowOptions;
   readonly #closers: (() => Promise<unknown>)[];
-  readonly #lag = new LagWindow();
   readonly #session = new Mutex();
-  #watermark: string | null = null;
-  #applied = 0;
-  #conflicts: number | null = null;
-  #overtaken = 0;
 
   constructor(options: FlowOptions, closers: (() => Promise<unknown>)[]) {
     this.#options = options;
@@ -134,7 +128,8 @@ class Flow {
       this.#options.log.warn('a table is copied again', { capability: id, direction, table, why });
     if (again.length > 0) await load();
     copying.suspect(await source.snapshot());
-    if (direction === 'back') this.#conflicts = await countConflicts(target.client, names.flow);
+    const judged = direction === 'back' ? await countConflicts(target.client, names.flow) : null;
+    const figures = new FlowFigures(id, direction, judged);
     const parking = new Parking(names.flow, targetsOf(plan));
     await parking.load(target.client);
     const open: OpenChangeLog = (position) =>
@@ -171,19 +166,24 @@ class Flow {
       this.#session.run(() => work(target.client));
     const report = (status?: FlowStatus): Promise<void> =>
       evidence.reportFlow(
-        this.#report(
-          id,
-          status ?? this.#status(copying),
-          applier,
-          copying,
-          parking,
-          (table) => sourceSchema.get(table)?.estimatedRows ?? 0,
-        ),
+        figures.report({
+          status: status ?? this.#status(copying),
+          position: applier.checkpoint.position,
+          incomplete: copying.running,
+          copied: copying.progress((table) => sourceSchema.get(table)?.estimatedRows ?? 0),
+          parked: parking.size,
+        }),
       );
     await report('starting').catch(() => undefined);
     this.#options.onRunning?.();
     await allOrNone(stop, [
-      this.#stream(log, applier, parking, signal),
+      this.#stream(
+        { log, applier, session: this.#session },
+        (applied) => {
+          figures.note(applied, parking.empty);
+        },
+        signal,
+      ),
       followLetters({ flow: names.flow, applier, copying, parking, exclusively }, signal),
       runBackfill(
         {
@@ -213,26 +213,14 @@ class Flow {
   }
 
   async #stream(
-    log: ChangeLog,
-    applier: Applier,
-    parking: Parking,
+    stream: Stream,
+    note: (applied: Applied) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    const stream = { log, applier, session: this.#session };
     while (!signal.aborted) {
       const applied = await turn(stream, signal);
-      if (applied) this.#note(applied, parking.empty);
+      if (applied) note(applied);
     }
-  }
-
-  /** With a change parked the target is not complete, whatever came after it. */
-  #note(applied: Applied, complete: boolean): void {
-    const now = Date.now();
-    for (const commitMs of applied.commitTimes) this.#lag.add(now - commitMs);
-    this.#applied += applied.changes;
-    if (this.#conflicts !== null) this.#conflicts += applied.conflicts;
-    this.#overtaken += applied.overtaken;
-    if (applied.watermark !== undefined && complete) this.#watermark = applied.watermark;
   }
 
   /** The time is taken before the heartbeat is written, so whatever committed before it is in front of it. */
@@ -258,33 +246,6 @@ class Flow {
   #status(copying: Copying): FlowStatus {
     if (copying.copies && this.#options.copyPaused?.()) return 'copy paused';
     return copying.running ? 'backfill' : 'streaming';
-  }
-
-  #report(
-    capability: string,
-    status: FlowStatus,
-    applier: Applier,
-    copying: Copying,
-    parking: Parking,
-    estimate: (table: string) => number,
-  ): FlowReport {
-    const { timeline, commitLsn, seq } = applier.checkpoint.position;
-    return {
-      capability,
-      direction: this.#options.direction,
-      status,
-      errorCode: null,
-      error: null,
-      position: `${timeline}/${formatLsn(commitLsn)}/${seq}`,
-      watermark: copying.running ? null : this.#watermark,
-      lagP50Ms: this.#lag.percentile(0.5),
-      lagP99Ms: this.#lag.percentile(0.99),
-      applied: this.#applied,
-      backfill: this.#options.direction === 'to' ? copying.progress(estimate) : null,
-      parked: parking.size,
-      conflicts: this.#conflicts,
-      overtaken: this.#options.direction === 'to' ? this.#overtaken : null,
-    };
   }
 
   async #open(url: string, what: string): Promise<pg.Client> {

@@ -4,6 +4,7 @@ export { syncPart, type SyncOptions } from './process.ts';
 export type { Finding } from './domain/finding.ts';
 export { listConflicts, type ConflictLine } from './conflicts.ts';
 export {
+  lettersAfterRetry,
   listLetters,
   rereadLetters,
   retryLetters,

@@ -2,6 +2,7 @@
 // target; a running flow takes note of it within a second.
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
+import { sleep } from '../core/lifecycle.ts';
 import { withClient } from '../core/postgres/connect.ts';
 import { scalar } from '../control/participant.ts';
 import type { Direction } from '../control/domain/flow.ts';
@@ -62,6 +63,27 @@ export async function retryLetters(capability: string, appliers: Appliers): Prom
     return [rowCount ?? 0];
   });
   return counts.reduce((sum, count) => sum + count, 0);
+}
+
+/** What is parked once all that was to be tried again has been; undefined where no flow does that in time. */
+export async function lettersAfterRetry(
+  capability: string,
+  appliers: Appliers,
+  timeoutMs: number,
+): Promise<LetterLine[] | undefined> {
+  const waiting = (): Promise<true[]> =>
+    everywhere(appliers, async (client, direction) => {
+      const { rows } = await client.query(
+        'SELECT 1 FROM banyan.parked WHERE flow = $1 AND retry LIMIT 1',
+        [`${capability}:${direction}`],
+      );
+      return rows.map(() => true as const);
+    });
+  for (const end = performance.now() + timeoutMs; (await waiting()).length > 0;) {
+    if (performance.now() > end) return undefined;
+    await sleep(200);
+  }
+  return listLetters(capability, appliers);
 }
 
 /**

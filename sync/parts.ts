@@ -1,6 +1,6 @@
 // Which parts of merged rows must be read because of a transaction's changes: those that have been
 // waiting for their driver, which comes, and those that it may leave behind when it goes.
-import type { RowName } from './copying.ts';
+import type { RowName } from './copy-records.ts';
 import type { RowChange } from './domain/change.ts';
 import type { Mode } from './domain/mapping.ts';
 import { keyText } from './domain/target-table.ts';

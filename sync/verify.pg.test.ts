@@ -77,6 +77,24 @@ test('finds missing, extra and different rows, with samples that name columns an
   expect(samples.find((one) => one.kind === 'extra')).toMatchObject({ key: ['-5'] });
 });
 
+test('a value that the mapping has no form for is told by its column, and why', async () => {
+  await seedShop(pair);
+  await advanceTo(pair, 'sync');
+  sync = startSync(pair, { chunkRows: 500 });
+  await streaming(pair, 'to');
+  await pair.monolith.query(`UPDATE prd SET sts = 'Z' WHERE prd_id = 24`);
+  const { different, samples } = await run();
+  expect(different).toBe(1);
+  expect(samples).toEqual([
+    {
+      ...{ table: 'public.product', key: ['24'], kind: 'different' },
+      columns: [
+        { column: 'state', expected: null, actual: null, why: '"Z" is not among "A", "D"' },
+      ],
+    },
+  ]);
+});
+
 test('what is wrong is read again from the owner, whoever that is', async () => {
   await seedShop(pair);
   await advanceTo(pair, 'sync');

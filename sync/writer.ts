@@ -4,7 +4,7 @@
 // to read again; otherwise a refusal is the caller's.
 import { formatTable } from '../core/postgres/identifiers.ts';
 import type { Chunk } from './chunk.ts';
-import type { RowName } from './copying.ts';
+import type { RowName } from './copy-records.ts';
 import type { RowChange } from './domain/change.ts';
 import type { RowOperation, TargetTable } from './domain/target-table.ts';
 import type { Mode } from './domain/mapping.ts';

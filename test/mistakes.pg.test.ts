@@ -1,4 +1,6 @@
 // Mistakes in the definition, found before anything starts: one clear error with a hint each.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { startEmbedded, type EmbeddedPostgres } from '../core/postgres/embedded.ts';
 import { banyan, writeConfig } from './support/command.ts';
@@ -147,4 +149,22 @@ test('a missing file, an unknown capability and a wrong option each have their e
   const usage = await banyan(['advance']);
   expect(usage.code).toBe(2);
   expect(usage.stderr).toContain('[USAGE]');
+});
+
+test('a second `banyan up` beside the same definition is told of the first', async () => {
+  const config = writeConfig({
+    monolith: { upstream: 'http://127.0.0.1:1' },
+    services: { catalog: { upstream: 'http://127.0.0.1:2' } },
+    capabilities: { catalog: { service: 'catalog', routes: ['/api/**'] } },
+  });
+  const left = path.join(path.dirname(config.file), '.banyan/running.json');
+  mkdirSync(path.dirname(left));
+  writeFileSync(left, JSON.stringify({ pid: process.pid, control: 'postgresql://127.0.0.1:9/x' }));
+  try {
+    const up = await banyan(['--config', config.file, 'up', '--port', '0', '--admin-port', '0']);
+    expect(up.code).toBe(2);
+    expect(up.stderr).toContain(`[ALREADY_RUNNING] process ${process.pid} already runs`);
+  } finally {
+    config.remove();
+  }
 });

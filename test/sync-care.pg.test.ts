@@ -41,6 +41,12 @@ async function run(...args: string[]): Promise<string> {
   return stdout;
 }
 
+async function refused(...args: string[]): Promise<string> {
+  const { code, stderr } = await banyan(['--config', config.file, ...args]);
+  expect(code).not.toBe(0);
+  return stderr;
+}
+
 const nameOf = async (id: number): Promise<string | undefined> =>
   (await pair.service.query<{ name: string }>('SELECT name FROM product WHERE id = $1', [id]))
     .rows[0]?.name;
@@ -79,8 +85,9 @@ test('a paused flow stands still, says so and what its source keeps, and goes on
     everyMs: 500,
     what: 'what is kept to be measured while the flow is paused',
   });
-  const advance = await banyan(['--config', config.file, 'advance', 'catalog']);
-  expect(advance.code).toBe(5);
+  const advance = await refused('advance', 'catalog');
+  expect(advance).toContain('[GATE_REFUSED]');
+  expect(advance).toContain('`banyan sync resume catalog` lets it go on; then advance again.');
   expect(await nameOf(1)).toBe('n');
   expect(await run('resume', 'catalog')).toContain('catalog: resumed');
   await waitFor(async () => (await nameOf(1)) === 'meanwhile', {
@@ -119,17 +126,13 @@ test('dead letters are shown, tried again, read again and given up', async () =>
       (JSON.parse(await run('status', '--json')) as { parked: number }[])[0]?.parked === 2,
     { timeoutMs: 15_000, everyMs: 500, what: 'the status to tell' },
   );
-  const { code, stderr } = await banyan([
-    '--config',
-    config.file,
-    'sync',
-    'skip',
-    'catalog',
-    'to',
-    '99',
-  ]);
-  expect(code).toBe(2);
-  expect(stderr).toContain('no change 99 is parked');
+  expect(await run('retry', 'catalog')).toMatch(
+    /2 changes tried again; 2 parked still:\n[^]* 2 +the target refused a change of product: 23514/,
+  );
+  expect(await refused('verify', 'catalog')).toMatch(
+    /product \(1\) different: price_cents is 500000 at the monolith, 100 at the service\n[^]*The monolith owns the data/,
+  );
+  expect(await refused('sync', 'skip', 'catalog', 'to', '99')).toContain('no change 99 is parked');
   expect(await run('skip', 'catalog', 'to', '1')).toContain('given up');
   await pair.service.query('ALTER TABLE product DROP CONSTRAINT cheap');
   expect(await run('reread', 'catalog')).toContain('read again');
@@ -164,4 +167,22 @@ test('conflicts of a write canary are listed with their verdicts, and both rows 
   expect(JSON.parse(await run('conflicts', 'catalog', '--json'))).toMatchObject([
     { capability: 'catalog', owner: { nm: 'theirs' }, incoming: { nm: 'ours' }, ownerAt: null },
   ]);
+}, 40_000);
+
+test('a way back of several phases is walked in one command; a preflight with warnings only has a verdict', async () => {
+  const preflight = await banyan(['--config', config.file, 'preflight']);
+  expect(preflight).toMatchObject({ code: 0, stderr: '' });
+  expect(preflight.stdout).toMatch(
+    /\nnothing must be mended; (a warning|\d+ warnings) to decide on\n$/,
+  );
+  await pair.coordinator().move({ capability: 'catalog', event: 'advance' });
+  await pair.coordinator().move({ capability: 'catalog', event: 'advance' });
+  const back = await banyan(['--config', config.file, 'rollback', 'catalog', '--to', 'sync']);
+  expect(back).toMatchObject({
+    ...{ code: 0, stderr: '' },
+    stdout: 'catalog: canary → shadow\ncatalog: shadow → sync\n',
+  });
+  expect(await refused('rollback', 'catalog', '--to', 'canary')).toContain(
+    'is in sync, which leads to monolith, not to canary',
+  );
 }, 40_000);

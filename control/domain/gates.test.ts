@@ -134,3 +134,26 @@ test('without tables only traffic counts', () => {
     [],
   );
 });
+
+test('what a human has paused is told, and how it goes on', () => {
+  const paused = evaluateGates('sync', 'shadow', {
+    ...GOOD,
+    flows: [
+      flow('to', { status: 'paused', reportAgeMs: 60_000, watermarkAgeMs: null, backfill: null }),
+    ],
+  });
+  expect(paused[0]).toMatchObject({ verdict: 'inconclusive', figure: 'paused' });
+  expect(paused[0]?.remedy).toContain('banyan sync resume catalog`');
+  const copy = evaluateGates('sync', 'shadow', {
+    ...GOOD,
+    flows: [
+      flow('to', {
+        ...{ status: 'copy paused', watermarkAgeMs: null },
+        backfill: [{ table: 'a', rows: 1, estimatedRows: 9, done: false }],
+      }),
+    ],
+  });
+  const backfill = copy.find(({ gate }) => gate === 'backfill');
+  expect(backfill).toMatchObject({ verdict: 'inconclusive', note: 'the copy is paused' });
+  expect(backfill?.remedy).toContain('banyan sync resume catalog --copy`');
+});

@@ -13,6 +13,8 @@ export interface GateResult {
   readonly limit: string;
   /** What the figure is made of, where that helps: route and field of a mismatch, a flow's error. */
   readonly note?: string;
+  /** What lets it pass, where that is known. */
+  readonly remedy?: string;
 }
 
 export interface GateFacts {
@@ -52,16 +54,23 @@ const GATES: Readonly<Record<Gate, (facts: GateFacts) => GateResult[]>> = {
   'flow to': (facts) => flow(facts, 'to'),
   'flow back': (facts) => flow(facts, 'back'),
   backfill: ({ flows }) => {
-    const tables = flows.find((one) => one.direction === 'to')?.backfill ?? [];
+    const line = flows.find((one) => one.direction === 'to');
+    const tables = line?.backfill ?? [];
     const done = tables.filter((table) => table.done).length;
     const complete = tables.length > 0 && done === tables.length;
     return [
-      gate(
-        'backfill',
-        complete ? 'pass' : 'inconclusive',
-        `${done} of ${tables.length} tables`,
-        'all tables',
-      ),
+      {
+        ...gate(
+          'backfill',
+          complete ? 'pass' : 'inconclusive',
+          `${done} of ${tables.length} tables`,
+          'all tables',
+        ),
+        ...(line?.status === 'copy paused' && {
+          note: 'the copy is paused',
+          remedy: `\`banyan sync resume ${line.capability} --copy\` lets it go on`,
+        }),
+      },
     ];
   },
   shadow: ({ shadow, limits }) => {
@@ -134,6 +143,14 @@ function flow(facts: GateFacts, direction: 'to' | 'back'): GateResult[] {
   if (!line) return [gate(label, 'inconclusive', 'not reported', 'running')];
   if (line.error !== null)
     return [{ ...gate(label, 'fail', line.status, 'running'), note: line.error }];
+  // It is reported once, and silent then.
+  if (line.status === 'paused')
+    return [
+      {
+        ...gate(label, 'inconclusive', 'paused', 'running'),
+        remedy: `\`banyan sync resume ${line.capability}\` lets it go on`,
+      },
+    ];
   if (line.reportAgeMs > SILENT_MS)
     return [gate(label, 'inconclusive', `silent for ${seconds(line.reportAgeMs)}`, 'running')];
   const age = line.watermarkAgeMs;

@@ -70,6 +70,16 @@ export function stayed(state: CapabilityState): MoveResult {
   return { capability, from: phase, to: phase, weight, gates: [] };
 }
 
+/** The phases on the way back to one, without the one it is in; undefined when there is no such way. */
+export function wayBack(from: Phase, back: Phase): Phase[] | undefined {
+  const steps: Phase[] = [];
+  for (let at: Phase | undefined = from; at !== undefined; at = leadsTo(at, 'rollback')) {
+    if (at !== from) steps.push(at);
+    if (at === back) return steps;
+  }
+  return undefined;
+}
+
 export function leadsTo(from: Phase, event: Event): Phase | undefined {
   const outcome = TRANSITIONS[from][event];
   return outcome.kind === 'move' ? outcome.to : undefined;
@@ -89,7 +99,7 @@ export function weightAfter(request: MoveRequest, state: CapabilityState, to: Ph
 }
 
 export function gateError(
-  id: string,
+  { capability: id, event }: Pick<MoveRequest, 'capability' | 'event'>,
   to: Phase,
   refused: readonly GateResult[],
   gates: readonly GateResult[],
@@ -102,20 +112,22 @@ export function gateError(
     'GATE_REFUSED',
     `capability "${id}" may not move to ${to}:\n${lines.join('\n')}`,
     {
-      hint: hintFor(id, refused),
+      hint: hintFor(id, refused, event === 'rollback' ? 'roll back again' : 'advance again'),
       details: { gates },
     },
   );
 }
 
-function hintFor(id: string, refused: readonly GateResult[]): string {
+function hintFor(id: string, refused: readonly GateResult[], again: string): string {
   if (refused.some((gate) => gate.gate === 'shadow mismatches' && gate.verdict === 'fail'))
-    return `\`banyan shadow ${id}\` shows examples. Once the service is mended, \`banyan shadow ${id} --restart\` counts anew; then advance again.`;
+    return `\`banyan shadow ${id}\` shows examples. Once the service is mended, \`banyan shadow ${id} --restart\` counts anew; then ${again}.`;
   if (refused.some((gate) => gate.verdict === 'fail'))
-    return 'Mend what the gate names, then advance again.';
+    return `Mend what the gate names, then ${again}.`;
+  const remedy = refused.find((gate) => gate.remedy !== undefined)?.remedy;
+  if (remedy !== undefined) return `${remedy}; then ${again}.`;
   if (refused.some((gate) => gate.gate.startsWith('verify')))
-    return `Run \`banyan verify ${id}\`, then advance again.`;
+    return `Run \`banyan verify ${id}\`, then ${again}.`;
   if (refused.some((gate) => gate.gate.startsWith('shadow')))
-    return 'Wait until more traffic has been compared, then advance again.';
-  return 'Is `banyan sync` running? `banyan status` shows how far it is; then advance again.';
+    return `Wait until more traffic has been compared, then ${again}.`;
+  return `Is \`banyan sync\` running? \`banyan status\` shows how far it is; then ${again}.`;
 }

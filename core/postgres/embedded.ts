@@ -126,6 +126,12 @@ async function start(
           throw new BanyanError(
             'EMBEDDED_POSTGRES',
             `PostgreSQL ended at its start: ${server.lastWords()}`,
+            {
+              hint:
+                options.directory === undefined
+                  ? undefined
+                  : `Does another process use ${options.directory}?`,
+            },
           );
         const client = await connect(url(), { applicationName: 'banyan-embedded' }).catch(
           () => undefined,

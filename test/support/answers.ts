@@ -1,7 +1,5 @@
 // Answers as a shop gives them, drawn from a seed: products, orders, lists and lookups, with names in
 // several scripts, money as text and as numbers, nulls, empty lists and 64-bit ids.
-import { randomUUID } from 'node:crypto';
-
 type Random = () => number;
 
 export type Answered = Record<string, unknown>;
@@ -88,36 +86,41 @@ export function stableAnswer(random: Random): Answered {
   }
 }
 
-/** What no server gives twice: ids, times, order, chance. Nothing of it comes from a seed. */
-export function volatile(answer: Answered): Answered {
+/** What no server gives twice: times, and by `chance` ids, order and whatever else varies. */
+export function volatile(answer: Answered, chance: Random): Answered {
   const now = Date.now();
-  const chance = Math.random;
   return {
     ...answer,
-    requestId: randomUUID(),
+    requestId: uuid(chance),
     servedAt: new Date(now).toISOString(),
     second: Math.floor(now / 1000),
     tookMs: chance() * 20,
     isCached: chance() < 0.5,
     banner: pick(chance, ['summer', 'winter', 'none']),
     promotion: chance() < 0.4 ? null : { code: pick(chance, ['A', 'B']), percent: 10 },
-    facets: shuffled(['red', 'green', 'blue', 'black']),
+    facets: shuffled(chance, ['red', 'green', 'blue', 'black']),
     related: shuffled(
-      [1, 2, 3, 4].map((id) => ({ id, label: `related ${id}`, token: randomUUID() })),
+      chance,
+      [1, 2, 3, 4].map((id) => ({ id, label: `related ${id}`, token: uuid(chance) })),
     ),
-    pair: shuffled([{ id: 'l' }, { id: 'r' }]),
+    pair: shuffled(chance, [{ id: 'l' }, { id: 'r' }]),
     suggested: Array.from({ length: 1 + whole(chance, 4) }, () => ({
       product: whole(chance, 1e6),
       price: whole(chance, 1e4) / 100,
       ...(chance() < 0.5 ? { discount: 5 } : {}),
     })),
-    sessions: { [randomUUID()]: { seen: chance() }, [randomUUID()]: { seen: chance() } },
+    sessions: { [uuid(chance)]: { seen: chance() }, [uuid(chance)]: { seen: chance() } },
   };
 }
 
-function shuffled<T>(given: readonly T[]): T[] {
+function uuid(random: Random): string {
+  const hex = Array.from({ length: 32 }, () => whole(random, 16).toString(16)).join('');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+function shuffled<T>(random: Random, given: readonly T[]): T[] {
   return given
-    .map((one) => [Math.random(), one] as const)
+    .map((one) => [random(), one] as const)
     .sort(([a], [b]) => a - b)
     .map(([, one]) => one);
 }

@@ -1,0 +1,115 @@
+// What a target keeps of a copy, in Banyan's own tables there: how far each table is, which rows must
+// be read again at the source, which parts wait for the row that drives them. Written inside the
+// applier's transaction.
+import type pg from 'pg';
+import type { Chunk } from './chunk.ts';
+
+/**
+ * A table is first pruned of rows that the source does not have, then copied. Stream events count
+ * from its first low mark on: what was committed before is in the chunks. Only that a row is gone is
+ * in no chunk, and counts from the beginning.
+ */
+export type Stage = 'prune' | 'copy' | 'done';
+
+export interface RowName {
+  readonly table: string;
+  readonly key: readonly string[];
+}
+
+interface TableRecord {
+  readonly table: string;
+  readonly stage: Stage;
+  readonly cursor: readonly string[] | null;
+  readonly rows: number;
+}
+
+export class CopyRecords {
+  readonly #flow: string;
+
+  constructor(flow: string) {
+    this.#flow = flow;
+  }
+
+  /** What an earlier process has done; `first` is the stage of a table that has not begun. */
+  async tables(
+    client: pg.Client,
+    tables: readonly string[],
+    first: Stage,
+  ): Promise<readonly TableRecord[]> {
+    await client.query(
+      `INSERT INTO banyan.backfill (flow, source_table, stage)
+       SELECT $1, source_table, $3 FROM unnest($2::text[]) AS source_table ON CONFLICT DO NOTHING`,
+      [this.#flow, tables, first],
+    );
+    const { rows } = await client.query<{
+      source_table: string;
+      stage: Stage;
+      cursor: string[] | null;
+      rows: string;
+    }>('SELECT source_table, stage, cursor, rows FROM banyan.backfill WHERE flow = $1', [
+      this.#flow,
+    ]);
+    return rows.map(({ source_table, stage, cursor, rows: count }) => ({
+      table: source_table,
+      stage,
+      cursor,
+      rows: Number(count),
+    }));
+  }
+
+  /** Whether a row is listed to be read again. */
+  async rereads(client: pg.Client): Promise<boolean> {
+    const { rows } = await client.query('SELECT 1 FROM banyan.reread WHERE flow = $1 LIMIT 1', [
+      this.#flow,
+    ]);
+    return rows.length > 0;
+  }
+
+  /** Parts whose driver is not there. */
+  async awaited(client: pg.Client): Promise<readonly RowName[]> {
+    const { rows } = await client.query<{ source_table: string; key: string[] }>(
+      'SELECT source_table, key FROM banyan.orphan WHERE flow = $1',
+      [this.#flow],
+    );
+    return rows.map(({ source_table, key }) => ({ table: source_table, key }));
+  }
+
+  /** The progress that a chunk makes. */
+  async record(client: pg.Client, { table, size, progress }: Chunk): Promise<void> {
+    if (progress.kind === 'copy')
+      await client.query(
+        `UPDATE banyan.backfill SET stage = $3, cursor = $4, rows = rows + $5 WHERE flow = $1 AND source_table = $2`,
+        [this.#flow, table, progress.last ? 'done' : 'copy', progress.cursor, size],
+      );
+    else
+      await client.query(
+        `WITH resolved AS (SELECT value FROM jsonb_array_elements($3::jsonb)),
+              found AS (DELETE FROM banyan.orphan WHERE flow = $1 AND source_table = $2
+                          AND to_jsonb(key) IN (TABLE resolved) AND to_jsonb(key) NOT IN (SELECT value FROM jsonb_array_elements($4::jsonb))),
+              waits AS (INSERT INTO banyan.orphan
+                        SELECT $1, $2, ARRAY(SELECT jsonb_array_elements_text(value)) FROM jsonb_array_elements($4::jsonb)
+                        ON CONFLICT DO NOTHING)
+         DELETE FROM banyan.reread WHERE flow = $1 AND source_table = $2 AND to_jsonb(key) IN (TABLE resolved)`,
+        [this.#flow, table, JSON.stringify(progress.resolved), JSON.stringify(progress.awaited)],
+      );
+  }
+
+  /** Lists rows to be read again. */
+  async list(client: pg.Client, rows: readonly RowName[]): Promise<void> {
+    await client.query(
+      `INSERT INTO banyan.reread (flow, source_table, key)
+       SELECT $1, row ->> 'table', ARRAY(SELECT jsonb_array_elements_text(row -> 'key'))
+         FROM jsonb_array_elements($2::jsonb) AS row ON CONFLICT DO NOTHING`,
+      [this.#flow, JSON.stringify(rows.map(({ table, key }) => ({ table, key })))],
+    );
+  }
+
+  /** The same for all the keys that a query gives. */
+  async listAll(client: pg.Client, table: string, keys: string): Promise<void> {
+    await client.query(
+      `INSERT INTO banyan.reread (flow, source_table, key)
+       SELECT $1, $2, key FROM (${keys}) AS k ON CONFLICT DO NOTHING`,
+      [this.#flow, table],
+    );
+  }
+}
