@@ -1,6 +1,12 @@
 // `banyan grants`: the SQL that makes the three roles in each database, to read and to run.
 import type { Command } from 'commander';
-import { grantStatements, lookupTables, mappedTables, type RoleNames } from '../control/grants.ts';
+import {
+  grantStatements,
+  lookupTables,
+  mappedTables,
+  passesTriggersBy,
+  type RoleNames,
+} from '../control/grants.ts';
 import { BanyanError } from '../core/errors.ts';
 import type { Logins } from '../control/connections.ts';
 import { loadConfig, type GlobalOptions } from './context.ts';
@@ -23,15 +29,17 @@ export function grantsCommand(program: Command): void {
           logins: connections.monolith.database,
           tables: mappedTables(migration, 'monolith'),
           lookups: lookupTables(migration, 'monolith'),
+          skipsTriggers: passesTriggersBy(migration, 'monolith'),
         },
         ...Object.entries(connections.services).map(([name, side]) => ({
           name,
           logins: side.database,
           tables: mappedTables(migration, 'service', name),
           lookups: lookupTables(migration, 'service', name),
+          skipsTriggers: passesTriggersBy(migration, 'service', name),
         })),
       ];
-      const blocks = sides.flatMap(({ name, logins, tables, lookups }) =>
+      const blocks = sides.flatMap(({ name, logins, tables, lookups, skipsTriggers }) =>
         logins && tables.length > 0
           ? [
               {
@@ -42,6 +50,7 @@ export function grantsCommand(program: Command): void {
                   roles: rolesOf(logins),
                   tables,
                   lookups,
+                  skipsTriggers,
                 }),
               },
             ]

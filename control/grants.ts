@@ -7,7 +7,7 @@ import {
   quoteTable,
 } from '../core/postgres/identifiers.ts';
 import type { Migration } from './definition.ts';
-import { referencesOf } from './domain/mapped-table.ts';
+import { referencesOf, skipsTriggers } from './domain/mapped-table.ts';
 import type { Owner } from './domain/phase.ts';
 
 export interface RoleNames {
@@ -34,6 +34,8 @@ export interface GrantsOptions {
   readonly tables: readonly string[];
   /** Tables that lookup lenses ask: read only. */
   readonly lookups: readonly string[];
+  /** Whether triggers of some of the tables are passed by. */
+  readonly skipsTriggers?: boolean;
   /** Passwords to set; left out, the roles are made without one. */
   readonly passwords?: RoleNames;
 }
@@ -65,6 +67,9 @@ export function grantStatements(options: GrantsOptions): string[] {
       (signature) =>
         `GRANT EXECUTE ON FUNCTION pg_catalog.pg_replication_origin_${signature} TO ${name(roles.applier)}`,
     ),
+    ...(options.skipsTriggers
+      ? [`GRANT SET ON PARAMETER session_replication_role TO ${name(roles.applier)}`]
+      : []),
   ];
 }
 
@@ -80,6 +85,13 @@ export function mappedTables(migration: Migration, side: Owner, service?: string
     .filter((capability) => side === 'monolith' || capability.service === service)
     .flatMap((capability) => capability.tables)
     .flatMap((table) => table[side]);
+}
+
+/** Whether sync passes triggers of one side's tables by. */
+export function passesTriggersBy(migration: Migration, side: Owner, service?: string): boolean {
+  return Object.values(migration.capabilities)
+    .filter((capability) => side === 'monolith' || capability.service === service)
+    .some((capability) => skipsTriggers(capability.tables, side));
 }
 
 /** The tables of one side that lookup lenses ask. */

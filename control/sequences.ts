@@ -1,6 +1,6 @@
 // The new owner hands out keys from here on: its sequences go past everything either side has used,
-// plus a gap, and never backwards.
-import { readSchema } from '../core/postgres/catalog.ts';
+// plus a gap, never backwards, and in the same steps: two sequences that never meet go on like that.
+import { readSchema, type Sequence } from '../core/postgres/catalog.ts';
 import { parseTableName, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
 import type { TableMap } from './definition.ts';
 import { mappedTable, type Place } from './domain/mapped-table.ts';
@@ -22,6 +22,7 @@ interface KeyColumn {
 /** A sequence of the new owner, with all that its next value must be greater than. */
 export interface SequencePlan {
   readonly sequence: string;
+  readonly increment: bigint;
   readonly own: KeyColumn;
   readonly other: KeyColumn;
   readonly otherSequence: string | null;
@@ -40,9 +41,11 @@ export async function findSequences(
       if (link.monolith.table > 0 || link.service.table > 0) continue;
       const own = keyColumn(map[next.side], link[next.side]);
       const sequence = await sequenceOf(next, own);
-      if (sequence === null) continue;
+      if (!sequence) continue;
       const other = keyColumn(map[previous.side], link[previous.side]);
-      plans.push({ sequence, own, other, otherSequence: await sequenceOf(previous, other) });
+      const otherSequence = (await sequenceOf(previous, other))?.name ?? null;
+      const { name, increment } = sequence;
+      plans.push({ sequence: name, increment, own, other, otherSequence });
     }
   return plans;
 }
@@ -56,14 +59,16 @@ export async function raiseSequences(
 ): Promise<SequenceStep[]> {
   return next.guarded(epoch, async () => {
     const steps: SequenceStep[] = [];
-    for (const { sequence, own, other, otherSequence } of plans) {
+    for (const { sequence, increment, own, other, otherSequence } of plans) {
       const [before, ownMax, otherMax, otherLast] = await Promise.all([
         lastValue(next, sequence),
         greatest(next, own),
         greatest(previous, other),
         otherSequence === null ? 0n : lastValue(previous, otherSequence),
       ]);
-      const to = [before, ownMax, otherMax, otherLast].reduce((a, b) => (a > b ? a : b)) + GAP;
+      const least = [before, ownMax, otherMax, otherLast].reduce((a, b) => (a > b ? a : b)) + GAP;
+      const over = increment > 1n ? (least - before) % increment : 0n;
+      const to = over === 0n ? least : least + increment - over;
       await next.client.query('SELECT setval($1::regclass, $2)', [sequence, to.toString()]);
       steps.push({ sequence, from: before.toString(), to: to.toString() });
     }
@@ -75,7 +80,7 @@ function keyColumn(tables: readonly string[], place: Place): KeyColumn {
   return { table: tables[place.table] ?? '', column: place.column };
 }
 
-async function sequenceOf(side: Participant, key: KeyColumn): Promise<string | null> {
+async function sequenceOf(side: Participant, key: KeyColumn): Promise<Sequence | null> {
   const schema = await readSchema(side.client, [parseTableName(key.table)]);
   return [...schema.values()][0]?.columns.get(key.column)?.sequence ?? null;
 }

@@ -13,7 +13,18 @@ export function checkTable(map: TableMap, report: Report): void {
   checkFed(map, report);
   checkKey(map, report);
   checkLenses(map, report);
+  checkStays(map, report);
   checkWhere(map, mappedTable(map), report);
+}
+
+/** What a row of the service begins with must be something that the service can show. */
+function checkStays(map: TableMap, report: Report): void {
+  for (const [name, stay] of Object.entries(map.stays))
+    if (stay.lens === 'values' && stay.default !== null && !(String(stay.default) in stay.values))
+      report(
+        ['stays', name, 'default'],
+        `"${String(stay.default)}" is not among ${Object.keys(stay.values).join(', ')}`,
+      );
 }
 
 /** A column of the monolith has one class. */

@@ -4,42 +4,44 @@ import { z } from 'zod';
 import type { Lens, WideLens, WideMap } from './lenses.ts';
 import { text } from './schema-words.ts';
 
+const scaled = z.strictObject({
+  lens: z.literal('scale'),
+  to: text,
+  factor: z
+    .number('must be a number: a power of ten, such as 100 or 0.01')
+    .refine(
+      (factor) => Number.isInteger(Number(Math.log10(factor).toFixed(9))),
+      'must be a power of ten, such as 100 or 0.01',
+    ),
+});
+const coded = z.strictObject({
+  lens: z.literal('values'),
+  to: text,
+  values: z
+    .record(z.string(), z.string())
+    .refine((table) => Object.keys(table).length > 0, 'name at least one value')
+    .refine(
+      (table) => new Set(Object.values(table)).size === Object.keys(table).length,
+      'two values map to the same word, which cannot be inverted for sync back',
+    ),
+});
+const lookedUp = z.strictObject({
+  lens: z.literal('lookup'),
+  to: text,
+  in: z.strictObject({
+    side: z.enum(['monolith', 'service']),
+    table: text,
+    monolith: text,
+    service: text,
+  }),
+});
 /** Told apart by their names, so that the mistakes of the one that was meant are reported. */
 const namedLens = z.discriminatedUnion('lens', [
   z.strictObject({ lens: z.literal('rename'), to: text }),
-  z.strictObject({
-    lens: z.literal('scale'),
-    to: text,
-    factor: z
-      .number('must be a number: a power of ten, such as 100 or 0.01')
-      .refine(
-        (factor) => Number.isInteger(Number(Math.log10(factor).toFixed(9))),
-        'must be a power of ten, such as 100 or 0.01',
-      ),
-  }),
-  z.strictObject({
-    lens: z.literal('values'),
-    to: text,
-    values: z
-      .record(z.string(), z.string())
-      .refine((table) => Object.keys(table).length > 0, 'name at least one value')
-      .refine(
-        (table) => new Set(Object.values(table)).size === Object.keys(table).length,
-        'two values map to the same word, which cannot be inverted for sync back',
-      ),
-  }),
-  z.strictObject({
-    lens: z.literal('lookup'),
-    to: text,
-    in: z.strictObject({
-      side: z.enum(['monolith', 'service']),
-      table: text,
-      monolith: text,
-      service: text,
-    }),
-  }),
+  scaled,
+  coded,
+  lookedUp,
 ]);
-
 const lens = z.union([text.transform((to): Lens => ({ lens: 'rename', to })), namedLens]);
 
 const columns = z.array(text).min(1);
@@ -91,16 +93,29 @@ function oneIsWhole(given: {
 const literal = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 const tables = z.union([text.transform((table) => [table]), z.array(text).min(1)]);
 
-const stay = z.union([
+type Stay = Lens & { readonly default: Literal };
+type StayInput =
+  | string
+  | { readonly lens?: 'rename' | undefined; readonly to: string; readonly default: Literal }
+  | (Lens & { readonly default?: Literal | undefined });
+
+const stay: z.ZodType<Stay, StayInput> = z.union([
   text.transform((to) => ({ lens: 'rename' as const, to, default: null as Literal })),
   z.strictObject({
     lens: z.literal('rename').default('rename'),
     /** Column of the service that shows the value; the service cannot write it. */
     to: text,
-    /** Value in a row that the service inserts. */
+    /** Value, as the monolith has it, in a row that the service inserts. */
     default: literal,
   }),
+  // `{ ...scale('deposit_cents', 100), default: 0 }`
+  scaled.extend({ default: literal.default(null) }),
+  coded.extend({ default: literal.default(null) }),
+  // A row that the service inserts has none: what stands for it may change.
+  lookedUp.extend({ default: z.null().default(null) }),
 ]);
+
+const firing = z.enum(['fire', 'skip']);
 
 export const tableMap = z.strictObject({
   /**
@@ -139,6 +154,17 @@ export const tableMap = z.strictObject({
    * capability: `{ kind: ['book', 'cd'], deleted_at: null }`. The others stay the monolith's own.
    */
   where: z.record(text, z.union([literal, z.array(literal).min(1)])).default({}),
+  /**
+   * Whether the tables' own triggers fire for what sync writes; they do where nothing is said. `skip` has
+   * sync write as a replica does: foreign keys of the tables are not checked by that, either. One word for
+   * both sides, or one each: `{ monolith: 'fire', service: 'skip' }`.
+   */
+  triggers: z
+    .union([
+      firing.transform((both) => ({ monolith: both, service: both })),
+      z.strictObject({ monolith: firing.optional(), service: firing.optional() }),
+    ])
+    .default({}),
 });
 
 type Literal = z.infer<typeof literal>;

@@ -3,6 +3,7 @@
 // target rows are pruned, children first; tables are copied parents first, independent ones side by side. Rows that could not be completed from
 // the stream, or came before their parent, are read again until none is left.
 import type pg from 'pg';
+import { transaction } from '../core/postgres/connect.ts';
 import { formatTable } from '../core/postgres/identifiers.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { CopyPace } from './copy-pace.ts';
@@ -157,7 +158,7 @@ async function removeStray(
   let again = [table];
   try {
     if (edge.driver) {
-      await deleteKeys(client, edge.target, targetKey(edge), keys);
+      await deleteAll(client, edge, keys);
       // Parts that it leaves behind wait for it from now on.
       again = familyOf(table, tables).filter((one) => !one.edges.some((part) => part.driver));
     }
@@ -170,6 +171,15 @@ async function removeStray(
     again.flatMap(({ label }) => keys.map((key) => ({ table: label, key }))),
   );
   copying.rereads = true;
+}
+
+async function deleteAll(client: pg.Client, edge: Edge, keys: readonly Key[]): Promise<void> {
+  const run = (): Promise<void> => deleteKeys(client, edge.target, targetKey(edge), keys);
+  if (!edge.skipsTriggers) return run();
+  await transaction(client, async () => {
+    await client.query('SET LOCAL session_replication_role = replica');
+    await run();
+  });
 }
 
 /** Parents that could not be completed come before their children: each of these would be refused. */

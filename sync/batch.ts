@@ -3,7 +3,6 @@
 // leaves the target untouched.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { formatTable } from '../core/postgres/identifiers.ts';
-import { messageOf } from '../core/errors.ts';
 import {
   comparePositions,
   END_OF_TRANSACTION,
@@ -20,7 +19,7 @@ import { MappingError } from './domain/mapping.ts';
 import { emptyTables } from './emptying.ts';
 import { modeOf } from './domain/said.ts';
 import { Judge } from './judge.ts';
-import { explain } from './refusal.ts';
+import { EntangledKeys, refusalOf } from './refusal.ts';
 import type { Checkpoint } from './target.ts';
 import type { BatchContext, Care, ModePlan } from './batch-context.ts';
 import { Writer } from './writer.ts';
@@ -107,15 +106,18 @@ export class Batch {
       else if (change.kind === 'truncate') await this.#truncate(change, own);
       else {
         const { mode } = this.checkpoint;
+        // What stays with a guest begins with the row that the owner's flow put in: that is no echo.
+        const begun = own && mode === 'guest' ? this.#mode.coalescer.begun(change) : undefined;
         // The owner's order is everybody's while both sides write: an echo counts too.
-        const echo = own && mode !== 'sharing owner';
+        const echo = own && mode !== 'sharing owner' && !begun;
         if (mode === 'sharing guest' && !echo && !opened) {
           opened = true;
           this.#dirty = true;
           await this.#judge.open(head);
         }
-        if (!this.#wanted(change, echo, piece, firstSeq + index)) continue;
-        const taking = this.#take(change, piece, firstSeq + index);
+        const wanted = begun ?? change;
+        if (!this.#wanted(wanted, echo, piece, firstSeq + index)) continue;
+        const taking = this.#take(wanted, piece, firstSeq + index);
         if (taking) await taking;
       }
     }
@@ -204,7 +206,8 @@ export class Batch {
     if (mode === 'sharing guest') return this.#weigh(change, piece, seq);
     if (this.#care !== 'folded') return this.#alone(change, piece, seq);
     this.#mode.coalescer.add(change);
-    const { size } = this.#mode.coalescer;
+    const { size, isEntangled } = this.#mode.coalescer;
+    if (isEntangled) throw new EntangledKeys();
     if (size >= flushAt(piece))
       return mode === 'sharing owner' ? this.#flush() : this.#flushBeside();
     // The server's answers and what the stream brings are not to wait for the whole fold.
@@ -241,7 +244,7 @@ export class Batch {
       mode: this.checkpoint.mode,
       position: `${formatLsn(head.commitLsn)}/${seq}`,
       commitMs: head.commitMs,
-      error: error === null ? null : messageOf(explain(error)),
+      error: error === null ? null : refusalOf(error),
     });
   }
 

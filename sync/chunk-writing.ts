@@ -1,11 +1,10 @@
 // A chunk on its way into the target, inside the transaction of a batch: its progress is recorded with
 // its rows, and a row that is refused is parked like any change.
-import { messageOf } from '../core/errors.ts';
 import type { BatchContext, Care } from './batch-context.ts';
 import type { Chunk } from './chunk.ts';
 import { UnknownReference } from './domain/lens.ts';
 import type { Mode } from './domain/mapping.ts';
-import { explain, isRefusal } from './refusal.ts';
+import { isRefusal, refusalOf } from './refusal.ts';
 import type { Writer } from './writer.ts';
 
 /** A refusal that reading the tables of references anew does not mend. */
@@ -51,6 +50,6 @@ export async function writeChunk(
       mode,
       position: 'copy',
       commitMs: Date.now(),
-      error: messageOf(explain(error)),
+      error: refusalOf(error),
     });
 }

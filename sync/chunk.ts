@@ -27,6 +27,7 @@ export interface Chunk {
 
 export interface TableCopy extends Copy {
   readonly table: TableName;
+  readonly skipsTriggers: boolean;
 }
 
 /** What was read between two marks: becomes a chunk once it is known which keys the stream touched. */

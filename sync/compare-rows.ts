@@ -117,20 +117,21 @@ async function compareImages(
     ...edge.key.map((_, index) => textArray(images.map(({ key }) => key[index] ?? null))),
     ...columns.map((_, index) => textArray(images.map(({ values }) => values[index] ?? null))),
   ];
-  const different = columns.map(({ target, type }, index) => {
-    const [actual, expected] = [`t.${quoteIdentifier(target)}`, `s.c${index}`];
-    // Whoever writes a JSON text that is mapped with others may order and space it otherwise.
-    return type === 'json' && index >= edge.columns.length
-      ? `${actual}::jsonb IS DISTINCT FROM ${expected}::jsonb`
-      : `NOT (${sameText(actual, expected, type)})`;
-  });
+  const different = columns.map(
+    ({ target, type, wide }, index) =>
+      `NOT (${sameText(`t.${quoteIdentifier(target)}`, `s.c${index}`, type, wide)})`,
+  );
   const names = [
     ...edge.key.map((_, index) => `k${index}`),
     ...columns.map((_, index) => `c${index}`),
   ];
   const firstKey = `t.${quoteIdentifier(edge.key[0]?.target ?? '')}`;
   // A part has no row of its own there: whether one is missing is seen by its driver.
-  const missing = edge.driver ? `${firstKey} IS NULL` : 'false';
+  const absent = edge.driver ? [`${firstKey} IS NULL`] : ['false'];
+  const says = columns.map((_, index) => `s.c${index} IS NOT NULL`);
+  const missing = [...absent, ...(edge.part ? [`(${says.join(' OR ') || 'false'})`] : [])].join(
+    ' AND ',
+  );
   const found = await rawRows(
     service,
     `SELECT ${[

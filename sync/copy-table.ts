@@ -205,8 +205,8 @@ function targetLines(
     if (error instanceof LensError) return undefined;
     throw error;
   }
-  return shapes.map(({ target, text }, index) => ({
-    ...{ table: target, text },
+  return shapes.map(({ target, text, skipsTriggers }, index) => ({
+    ...{ table: target, text, skipsTriggers },
     lines: Buffer.from(`${made[index]?.join('\n') ?? ''}\n`, 'latin1'),
   }));
 }

@@ -8,6 +8,12 @@ import { isKeyViolation } from './refusal.ts';
 import type { BatchContext } from './batch-context.ts';
 import type { Writer } from './writer.ts';
 
+interface Cleared {
+  readonly name: TableName;
+  readonly guard: RowFilter;
+  readonly skipsTriggers: boolean;
+}
+
 /** All rows of these source tables are gone. Throws what the target refuses. */
 export async function emptyTables(
   { plan, target, modes, parts, copying }: BatchContext,
@@ -19,14 +25,15 @@ export async function emptyTables(
   const edges = plan.edges[mode]
     .filter((edge) => tables.includes(formatTable(edge.source)))
     .sort((a, b) => place(b) - place(a));
-  const clear = async (
-    table: { readonly name: TableName; readonly guard: RowFilter },
-    columns: readonly string[],
-  ): Promise<void> => {
-    if (columns.length > 0) await target.client.query(clearText(table, columns));
+  const run = async (into: { readonly skipsTriggers: boolean }, text: string): Promise<void> => {
+    await target.into(into, () => target.client.query(text));
+  };
+  const clear = async (table: Cleared, columns: readonly string[]): Promise<void> => {
+    if (columns.length > 0) await run(table, clearText(table, columns));
   };
   const empty = async (edge: Edge): Promise<void> => {
-    const table = { name: edge.target, guard: edge.guard };
+    const { skipsTriggers } = edge;
+    const table = { name: edge.target, guard: edge.guard, skipsTriggers };
     // A part that no row of ours drives is not ours.
     const driver =
       edge.optional &&
@@ -34,8 +41,8 @@ export async function emptyTables(
         (one) =>
           one.driver && !one.optional && formatTable(one.source) === formatTable(edge.source),
       );
-    if (driver) await target.client.query(emptyPartText(edge, driver));
-    else if (edge.driver) await target.client.query(emptyText(table));
+    if (driver) await run(edge, emptyPartText(edge, driver));
+    else if (edge.driver) await run(edge, emptyText(table));
     else if (mode !== 'guest')
       await clear(
         table,

@@ -123,8 +123,8 @@ export class Flights {
     const on = target.key
       .map(({ name, type }, index) => `t.${quoteIdentifier(name)} = s.k${index}::${type}`)
       .join(' AND ');
-    const same = target.columns.map(({ name, type }, index) =>
-      sameText(`t.${quoteIdentifier(name)}`, `s.c${index}`, type),
+    const same = target.columns.map(({ name, type, wide }, index) =>
+      sameText(`t.${quoteIdentifier(name)}`, `s.c${index}`, type, wide),
     );
     const canonical = target.key.map(({ type }, index) => `s.k${index}::${type}::text`);
     const texts = {

@@ -110,12 +110,11 @@ export class Judge {
     if (!changes || this.#care !== 'folded') return false;
     const { agreed } = this.#textsOf(edge);
     const { target } = this.#context;
-    if (!before) return target.one(agreed.insert, [...key, ...(after ?? [])]);
-    if (after)
-      return (
-        agreed.update !== undefined && target.one(agreed.update, [...key, ...after, ...before])
-      );
-    const gone = await target.one(agreed.remove, [...key, ...before]);
+    const one = (text: string, values: Image): Promise<boolean> =>
+      target.into(edge, () => target.one(text, [...key, ...values]));
+    if (!before) return one(agreed.insert, after ?? []);
+    if (after) return agreed.update !== undefined && one(agreed.update, [...after, ...before]);
+    const gone = await one(agreed.remove, before);
     if (gone) this.#deleted.add(nameOf(asked));
     return gone;
   }
@@ -165,9 +164,10 @@ export class Judge {
   /** Gives a key violation; any other refusal is thrown. */
   #apply(asked: Asked, present: boolean): Promise<unknown> {
     const { update, insert, remove } = this.#textsOf(asked.edge);
-    const { client } = this.#context.target;
+    const { target } = this.#context;
     const run = async (text: string | undefined, image: Image): Promise<void> => {
-      if (text !== undefined) await rawRows(client, text, [...asked.key, ...image]);
+      if (text !== undefined)
+        await target.into(asked.edge, () => rawRows(target.client, text, [...asked.key, ...image]));
     };
     return this.#whole(async () => {
       if (asked.after) await run(present ? update : insert, asked.after);

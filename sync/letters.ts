@@ -1,5 +1,6 @@
 // Follows what humans do about parked changes: has them tried again when that is asked for, and takes
-// note of those that were skipped or put on the list of rows to read again.
+// note of those that were skipped or put on the list of rows to read again. What only waits for another
+// row, to come or to let go of its unique value, is tried again without being asked for, ever less often.
 import type pg from 'pg';
 import { sleep } from '../core/lifecycle.ts';
 import type { Applier } from './apply.ts';
@@ -7,6 +8,10 @@ import type { Copying } from './copying.ts';
 import type { Parking } from './parking.ts';
 
 const LOOK_MS = 1_000;
+/** Looks that go by at most before changes that may pass by themselves are tried again. */
+const MOST_LOOKS = 64;
+/** Beyond so many a retry would hold up the stream. */
+const MOST_PARKED = 500;
 
 export interface Letters {
   readonly flow: string;
@@ -22,22 +27,54 @@ export interface Letters {
 /** Looks once a second until the signal aborts. What was parked when it begins is tried again at once. */
 export async function followLetters(letters: Letters, signal: AbortSignal): Promise<void> {
   const { flow, applier, copying, parking, exclusively, pause = sleep } = letters;
+  const patience = new Patience();
   if (!parking.empty) await exclusively((client) => askForRetry(client, flow));
   while (!signal.aborted) {
     await exclusively(async (client) => {
-      const { rows } = await client.query<{ parked: boolean; retry: boolean; reread: boolean }>(
-        `SELECT count(*) > 0 AS parked, coalesce(bool_or(retry), false) AS retry,
+      const { rows } = await client.query<Found>(
+        `SELECT count(*)::int AS parked, coalesce(bool_or(retry), false) AS retry,
+                coalesce(bool_or(sql_state IN ('23505', '23503')), false) AS passes, max(id) AS newest,
                 EXISTS (SELECT 1 FROM banyan.reread WHERE flow = $1) AS reread
            FROM banyan.parked WHERE flow = $1`,
         [flow],
       );
       const [found] = rows;
-      if (found?.parked || !parking.empty) await parking.load(client);
-      if (parking.orphaned) await askForRetry(client, flow);
-      if (found?.retry || parking.orphaned) await applier.retryParked();
+      if (found && (found.parked > 0 || !parking.empty)) await parking.load(client);
+      const isDue = found !== undefined && patience.isOver(found);
+      if (parking.orphaned || isDue) await askForRetry(client, flow);
+      if (found?.retry || parking.orphaned || isDue) await applier.retryParked();
       if (found?.reread) copying.rereads = true;
     });
     await pause(LOOK_MS, signal);
+  }
+}
+
+interface Found {
+  readonly parked: number;
+  readonly retry: boolean;
+  /** Some were refused for the sake of another row. */
+  readonly passes: boolean;
+  readonly newest: string | null;
+  readonly reread: boolean;
+}
+
+/** Counts looks: tries come soon after something was parked, and then ever less often. */
+class Patience {
+  #newest: string | null = null;
+  #looks = 0;
+  #next = 1;
+
+  isOver({ parked, passes, newest }: Found): boolean {
+    if (newest !== this.#newest) {
+      this.#newest = newest;
+      this.#looks = 0;
+      this.#next = 1;
+    }
+    if (!passes || parked > MOST_PARKED) return false;
+    if (++this.#looks < this.#next) return false;
+    this.#looks = 0;
+    this.#next = Math.min(MOST_LOOKS, this.#next * 2);
+    return true;
   }
 }
 

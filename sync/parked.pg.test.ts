@@ -356,7 +356,7 @@ test('more parked changes than the limit stop the flow, and nothing of them is k
       mode: 'owner',
       position: '0/0/1',
       commitMs: 0,
-      error: 'refused',
+      error: { message: 'refused', sqlState: null },
     });
   await expect(parking.write(pair.service)).rejects.toMatchObject({ code: 'FLOW_STOPPED' });
   expect(await listLetters('catalog', appliers)).toEqual([]);

@@ -19,7 +19,13 @@ export interface Letter {
   readonly position: string;
   readonly commitMs: number;
   /** Why it cannot be applied; null when it only waits behind another. */
-  readonly error: string | null;
+  readonly error: Refusal | null;
+}
+
+export interface Refusal {
+  readonly message: string;
+  /** Of PostgreSQL, where that refused it. */
+  readonly sqlState: string | null;
 }
 
 export interface ParkedLetter extends Letter {
@@ -128,15 +134,15 @@ export class Parking {
     if (this.#size + this.#staged.length > this.#limit)
       throw new BanyanError(
         'FLOW_STOPPED',
-        `more than ${this.#limit} changes cannot be applied; the last: ${this.#staged.at(-1)?.error ?? 'waits behind another'}`,
+        `more than ${this.#limit} changes cannot be applied; the last: ${this.#staged.at(-1)?.error?.message ?? 'waits behind another'}`,
         {
           hint: '`banyan sync show` lists them. Mend what they have in common, then start sync again.',
         },
       );
     await client.query(
-      `INSERT INTO banyan.parked (flow, source_table, keys, change, mode, position, committed_at, error)
-       SELECT $1, l."table", l.keys, l.change, l.mode, l.position, to_timestamp(l."commitMs" / 1000.0), l.error
-         FROM jsonb_to_recordset($2::jsonb) AS l ("table" text, keys jsonb, change jsonb, mode text, position text, "commitMs" float8, error text)`,
+      `INSERT INTO banyan.parked (flow, source_table, keys, change, mode, position, committed_at, error, sql_state)
+       SELECT $1, l."table", l.keys, l.change, l.mode, l.position, to_timestamp(l."commitMs" / 1000.0), l.error ->> 'message', l.error ->> 'sqlState'
+         FROM jsonb_to_recordset($2::jsonb) AS l ("table" text, keys jsonb, change jsonb, mode text, position text, "commitMs" float8, error jsonb)`,
       [
         this.#flow,
         JSON.stringify(
@@ -170,8 +176,9 @@ export class Parking {
       position: string;
       committed_ms: number;
       error: string | null;
+      sql_state: string | null;
     }>(
-      `SELECT id, source_table, keys, change, mode, position, error,
+      `SELECT id, source_table, keys, change, mode, position, error, sql_state,
               extract(epoch FROM committed_at)::float8 * 1000 AS committed_ms
          FROM banyan.parked WHERE flow = $1 AND EXISTS (SELECT 1 FROM banyan.parked WHERE flow = $1 AND retry)
         ORDER BY id FOR UPDATE`,
@@ -185,7 +192,7 @@ export class Parking {
       mode: row.mode,
       position: row.position,
       commitMs: row.committed_ms,
-      error: row.error,
+      error: row.error === null ? null : { message: row.error, sqlState: row.sql_state },
     }));
   }
 
@@ -193,13 +200,13 @@ export class Parking {
   async settle(
     client: pg.Client,
     applied: readonly string[],
-    failed: readonly { readonly id: string; readonly error: string }[],
+    failed: readonly { readonly id: string; readonly refusal: Refusal }[],
   ): Promise<void> {
     await client.query('DELETE FROM banyan.parked WHERE id = ANY ($1::bigint[])', [applied]);
-    for (const { id, error } of failed)
+    for (const { id, refusal } of failed)
       await client.query(
-        'UPDATE banyan.parked SET error = $2, attempts = attempts + 1 WHERE id = $1',
-        [id, error],
+        'UPDATE banyan.parked SET error = $2, sql_state = $3, attempts = attempts + 1 WHERE id = $1',
+        [id, refusal.message, refusal.sqlState],
       );
     await client.query('UPDATE banyan.parked SET retry = false WHERE flow = $1 AND retry', [
       this.#flow,

@@ -13,7 +13,7 @@ import {
 import { readSchema, type LiveSchema } from '../core/postgres/catalog.ts';
 import type { Connections, Logins } from '../control/connections.ts';
 import type { Migration } from '../control/definition.ts';
-import { lookupTables, mappedTables } from '../control/grants.ts';
+import { lookupTables, mappedTables, passesTriggersBy } from '../control/grants.ts';
 import type { Owner } from '../control/domain/phase.ts';
 import type { Finding } from './domain/finding.ts';
 import { checkCanary } from './domain/canary-findings.ts';
@@ -36,6 +36,7 @@ export async function preflight(
   const tables = (side: Owner, service?: string): Tables => ({
     mapped: mappedTables(migration, side, service),
     lookups: lookupTables(migration, side, service),
+    skipsTriggers: passesTriggersBy(migration, side, service),
   });
   const monolith = connections.monolith.database;
   const monolithSchema =
@@ -64,6 +65,8 @@ export async function preflight(
 interface Tables {
   readonly mapped: readonly string[];
   readonly lookups: readonly string[];
+  /** Whether triggers of some are passed by. */
+  readonly skipsTriggers: boolean;
 }
 
 /** What the last writer to win needs at the owner. */
@@ -150,6 +153,12 @@ async function checkDatabase(
         'the applier may not use replication origins',
         'GRANT EXECUTE on the pg_replication_origin functions (see `banyan grants`).',
       );
+    const mayBeReplica = `SELECT has_parameter_privilege('session_replication_role', 'SET')`;
+    if (tables.skipsTriggers && (await value(applier, mayBeReplica)) !== 't')
+      report(
+        "triggers: 'skip': the applier may not write as a replica does",
+        'GRANT SET ON PARAMETER session_replication_role TO it (see `banyan grants`).',
+      );
     const free = await value(
       capture,
       `SELECT current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)`,
@@ -162,7 +171,8 @@ async function checkDatabase(
       );
     const all = [...new Set([...tables.mapped, ...tables.lookups])];
     if (!(await checkSchemas(all, { capture, applier, coordinator }, report))) return undefined;
-    const schema = await readSchema(capture, all.map(parseTableName));
+    // It owns the sequences, too, and may see where they stand.
+    const schema = await readSchema(coordinator, all.map(parseTableName));
     for (const table of tables.mapped)
       await checkRights(table, schema, { capture, applier, coordinator }, report);
     for (const table of tables.lookups)

@@ -4,6 +4,7 @@ import { BanyanError, messageOf } from '../core/errors.ts';
 import { sqlState } from '../core/postgres/connect.ts';
 import { LensError } from './domain/lens.ts';
 import { MappingError } from './domain/mapping.ts';
+import type { Refusal } from './parking.ts';
 
 /** A row that "where" leaves to the target's owner has the key of one that is to be put in. */
 export class ForeignRowError extends Error {
@@ -15,6 +16,11 @@ export class ForeignRowError extends Error {
       `a row of ${table} that does not belong to the capability has the key of one of ${keys.join(', ')}`,
     );
   }
+}
+
+/** Rows have taken keys over from each other: they are to be written one by one. */
+export class EntangledKeys extends Error {
+  override readonly name = 'EntangledKeys';
 }
 
 /** 23503: foreign key, 23505: unique. Coalescing may have caused it; source order never does. */
@@ -33,6 +39,7 @@ export function isRefusal(error: unknown): boolean {
   return (
     error instanceof LensError ||
     error instanceof ForeignRowError ||
+    error instanceof EntangledKeys ||
     /^2[23]/.test(sqlState(error) ?? '')
   );
 }
@@ -40,6 +47,11 @@ export function isRefusal(error: unknown): boolean {
 /** 40P01: deadlock with the application, 40001: serialization, 55P03: a lock timeout. The same batch may pass now. */
 export function isTransient(error: unknown): boolean {
   return ['40P01', '40001', '55P03'].includes(sqlState(error) ?? '');
+}
+
+/** A refusal as a dead letter keeps it. */
+export function refusalOf(error: unknown): Refusal {
+  return { message: messageOf(explain(error)), sqlState: sqlState(error) ?? null };
 }
 
 /** Errors of the data become FLOW_STOPPED with what is needed to mend them; the rest stays as it is. */

@@ -1,18 +1,22 @@
 // Another try of parked changes: all together in source order, or folded (what a row was in between may
 // collide with what has been applied meanwhile, and what it is in the end may not); then row by row in
-// the same two ways, and what is left one by one, each behind those of its row.
-import { messageOf } from '../core/errors.ts';
-import { MappingError } from './domain/mapping.ts';
-import type { ParkedLetter } from './parking.ts';
+// the same two ways; then rows together that wait for each other's unique values; and what is left one by
+// one, each behind those of its row.
+import { Contest } from './contest.ts';
+import { MappingError, type Mode } from './domain/mapping.ts';
+import type { Rows } from './domain/partial-rows.ts';
+import type { RowOperation, TargetTable } from './domain/target-table.ts';
+import type { ParkedLetter, Refusal } from './parking.ts';
 import type { Judge } from './judge.ts';
-import { explain, isRefusal } from './refusal.ts';
+import { isHeldByOurs, overwrite } from './overwrite.ts';
+import { isRefusal, refusalOf } from './refusal.ts';
 import type { BatchContext } from './batch-context.ts';
 import type { Writer } from './writer.ts';
 
 /** What became of the letters; those in neither list wait behind one that failed. */
 export interface Retried {
   readonly applied: readonly string[];
-  readonly failed: readonly { readonly id: string; readonly error: string }[];
+  readonly failed: readonly { readonly id: string; readonly refusal: Refusal }[];
 }
 
 /** Runs inside the writer's transaction. */
@@ -33,9 +37,11 @@ export async function retryLetters(
     for (const group of left)
       if (await retry.atOnce(group)) applied.push(...group.map(({ id }) => id));
       else stuck.push(group);
-    left = stuck;
+    const exchanged = await retry.exchange(stuck);
+    applied.push(...exchanged.flat().map(({ id }) => id));
+    left = stuck.filter((group) => !exchanged.includes(group));
   }
-  const failed: { id: string; error: string }[] = [];
+  const failed: { id: string; refusal: Refusal }[] = [];
   for (const group of left) {
     const result = await retry.oneByOne(group);
     applied.push(...result.applied);
@@ -57,12 +63,76 @@ class Retry {
 
   /** All of them or none. */
   async atOnce(letters: readonly ParkedLetter[]): Promise<boolean> {
-    return (await this.#whole(letters, true)) || (await this.#whole(letters, false));
+    if ((await this.#whole(letters, true)) === undefined) return true;
+    return (await this.#inTheEnd(letters)) === undefined;
+  }
+
+  /** What the rows are in the end; gives what refuses it. */
+  async #inTheEnd(letters: readonly ParkedLetter[]): Promise<unknown> {
+    const why = await this.#whole(letters, false);
+    const mode = letters[0]?.mode;
+    if (mode !== 'owner' || !letters.every((one) => one.mode === mode)) return why;
+    if (!isHeldByOurs(this.#context, why)) return why;
+    const changes = letters.map(({ change }) => change);
+    return this.#writer.whole(
+      () => overwrite(this.#context, this.#writer, mode, this.#writer.folded(mode, changes)),
+      isOne,
+    );
+  }
+
+  /**
+   * Rows of which one has the unique value that another is to get: none can go first. All of them let
+   * go of theirs, and each is written; one that is refused all the same keeps what it has, and with it
+   * those back who wait for that. Gives the groups that are applied.
+   */
+  async exchange(groups: readonly ParkedLetter[][]): Promise<readonly ParkedLetter[][]> {
+    const mode = groups[0]?.[0]?.mode;
+    if (mode === undefined || mode === 'sharing guest') return [];
+    const contest = new Contest(this.#context.target);
+    let left = groups.filter((group) => group.every((letter) => letter.mode === mode));
+    for (const group of left) await contest.note(await this.#inTheEnd(group));
+    while (left.length > 1 && contest.size > 0) {
+      const { size } = contest;
+      const able: ParkedLetter[][] = [];
+      const asked = left;
+      const refused = await this.#writer.whole(
+        async () => {
+          await contest.clear(this.#folded(mode, asked));
+          for (const one of asked) {
+            const why = await this.#inTheEnd(one);
+            if (why === undefined) able.push(one);
+            else await contest.note(why);
+          }
+          if (able.length < asked.length) throw new Unable();
+        },
+        (error) => error instanceof Unable || isOne(error),
+      );
+      if (refused === undefined) return left;
+      if (able.length === left.length) return [];
+      if (contest.size === size) left = able;
+    }
+    return [];
+  }
+
+  /** What can be folded of them. */
+  #folded(mode: Mode, groups: readonly (readonly ParkedLetter[])[]): Rows {
+    const all = new Map<TargetTable, RowOperation[]>();
+    for (const group of groups)
+      try {
+        const rows = this.#writer.folded(
+          mode,
+          group.map(({ change }) => change),
+        );
+        for (const [target, some] of rows) all.set(target, [...(all.get(target) ?? []), ...some]);
+      } catch (error) {
+        if (!isOne(error)) throw error;
+      }
+    return all;
   }
 
   async oneByOne(letters: readonly ParkedLetter[]): Promise<Retried> {
     const applied: string[] = [];
-    const failed: { id: string; error: string }[] = [];
+    const failed: { id: string; refusal: Refusal }[] = [];
     const stuck = new Set<string>();
     for (const letter of letters) {
       const rows = this.#rowsOf(letter);
@@ -77,7 +147,7 @@ class Retry {
         continue;
       }
       for (const row of rows) stuck.add(row);
-      if (!waits) failed.push({ id: letter.id, error: messageOf(explain(error)) });
+      if (!waits) failed.push({ id: letter.id, refusal: refusalOf(error) });
     }
     return { applied, failed };
   }
@@ -95,7 +165,8 @@ class Retry {
     );
   }
 
-  async #whole(letters: readonly ParkedLetter[], inOrder: boolean): Promise<boolean> {
+  /** Gives what refuses them. */
+  async #whole(letters: readonly ParkedLetter[], inOrder: boolean): Promise<unknown> {
     const { modes } = this.#context;
     const refused = await this.#writer.whole(async () => {
       for (const [index, letter] of letters.entries()) {
@@ -111,12 +182,16 @@ class Retry {
       }
     }, isOne);
     for (const { coalescer } of Object.values(modes)) coalescer.take();
-    return refused === undefined;
+    return refused;
   }
 
   #rowsOf({ table, keys }: ParkedLetter): string[] {
     return this.#context.parking.namesOf(table, keys);
   }
+}
+
+class Unable extends Error {
+  override readonly name = 'Unable';
 }
 
 /** A letter may have been written for a mapping that is another one now. */

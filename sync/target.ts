@@ -138,6 +138,21 @@ export class Target {
       );
   }
 
+  /**
+   * Runs, inside a transaction, what writes one table; where its triggers are passed by, as a replica
+   * does it. What fails is rolled back, and the session is as it was.
+   */
+  async into<T>(
+    { skipsTriggers }: { readonly skipsTriggers: boolean },
+    work: () => Promise<T>,
+  ): Promise<T> {
+    if (!skipsTriggers) return work();
+    await this.client.query('SET LOCAL session_replication_role = replica');
+    const done = await work();
+    await this.client.query('SET LOCAL session_replication_role TO DEFAULT');
+    return done;
+  }
+
   /** Runs a statement; gives how many rows it wrote, and those it returned (keys as text). */
   async execute(
     statement: Statement,

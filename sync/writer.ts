@@ -4,6 +4,7 @@
 // to read again; otherwise a refusal is the caller's.
 import { formatTable } from '../core/postgres/identifiers.ts';
 import type { Chunk } from './chunk.ts';
+import { Contest } from './contest.ts';
 import type { RowName } from './copy-records.ts';
 import type { RowChange } from './domain/change.ts';
 import type { RowOperation, TargetTable } from './domain/target-table.ts';
@@ -17,6 +18,7 @@ import {
   writeStatements,
   type Statement,
 } from './domain/statements.ts';
+import { moveStatement } from './domain/way-statements.ts';
 import { ForeignRowError, isConstraintViolation, isKeyViolation, isRefusal } from './refusal.ts';
 import type { Checkpoint } from './target.ts';
 import type { BatchContext } from './batch-context.ts';
@@ -71,13 +73,17 @@ export class Writer {
     if (coalescer.size > 0) await this.write(mode, coalescer.take());
   }
 
-  /** Deletes children first, then writes parents first. */
-  async write(mode: Mode, rows: Rows): Promise<void> {
-    if (mode !== 'sharing owner') return this.prepare(mode, rows)();
-    await this.begin();
-    const grounded = await this.#context.flights.grounded(rows);
-    this.overtaken += grounded.overtaken;
-    return this.prepare(mode, grounded.rows)();
+  /** Deletes children first, then writes parents first. With a contest, what it is about is given up first. */
+  async write(mode: Mode, rows: Rows, contest?: Contest): Promise<void> {
+    let own = rows;
+    if (mode === 'sharing owner') {
+      await this.begin();
+      const grounded = await this.#context.flights.grounded(rows);
+      this.overtaken += grounded.overtaken;
+      own = grounded.rows;
+    }
+    await contest?.clear(own);
+    return this.prepare(mode, own)();
   }
 
   /** The same in two parts: the statements are made at once, and run when the function is called. */
@@ -85,15 +91,23 @@ export class Writer {
     const { targets } = this.#context.modes[mode];
     const deletes = [...targets].reverse().map((target) => {
       const operations = rows.get(target) ?? [];
-      return { statement: deleteStatement(target, operations), halves: operations.filter(isHalf) };
+      return {
+        target,
+        // While both sides write, a row may be in flight under either key.
+        move: mode === 'owner' ? moveStatement(target, operations) : undefined,
+        statement: deleteStatement(target, operations),
+        halves: operations.filter(isHalf),
+      };
     });
     const writes = targets.map((target) =>
       this.#prepareTarget(mode, target, rows.get(target) ?? []),
     );
     return async () => {
       await this.begin();
-      for (const { statement, halves } of deletes) {
-        if (statement) await this.#context.target.execute(statement);
+      for (const { target, move, statement, halves } of deletes) {
+        // What still points to the old key may keep it; then the row goes, and comes anew.
+        if (move) await this.#tolerate(() => this.#execute(target, move), isKeyViolation, false);
+        if (statement) await this.#execute(target, statement);
         if (halves.length > 0) await this.#incomplete(mode, halves);
       }
       for (const write of writes) await write?.();
@@ -113,13 +127,19 @@ export class Writer {
     const { target: session } = this.#context;
     if (!session.mayCopy(target.name) || !mayCopy(operations)) {
       const statements = writeStatements(target, operations);
-      return () => this.#run(mode, target, statements);
+      return () => session.into(target, () => this.#run(mode, target, statements));
     }
     const copy = copyStatement(target, operations);
-    return async () => {
+    const write = async (): Promise<void> => {
       if (!(await session.copy(target.name, copy)))
         await this.#run(mode, target, writeStatements(target, operations));
     };
+    return () => session.into(target, write);
+  }
+
+  async #execute(into: TargetTable, statement: Statement): Promise<void> {
+    const { target } = this.#context;
+    await target.into(into, () => target.execute(statement));
   }
 
   async #run(mode: Mode, target: TargetTable, statements: readonly Statement[]): Promise<void> {
@@ -196,7 +216,8 @@ export class Writer {
     if (copies?.every(({ table }) => session.mayCopy(table))) {
       const copy = async (): Promise<void> => {
         for (const one of copies)
-          if (!(await session.copy(one.table, one))) throw new CopyRefused();
+          if (!(await session.into(one, () => session.copy(one.table, one))))
+            throw new CopyRefused();
       };
       const refused = await this.#tolerate(
         copy,
@@ -208,23 +229,29 @@ export class Writer {
     return this.rows(mode, chunk.rows(), isOne);
   }
 
+  /** Changes folded by themselves. Throws what the mapping has no answer for. */
+  folded(mode: Mode, changes: readonly RowChange[]): Rows {
+    const { coalescer } = this.#context.modes[mode];
+    try {
+      for (const change of changes) coalescer.add(change);
+    } catch (error) {
+      coalescer.take();
+      throw error;
+    }
+    return coalescer.take();
+  }
+
   /** Rows all at once, or one by one when one of them is refused in this way; gives those that are. */
   async rows(
     mode: Mode,
     changes: readonly RowChange[],
     isOne: (error: unknown) => boolean,
   ): Promise<Refused[]> {
-    const { coalescer } = this.#context.modes[mode];
-    const all = async (): Promise<void> => {
-      try {
-        for (const change of changes) coalescer.add(change);
-      } catch (error) {
-        coalescer.take();
-        throw error;
-      }
-      await this.flush(mode);
-    };
-    if ((await this.#tolerate(all, isOne, true)) === undefined) return [];
+    const contest = new Contest(this.#context.target);
+    const all = (): Promise<void> => this.write(mode, this.folded(mode, changes), contest);
+    let why = await this.#tolerate(all, isOne, true);
+    while (await contest.note(why)) why = await this.#tolerate(all, isOne, true);
+    if (why === undefined) return [];
     const refused = [];
     for (const change of changes) {
       const error = await this.attempt(mode, change, true);

@@ -2,6 +2,7 @@
 // the end, each side is fenced for whatever it does not own.
 import { parseTableName } from '../../core/postgres/identifiers.ts';
 import type { TableMap } from '../definition.ts';
+import { shiftDecimal } from './decimal.ts';
 import type { FencedTable } from './fence.ts';
 import { mappedTable, type Link, type MappedTable, type Place } from './mapped-table.ts';
 import type { Owner } from './phase.ts';
@@ -36,8 +37,8 @@ function fencedTable(
   const stays =
     side === 'monolith'
       ? []
-      : linked('stays').flatMap(({ service, fallback }) =>
-          here(service).map((column) => ({ column, value: fallback })),
+      : linked('stays').flatMap((link) =>
+          here(link.service).map((column) => ({ column, value: shownFallback(link) })),
         );
   const where = side === 'monolith' ? map.where : [];
   return {
@@ -52,4 +53,14 @@ function fencedTable(
     fixed: stays,
     where,
   };
+}
+
+/** How the service shows what the monolith's column has in a row that the service inserts. */
+function shownFallback(link: Link): string | null {
+  if (link.wide || link.fallback === null) return link.fallback;
+  const { lens, fallback } = link;
+  if (lens.lens === 'values') return lens.values[fallback] ?? null;
+  return lens.lens === 'scale'
+    ? shiftDecimal(fallback, Math.round(Math.log10(lens.factor)))
+    : fallback;
 }

@@ -35,6 +35,8 @@ export interface MappedTable {
   >;
   /** Only these rows of the monolith belong to the capability. */
   readonly where: RowFilter;
+  /** What a team has decided on the tables' own triggers. */
+  readonly triggers: Readonly<Partial<Record<Owner, 'fire' | 'skip' | undefined>>>;
 }
 
 /** Columns that must hold one of these values each; null is SQL NULL. */
@@ -85,6 +87,7 @@ export function mappedTable(map: TableMap): MappedTable {
       service: defaultsOf(map, 'service'),
     },
     where: filterOf(map),
+    triggers: map.triggers,
   };
 }
 
@@ -143,9 +146,16 @@ export function oneWayReason(tables: readonly TableMap[]): string | undefined {
   return undefined;
 }
 
+/** Whether sync passes the triggers of some table of a side by. */
+export function skipsTriggers(tables: readonly TableMap[], side: Owner): boolean {
+  return tables.some((table) => table.triggers[side] === 'skip');
+}
+
 /** The tables of references that lookup lenses ask. */
 export function referencesOf(tables: readonly TableMap[]): Reference[] {
   return tables.flatMap((table) =>
-    Object.values(table.columns).flatMap((lens) => (lens.lens === 'lookup' ? [lens.in] : [])),
+    [...Object.values(table.columns), ...Object.values(table.stays)].flatMap((lens) =>
+      lens.lens === 'lookup' ? [lens.in] : [],
+    ),
   );
 }

@@ -14,8 +14,16 @@ export interface LiveColumn {
   readonly generated: boolean;
   /** Part of a foreign key. */
   readonly reference: boolean;
-  /** Sequence behind its default or identity, schema-qualified and quoted. */
-  readonly sequence: string | null;
+  /** Sequence behind its default or identity. */
+  readonly sequence: Sequence | null;
+}
+
+export interface Sequence {
+  /** Schema-qualified and quoted. */
+  readonly name: string;
+  readonly increment: bigint;
+  /** A number that it has given, or will give first; null where that may not be read. */
+  readonly last: bigint | null;
 }
 
 export interface LiveTable extends TableName {
@@ -31,8 +39,16 @@ export interface LiveTable extends TableName {
   /** Foreign keys that point here, `schema.table.constraint`. */
   readonly inbound: readonly string[];
   /** Triggers of the team's own that fire for ordinary sessions. */
-  readonly triggers: readonly string[];
+  readonly triggers: readonly LiveTrigger[];
   readonly estimatedRows: number;
+}
+
+export interface LiveTrigger {
+  readonly name: string;
+  /** Before a row is written: it may change what is. */
+  readonly before: boolean;
+  /** What its function does, where that is written in SQL or PL/pgSQL. */
+  readonly source: string | null;
 }
 
 /** By `schema.table`. */
@@ -47,6 +63,8 @@ interface ColumnRow {
   generated: boolean;
   reference: boolean;
   sequence: string | null;
+  increment: string | null;
+  last: string | null;
 }
 
 interface TableRow {
@@ -56,7 +74,7 @@ interface TableRow {
   refs: string[] | null;
   inbound: string[] | null;
   identity_index: string[] | null;
-  triggers: string[] | null;
+  triggers: LiveTrigger[] | null;
   estimated: string;
 }
 
@@ -66,14 +84,18 @@ const COLUMNS = `
 SELECT a.attname AS name, format_type(a.atttypid, -1) AS type, format_type(a.atttypid, a.atttypmod) AS full_type, a.attnotnull AS not_null,
        (a.atthasdef OR a.attidentity <> '') AS has_default, a.attgenerated <> '' AS generated,
        EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = ANY (k.conkey)) AS reference,
-       coalesce(
+       q.name AS sequence, q.seqincrement::text AS increment,
+       CASE WHEN has_sequence_privilege(q.seqrelid, 'SELECT, USAGE') THEN coalesce(pg_sequence_last_value(q.seqrelid), q.seqstart)::text END AS last
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN LATERAL (
+       SELECT coalesce(
          pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname),
          (SELECT quote_ident(sn.nspname) || '.' || quote_ident(s.relname)
             FROM pg_attrdef d JOIN pg_depend dep ON dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
                  AND dep.refclassid = 'pg_class'::regclass
             JOIN pg_class s ON s.oid = dep.refobjid AND s.relkind = 'S' JOIN pg_namespace sn ON sn.oid = s.relnamespace
-           WHERE d.adrelid = c.oid AND d.adnum = a.attnum LIMIT 1)) AS sequence
-  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+           WHERE d.adrelid = c.oid AND d.adnum = a.attnum LIMIT 1)) AS name) AS named ON true
+  LEFT JOIN LATERAL (SELECT named.name, s.* FROM pg_sequence s WHERE s.seqrelid = to_regclass(named.name)) AS q ON true
  WHERE c.oid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum`;
 
@@ -91,7 +113,9 @@ SELECT (SELECT array_agg(a.attname::text ORDER BY k.place)
           JOIN pg_namespace fn ON fn.oid = f.relnamespace WHERE k.confrelid = c.oid AND k.contype = 'f' AND k.conrelid <> c.oid) AS inbound,
        (SELECT array_agg(a.attname::text) FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
          WHERE i.indrelid = c.oid AND i.indisreplident) AS identity_index,
-       (SELECT array_agg(g.tgname::text ORDER BY g.tgname) FROM pg_trigger g
+       (SELECT jsonb_agg(jsonb_build_object('name', g.tgname, 'before', g.tgtype & 2 > 0,
+                 'source', CASE WHEN l.lanname IN ('plpgsql', 'sql') THEN p.prosrc END) ORDER BY g.tgname)
+          FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid JOIN pg_language l ON l.oid = p.prolang
          WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled IN ('O', 'A') AND g.tgname NOT LIKE 'banyan%') AS triggers,
        greatest(c.reltuples, 0)::bigint AS estimated
   FROM pg_class c WHERE c.oid = $1::regclass`;
@@ -126,7 +150,7 @@ export async function readSchema(
             hasDefault: row.has_default,
             generated: row.generated,
             reference: row.reference,
-            sequence: row.sequence,
+            sequence: sequenceOf(row),
           },
         ]),
       ),
@@ -141,4 +165,12 @@ export async function readSchema(
     });
   }
   return schema;
+}
+
+function sequenceOf({ sequence, increment, last }: ColumnRow): Sequence | null {
+  if (sequence === null) return null;
+  return {
+    ...{ name: sequence, increment: BigInt(increment ?? 1) },
+    last: last === null ? null : BigInt(last),
+  };
 }

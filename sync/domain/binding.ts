@@ -64,6 +64,10 @@ export class Binding {
     ].some((column) => column.at < 0);
   }
 
+  get drives(): boolean {
+    return this.#bound.edge.driver;
+  }
+
   /** Whether a row that goes is one of those that the edge carries: a guest's filter cannot tell. */
   get mayRemove(): boolean {
     return this.#bound.edge.driver || this.#filter.length === 0;
@@ -120,6 +124,23 @@ export class Binding {
     row.optional = false;
   }
 
+  /**
+   * The row goes on under another key, with all that the target alone knows of it. False where another
+   * one had that key before, and there is such: what is folded cannot tell them apart.
+   */
+  move(before: Tuple, after: Tuple): boolean {
+    const { edge, rows } = this.#bound;
+    const old = this.#row(before);
+    const from = old.fresh || old.replaced ? undefined : (old.from ?? old.key);
+    this.remove(before);
+    if (!edge.driver || edge.optional) return true;
+    const known = rows.get(keyText(this.keyOf(after)));
+    const row = this.#row(after, true);
+    row.from = from;
+    if (from !== undefined) row.fresh = false;
+    return known?.exists !== 'gone' || edge.constants.length === 0;
+  }
+
   /** That what the row has become is to be read at the source. */
   unknown(tuple: Tuple): void {
     const row = this.#row(tuple);
@@ -143,6 +164,7 @@ export class Binding {
     row.replaced = false;
     row.partial = false;
     row.optional = false;
+    row.from = undefined;
     row.values = new Array<Value>(this.#bound.target.columns.length);
   }
 
@@ -196,6 +218,7 @@ export class Binding {
       partial: false,
       optional: false,
       fresh,
+      from: undefined,
       values: new Array<Value>(target.columns.length),
       source: edge.source,
     };

@@ -1,5 +1,5 @@
 // What a write canary asks of the tables beyond what the flows do.
-import type { LiveSchema, LiveTable } from '../../core/postgres/catalog.ts';
+import type { LiveSchema } from '../../core/postgres/catalog.ts';
 import {
   formatTable,
   parseTableName,
@@ -7,23 +7,9 @@ import {
   type TableName,
 } from '../../core/postgres/identifiers.ts';
 import type { Capability } from '../../control/definition.ts';
-import { mappedTable, type MappedTable } from '../../control/domain/mapped-table.ts';
+import { mappedTable } from '../../control/domain/mapped-table.ts';
 import type { Finding } from './finding.ts';
-
-/** The sequences that number a table's rows on both sides, where it has such. */
-function numbering(
-  { key }: MappedTable,
-  monolith: LiveTable | undefined,
-  into: LiveTable | undefined,
-): { readonly monolith: string; readonly service: string } | undefined {
-  for (const link of key) {
-    if (link.monolith.table > 0 || link.service.table > 0) continue;
-    const mine = monolith?.columns.get(link.monolith.column)?.sequence;
-    const theirs = into?.columns.get(link.service.column)?.sequence;
-    if (mine && theirs) return { monolith: mine, service: theirs };
-  }
-  return undefined;
-}
+import { apart, mayCollide, numberingOf } from './key-space.ts';
 
 /** Nothing where the capability has no `canary.writes`. */
 export function checkCanary(
@@ -51,17 +37,17 @@ export function checkCanary(
     identity(parseTableName(label), monolith, 'monolith');
     for (const name of map.service) identity(parseTableName(name), service, 'service');
     const from = monolith.get(formatTable(parseTableName(label)));
-    const numbers = numbering(
-      map,
-      from,
-      service.get(formatTable(parseTableName(map.service[0] ?? ''))),
-    );
-    if (numbers)
+    const numbering = numberingOf(map, { monolith, service });
+    if (
+      numbering?.monolith &&
+      numbering.service &&
+      mayCollide(numbering.monolith, numbering.service)
+    )
       findings.push({
         severity: 'warning',
         where: `${id}: ${label}`,
         what: `canary.writes: both sides number the rows of ${formatTable(parseTableName(label))} by sequences of their own, and give the same number to two rows`,
-        hint: `Even numbers at the monolith: ALTER SEQUENCE ${numbers.monolith} INCREMENT BY 2; SELECT setval('${numbers.monolith}', (last_value / 2 + 1) * 2) FROM ${numbers.monolith}. Odd ones at the service: ALTER SEQUENCE ${numbers.service} INCREMENT BY 2; SELECT setval('${numbers.service}', (greatest(last_value, the monolith's) / 2 + 1) * 2 + 1) FROM ${numbers.service}.`,
+        hint: apart(numbering.monolith, numbering.service),
       });
     for (const {
       klass,

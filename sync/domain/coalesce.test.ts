@@ -23,6 +23,7 @@ const pair = (source: string, target: string): ColumnPair => ({
   map: (value) => value,
   needed: false,
   reference: false,
+  wide: false,
 });
 const edge = (from: Relation, columns: readonly ColumnPair[], driver: boolean): Edge => ({
   source: from,
@@ -32,9 +33,11 @@ const edge = (from: Relation, columns: readonly ColumnPair[], driver: boolean): 
   groups: [],
   constants: [],
   driver,
+  part: false,
   optional: false,
   filter: [],
   guard: [],
+  skipsTriggers: false,
 });
 const EDGES = [
   edge(DRIVER, [pair('name', 'nm'), pair('state', 'st')], true),

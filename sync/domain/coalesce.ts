@@ -22,6 +22,7 @@ export class Coalescer {
   readonly #isOwner: boolean;
   readonly #rows = new Map<TargetTable, Map<string, RowOperation>>();
   #count = 0;
+  #isEntangled = false;
 
   /** `targets` in foreign-key order, parents first. Rows that come without a column can be read again at an owner only. */
   constructor(edges: readonly Edge[], targets: readonly TargetTable[], isOwner = true) {
@@ -45,6 +46,21 @@ export class Coalescer {
   /** Number of changes folded in since the last `take`. */
   get size(): number {
     return this.#count;
+  }
+
+  /** Whether rows took keys over from others: folded, what only the target knows of them would be lost. */
+  get isEntangled(): boolean {
+    return this.#isEntangled;
+  }
+
+  /**
+   * Of what the other side wrote, where that gave a row of a guest its key: the row, which shows with
+   * which values of ours it begins.
+   */
+  begun(change: RowChange): RowChange | undefined {
+    if (change.kind === 'insert') return change;
+    if (change.kind === 'delete' || this.rowsOf(change).length < 2) return undefined;
+    return { ...change, before: undefined };
   }
 
   /** True when the flow writes something for changes of this table. */
@@ -87,10 +103,12 @@ export class Coalescer {
       const moved =
         before !== undefined &&
         keyText(binding.keyOf(before)) !== keyText(binding.keyOf(change.after));
-      if (moved) binding.remove(before);
       const belongs = binding.belongs(change.after);
-      if (belongs === undefined) binding.unknown(change.after);
-      else if (belongs) binding.put(change.after, moved, change.kind === 'insert');
+      if (moved && belongs !== true) binding.remove(before);
+      else if (moved && !binding.move(before, change.after)) this.#isEntangled = true;
+      // A guest's row is at the target exactly when it belongs.
+      if (belongs === undefined && binding.drives) binding.unknown(change.after);
+      else if (belongs ?? true) binding.put(change.after, moved, change.kind === 'insert');
       else if (change.kind === 'update' && binding.mayRemove) binding.remove(change.after);
     }
   }
@@ -103,6 +121,7 @@ export class Coalescer {
       rows.clear();
     }
     this.#count = 0;
+    this.#isEntangled = false;
     return taken;
   }
 

@@ -86,9 +86,11 @@ class TableCompiler {
       ),
       constants: source === 0 ? this.#constants(target, into) : [],
       driver: source === 0 && this.#mode === 'owner',
+      part: source === 0 && target > 0,
       optional: back && source === 0 && target > 0,
       filter: back ? [] : where,
       guard: back ? where : [],
+      skipsTriggers: this.#table.triggers[this.#into] === 'skip',
     };
   }
 
@@ -137,7 +139,7 @@ class TableCompiler {
     );
     return {
       sources: sources.map((column) => column.name),
-      targets: targets.map(targetColumn),
+      targets: targets.map((column) => ({ ...targetColumn(column), wide: link.wide })),
       map: (values) =>
         map(
           values.map((value, index) =>
@@ -239,6 +241,7 @@ function targetColumn(into: LiveColumn): TargetColumn {
     type: into.type,
     needed: into.notNull && !into.hasDefault,
     reference: into.reference && !into.notNull,
+    wide: false,
   };
 }
 

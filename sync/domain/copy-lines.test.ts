@@ -11,13 +11,13 @@ const text = fc.string({ unit: 'binary', maxLength: 12 }).filter((value) => !val
 
 const pair = (source: string, target: string, more: Partial<ColumnPair> = {}): ColumnPair => ({
   ...{ source, target, type: 'text', sourceType: 'text' },
-  ...{ map: (value: string) => value, needed: false, reference: false },
+  ...{ map: (value: string) => value, needed: false, reference: false, wide: false },
   ...more,
 });
 const edge = (more: Partial<Edge> = {}): Edge => ({
   ...{ source: { schema: 'public', table: 'a' }, target: { schema: 'public', table: 'b' } },
   ...{ key: [pair('id', 'id')], columns: [], groups: [], constants: [], driver: true },
-  ...{ optional: false, filter: [], guard: [] },
+  ...{ part: false, optional: false, filter: [], guard: [], skipsTriggers: false },
   ...more,
 });
 

@@ -11,6 +11,7 @@ import type { ColumnPair, Edge } from './mapping.ts';
 /** How lines of a source table become lines of one of its targets. */
 export interface LineShape {
   readonly target: TableName;
+  readonly skipsTriggers: boolean;
   readonly text: string;
   readonly fields: readonly LineField[];
   /** Ends every line: columns that only the target has. */
@@ -88,6 +89,7 @@ function shapeOf(edge: Edge, columns: readonly string[]): LineShape {
   const given = [...names, ...constants.map((one) => one.column)].map(quoteIdentifier).join(', ');
   return {
     target: edge.target,
+    skipsTriggers: edge.skipsTriggers,
     text: `COPY ${quoteTable(edge.target)} (${given}) FROM STDIN`,
     fields: pairs.map((pair) => ({
       at: columns.indexOf(pair.source),

@@ -13,7 +13,7 @@ function waits(
     targets.map((target): Edge => ({
       ...{ source: parseTableName(source), target: parseTableName(target) },
       ...{ key: [], columns: [], groups: [], constants: [], driver: true },
-      ...{ optional: false, filter: [], guard: [] },
+      ...{ part: false, optional: false, filter: [], guard: [], skipsTriggers: false },
     })),
   );
   const schema = new Map(

@@ -1,4 +1,5 @@
 // When two values are the same in SQL: by the type's own equality, or by their text where it has none.
+// A JSON text that is made of several columns is the same however it is spaced and ordered.
 
 // Types without an equality operator.
 const BY_TEXT = new Set([
@@ -13,8 +14,9 @@ const BY_TEXT = new Set([
   'circle',
 ]);
 
-/** A condition in SQL. `given` is an expression of type text. */
-export function sameText(actual: string, given: string, type: string): string {
+/** A condition in SQL. `given` is an expression of type text; `wide`: the column is mapped with others. */
+export function sameText(actual: string, given: string, type: string, wide: boolean): string {
+  if (wide && type === 'json') return `${actual}::jsonb IS NOT DISTINCT FROM ${given}::jsonb`;
   return BY_TEXT.has(type.replace(/(\[\])+$/, ''))
     ? `${actual}::text IS NOT DISTINCT FROM ${given}::${type}::text`
     : `${actual} IS NOT DISTINCT FROM ${given}::${type}`;

@@ -75,7 +75,7 @@ test('an index as the identity must hold the key', () => {
 });
 
 test.each<[string, Partial<LiveTable>, RegExp]>([
-  ['a trigger', { triggers: ['audit'] }, /trigger audit/],
+  ['a trigger', { triggers: [{ name: 'audit', before: true, source: null }] }, /trigger audit/],
   [
     'a table that points here and is not mapped',
     { inbound: ['public.line.line_m_fkey'] },

@@ -18,6 +18,7 @@ import {
 import type { Owner } from '../../control/domain/phase.ts';
 import type { Reference } from '../../control/lenses.ts';
 import type { Finding } from './finding.ts';
+import { checkKeySpace } from './key-space.ts';
 import { checkRisks } from './risks.ts';
 
 type Report = (what: string, hint: string) => void;
@@ -57,7 +58,10 @@ export function checkMapping(
       }
     checkStays(map, monolith, report('error'));
     checkFilter(map, monolith, report('error'));
-    findings.push(...checkRisks(id, capability, map, schemas));
+    findings.push(
+      ...checkKeySpace(`${id}: ${map.monolith.join(', ')}`, map, schemas),
+      ...checkRisks(id, capability, map, schemas),
+    );
   }
   return findings;
 }

@@ -37,7 +37,12 @@ export function judgingTexts(edge: Edge, shown: readonly string[], timed: boolea
     [
       'true',
       ...columns.map((pair, index) =>
-        sameText(`t.${quoteIdentifier(pair.target)}`, `$${first + index}::text`, pair.type),
+        sameText(
+          `t.${quoteIdentifier(pair.target)}`,
+          `$${first + index}::text`,
+          pair.type,
+          pair.wide,
+        ),
       ),
     ].join(' AND ');
   const written = timed ? 'extract(epoch FROM pg_xact_commit_timestamp(t.xmin)) * 1000' : 'NULL';

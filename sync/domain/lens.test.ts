@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { compileLens, LensError, shiftDecimal } from './lens.ts';
+import { shiftDecimal } from '../../control/domain/decimal.ts';
+import { compileLens, LensError } from './lens.ts';
 
 const NO_REFERENCES = { find: (): undefined => undefined };
 

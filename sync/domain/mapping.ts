@@ -22,6 +22,8 @@ export interface TargetColumn {
   readonly needed: boolean;
   /** Part of a foreign key, and may be null until what it points to is there. */
   readonly reference: boolean;
+  /** Mapped together with others. */
+  readonly wide: boolean;
 }
 
 export interface ColumnPair extends TargetColumn {
@@ -55,12 +57,16 @@ export interface Edge {
   readonly constants: readonly Constant[];
   /** The target row exists exactly when the source row does. */
   readonly driver: boolean;
-  /** A driven row without values need not exist: it is a part that the other side may lack. */
+  /** Into a later table of a split: a row without values says as much as none. */
+  readonly part: boolean;
+  /** Such a row need not exist: the other side may lack it. */
   readonly optional: boolean;
   /** Only these rows of the source belong; with the types of the columns that say so. */
   readonly filter: readonly (RowFilter[number] & { readonly type: string })[];
   /** Only these rows of the target are ours to write. */
   readonly guard: RowFilter;
+  /** What is written there is written as a replica does, past triggers and foreign keys. */
+  readonly skipsTriggers: boolean;
 }
 
 /** The target's key columns of an edge, with their types. */

@@ -36,6 +36,20 @@ export function withoutReferences(rows: Rows): Map<TargetTable, RowOperation[]> 
   return new Map([...rows].map(([target, all]) => [target, all.map((row) => bare(target, row))]));
 }
 
+/** Rows that were to go and come anew, as rows that become the new ones where they are; the others as they are. */
+export function inPlace(rows: Rows): Map<TargetTable, RowOperation[]> {
+  const become = (target: TargetTable, row: RowOperation): RowOperation =>
+    row.replaced
+      ? {
+          ...{ ...row, replaced: false, fresh: false },
+          values: Array.from(row.values, (value, index) =>
+            value === undefined && !target.required.includes(index) ? null : value,
+          ),
+        }
+      : row;
+  return new Map([...rows].map(([target, all]) => [target, all.map((row) => become(target, row))]));
+}
+
 /** Those whose keys were not returned. */
 export function missing(
   target: TargetTable,

@@ -6,6 +6,7 @@ import type { Capability } from '../../control/definition.ts';
 import type { MappedTable, Place } from '../../control/domain/mapped-table.ts';
 import type { Owner } from '../../control/domain/phase.ts';
 import type { Finding } from './finding.ts';
+import { checkTriggers, writtenOn } from './trigger-findings.ts';
 import { misfit } from './widths.ts';
 
 /** The risks of one mapped table, on both sides of it. */
@@ -28,6 +29,7 @@ export function checkRisks(
   for (const side of ['monolith', 'service'] as const) {
     const own = new Set(tables.flatMap((table) => table[side]).map(labelOf));
     for (const table of live[side]) if (table) company(table, side, own, warn);
+    findings.push(...checkTriggers(where, map, side, live[side], writtenOn(tables, side)));
   }
   wideLenses(map, live, warn);
   for (const table of map.service.keys())
@@ -46,13 +48,8 @@ function labelOf(name: string): string {
   return formatTable(parseTableName(name));
 }
 
-/** Who else has to do with a table: triggers, and tables that point to it. */
+/** Who else has to do with a table: tables that point to it. */
 function company(table: LiveTable, side: Owner, own: ReadonlySet<string>, warn: Warn): void {
-  for (const trigger of table.triggers)
-    warn(
-      `trigger ${trigger} of ${formatTable(table)} (${side}) fires for what sync writes there`,
-      'What it writes into mapped columns does not travel back. Let it leave those alone, or do nothing in a session whose application_name begins with banyan-apply.',
-    );
   for (const foreignKey of table.inbound)
     if (!own.has(foreignKey.slice(0, foreignKey.lastIndexOf('.'))))
       warn(

@@ -9,6 +9,7 @@ import {
 import type { RowFilter } from '../../control/domain/mapped-table.ts';
 import { copyField, textArray } from '../../core/postgres/text-forms.ts';
 import { belongsSql } from '../../control/domain/row-filter.ts';
+import { sameText } from './equality.ts';
 import type { RowOperation, TargetTable } from './target-table.ts';
 import type { Edge } from './mapping.ts';
 
@@ -165,7 +166,7 @@ export function orphansText(edge: Edge): string {
   return `SELECT ARRAY[${key.join(', ')}] AS key FROM ${quoteTable(edge.target)} AS t${whereOurs(edge.guard)}`;
 }
 
-function valuesOf(
+export function valuesOf(
   target: TargetTable,
   columns: readonly number[],
   rows: readonly RowOperation[],
@@ -235,11 +236,16 @@ function updateOnly(target: TargetTable, columns: readonly number[]): string {
     (index) =>
       `${quoteIdentifier(target.columns[index]?.name ?? '')} = s.c${index}::${target.columns[index]?.type ?? 'text'}`,
   );
+  // What a guest has comes to rows that mostly show it already.
+  const news = columns.map((index) => {
+    const { name = '', type = 'text', wide = false } = target.columns[index] ?? {};
+    return `NOT (${sameText(`t.${quoteIdentifier(name)}`, `s.c${index}`, type, wide)})`;
+  });
   return `UPDATE ${quoteTable(target.name)} AS t SET ${sets.join(', ')}
-FROM ${source(target, columns)} WHERE ${ownRow(target)}`;
+FROM ${source(target, columns)} WHERE ${ownRow(target)}${target.driven ? '' : ` AND (${news.join(' OR ')})`}`;
 }
 
-function source(target: TargetTable, columns: readonly number[]): string {
+export function source(target: TargetTable, columns: readonly number[]): string {
   const names = [
     ...target.key.map((_, index) => `k${index}`),
     ...columns.map((index) => `c${index}`),
@@ -249,13 +255,13 @@ function source(target: TargetTable, columns: readonly number[]): string {
 }
 
 /** The row of a key, where it is ours to write. */
-function ownRow(target: TargetTable): string {
+export function ownRow(target: TargetTable): string {
   return target.key
     .map((column, index) => `t.${quoteIdentifier(column.name)} = s.k${index}::${column.type}`)
     .concat(belongsSql(target.guard, 't') ?? [])
     .join(' AND ');
 }
 
-function keyArrays(target: TargetTable, rows: readonly RowOperation[]): string[] {
+export function keyArrays(target: TargetTable, rows: readonly RowOperation[]): string[] {
   return target.key.map((_, index) => textArray(rows.map((row) => row.key[index] ?? null)));
 }

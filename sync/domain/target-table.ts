@@ -8,7 +8,12 @@ import { targetColumns, type Constant, type Edge } from './mapping.ts';
 export interface TargetTable {
   readonly name: TableName;
   readonly key: readonly { readonly name: string; readonly type: string }[];
-  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  readonly columns: readonly {
+    readonly name: string;
+    readonly type: string;
+    /** Mapped together with others. */
+    readonly wide: boolean;
+  }[];
   readonly constants: readonly Constant[];
   /** Indexes of the columns that a driver feeds or that an insert needs: with all of them known a row can be inserted. */
   readonly required: readonly number[];
@@ -18,6 +23,7 @@ export interface TargetTable {
   readonly driven: boolean;
   /** Only these of its rows are ours to write. */
   readonly guard: RowFilter;
+  readonly skipsTriggers: boolean;
 }
 
 export interface RowOperation {
@@ -32,6 +38,8 @@ export interface RowOperation {
   optional: boolean;
   /** The source inserted it, or gave it this key, and nothing came before: the target does not have it. */
   fresh: boolean;
+  /** The key that it has at the target, where the source gave it this one since. */
+  from: readonly string[] | undefined;
   values: Value[];
   /** Source table of the last change, for the list of rows to read again. */
   source: TableName;
@@ -51,14 +59,14 @@ export function targetTables(edges: readonly Edge[]): TargetTable[] {
     byName.set(label, [...(byName.get(label) ?? []), edge]);
   }
   return [...byName.values()].map((group) => {
-    const columns: { name: string; type: string }[] = [];
+    const columns: { name: string; type: string; wide: boolean }[] = [];
     const required: number[] = [];
     const references: number[] = [];
     for (const edge of group)
       for (const column of targetColumns(edge)) {
         if (edge.driver || column.needed) required.push(columns.length);
         if (column.reference) references.push(columns.length);
-        columns.push({ name: column.target, type: column.type });
+        columns.push({ name: column.target, type: column.type, wide: column.wide });
       }
     const first = group[0] as Edge;
     return {
@@ -70,6 +78,7 @@ export function targetTables(edges: readonly Edge[]): TargetTable[] {
       references,
       driven: group.some((edge) => edge.driver),
       guard: first.guard,
+      skipsTriggers: first.skipsTriggers,
     };
   });
 }

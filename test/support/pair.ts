@@ -16,6 +16,7 @@ import {
   grantStatements,
   lookupTables,
   mappedTables,
+  passesTriggersBy,
   type RoleNames,
 } from '../../control/grants.ts';
 import { migrateControl, openControl, StateStore } from '../../control/store.ts';
@@ -149,6 +150,7 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
     options.schemas?.monolith ?? MONOLITH_SCHEMA,
     mappedTables(migration, 'monolith'),
     lookupTables(migration, 'monolith'),
+    passesTriggersBy(migration, 'monolith'),
   );
   const service = await makeSide(
     catalog,
@@ -156,6 +158,7 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
     options.schemas?.service ?? SERVICE_SCHEMA,
     mappedTables(migration, 'service', 'catalog'),
     lookupTables(migration, 'service', 'catalog'),
+    passesTriggersBy(migration, 'service', 'catalog'),
   );
   await migrateControl(control.url);
   const connections = resolveConnections(migration, {
@@ -211,8 +214,12 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
               'SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname = $1',
               [names.origin],
             );
-          for (const role of [...monolith.roles, ...service.roles])
+          for (const role of [...monolith.roles, ...service.roles]) {
+            // Of the server, as a right to set a parameter is.
+            await client.query(`DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = '${role}')
+              THEN REVOKE SET ON PARAMETER session_replication_role FROM ${role}; END IF; END $$`);
             await client.query(`DROP ROLE IF EXISTS ${role}`);
+          }
         });
     },
   };
@@ -224,6 +231,7 @@ async function makeSide(
   schema: string,
   tables: readonly string[],
   lookups: readonly string[],
+  skipsTriggers: boolean,
 ): Promise<{ logins: Logins; appUrl: string; roles: string[] }> {
   const roles: RoleNames = {
     capture: `${tag}_capture`,
@@ -244,7 +252,7 @@ async function makeSide(
       tableOwner: owner,
       roles,
       tables,
-      lookups,
+      ...{ lookups, skipsTriggers },
       passwords,
     }))
       await client.query(statement);

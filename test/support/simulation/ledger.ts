@@ -17,6 +17,8 @@ const VERSIONS: Readonly<Record<string, readonly number[]>> = {
   person: [1],
 };
 
+const STAND_IN = /^[0-9a-f]{32}$/;
+
 export class Ledger {
   readonly #last = new Map<string, (number | undefined)[]>();
   /** Rows have been copied or read again: what they bring may be there already. */
@@ -32,10 +34,13 @@ export class Ledger {
         op === 'DELETE' && old ? [[`${table} ${keyOf(table, old)}`, index]] : [],
       ),
     );
-    for (const [index, { table, op, now }] of notes.entries()) {
+    for (const [index, { table, op, old, now }] of notes.entries()) {
       const places = VERSIONS[table];
       if (!now || !places) continue;
       const row = `${table} ${keyOf(table, now)}`;
+      // A row gets its new key first, and lets go of a unique value that another one has to get first.
+      if (op === 'UPDATE' && old && keyOf(table, old) !== keyOf(table, now)) continue;
+      if (STAND_IN.test(now[1] ?? '')) continue;
       // References of rows that are about to go may be cleared first.
       if (op === 'UPDATE' && (gone.get(row) ?? -1) > index) continue;
       // Columns that only stay begin anew with a new row.

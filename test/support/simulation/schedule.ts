@@ -11,7 +11,7 @@ import { History } from './history.ts';
 import { Ledger } from './ledger.ts';
 import { Life } from './life.ts';
 import type { SideName } from './shop.ts';
-import { clearWay, compare, leftOver } from './outcome.ts';
+import { compare, leftOver } from './outcome.ts';
 import type { Side } from './side.ts';
 import { Truth } from './truth.ts';
 import type { World } from './world.ts';
@@ -359,7 +359,6 @@ export class Schedule {
     for (let round = 0; ; round++) {
       if (round > PATIENCE)
         throw new Error(`does not come to an end: ${await leftOver(this.#world)}`);
-      if (round > 0 && round % 60 === 0) await clearWay(this.#world);
       let isDone = true;
       for (const side of Object.values(this.#world.sides)) side.appear();
       for (const direction of DIRECTIONS) {

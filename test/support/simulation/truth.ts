@@ -28,6 +28,11 @@ export class Truth {
     ['cat', 'prd', 'rate', 'dept', 'emp'].map((table) => [table, new Map()]),
   );
 
+  /** By key of a product, which one had it from which of its versions on. */
+  readonly #lines = new Map<string, { readonly from: number; readonly fact: Fact }[]>();
+  /** Keys that a product came to by another one: what the service alone knew of it may have come along. */
+  readonly #unsure = new Set<string>();
+
   /** By key of a product, the newest version that the service has seen, and that the monolith removed. */
   readonly #seen = new Map<string, number>();
   readonly #removed = new Map<string, number>();
@@ -47,12 +52,25 @@ export class Truth {
         if (old) into.delete(side.keyOf(table, old));
         if (known && table === 'prd' && !(now && now[0] === old[0]))
           this.#remove(old[0] ?? '', known);
-        if (now) into.set(side.keyOf(table, now), factOf(side, table, now, known));
+        if (!now) continue;
+        const fact: Fact = known ?? {};
+        Object.assign(fact, factOf(side, table, now, known));
+        const key = side.keyOf(table, now);
+        into.set(key, fact);
+        if (HOME[table] !== 'prd' && table !== 'prd') continue;
+        const isMoved = old !== undefined && now[0] !== old[0];
+        if (isMoved) this.#unsure.add(key);
+        if (!known || isMoved) {
+          this.#lines.set(key, [...(this.#lines.get(key) ?? []), { from: version(now[2]), fact }]);
+        }
       }
     else if (side.name === 'monolith')
       for (const { now } of notes) {
-        const known = this.#facts.get('prd')?.get(now?.[0] ?? '');
-        if (known) known['stk'] = now?.[7] ?? null;
+        // The monolith may not have heard yet that another product has the key, or this one another key.
+        const line = this.#lines
+          .get(now?.[0] ?? '')
+          ?.findLast(({ from }) => from <= version(now?.[2]));
+        if (line) line.fact['stk'] = now?.[7] ?? null;
       }
     for (const { table, now } of notes)
       if (table === 'product' && now?.[7] === 'seen')
@@ -60,6 +78,10 @@ export class Truth {
     if (owner === 'service' && side.name === owner)
       for (const [key, fact] of this.#facts.get('prd') ?? [])
         fact['dsc'] = side.rows.get('product_text')?.get(key)?.[1] ?? null;
+  }
+
+  isUnsure(key: string): boolean {
+    return this.#unsure.has(key);
   }
 
   /** Whether a product bears what the service wrote into a column of its own: not when it is another one since. */

@@ -154,9 +154,10 @@ export class Writes {
           `UPDATE ${cat[0]} SET ${cat[1]} = ${1 + dice.pick(12)}, ${cat[2]} = ${q(this.#version())} WHERE ${cat[1]} = ${id}`,
         ]);
       case 'insert prd': {
-        // What stays with the monolith knows a row by its key only: a service's keys are not used twice.
         const id =
-          isService && !this.reuses ? String(100 + ++this.#clock.now) : this.#free(prd[0], 8);
+          isService && !this.reuses && dice.chance(0.5)
+            ? String(100 + ++this.#clock.now)
+            : this.#free(prd[0], 8);
         if (id === undefined) return [];
         const parent = dice.chance(0.3) ? this.#free(cat[0], 7) : undefined;
         const parts = [
@@ -172,19 +173,22 @@ export class Writes {
       case 'delete prd':
         return this.#on(prd[0], (id) => this.#deleteProduct(id));
       case 'insert prd again':
-        return isService
-          ? []
-          : this.#on(prd[0], (id, row) => [
-              ...this.#deleteProduct(id),
-              ...this.#product(id, row[1] ?? '', this.#any(cat[0])),
-            ]);
+        return this.#on(prd[0], (id, row) => [
+          ...this.#deleteProduct(id),
+          ...this.#product(id, row[1] ?? '', this.#any(cat[0])),
+        ]);
       case 're-key prd':
-        return isService
-          ? []
-          : this.#on(prd[0], (id) => [
-              ...(dice.chance(0.7) ? [`DELETE FROM ${rate[0]} WHERE ${rate[1]} = ${id}`] : []),
-              `UPDATE prd SET prd_id = ${1 + dice.pick(12)}, nm = ${q(this.#version())} WHERE prd_id = ${id}`,
-            ]);
+        return this.#on(prd[0], (id) => {
+          const to = String(1 + dice.pick(12));
+          return [
+            ...(dice.chance(0.7) ? [`DELETE FROM ${rate[0]} WHERE ${rate[1]} = ${id}`] : []),
+            ...(isService ? [`DELETE FROM product_text WHERE product_id = ${id}`] : []),
+            `UPDATE ${prd[0]} SET ${prd[1]} = ${to}, ${prd[3]} = ${q(this.#version())} WHERE ${prd[1]} = ${id}`,
+            ...(isService && dice.chance(0.5)
+              ? [`INSERT INTO product_text VALUES (${to}, ${q(this.#long())})`]
+              : []),
+          ];
+        });
       case 'swap no':
         return this.#two(prd[0], (a, b) => {
           const set = (no: string, id: string): string =>

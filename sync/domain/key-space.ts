@@ -1,0 +1,74 @@
+// Two sequences that number rows of one table, one on either side: whether they can ever give the same
+// number twice, and what keeps them from it.
+import type { LiveSchema, LiveTable, Sequence } from '../../core/postgres/catalog.ts';
+import { formatTable, parseTableName } from '../../core/postgres/identifiers.ts';
+import type { MappedTable } from '../../control/domain/mapped-table.ts';
+import type { Finding } from './finding.ts';
+
+export interface Numbering {
+  readonly monolith: Sequence | undefined;
+  readonly service: Sequence | undefined;
+}
+
+/** The sequences behind the key that the drivers hand out; undefined where neither side has one. */
+export function numberingOf(
+  { key, monolith, service }: MappedTable,
+  schemas: Readonly<Record<'monolith' | 'service', LiveSchema>>,
+): Numbering | undefined {
+  const table = (side: 'monolith' | 'service', name = ''): LiveTable | undefined =>
+    schemas[side].get(formatTable(parseTableName(name)));
+  for (const link of key) {
+    if (link.monolith.table > 0 || link.service.table > 0) continue;
+    const mine = table('monolith', monolith[0])?.columns.get(link.monolith.column)?.sequence;
+    const theirs = table('service', service[0])?.columns.get(link.service.column)?.sequence;
+    if (mine || theirs) return { monolith: mine ?? undefined, service: theirs ?? undefined };
+  }
+  return undefined;
+}
+
+/** Numbers go up in steps: two sequences never meet where their rests by a step of both differ. */
+export function mayCollide(a: Sequence, b: Sequence): boolean {
+  if (a.last === null || b.last === null) return true;
+  return (a.last - b.last) % gcd(a.increment, b.increment) === 0n;
+}
+
+/** SQL that has the monolith hand out even numbers, and the service odd ones. */
+export function apart(monolith: Sequence, service: Sequence): string {
+  return [
+    `Even numbers at the monolith: ALTER SEQUENCE ${monolith.name} INCREMENT BY 2; SELECT setval('${monolith.name}', (last_value / 2 + 1) * 2) FROM ${monolith.name}.`,
+    `Odd ones at the service: ALTER SEQUENCE ${service.name} INCREMENT BY 2; SELECT setval('${service.name}', (greatest(last_value, ${monolith.last ?? 'the monolith’s'}) / 2 + 1) * 2 + 1) FROM ${service.name}.`,
+  ].join(' ');
+}
+
+/** Rows that "where" leaves to the monolith get their keys there for ever, and those of the capability at the service. */
+export function checkKeySpace(
+  where: string,
+  map: MappedTable,
+  schemas: Readonly<Record<'monolith' | 'service', LiveSchema>>,
+): Finding[] {
+  const numbering = map.where.length > 0 ? numberingOf(map, schemas) : undefined;
+  if (!numbering) return [];
+  const { monolith, service } = numbering;
+  if (monolith && service)
+    return mayCollide(monolith, service)
+      ? [
+          {
+            ...{ severity: 'error', where },
+            what: `rows that "where" leaves to the monolith are numbered by ${monolith.name}, those of the service by ${service.name}: after a cutover both give the same number`,
+            hint: apart(monolith, service),
+          },
+        ]
+      : [];
+  return [
+    {
+      ...{ severity: 'warning', where },
+      what: `one side alone numbers rows by a sequence (${(monolith ?? service)?.name ?? ''}), and "where" leaves rows to the monolith: nothing shows that the two never give the same key`,
+      hint: 'Let the other side make keys that no such number is, or give it a sequence with a step in common and another rest.',
+    },
+  ];
+}
+
+function gcd(a: bigint, b: bigint): bigint {
+  const [x, y] = [a < 0n ? -a : a, b < 0n ? -b : b];
+  return y === 0n ? x : gcd(y, x % y);
+}

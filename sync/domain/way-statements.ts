@@ -1,0 +1,67 @@
+// The SQL for rows that are in the way of others, or of themselves: they get new keys, let go of unique
+// values, become other rows where they are.
+import { quoteIdentifier, quoteLiteral, quoteTable } from '../../core/postgres/identifiers.ts';
+import { textArray } from '../../core/postgres/text-forms.ts';
+import { keyArrays, ownRow, source, valuesOf, type Statement } from './statements.ts';
+import type { RowOperation, TargetTable } from './target-table.ts';
+
+/**
+ * Gives rows that are there their new keys, unless others have those. Parts that are known by key have
+ * not moved by that.
+ */
+export function moveStatement(
+  target: TargetTable,
+  operations: readonly RowOperation[],
+): Statement | undefined {
+  const rows = operations.filter((row) => row.from !== undefined && !row.replaced);
+  if (rows.length === 0) return undefined;
+  const sets = [
+    ...target.key.map(({ name, type }, index) => `${quoteIdentifier(name)} = s.n${index}::${type}`),
+    ...target.columns.flatMap(({ name }, index) =>
+      target.required.includes(index) ? [] : [`${quoteIdentifier(name)} = NULL`],
+    ),
+  ];
+  const names = [...target.key.keys()].flatMap((index) => [`k${index}`, `n${index}`]);
+  const taken = target.key.map(
+    ({ name, type }, index) => `x.${quoteIdentifier(name)} = s.n${index}::${type}`,
+  );
+  const text = `UPDATE ${quoteTable(target.name)} AS t SET ${sets.join(', ')}
+FROM unnest(${names.map((_, index) => `$${index + 1}::text[]`).join(', ')}) AS s(${names.join(', ')})
+WHERE ${ownRow(target)} AND NOT EXISTS (SELECT FROM ${quoteTable(target.name)} AS x WHERE ${taken.join(' AND ')})`;
+  const values = [...target.key.keys()].flatMap((index) => [
+    textArray(rows.map((row) => row.from?.[index] ?? null)),
+    textArray(rows.map((row) => row.key[index] ?? null)),
+  ]);
+  return { kind: 'update', text, values, rows };
+}
+
+/** Puts something else into a column of rows that are there and are to get another value. */
+export function setAsideStatement(
+  target: TargetTable,
+  column: number,
+  expression: string,
+  rows: readonly RowOperation[],
+): Statement {
+  const { name = '', type = 'text' } = target.columns[column] ?? {};
+  const text = `UPDATE ${quoteTable(target.name)} AS t SET ${quoteIdentifier(name)} = ${expression}
+FROM ${source(target, [column])} WHERE ${ownRow(target)} AND t.${quoteIdentifier(name)} IS DISTINCT FROM s.c${column}::${type}`;
+  return { kind: 'update', text, values: valuesOf(target, [column], rows), rows };
+}
+
+/** Has what the target alone knows of rows begin anew: `own` are its columns that the flow does not name. */
+export function resetStatement(
+  target: TargetTable,
+  own: readonly string[],
+  rows: readonly RowOperation[],
+): Statement | undefined {
+  const sets = [
+    ...own.map((name) => `${quoteIdentifier(name)} = DEFAULT`),
+    ...target.constants.map(
+      ({ column, value, type }) =>
+        `${quoteIdentifier(column)} = ${value === null ? 'NULL' : quoteLiteral(value)}::${type}`,
+    ),
+  ];
+  if (sets.length === 0 || rows.length === 0) return undefined;
+  const text = `UPDATE ${quoteTable(target.name)} AS t SET ${sets.join(', ')} FROM ${source(target, [])} WHERE ${ownRow(target)}`;
+  return { kind: 'update', text, values: keyArrays(target, rows), rows };
+}
