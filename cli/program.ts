@@ -7,6 +7,7 @@ import { demoCommand } from './demo.ts';
 import { facadeCommand } from './facade.ts';
 import { grantsCommand } from './grants.ts';
 import { journalCommand } from './journal.ts';
+import { kafkaCommand } from './kafka.ts';
 import { answerError } from './output.ts';
 import { preflightCommand } from './preflight.ts';
 import { shadowCommand } from './shadow.ts';
@@ -55,6 +56,7 @@ for (const add of [
   preflightCommand,
   grantsCommand,
   demoCommand,
+  kafkaCommand,
 ])
   add(program);
 
