@@ -10,6 +10,7 @@ import { journalCommand } from './journal.ts';
 import { kafkaCommand } from './kafka.ts';
 import { answerError } from './output.ts';
 import { preflightCommand } from './preflight.ts';
+import { relayCommand } from './relay.ts';
 import { shadowCommand } from './shadow.ts';
 import { statusCommand } from './status.ts';
 import { syncCommand } from './sync.ts';
@@ -47,6 +48,7 @@ for (const add of [
   upCommand,
   facadeCommand,
   syncCommand,
+  relayCommand,
   statusCommand,
   advanceCommand,
   rollbackCommand,
