@@ -47,3 +47,11 @@ export function span(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   return ms < 120_000 ? `${(ms / 1_000).toFixed(1)} s` : `${Math.round(ms / 60_000)} min`;
 }
+
+/** A number of bytes for people: `12 kB`, `3 MB`, `1.5 GB`. */
+export function bytes(count: number): string {
+  if (count < 1_048_576) return `${Math.ceil(count / 1_024)} kB`;
+  return count < 1_073_741_824
+    ? `${Math.round(count / 1_048_576)} MB`
+    : `${(count / 1_073_741_824).toFixed(1)} GB`;
+}

@@ -7,8 +7,10 @@ import { demoCommand } from './demo.ts';
 import { facadeCommand } from './facade.ts';
 import { grantsCommand } from './grants.ts';
 import { journalCommand } from './journal.ts';
+import { kafkaCommand } from './kafka.ts';
 import { answerError } from './output.ts';
 import { preflightCommand } from './preflight.ts';
+import { relayCommand } from './relay.ts';
 import { shadowCommand } from './shadow.ts';
 import { statusCommand } from './status.ts';
 import { syncCommand } from './sync.ts';
@@ -46,6 +48,7 @@ for (const add of [
   upCommand,
   facadeCommand,
   syncCommand,
+  relayCommand,
   statusCommand,
   advanceCommand,
   rollbackCommand,
@@ -55,6 +58,7 @@ for (const add of [
   preflightCommand,
   grantsCommand,
   demoCommand,
+  kafkaCommand,
 ])
   add(program);
 

@@ -3,9 +3,11 @@ import type { Command } from 'commander';
 import { BanyanError } from '../core/errors.ts';
 import { ownerOf } from '../control/domain/phase.ts';
 import { Evidence, type FlowLine } from '../control/evidence.ts';
+import { RelayReports } from '../control/relay-reports.ts';
 import { StateStore } from '../control/store.ts';
 import { openContext, type GlobalOptions } from './context.ts';
 import { answer, table } from './output.ts';
+import { describeRelays } from './relay-lines.ts';
 
 export function statusCommand(program: Command): void {
   program
@@ -51,9 +53,11 @@ export function statusCommand(program: Command): void {
         answer(
           globals.json,
           lines,
-          [table([['capability', 'phase', 'owner', 'flows', 'verify'], ...rows]), ...errors].join(
-            '\n',
-          ),
+          [
+            table([['capability', 'phase', 'owner', 'flows', 'verify'], ...rows]),
+            ...errors,
+            ...describeRelays(await new RelayReports(context.db).lines()),
+          ].join('\n'),
         );
       } finally {
         await context.close();

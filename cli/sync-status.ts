@@ -3,8 +3,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { Evidence, type FlowLine } from '../control/evidence.ts';
+import { RelayReports } from '../control/relay-reports.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
-import { answer, span, table } from './output.ts';
+import { answer, bytes, span, table } from './output.ts';
+import { describeRelays } from './relay-lines.ts';
 import { interruption } from './running.ts';
 
 const LOOK_MS = 1_000;
@@ -21,7 +23,7 @@ export function flowStatusCommand(sync: Command): void {
         try {
           if (!flags.watch) {
             const lines = await look(context, only);
-            answer(globals.json, lines, describe(lines));
+            answer(globals.json, lines, await text(context, lines));
             return;
           }
           const signal = interruption();
@@ -29,7 +31,7 @@ export function flowStatusCommand(sync: Command): void {
             const lines = await look(context, only);
             // A terminal is redrawn; anything else gets one answer after another.
             if (process.stdout.isTTY && !globals.json) process.stdout.write('\x1b[H\x1b[2J');
-            answer(globals.json, lines, describe(lines));
+            answer(globals.json, lines, await text(context, lines));
             await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
           }
         } finally {
@@ -43,6 +45,12 @@ async function look(context: Context, only: string | undefined): Promise<FlowLin
   const evidence = new Evidence(context.db);
   const known = only === undefined ? Object.keys(context.migration.capabilities) : [only];
   return (await Promise.all(known.map((capability) => evidence.flows(capability)))).flat();
+}
+
+/** Flows, and what brings their changes to Kafka. */
+async function text({ db }: Context, lines: readonly FlowLine[]): Promise<string> {
+  const relays = describeRelays(await new RelayReports(db).lines());
+  return [describe(lines), ...relays].join('\n');
 }
 
 function describe(lines: readonly FlowLine[]): string {
@@ -98,11 +106,4 @@ function copied({ backfill, status }: FlowLine): string {
   const perSecond = open.reduce((sum, one) => sum + (one.perSecond ?? 0), 0);
   const eta = perSecond > 0 && left > 0 ? `, ${span((left / perSecond) * 1_000)} left` : '';
   return `${rows} of about ${rows + left} rows${eta}`;
-}
-
-function bytes(count: number): string {
-  if (count < 1_048_576) return `${Math.ceil(count / 1_024)} kB`;
-  return count < 1_073_741_824
-    ? `${Math.round(count / 1_048_576)} MB`
-    : `${(count / 1_073_741_824).toFixed(1)} GB`;
 }

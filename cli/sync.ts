@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander';
 import type { Part } from '../core/lifecycle.ts';
 import { caretakerPart } from '../control/caretaker.ts';
 import { StateStore } from '../control/store.ts';
-import { syncPart } from '../sync/index.ts';
+import { relayPart, syncPart } from '../sync/index.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
 import { loseChange } from './faults.ts';
 import { keepSmall } from './heap.ts';
@@ -59,6 +59,7 @@ export function syncParts(context: Context, flags: SyncFlags = {}): Part[] {
       capabilities,
       log: context.log,
     }),
+    ...(context.migration.changeLog === 'direct' ? [] : [relayPart(context)]),
     syncPart({ ...context, ...(flags.fault && { wrapLog: loseChange }) }),
   ];
 }

@@ -1,7 +1,9 @@
 // Turns the references of a definition into URLs. All missing variables are reported at once; the
 // environment is an argument, so nobody below the command line reads it.
 import { BanyanError } from '../core/errors.ts';
+import type { KafkaConnection } from '../core/kafka/connection.ts';
 import type { Migration, Reference } from './definition.ts';
+import { resolveKafka } from './kafka-connection.ts';
 
 /** The three logins of a database that takes part. */
 export interface Logins {
@@ -19,11 +21,13 @@ export interface Connections {
   readonly control: string | undefined;
   readonly monolith: SideConnections;
   readonly services: Readonly<Record<string, SideConnections>>;
+  /** Where the change log is Kafka. */
+  readonly kafka?: KafkaConnection | undefined;
 }
 
 /**
  * Throws CONFIG_INVALID naming every reference that cannot be resolved. An edge resolves no database
- * but the control database: it needs none of those logins, so its environment need not hold them.
+ * but the control database, and no Kafka: it needs none of those logins, so its environment need not hold them.
  */
 export function resolveConnections(
   migration: Migration,
@@ -70,6 +74,8 @@ export function resolveConnections(
         side(given, `services.${name}`),
       ]),
     ),
+    ...(migration.changeLog !== 'direct' &&
+      role === 'all' && { kafka: resolveKafka(migration.changeLog.kafka, environment, mistakes) }),
   };
   if (mistakes.length > 0)
     throw new BanyanError(

@@ -24,6 +24,7 @@ import { withLease } from './lease.ts';
 import { withEnds } from './ends.ts';
 import { gatherFacts } from './gate-facts.ts';
 import { pauseFlows, resumeFlows, type Pausable } from './pauses.ts';
+import { RelayReports } from './relay-reports.ts';
 import { Replicas } from './replicas.ts';
 import { Steps, type Site } from './steps.ts';
 import { StateStore } from './store.ts';
@@ -60,6 +61,7 @@ export class Coordinator {
       store: this.#store,
       evidence: this.#evidence,
       replicas: this.#replicas,
+      relays: new RelayReports(options.db),
     });
   }
 
@@ -173,11 +175,12 @@ export class Coordinator {
   /** Runs `work` while nobody else moves the capability, with its databases open. */
   async #alone<T>(id: string, work: (site: Site) => Promise<T>, waitMs?: number): Promise<T> {
     const definition = this.#capability(id);
-    const { controlUrl, connections } = this.#options;
+    const { controlUrl, connections, migration } = this.#options;
+    const where = { connections, changeLog: migration.changeLog };
     return withLease(
       controlUrl,
       id,
-      () => withEnds(connections, id, definition, (ends) => work({ definition, ends })),
+      () => withEnds(where, id, definition, (ends) => work({ definition, ends })),
       waitMs,
     );
   }

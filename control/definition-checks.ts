@@ -9,7 +9,8 @@ import { checkTable } from './table-checks.ts';
 export function describeIssue(issue: z.core.$ZodIssue): string[] {
   const at = issue.path.map(String).join('.') || '(top)';
   // Of a union's branches, the one that got furthest tells what was meant; where none did, all count.
-  if (issue.code === 'invalid_union') {
+  // One without branches was told apart by a word that none of them has, and says so itself.
+  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
     const branches = [...issue.errors].sort((a, b) => depth(b) - depth(a));
     const [best = []] = branches;
     if (depth(best) === 0)

@@ -2,6 +2,7 @@
 // schema, in which an unknown key is a mistake; define.ts parses it.
 import { z } from 'zod';
 import { facade } from './facade-settings.ts';
+import { changeLog } from './kafka-settings.ts';
 import { sync } from './sync-settings.ts';
 import type { ConflictFunction } from './domain/conflicts.ts';
 import { share, text } from './schema-words.ts';
@@ -135,6 +136,7 @@ export const schema = z.strictObject({
     .refine((all) => Object.keys(all).length > 0, 'name at least one capability'),
   facade,
   sync,
+  changeLog,
 });
 
 export type { TableMap } from './table-map.ts';

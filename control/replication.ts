@@ -8,6 +8,8 @@ import type { TableMap } from './definition.ts';
 import type { Direction } from './domain/flow.ts';
 import { flowNames, MESSAGE_PREFIX, type FlowNames } from './domain/names.ts';
 import { scalar, type Participant } from './participant.ts';
+import { isRelayed, joinRelay, leaveRelay } from './relay.ts';
+import { createSlot, dropSlot, type SlotStart } from './slots.ts';
 
 export interface FlowEnds {
   readonly names: FlowNames;
@@ -16,10 +18,10 @@ export interface FlowEnds {
   readonly target: Participant;
   /** Tables of the source. */
   readonly tables: readonly string[];
+  /** Set where the relay of the source, by its name, brings the changes over Kafka. */
+  readonly relayed: { readonly source: string } | undefined;
 }
 
-/** How long the slot may wait for transactions that are open when it is made. */
-const SLOT_TIMEOUT_MS = 30_000;
 const SESSION = { applicationName: 'banyan-coordinator' };
 
 export function flowEnds(
@@ -28,6 +30,7 @@ export function flowEnds(
   monolith: Participant,
   service: Participant,
   tables: readonly TableMap[],
+  relayed: FlowEnds['relayed'],
 ): FlowEnds {
   const [source, target] = direction === 'to' ? [monolith, service] : [service, monolith];
   return {
@@ -36,68 +39,36 @@ export function flowEnds(
     source,
     target,
     tables: tables.flatMap((table) => (direction === 'to' ? table.monolith : table.service)),
+    relayed,
   };
 }
 
 /**
  * Makes the flow's parts, ready to be run by sync. The publication comes before the slot: decoding
- * looks it up as it was at each change.
+ * looks it up as it was at each change. Over Kafka both are the relay's.
  */
 export async function createFlow(ends: FlowEnds): Promise<void> {
   const { names, source, target } = ends;
-  const tables = ends.tables.map((table) => quoteTable(parseTableName(table))).join(', ');
-  await source.client.query(
-    `CREATE PUBLICATION ${quoteIdentifier(names.publication)} FOR TABLE ${tables} WITH (publish_via_partition_root = true)`,
-  );
-  const { lsn, timeline } = await createSlot(ends);
+  const { lsn, timeline } = ends.relayed
+    ? await joinRelay(source, ends.tables)
+    : await publish(ends);
   await target.client.query(
     `INSERT INTO banyan.checkpoint (flow, timeline, commit_lsn, seq, mode) VALUES ($1, $2, $3, 0, $4)`,
     [names.flow, timeline, lsn, ends.direction === 'to' ? 'owner' : 'guest'],
   );
 }
 
-async function createSlot({ names, source }: FlowEnds): Promise<{ lsn: string; timeline: number }> {
-  return withClient(source.logins.capture, SESSION, async (client) => {
-    await client.query(`SET statement_timeout = ${SLOT_TIMEOUT_MS}`);
-    try {
-      // From 17 on a standby can keep a copy of it, and the flow go on there once that is promoted.
-      const canFailOver =
-        (await scalar(client, `SELECT current_setting('server_version_num')::int >= 170000`)) ===
-        'true';
-      const lsn = await scalar(
-        client,
-        `SELECT lsn FROM pg_create_logical_replication_slot($1, 'pgoutput'${canFailOver ? ', failover => true' : ''})`,
-        [names.slot],
-      );
-      return { lsn, timeline: await timelineOf(source.logins.capture) };
-    } catch (error) {
-      // 57014: cancelled by the timeout.
-      if (sqlState(error) !== '57014') throw error;
-      const open = await source.blockers(1_000);
-      throw new BanyanError(
-        'TIMED_OUT',
-        `the slot ${names.slot} waits for transactions that were open before it`,
-        {
-          hint:
-            open.length > 0
-              ? `End them: ${open.join('; ')}`
-              : 'End long-running transactions and try again.',
-          cause: error,
-        },
-      );
-    }
-  });
-}
-
-async function timelineOf(url: string): Promise<number> {
-  return withClient(url, { ...SESSION, replication: true }, async (client) => {
-    const { rows } = await client.query<{ timeline: string }>('IDENTIFY_SYSTEM');
-    return Number(rows[0]?.timeline ?? 0);
-  });
+async function publish({ names, source, ...ends }: FlowEnds): Promise<SlotStart> {
+  const tables = ends.tables.map((table) => quoteTable(parseTableName(table))).join(', ');
+  await source.client.query(
+    `CREATE PUBLICATION ${quoteIdentifier(names.publication)} FOR TABLE ${tables} WITH (publish_via_partition_root = true)`,
+  );
+  return createSlot(source, names.slot);
 }
 
 /** Whether anything of the flow is there: the origin goes last. */
-export async function hasFlow({ names, source, target }: FlowEnds): Promise<boolean> {
+export async function hasFlow({ names, source, target, ...ends }: FlowEnds): Promise<boolean> {
+  if (ends.relayed && (await isRelayed(source, ends.tables))) return true;
   const atSource = await scalar(
     source.client,
     `SELECT EXISTS (SELECT 1 FROM pg_replication_slots WHERE slot_name = $1)
@@ -112,28 +83,14 @@ export async function hasFlow({ names, source, target }: FlowEnds): Promise<bool
   return atSource === 'true' || atTarget === 'true';
 }
 
-/** Removes whatever of the flow is there. Idempotent; waits until sync has let go of the slot. */
-export async function removeFlow(ends: FlowEnds): Promise<void> {
+/**
+ * Removes whatever of the flow is there; the relay's own parts too when it was the last, which gives
+ * true. Idempotent; waits until sync has let go of the slot.
+ */
+export async function removeFlow(ends: FlowEnds): Promise<boolean> {
   const { names, source, target } = ends;
-  await withClient(source.logins.capture, SESSION, async (client) => {
-    await waitFor(
-      async () =>
-        (await scalar(
-          client,
-          'SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active',
-          [names.slot],
-        )) === '0',
-      {
-        timeoutMs: 15_000,
-        what: `sync to let go of slot ${names.slot}`,
-        hint: 'Is a `banyan sync` cut off from the control database? End it.',
-      },
-    );
-    await client.query(
-      'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1',
-      [names.slot],
-    );
-  });
+  const isLast = ends.relayed !== undefined && (await leaveRelay(source, ends.tables));
+  await dropSlot(source.logins.capture, names.slot, '`banyan sync`');
   await source.client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)}`);
   for (const table of [
     'checkpoint',
@@ -143,6 +100,7 @@ export async function removeFlow(ends: FlowEnds): Promise<void> {
     'parked',
     'conflict',
     'awaited',
+    'log_offset',
   ])
     if ((await scalar(target.client, 'SELECT to_regclass($1)', [`banyan.${table}`])) !== '')
       await target.client.query(`DELETE FROM banyan.${table} WHERE flow = $1`, [names.flow]);
@@ -164,6 +122,7 @@ export async function removeFlow(ends: FlowEnds): Promise<void> {
       { timeoutMs: 15_000, what: `the applier to let go of origin ${names.origin}` },
     );
   });
+  return isLast;
 }
 
 /**

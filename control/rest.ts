@@ -5,6 +5,7 @@ import type { Capability } from './definition.ts';
 import { flowsOf, type Phase } from './domain/phase.ts';
 import type { FlowPair } from './ends.ts';
 import type { Evidence } from './evidence.ts';
+import type { RelayReports } from './relay-reports.ts';
 import { hasFlow, removeFlow } from './replication.ts';
 import { closeTables } from './retire.ts';
 
@@ -14,14 +15,15 @@ export async function tidy(
   phase: Phase,
   { tables, leaves }: Capability,
   ends: FlowPair,
-  evidence: Evidence,
+  { evidence, relays }: { readonly evidence: Evidence; readonly relays: RelayReports },
 ): Promise<boolean> {
   const wanted = flowsOf(phase, { hasTables: true, leaves });
   let found = false;
   for (const direction of ['to', 'back'] as const) {
     if (wanted[direction] || !(await hasFlow(ends[direction]))) continue;
     found = true;
-    await removeFlow(ends[direction]);
+    const { relayed } = ends[direction];
+    if ((await removeFlow(ends[direction])) && relayed) await relays.drop(relayed.source);
   }
   for (const flow of await evidence.flows(id))
     if (!wanted[flow.direction]) await evidence.dropFlow(id, flow.direction);

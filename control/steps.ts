@@ -9,6 +9,7 @@ import type { CapabilityState } from './domain/state.ts';
 import type { FlowPair } from './ends.ts';
 import { Evidence } from './evidence.ts';
 import type { Participant } from './participant.ts';
+import type { RelayReports } from './relay-reports.ts';
 import type { Replicas } from './replicas.ts';
 import { createFlow, removeFlow } from './replication.ts';
 import { tidy } from './rest.ts';
@@ -26,17 +27,20 @@ export interface StepsOptions {
   readonly store: StateStore;
   readonly evidence: Evidence;
   readonly replicas: Replicas;
+  readonly relays: RelayReports;
 }
 
 export class Steps {
   readonly #store: StateStore;
   readonly #evidence: Evidence;
   readonly #replicas: Replicas;
+  readonly #relays: RelayReports;
 
-  constructor({ store, evidence, replicas }: StepsOptions) {
+  constructor({ store, evidence, replicas, relays }: StepsOptions) {
     this.#store = store;
     this.#evidence = evidence;
     this.#replicas = replicas;
+    this.#relays = relays;
   }
 
   /** Throws PREFLIGHT_FAILED, TIMED_OUT and the errors of the databases; the capability is then where it was. */
@@ -93,7 +97,10 @@ export class Steps {
   /** Removes what a move that was cut short has left; false when there was nothing. */
   tidied({ capability, phase }: CapabilityState, { definition, ends }: Site): Promise<boolean> {
     if (!ends) return Promise.resolve(false);
-    return tidy(capability, phase, definition, ends, this.#evidence);
+    return tidy(capability, phase, definition, ends, {
+      evidence: this.#evidence,
+      relays: this.#relays,
+    });
   }
 
   /** Fence first, then publication, slot and checkpoint; a half-made one is removed again. */

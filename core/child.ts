@@ -26,6 +26,8 @@ export interface Child {
   onLine(listener: (line: string) => void): void;
   /** Ends it with its signal, after `graceMs` with KILL; resolves when it is gone. */
   stop(graceMs?: number): Promise<void>;
+  /** kill -9; resolves when it is gone. What was to be removed after it stays. */
+  kill(): Promise<void>;
 }
 
 // $1 is the signal, $2 a folder to remove at the end or nothing. The child starts before the guard ignores signals, or it would inherit that.
@@ -96,6 +98,10 @@ export function startChild(options: ChildOptions): Child {
       }, graceMs);
       await exited;
       clearTimeout(timer);
+    },
+    kill: async () => {
+      if (guard.pid !== undefined && exitCode === undefined) killGroup(guard.pid);
+      await exited;
     },
   };
 }

@@ -25,6 +25,14 @@ export const CATALOGUE = {
   EMBEDDED_POSTGRES: entry(3, 500),
   /** Another process does already, beside the same definition, what only one can do. */
   ALREADY_RUNNING: entry(2, 409),
+  /** No broker of Kafka answers, or the login is refused. */
+  KAFKA_UNREACHABLE: entry(3, 503, true),
+  /** Kafka answers and will not do it: a topic or a right is missing, a record is too large. */
+  KAFKA_REFUSED: entry(3, 409),
+  /** Records that somebody still needs are gone from their topic: kept too briefly, or lost by the brokers. */
+  KAFKA_LOG_LOST: entry(7, 500),
+  /** Apache Kafka cannot be fetched or started here. */
+  EMBEDDED_KAFKA: entry(3, 500),
   /** No capability of this name. */
   UNKNOWN_CAPABILITY: entry(2, 404),
   /** The phase table has no such move. */

@@ -11,6 +11,7 @@ import type { Capability } from '../control/definition.ts';
 import type { Evidence, FlowStatus } from '../control/evidence.ts';
 import type { Direction } from '../control/domain/flow.ts';
 import { flowNames, type FlowNames } from '../control/domain/names.ts';
+import { allOrNone } from './all-or-none.ts';
 import { Applier } from './apply.ts';
 import type { Applied } from './batch.ts';
 import { runBackfill } from './backfill.ts';
@@ -281,17 +282,4 @@ class Flow {
     });
     return { plan, names, schemas };
   }
-}
-
-/** The first to fail stops the others; all have ended when this settles. */
-async function allOrNone(stop: AbortController, parts: readonly Promise<void>[]): Promise<void> {
-  const guarded = parts.map((part) =>
-    part.catch((error: unknown) => {
-      stop.abort();
-      throw error;
-    }),
-  );
-  const results = await Promise.allSettled(guarded);
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed) throw failed.reason;
 }

@@ -1,6 +1,7 @@
 // Public entry point `banyan/sync`: the sync layer as a part of a team's own process, and the checks
 // that go with it.
 export { syncPart, type SyncOptions } from './process.ts';
+export { relayPart, type RelayPartOptions } from './kafka/process.ts';
 export type { Finding } from './domain/finding.ts';
 export { listConflicts, type ConflictLine } from './conflicts.ts';
 export {

@@ -18,6 +18,7 @@ import type { Owner } from '../control/domain/phase.ts';
 import type { Finding } from './domain/finding.ts';
 import { checkCanary } from './domain/canary-findings.ts';
 import { checkMapping } from './domain/findings.ts';
+import { checkKafka } from './kafka/topic-findings.ts';
 
 const ROLES = ['capture', 'applier', 'coordinator'] as const;
 
@@ -32,7 +33,7 @@ export async function preflight(
   );
   const withTables = chosen.filter(([, capability]) => capability.tables.length > 0);
   if (withTables.length === 0) return [];
-  const findings: Finding[] = [];
+  const findings: Finding[] = await checkKafka(migration, connections.kafka);
   const tables = (side: Owner, service?: string): Tables => ({
     mapped: mappedTables(migration, side, service),
     lookups: lookupTables(migration, side, service),

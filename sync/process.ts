@@ -7,6 +7,7 @@ import { isConnectionError } from '../core/postgres/connect.ts';
 import type { Logger } from '../core/log.ts';
 import type { Connections } from '../control/connections.ts';
 import type { Capability, Migration } from '../control/definition.ts';
+import { flowNames } from '../control/domain/names.ts';
 import { flowsOf } from '../control/domain/phase.ts';
 import type { CapabilityState } from '../control/domain/state.ts';
 import type { Direction } from '../control/domain/flow.ts';
@@ -162,8 +163,15 @@ function startWatch(
   const stop = new AbortController();
   if (url === undefined) return { stop, ended: Promise.resolve() };
   const { walAlarmBytes: alarmBytes } = migration.sync;
-  const watched = { capability: id, direction, url, evidence, log, alarmBytes };
-  return { stop, ended: watchRetainedWal(watched, stop.signal) };
+  const ended = watchRetainedWal(
+    {
+      ...{ reader: 'flow', which: { capability: id, direction }, url, alarmBytes, log },
+      slotIn: (source) => flowNames(id, direction, { source, target: '' }).slot,
+      report: (retained) => evidence.reportRetained(id, direction, retained),
+    },
+    stop.signal,
+  );
+  return { stop, ended };
 }
 
 async function stopped({ stop, ended }: Stoppable): Promise<void> {

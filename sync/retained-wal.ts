@@ -1,12 +1,9 @@
-// What a source keeps in its WAL for a flow: measured also while the flow fails, because a target that
-// is down is what makes it grow, and alarmed of before the server gives the slot up.
+// What a source keeps in its WAL for a flow, or a relay: measured also while that fails, because a
+// target that is down is what makes it grow, and alarmed of before the server gives the slot up.
 import { connect } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
-import type { Direction } from '../control/domain/flow.ts';
-import { flowNames } from '../control/domain/names.ts';
-import type { Evidence } from '../control/evidence.ts';
 import { databaseOf } from './schemas.ts';
 
 const LOOK_MS = 5_000;
@@ -16,25 +13,31 @@ const REPEAT_MS = 60_000;
 const SHARE = 0.5;
 
 export interface RetainedWal {
-  readonly capability: string;
-  readonly direction: Direction;
+  /** `flow` or `relay`. */
+  readonly reader: string;
+  /** Which one, for the log. */
+  readonly which: Readonly<Record<string, string>>;
+  /** Name of its slot in this database. */
+  readonly slotIn: (database: string) => string;
   /** Login at the source. */
   readonly url: string;
   /** Bytes at which the alarm is raised, whatever the server's own limit is. */
   readonly alarmBytes: number;
-  readonly evidence: Evidence;
+  /** Bytes that the server keeps for the slot, and bytes that its reader has not confirmed yet. */
+  readonly report: (retained: number, behind: number) => Promise<void>;
   readonly log: Logger;
 }
 
 interface SlotRow {
   retained: string | null;
+  behind: string | null;
   safe: string | null;
   status: string | null;
 }
 
 /** Looks every few seconds until the signal aborts; a source that does not answer is asked again. */
 export async function watchRetainedWal(watched: RetainedWal, signal: AbortSignal): Promise<void> {
-  const { capability, direction, log } = watched;
+  const { reader, which, log } = watched;
   let toldAt = -Infinity;
   while (!signal.aborted) {
     const found = await look(watched).catch(() => undefined);
@@ -42,8 +45,8 @@ export async function watchRetainedWal(watched: RetainedWal, signal: AbortSignal
       const why = alarm(found, watched.alarmBytes);
       if (why !== undefined && performance.now() - toldAt >= REPEAT_MS) {
         toldAt = performance.now();
-        log.warn('the source keeps WAL for a flow that is behind', {
-          ...{ capability, direction, why },
+        log.warn(`the source keeps WAL for a ${reader} that is behind`, {
+          ...{ ...which, why },
           retainedBytes: found.retained,
           ...(found.safe !== null && { bytesUntilLost: found.safe }),
         });
@@ -61,18 +64,13 @@ interface Retained {
   readonly status: string;
 }
 
-async function look({
-  url,
-  evidence,
-  capability,
-  direction,
-}: RetainedWal): Promise<Retained | undefined> {
+async function look({ url, slotIn, report }: RetainedWal): Promise<Retained | undefined> {
   const client = await connect(url, { applicationName: 'banyan-wal' });
   try {
-    const source = await databaseOf(client);
-    const { slot } = flowNames(capability, direction, { source, target: '' });
+    const slot = slotIn(await databaseOf(client));
     const { rows } = await client.query<SlotRow>(
       `SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::text AS retained,
+              pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::text AS behind,
               safe_wal_size::text AS safe, wal_status AS status
          FROM pg_replication_slots WHERE slot_name = $1`,
       [slot],
@@ -80,7 +78,7 @@ async function look({
     const row = rows[0];
     if (!row) return undefined;
     const retained = Number(row.retained ?? 0);
-    await evidence.reportRetained(capability, direction, retained).catch(() => undefined);
+    await report(retained, Number(row.behind ?? 0)).catch(() => undefined);
     return {
       retained,
       safe: row.safe === null ? null : Number(row.safe),

@@ -34,6 +34,21 @@ export function flowNames(
   };
 }
 
+export interface RelayNames {
+  /** Replication slot at the source. */
+  readonly slot: string;
+  /** Publication at the source. */
+  readonly publication: string;
+}
+
+/** Of the relay that brings a source database's changes to Kafka, for all of its flows. */
+export function relayNames(database: string): RelayNames {
+  return {
+    slot: `banyan_relay_${fingerprint(`${database}/relay`)}`,
+    publication: 'banyan_relay',
+  };
+}
+
 /** FNV-1a, 32 bits, as eight hex digits. */
 export function fingerprint(text: string): string {
   let hash = 0x811c9dc5;

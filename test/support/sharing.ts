@@ -23,7 +23,7 @@ async function moved(pair: Pair, move: typeof enterSharing): Promise<void> {
   const state = await pair.store.readOne('catalog');
   const entry = { who: 'test', event: 'share', why: '', evidence: {} };
   const { epoch } = await pair.store.change(state, { epoch: state.epoch + 1 }, entry);
-  await withEnds(pair.connections, 'catalog', definition, async (ends) => {
+  await withEnds({ ...pair, changeLog: 'direct' }, 'catalog', definition, async (ends) => {
     if (!ends) throw new Error('no ends');
     await move({ ends, definition, epoch });
   });

@@ -1,0 +1,53 @@
+// `banyan relay`: brings the changes of the source databases to Kafka, in a process of its own. A second
+// one, anywhere, stands by; so do those that `banyan sync` and `banyan up` bring along.
+import type { Command } from 'commander';
+import { BanyanError } from '../core/errors.ts';
+import { RelayReports } from '../control/relay-reports.ts';
+import { relayPart } from '../sync/index.ts';
+import { openContext, type GlobalOptions } from './context.ts';
+import { answer } from './output.ts';
+import { describeRelays } from './relay-lines.ts';
+import { runParts } from './running.ts';
+import { beforeFirstStart } from './sync.ts';
+
+export function relayCommand(program: Command): void {
+  const relay = program
+    .command('relay')
+    .description('bring the changes of the databases to Kafka; a second one stands by')
+    .action(async (_flags: unknown, command: Command) => {
+      const globals = command.optsWithGlobals<GlobalOptions>();
+      const context = await openContext(globals, 'relay');
+      try {
+        if (context.migration.changeLog === 'direct')
+          throw new BanyanError('CONFIG_INVALID', 'the definition reads the slots directly', {
+            hint: 'Relays are for `changeLog: { kafka: { … } }`; without Kafka `banyan sync` is all there is to run.',
+          });
+        await beforeFirstStart(context);
+        await runParts([relayPart(context)], () => {
+          answer(globals.json, { ready: true, pid: process.pid }, 'the relay is running');
+        });
+      } finally {
+        await context.close();
+      }
+    });
+  relay
+    .command('status')
+    .description('show every relay: how far Kafka is behind its source, and the WAL that it keeps')
+    .action(async (_flags: unknown, command: Command) => {
+      const globals = command.optsWithGlobals<GlobalOptions>();
+      const context = await openContext(globals);
+      try {
+        const lines = await new RelayReports(context.db).lines();
+        const described = describeRelays(lines);
+        answer(
+          globals.json,
+          lines,
+          described.length === 0
+            ? 'no relay has reported: is a capability past `monolith`, and `banyan relay` or `banyan sync` running?'
+            : described.join('\n'),
+        );
+      } finally {
+        await context.close();
+      }
+    });
+}

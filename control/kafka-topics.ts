@@ -1,0 +1,65 @@
+// The topics of a source database, as a relay fills them: `<prefix>.<source>.changes`, or Debezium's. A
+// source is the monolith, or the service whose database it is.
+import type { NewTopic } from '../core/kafka/client.ts';
+import { parseTableName } from '../core/postgres/identifiers.ts';
+import type { Migration } from './definition.ts';
+import { mappedTables } from './grants.ts';
+import type { KafkaSettings } from './kafka-settings.ts';
+
+/** Debezium's `topic.prefix` of a source. */
+export function topicPrefix(settings: Pick<KafkaSettings, 'prefix'>, source: string): string {
+  return `${settings.prefix}.${source}`;
+}
+
+/** Characters that a topic's name may not have become `_`, as Debezium does it. */
+export function tableTopic(prefix: string, table: string): string {
+  const { schema, table: name } = parseTableName(table);
+  return `${prefix}.${schema}.${name}`.replaceAll(/[^A-Za-z0-9._-]/g, '_');
+}
+
+/** Every database of the definition that changes come from. */
+export function sourcesOf(migration: Migration): string[] {
+  const capabilities = Object.values(migration.capabilities).filter(
+    ({ tables }) => tables.length > 0,
+  );
+  if (capabilities.length === 0) return [];
+  return ['monolith', ...new Set(capabilities.map(({ service }) => service))];
+}
+
+/** With their settings, for whoever creates them or holds them against what is there. */
+export function topicsOf(
+  migration: Migration,
+  settings: KafkaSettings,
+  source: string,
+): readonly NewTopic[] {
+  const { partitions, replication, retentionMs, maxMessageBytes } = settings.topics;
+  const prefix = topicPrefix(settings, source);
+  const topic = (name: string, count: number): NewTopic => ({
+    topic: name,
+    partitions: count,
+    replication,
+    config: {
+      'cleanup.policy': 'delete',
+      'retention.ms': String(retentionMs),
+      'retention.bytes': '-1',
+      'max.message.bytes': String(maxMessageBytes),
+      'unclean.leader.election.enable': 'false',
+      // One of three brokers may be away, and what was acknowledged is on two.
+      ...(replication !== undefined && {
+        'min.insync.replicas': String(Math.max(1, replication - 1)),
+      }),
+    },
+  });
+  if (settings.layout === 'changes') return [topic(`${prefix}.changes`, 1)];
+  const tables = new Set(
+    source === 'monolith'
+      ? mappedTables(migration, 'monolith')
+      : mappedTables(migration, 'service', source),
+  );
+  return [
+    ...[...tables].map((table) => topic(tableTopic(prefix, table), partitions)),
+    topic(`${prefix}.transaction`, 1),
+    topic(`${prefix}.message`, 1),
+    topic(`__debezium-heartbeat.${prefix}`, 1),
+  ];
+}

@@ -1,0 +1,139 @@
+// What relays publish of themselves, for people and for the next one to start.
+import type { Knex } from 'knex';
+
+export type RelayStatus = 'starting' | 'running' | 'retrying' | 'stopped';
+
+export interface RelayReport {
+  readonly source: string;
+  readonly status: RelayStatus;
+  /** Who reports: host and process. */
+  readonly holder: string;
+  readonly errorCode: string | null;
+  readonly error: string | null;
+}
+
+/** What a relay that runs says besides; of one that does not, what it last said stays. */
+export interface RelayProgress {
+  /** `timeline/commit LSN/seq` of the last transaction that the brokers have acknowledged. */
+  readonly position: string | undefined;
+  /** How old the newest commit is up to which all is with the brokers; 0 when nothing waits; undefined as long as nobody knows. */
+  readonly behindMs: number | undefined;
+  /** Source commit to the brokers' acknowledgement, milliseconds. */
+  readonly lagP50Ms: number | null;
+  readonly lagP99Ms: number | null;
+  /** Records written since the process started. */
+  readonly written: number;
+}
+
+export interface RelayLine extends RelayReport {
+  readonly position: string | null;
+  /** How long ago all that had been committed was with the brokers. */
+  readonly behindMs: number | null;
+  readonly lagP50Ms: number | null;
+  readonly lagP99Ms: number | null;
+  readonly written: number;
+  /** WAL that is not with the brokers yet. */
+  readonly behindBytes: number | null;
+  /** WAL that the source keeps for the slot. */
+  readonly retainedBytes: number | null;
+  /** Whether another relay stands by. */
+  readonly standby: boolean;
+  readonly reportAgeMs: number;
+}
+
+const STANDBY_MS = 5_000;
+
+export class RelayReports {
+  readonly #db: Knex;
+
+  constructor(db: Knex) {
+    this.#db = db;
+  }
+
+  async report(report: RelayReport, progress?: RelayProgress): Promise<void> {
+    const row = {
+      source: report.source,
+      status: report.status,
+      holder: report.holder,
+      error_code: report.errorCode,
+      error: report.error,
+      updated_at: this.#db.raw('clock_timestamp()'),
+      ...(progress && {
+        ...(progress.position !== undefined && { position: progress.position }),
+        ...(progress.behindMs !== undefined && {
+          complete_at: this.#db.raw('clock_timestamp() - make_interval(secs => ?)', [
+            progress.behindMs / 1_000,
+          ]),
+        }),
+        lag_p50_ms: progress.lagP50Ms,
+        lag_p99_ms: progress.lagP99Ms,
+        written: progress.written,
+      }),
+    };
+    await this.#db('banyan.relay').insert(row).onConflict('source').merge();
+  }
+
+  /** What the source keeps for it; nothing where it has not reported yet. */
+  async reportRetained(source: string, retained: number, behind: number): Promise<void> {
+    await this.#db('banyan.relay')
+      .where({ source })
+      .update({ retained_bytes: retained, behind_bytes: behind });
+  }
+
+  async reportStandby(source: string): Promise<void> {
+    await this.#db('banyan.relay')
+      .where({ source })
+      .update({ standby_at: this.#db.raw('clock_timestamp()') });
+  }
+
+  async drop(source: string): Promise<void> {
+    await this.#db('banyan.relay').where({ source }).delete();
+  }
+
+  async lines(): Promise<RelayLine[]> {
+    const { rows } = await this.#db.raw<{ rows: Row[] }>(
+      `SELECT *, extract(epoch FROM clock_timestamp() - updated_at) * 1000 AS report_age_ms,
+              extract(epoch FROM clock_timestamp() - complete_at) * 1000 AS behind_ms,
+              coalesce(standby_at > clock_timestamp() - make_interval(secs => ?), false) AS standby
+         FROM banyan.relay ORDER BY source = 'monolith' DESC, source`,
+      [STANDBY_MS / 1_000],
+    );
+    return rows.map((row) => ({
+      source: row.source,
+      status: row.status,
+      holder: row.holder ?? '',
+      errorCode: row.error_code,
+      error: row.error,
+      position: row.position,
+      behindMs: numberOf(row.behind_ms),
+      lagP50Ms: row.lag_p50_ms,
+      lagP99Ms: row.lag_p99_ms,
+      written: Number(row.written),
+      behindBytes: numberOf(row.behind_bytes),
+      retainedBytes: numberOf(row.retained_bytes),
+      standby: row.standby,
+      reportAgeMs: Number(row.report_age_ms),
+    }));
+  }
+}
+
+interface Row {
+  source: string;
+  status: RelayStatus;
+  holder: string | null;
+  error_code: string | null;
+  error: string | null;
+  position: string | null;
+  behind_ms: string | null;
+  lag_p50_ms: number | null;
+  lag_p99_ms: number | null;
+  written: string;
+  behind_bytes: string | null;
+  retained_bytes: string | null;
+  standby: boolean;
+  report_age_ms: string;
+}
+
+function numberOf(text: string | null): number | null {
+  return text === null ? null : Number(text);
+}

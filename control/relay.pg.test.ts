@@ -1,0 +1,119 @@
+// The relay's slot and publication, shared by all flows of a source: who joins misses nothing that
+// commits later, and the last to leave takes both along.
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { waitFor } from '../core/lifecycle.ts';
+import { connect } from '../core/postgres/connect.ts';
+import { parseLsn } from '../core/postgres/lsn.ts';
+import { relayNames } from './domain/names.ts';
+import { isRelayed, joinRelay, leaveRelay } from './relay.ts';
+import { Participant } from './participant.ts';
+import { openSlotLog } from '../sync/slot-log.ts';
+import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
+import { leftovers } from '../test/support/sync.ts';
+
+let pair: Pair;
+let source: Participant;
+
+async function participant(): Promise<Participant> {
+  const { database } = pair.connections.monolith;
+  if (!database) throw new Error('no logins');
+  return Participant.open({
+    capability: 'catalog',
+    side: 'monolith',
+    labels: { monolith: 'the monolith', service: 'the service' },
+    logins: database,
+    tables: pair.migration.capabilities['catalog']?.tables ?? [],
+  });
+}
+
+beforeEach(async () => {
+  pair = await createPair();
+  source = await participant();
+});
+
+afterEach(async () => {
+  await source.close();
+  await pair.close();
+});
+
+async function published(): Promise<string[]> {
+  const { rows } = await pair.monolith.query<{ tablename: string }>(
+    'SELECT tablename FROM pg_publication_tables ORDER BY 1',
+  );
+  return rows.map(({ tablename }) => tablename);
+}
+
+const insert = (no: string): string => `INSERT INTO prd (no, nm, prc) VALUES ('${no}', 'n', 1)`;
+
+test('who joins a relay that is at work waits for open transactions, and gets all that commits later', async () => {
+  await joinRelay(source, ['cat']);
+  const open = await connect(pair.monolithAppUrl, SESSION);
+  await open.query(`BEGIN; ${insert('OPEN')}`);
+  let joined = false;
+  const joining = joinRelay(source, ['prd']).then((start) => {
+    joined = true;
+    return start;
+  });
+  await waitFor(async () => (await published()).includes('prd'), {
+    timeoutMs: 5_000,
+    what: 'the table to be published',
+  });
+  // It looks every 25 ms; a second look of ours comes after several of them.
+  for (let look = 0; look < 20; look++) await pair.monolith.query('SELECT pg_sleep(0.01)');
+  expect(joined).toBe(false);
+  await open.query('COMMIT');
+  await open.end();
+  const { lsn, timeline } = await joining;
+  await pair.monolith.query(insert('LATER'));
+
+  const log = await openSlotLog(
+    { url: source.logins.capture, ...relayNames(source.database) },
+    { timeline, commitLsn: 0n, seq: 0 },
+  );
+  try {
+    const found: unknown[] = [];
+    while (found.length === 0)
+      for (const { head, changes } of await log.read(AbortSignal.timeout(10_000)))
+        if (head.commitLsn >= parseLsn(lsn))
+          for (const change of changes) if (change.kind === 'insert') found.push(change.after[1]);
+    expect(found).toEqual(['LATER']);
+  } finally {
+    await log.close();
+  }
+});
+
+test('slot and publication go with the last table, and not before', async () => {
+  await joinRelay(source, ['cat']);
+  await joinRelay(source, ['prd']);
+  await joinRelay(source, ['prd']);
+  expect(await published()).toEqual(['cat', 'prd']);
+  expect(await leaveRelay(source, ['cat'])).toBe(false);
+  expect(await isRelayed(source, ['cat'])).toBe(false);
+  expect(await isRelayed(source, ['prd'])).toBe(true);
+  expect(await leaveRelay(source, ['prd'])).toBe(true);
+  expect(await leaveRelay(source, ['prd'])).toBe(true);
+  expect(await leftovers(pair)).toEqual([]);
+});
+
+test('two that join at the same time both do', async () => {
+  const other = await participant();
+  try {
+    await Promise.all([joinRelay(source, ['cat']), joinRelay(other, ['prd'])]);
+    expect(await published()).toEqual(['cat', 'prd']);
+  } finally {
+    await other.close();
+  }
+  await leaveRelay(source, ['cat', 'prd']);
+});
+
+test('a slot that is gone is not made anew behind the back of the flows there are', async () => {
+  await joinRelay(source, ['cat']);
+  const { slot } = relayNames(source.database);
+  await pair.monolith.query('SELECT pg_drop_replication_slot($1)', [slot]);
+  await expect(joinRelay(source, ['prd'])).rejects.toMatchObject({ code: 'SLOT_LOST' });
+  expect(await published()).toEqual(['cat']);
+  // With nobody left that could miss anything, all begins anew.
+  await leaveRelay(source, ['cat']);
+  await joinRelay(source, ['prd']);
+  await leaveRelay(source, ['prd']);
+});

@@ -1,0 +1,151 @@
+// The standing parts of a relay: one slot and one publication a source database, for all of its flows.
+// The publication holds the tables of those flows there are; both go with the last of them. Coordinators
+// of different capabilities change it at the same time: a lock in the source lets one after the other.
+import type pg from 'pg';
+import { BanyanError } from '../core/errors.ts';
+import { waitFor } from '../core/lifecycle.ts';
+import {
+  formatTable,
+  parseTableName,
+  quoteIdentifier,
+  quoteTable,
+} from '../core/postgres/identifiers.ts';
+import { relayNames } from './domain/names.ts';
+import { scalar, type Participant } from './participant.ts';
+import {
+  createSlot,
+  dropSlot,
+  OPEN_TRANSACTIONS_MS,
+  openTransactions,
+  timelineOf,
+  type SlotStart,
+} from './slots.ts';
+
+const LOCK = `hashtextextended('banyan:relay', 0)`;
+
+/**
+ * Has the relay send these tables. Whatever commits after the position that this gives comes through it.
+ * Throws TIMED_OUT while transactions stay open, SLOT_LOST when the relay's slot has a hole.
+ */
+export async function joinRelay(
+  source: Participant,
+  tables: readonly string[],
+): Promise<SlotStart> {
+  const { slot, publication } = relayNames(source.database);
+  return locked(source.client, async () => {
+    const listed = await publishedBy(source.client, publication);
+    const status = await slotStatus(source.client, slot);
+    const others =
+      listed?.filter((label) => !tables.some((table) => labelOf(table) === label)) ?? [];
+    if (status === 'lost' || (status === undefined && others.length > 0)) throw hole(slot, status);
+    const missing = tables.filter((table) => !listed?.includes(labelOf(table))).map(quoted);
+    if (!listed)
+      await source.client.query(
+        `CREATE PUBLICATION ${quoteIdentifier(publication)} FOR TABLE ${missing.join(', ')} WITH (publish_via_partition_root = true)`,
+      );
+    else if (missing.length > 0)
+      await source.client.query(
+        `ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${missing.join(', ')}`,
+      );
+    if (status === undefined) return createSlot(source, slot);
+    // What a transaction changed before it was published is not sent, whenever it commits.
+    await settled(source, slot);
+    return {
+      lsn: await scalar(source.client, 'SELECT pg_current_wal_insert_lsn()'),
+      timeline: await timelineOf(source.logins.capture),
+    };
+  });
+}
+
+/** Whether the relay sends any of these tables. */
+export async function isRelayed(source: Participant, tables: readonly string[]): Promise<boolean> {
+  const listed = await publishedBy(source.client, relayNames(source.database).publication);
+  return tables.some((table) => listed?.includes(labelOf(table)));
+}
+
+/**
+ * Has the relay send these tables no more; slot and publication go with the last ones, which gives true.
+ * Idempotent; waits until relays have let go of the slot.
+ */
+export async function leaveRelay(source: Participant, tables: readonly string[]): Promise<boolean> {
+  const { slot, publication } = relayNames(source.database);
+  return locked(source.client, async () => {
+    const listed = (await publishedBy(source.client, publication)) ?? [];
+    const leaving = tables.filter((table) => listed.includes(labelOf(table)));
+    const isLast = listed.length === leaving.length;
+    if (isLast) {
+      await dropSlot(source.logins.capture, slot, '`banyan relay` or `banyan sync`');
+      await source.client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(publication)}`);
+    } else if (leaving.length > 0)
+      await source.client.query(
+        `ALTER PUBLICATION ${quoteIdentifier(publication)} DROP TABLE ${leaving.map(quoted).join(', ')}`,
+      );
+    return isLast;
+  });
+}
+
+/** A new slot would hide from the flows there are that changes are missing. */
+function hole(slot: string, status: string | undefined): BanyanError {
+  return new BanyanError(
+    'SLOT_LOST',
+    `the relay's replication slot ${slot} ${status === undefined ? 'is gone' : 'was invalidated: the server has removed WAL it needed'}`,
+    {
+      hint: 'Changes may have been missed: roll every capability whose changes came through it back to monolith; slot and publication go with the last of them, and the next to start begins with new ones.',
+    },
+  );
+}
+
+async function locked<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
+  await client.query(`SELECT pg_advisory_lock(${LOCK})`);
+  try {
+    return await work();
+  } finally {
+    await client.query(`SELECT pg_advisory_unlock(${LOCK})`);
+  }
+}
+
+/** `schema.table` of each; undefined where there is no such publication. */
+async function publishedBy(client: pg.Client, publication: string): Promise<string[] | undefined> {
+  const { rows } = await client.query<{ tables: string[] }>(
+    `SELECT ARRAY(SELECT n.nspname || '.' || c.relname FROM pg_publication_rel r
+                    JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+                   WHERE r.prpubid = p.oid) AS tables
+       FROM pg_publication p WHERE p.pubname = $1`,
+    [publication],
+  );
+  return rows[0]?.tables;
+}
+
+async function slotStatus(client: pg.Client, slot: string): Promise<string | undefined> {
+  const { rows } = await client.query<{ status: string | null }>(
+    'SELECT wal_status AS status FROM pg_replication_slots WHERE slot_name = $1',
+    [slot],
+  );
+  return rows[0] && (rows[0].status ?? '');
+}
+
+/** Waits until every transaction has ended that was open when the publication changed. */
+async function settled(source: Participant, slot: string): Promise<void> {
+  const began = await scalar(source.client, 'SELECT pg_snapshot_xmax(pg_current_snapshot())');
+  try {
+    await waitFor(
+      async () =>
+        (await scalar(
+          source.client,
+          'SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8',
+          [began],
+        )) === 'true',
+      { timeoutMs: OPEN_TRANSACTIONS_MS, what: 'open transactions to end' },
+    );
+  } catch (error) {
+    throw await openTransactions(source, slot, error);
+  }
+}
+
+function labelOf(table: string): string {
+  return formatTable(parseTableName(table));
+}
+
+function quoted(table: string): string {
+  return quoteTable(parseTableName(table));
+}

@@ -1,0 +1,96 @@
+import { expect, test } from '@jest/globals';
+import type { NewTopic, TopicFacts } from '../../core/kafka/client.ts';
+import { checkTopics } from './kafka-findings.ts';
+
+const CONFIG = {
+  ...{ 'cleanup.policy': 'delete', 'retention.ms': '604800000', 'retention.bytes': '-1' },
+  ...{ 'max.message.bytes': '16777216', 'unclean.leader.election.enable': 'false' },
+};
+const WANTED: NewTopic = {
+  ...{ topic: 'shop.monolith.changes', partitions: 1, replication: 3 },
+  config: { ...CONFIG, 'min.insync.replicas': '2' },
+};
+
+function findings(
+  found: Partial<Omit<TopicFacts, 'config'>> & { config?: Record<string, string> } = {},
+  wanted = WANTED,
+): string[] {
+  const { topic, partitions, config } = wanted;
+  const facts: TopicFacts = {
+    ...{ topic, partitions, replication: 3 },
+    ...found,
+    config:
+      found.config && Object.keys(found.config).length === 0 ? {} : { ...config, ...found.config },
+  };
+  return checkTopics([wanted], { brokers: 3, topics: new Map([[topic, facts]]) }).map(
+    ({ severity, what }) => `${severity}: ${what}`,
+  );
+}
+
+test('topics as the definition wants them have nothing to mend, before and after they are made', () => {
+  expect(findings()).toEqual([]);
+  expect(checkTopics([WANTED], { brokers: 3, topics: new Map() })).toEqual([]);
+});
+
+test.each<[string, Parameters<typeof findings>[0], RegExp]>([
+  [
+    'several partitions of the ordered topic',
+    { partitions: 3 },
+    /^error: it has 3 partitions, and is to have 1/,
+  ],
+  [
+    'a retention that a slow flow does not survive',
+    { config: { 'retention.ms': '3600000' } },
+    /^warning: it keeps changes for 60 minutes/,
+  ],
+  [
+    'a retention by size',
+    { config: { 'retention.bytes': '1073741824' } },
+    /^warning: it keeps no more than 1073741824 bytes/,
+  ],
+  [
+    'compaction of the ordered topic',
+    { config: { 'cleanup.policy': 'compact,delete' } },
+    /^error: it is compacted/,
+  ],
+  [
+    'acknowledgement by one copy',
+    { config: { 'min.insync.replicas': '1' } },
+    /^warning: min\.insync\.replicas=1/,
+  ],
+  ['a single copy', { replication: 1 }, /^warning: there is one copy/],
+  [
+    'more copies asked for than there are',
+    { replication: 2, config: { 'min.insync.replicas': '3' } },
+    /^error: min\.insync\.replicas=3 and 2 copies/,
+  ],
+  [
+    'leaders that lag behind',
+    { config: { 'unclean.leader.election.enable': 'true' } },
+    /^error: a broker that lags behind/,
+  ],
+  [
+    'room for small rows only',
+    { config: { 'max.message.bytes': '1048588' } },
+    /^warning: it takes no record above 1048588 bytes/,
+  ],
+  ['settings that cannot be read', { config: {} }, /^warning: its settings cannot be read/],
+])('finds %s', (_, found, expected) => {
+  const all = findings(found);
+  expect(all).toHaveLength(1);
+  expect(all[0]).toMatch(expected);
+});
+
+test('a compacted topic of one table is a warning: its last state is still there', () => {
+  const table = { ...WANTED, topic: 'shop.monolith.public.prd', partitions: 4 };
+  expect(findings({ config: { 'cleanup.policy': 'compact' } }, table)[0]).toMatch(
+    /^warning: it is compacted/,
+  );
+});
+
+test('a topic that cannot be made is found before anybody tries', () => {
+  const all = checkTopics([WANTED], { brokers: 1, topics: new Map() });
+  expect(all).toMatchObject([
+    { severity: 'error', what: 'it is to have 3 copies, and there is one broker' },
+  ]);
+});

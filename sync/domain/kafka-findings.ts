@@ -1,0 +1,134 @@
+// What is wrong with topics as they are, or would be: which of their settings could lose a change that
+// was acknowledged, or one that a slow flow has yet to read. Facts in, findings out.
+import type { NewTopic, TopicFacts } from '../../core/kafka/client.ts';
+import type { Finding } from './finding.ts';
+
+const DAY_MS = 86_400_000;
+
+export interface ClusterFacts {
+  readonly brokers: number;
+  /** The topics that exist, by name. */
+  readonly topics: ReadonlyMap<string, TopicFacts>;
+}
+
+/** Holds the topics that a relay will write against the cluster. */
+export function checkTopics(wanted: readonly NewTopic[], cluster: ClusterFacts): Finding[] {
+  return wanted.flatMap((topic) => {
+    const facts = cluster.topics.get(topic.topic);
+    const report = reporter(topic.topic);
+    if (facts) checkExisting(topic, facts, report);
+    else checkNew(topic, cluster, report);
+    return report.findings;
+  });
+}
+
+type Report = ((severity: Finding['severity'], what: string, hint: string) => void) & {
+  readonly findings: Finding[];
+};
+
+function reporter(topic: string): Report {
+  const findings: Finding[] = [];
+  const report = (severity: Finding['severity'], what: string, hint: string): void => {
+    findings.push({ severity, where: `topic ${topic}`, what, hint });
+  };
+  return Object.assign(report, { findings });
+}
+
+/** What is not there yet is made as the definition says. */
+function checkNew(wanted: NewTopic, { brokers }: ClusterFacts, report: Report): void {
+  if (wanted.replication !== undefined && wanted.replication > brokers)
+    report(
+      'error',
+      `it is to have ${wanted.replication} copies, and there ${brokers === 1 ? 'is one broker' : `are ${brokers} brokers`}`,
+      'Lower changeLog.kafka.topics.replication, or add brokers.',
+    );
+  checkRetention(wanted.config, 'changeLog.kafka.topics.retentionMs', report);
+  if (wanted.replication !== undefined) checkCopies(wanted.replication, wanted.config, report);
+}
+
+function checkExisting(wanted: NewTopic, facts: TopicFacts, report: Report): void {
+  if (facts.partitions !== wanted.partitions)
+    report(
+      'error',
+      `it has ${facts.partitions} partitions, and is to have ${wanted.partitions}`,
+      wanted.partitions === 1
+        ? 'Order and whole transactions need one: delete the topic, or choose another changeLog.kafka.prefix.'
+        : `Set changeLog.kafka.topics.partitions to ${facts.partitions}.`,
+    );
+  const { config } = facts;
+  if (Object.keys(config).length === 0) {
+    report(
+      'warning',
+      'its settings cannot be read, so nobody here knows how long it keeps changes',
+      'Give this login DESCRIBE_CONFIGS on the topic.',
+    );
+    return;
+  }
+  if (config['cleanup.policy']?.includes('compact'))
+    report(
+      wanted.partitions === 1 ? 'error' : 'warning',
+      'it is compacted: of several changes of a row only the last one stays, and a deletion for delete.retention.ms',
+      'Set cleanup.policy=delete: a flow needs every change, in order.',
+    );
+  checkRetention(config, 'retention.ms of the topic', report);
+  checkCopies(facts.replication, config, report);
+  const limit = Number(config['max.message.bytes']);
+  if (limit < Number(wanted.config['max.message.bytes']))
+    report(
+      'warning',
+      `it takes no record above ${limit} bytes: a relay stops at a row that is larger`,
+      'Raise max.message.bytes of the topic, or lower changeLog.kafka.topics.maxMessageBytes.',
+    );
+}
+
+function checkRetention(config: NewTopic['config'], setting: string, report: Report): void {
+  const keptMs = Number(config['retention.ms'] ?? -1);
+  if (keptMs >= 0 && keptMs < DAY_MS)
+    report(
+      'warning',
+      `it keeps changes for ${minutes(keptMs)}: a flow that is away longer, or behind by more, loses them and must copy its tables again`,
+      `Raise ${setting} above the longest time that a flow may be away; a day at least.`,
+    );
+  const keptBytes = Number(config['retention.bytes'] ?? -1);
+  if (keptBytes >= 0)
+    report(
+      'warning',
+      `it keeps no more than ${keptBytes} bytes of a partition: under load nobody knows for how long`,
+      'Set retention.bytes=-1, and let retention.ms alone say how long.',
+    );
+}
+
+/** Where one broker's end would take changes along that were acknowledged. */
+function checkCopies(copies: number, config: NewTopic['config'], report: Report): void {
+  const inSync = Number(config['min.insync.replicas'] ?? 1);
+  if (config['unclean.leader.election.enable'] === 'true')
+    report(
+      'error',
+      'a broker that lags behind may become its leader: changes that were acknowledged are lost then',
+      'Set unclean.leader.election.enable=false.',
+    );
+  if (copies === 1)
+    report(
+      'warning',
+      'there is one copy of it: a broken disk takes along changes that were acknowledged',
+      'For production have three brokers, replication 3 and min.insync.replicas=2.',
+    );
+  else if (inSync > copies)
+    report(
+      'error',
+      `min.insync.replicas=${inSync} and ${copies} copies: no record will ever be acknowledged`,
+      'Set min.insync.replicas to one less than the copies.',
+    );
+  else if (inSync < 2)
+    report(
+      'warning',
+      `min.insync.replicas=${inSync}: while the other copies lag, one is enough to acknowledge a change, and that broker's end loses it`,
+      'Set min.insync.replicas=2.',
+    );
+}
+
+function minutes(ms: number): string {
+  return ms < 7_200_000
+    ? `${Math.round(ms / 60_000)} minutes`
+    : `${Math.round(ms / 3_600_000)} hours`;
+}

@@ -1,0 +1,192 @@
+// The outlet by itself: what it has written is a gapless run whatever its producer does, and several
+// runs over one log, zombies and late writes included, leave a topic from which the log can be read.
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import type { KafkaRecord, Producer } from '../../core/kafka/client.ts';
+import { waitFor } from '../../core/lifecycle.ts';
+import { Outlet, type Parcel, type Written } from './outlet.ts';
+
+const REFUSED = new Error('refused');
+
+function record(place: number, size = 10): KafkaRecord {
+  return { topic: 't', key: null, value: 'v'.repeat(size), headers: { place: String(place) } };
+}
+
+/** A transaction of one record; its place in the log stands for its LSNs. */
+function parcel(place: number, size?: number): Parcel {
+  const lsn = BigInt(place);
+  return {
+    records: [record(place, size)],
+    through: { commitLsn: lsn, endLsn: lsn + 1n, seq: 1, commitMs: 0 },
+  };
+}
+
+const placesOf = (records: readonly KafkaRecord[]): number[] =>
+  records.map(({ headers }) => Number(headers['place']));
+
+interface Held extends Producer {
+  /** What was asked for and has not been answered. */
+  readonly asked: { readonly places: number[]; done(): void; fail(): void }[];
+}
+
+/** A producer whose answers the test gives. */
+function held(): Held {
+  const asked: Held['asked'] = [];
+  return {
+    asked,
+    send: (records) =>
+      new Promise((resolve, reject) => {
+        asked.push({
+          places: placesOf(records),
+          done: resolve,
+          fail: () => {
+            reject(REFUSED);
+          },
+        });
+      }),
+    close: () => Promise.resolve(),
+  };
+}
+
+const soon = (what: string, probe: () => boolean): Promise<unknown> =>
+  waitFor(probe, { timeoutMs: 2_000, everyMs: 1, what });
+
+test('one request is under way at a time, and takes along whatever waits', async () => {
+  const producer = held();
+  const written: Written[] = [];
+  const outlet = new Outlet({ producer, onWritten: (some) => written.push(...some) });
+  const stop = new AbortController();
+  const running = outlet.run(stop.signal);
+  for (const place of [1, 2, 3, 4]) await outlet.give(parcel(place));
+  await soon('a request', () => producer.asked.length === 1);
+  expect(written).toEqual([]);
+  for (let answered = 0; !outlet.empty; answered++) {
+    await soon('the next request', () => producer.asked.length === answered + 1);
+    producer.asked[answered]?.done();
+    await soon('its effect', () => outlet.empty || producer.asked.length > answered + 1);
+  }
+  expect(producer.asked.flatMap(({ places }) => places)).toEqual([1, 2, 3, 4]);
+  expect(producer.asked.length).toBeLessThan(4);
+  expect(written.map(({ endLsn }) => endLsn)).toEqual([2n, 3n, 4n, 5n]);
+  stop.abort();
+  await running;
+});
+
+test('after a request that failed nothing more is asked for, and nobody is left waiting', async () => {
+  const producer = held();
+  const written: Written[] = [];
+  const outlet = new Outlet({
+    producer,
+    onWritten: (some) => written.push(...some),
+    limitBytes: 1_000,
+  });
+  const failed = expect(outlet.run(new AbortController().signal)).rejects.toBe(REFUSED);
+  await outlet.give(parcel(1));
+  await soon('a request', () => producer.asked.length === 1);
+  await outlet.give(parcel(2, 2_000));
+  const blocked = outlet.give(parcel(3));
+  producer.asked[0]?.fail();
+  await failed;
+  await blocked;
+  await outlet.give(parcel(4));
+  expect(producer.asked).toHaveLength(1);
+  expect(written).toEqual([]);
+});
+
+test('whoever gives more than there is room for waits', async () => {
+  const producer = held();
+  const outlet = new Outlet({ producer, onWritten: () => undefined, limitBytes: 1_000 });
+  const stop = new AbortController();
+  const running = outlet.run(stop.signal);
+  await outlet.give(parcel(1, 1_500));
+  let taken = false;
+  const second = outlet.give(parcel(2)).then(() => {
+    taken = true;
+  });
+  await soon('a request', () => producer.asked.length === 1);
+  expect(taken).toBe(false);
+  producer.asked[0]?.done();
+  await second;
+  await soon('the next request', () => producer.asked.length === 2);
+  stop.abort();
+  producer.asked[1]?.done();
+  await running;
+});
+
+/** What becomes of a request. */
+type Fate = 'written' | 'refused' | 'late';
+
+/**
+ * Several relays over one log of `length` transactions, one after the other and at the same time: each
+ * begins at what is confirmed then, goes on though others have begun, and ends at its first refusal.
+ */
+async function runs(length: number, fates: readonly Fate[], turns: readonly number[]) {
+  const topic: number[] = [];
+  let confirmed = 0;
+  const late: number[][] = [];
+  const relays = new Set<{ next: number; outlet: Outlet; ended: boolean }>();
+  let fate = 0;
+  const begin = (): void => {
+    const relay = {
+      next: confirmed,
+      ended: false,
+      outlet: new Outlet({
+        producer: {
+          send: async (records) => {
+            await Promise.resolve();
+            const what = fates[fate++ % fates.length] ?? 'written';
+            if (what === 'written') topic.push(...placesOf(records));
+            else {
+              if (what === 'late') late.push(placesOf(records));
+              throw REFUSED;
+            }
+          },
+          close: () => Promise.resolve(),
+        },
+        // A zombie's confirmations reach no server; to count them would not harm either.
+        onWritten: (some) => {
+          confirmed = Math.max(confirmed, Number(some.at(-1)?.endLsn ?? 0));
+        },
+      }),
+    };
+    relays.add(relay);
+    relay.outlet.run(new AbortController().signal).catch(() => {
+      relay.ended = true;
+    });
+  };
+  begin();
+  for (let turn = 0; confirmed < length && turn < 5_000; turn++) {
+    const live = [...relays].filter(({ ended }) => !ended);
+    const pick = turns[turn % turns.length] ?? 0;
+    const one = live[pick % Math.max(1, live.length)];
+    if (!one || (pick % 7 === 0 && live.length < 3)) begin();
+    else if (one.next < length) await one.outlet.give(parcel(one.next++));
+    if (pick % 3 === 0) topic.push(...(late.shift() ?? []));
+    await new Promise(setImmediate);
+  }
+  return { topic, confirmed };
+}
+
+test('whatever relays and brokers do, what comes first in a topic comes in order and without a gap', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 25 }),
+      fc.array(fc.constantFrom<Fate>('written', 'written', 'written', 'refused', 'late'), {
+        minLength: 1,
+        maxLength: 30,
+      }),
+      fc.array(fc.nat(100), { minLength: 5, maxLength: 40 }),
+      async (length, fates, turns) => {
+        const { topic, confirmed } = await runs(length, [...fates, 'written'], turns);
+        let seen = -1;
+        for (const place of topic) {
+          expect(place).toBeLessThanOrEqual(seen + 1);
+          seen = Math.max(seen, place);
+        }
+        // Nothing is confirmed that is not there.
+        expect(seen + 1).toBeGreaterThanOrEqual(confirmed);
+      },
+    ),
+    { numRuns: 150 },
+  );
+});

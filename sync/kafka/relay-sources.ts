@@ -1,0 +1,57 @@
+// The databases that changes come from, each with what its relay has to know of the definition.
+import type { NewTopic } from '../../core/kafka/client.ts';
+import type { Connections } from '../../control/connections.ts';
+import type { Migration } from '../../control/definition.ts';
+import { flowsOf, type Phase } from '../../control/domain/phase.ts';
+import type { KafkaSettings } from '../../control/kafka-settings.ts';
+import { sourcesOf, tableTopic, topicPrefix, topicsOf } from '../../control/kafka-topics.ts';
+
+export interface RelaySource {
+  /** `monolith`, or the service whose database it is. */
+  readonly name: string;
+  /** Login that reads the slot. */
+  readonly url: string;
+  readonly settings: KafkaSettings;
+  /** First part of its topics' names. */
+  readonly prefix: string;
+  readonly topics: readonly NewTopic[];
+  /** By capability, the topics of the tables that it has there. */
+  readonly topicsOf: ReadonlyMap<string, readonly string[]>;
+  /** Whether a flow leads from here. */
+  readonly wanted: (phaseOf: (capability: string) => Phase) => boolean;
+}
+
+/** None where the change log is not Kafka. */
+export function relaySources(migration: Migration, connections: Connections): RelaySource[] {
+  const { changeLog } = migration;
+  if (changeLog === 'direct') return [];
+  const { kafka: settings } = changeLog;
+  return sourcesOf(migration).flatMap((name) => {
+    const [side, direction] =
+      name === 'monolith'
+        ? ([connections.monolith, 'to'] as const)
+        : ([connections.services[name], 'back'] as const);
+    if (!side?.database) return [];
+    const prefix = topicPrefix(settings, name);
+    const own = Object.entries(migration.capabilities).filter(
+      ([, { service, tables }]) => tables.length > 0 && (direction === 'to' || service === name),
+    );
+    const topicsBy = own.map(([id, { tables }]): [string, string[]] => [
+      id,
+      tables
+        .flatMap((table) => (direction === 'to' ? table.monolith : table.service))
+        .map((table) => tableTopic(prefix, table)),
+    ]);
+    return [
+      {
+        ...{ name, settings, prefix, url: side.database.capture },
+        topics: topicsOf(migration, settings, name),
+        topicsOf: new Map(topicsBy),
+        wanted: (phaseOf) =>
+          own.some(
+            ([id, { leaves }]) => flowsOf(phaseOf(id), { hasTables: true, leaves })[direction],
+          ),
+      },
+    ];
+  });
+}

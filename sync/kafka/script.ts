@@ -1,0 +1,122 @@
+// What a relay writes for a piece of the log: Debezium's records (domain/debezium), each in its place. A
+// record must come to the same partition at every run, or a duplicate could not be told from its
+// position: keys decide, and what has no key stands in partition 0. Our own messages, and what empties
+// a table, stand in every partition that they speak of, between what came before and what came after.
+import type pg from 'pg';
+import type { KafkaClient, KafkaRecord } from '../../core/kafka/client.ts';
+import { ensureTopics } from '../../core/kafka/topics.ts';
+import { formatTable } from '../../core/postgres/identifiers.ts';
+import { decodeMessage } from '../../control/domain/flow.ts';
+import { createEncoder, type Encoder, type OutRecord } from '../domain/debezium/encoder.ts';
+import { HEADERS, parsePosition } from '../domain/debezium/position.ts';
+import type { SourceTable } from '../domain/debezium/source.ts';
+import type { Change, Piece, Relation } from '../domain/change.ts';
+import { databaseOf } from '../schemas.ts';
+import type { RelaySource } from './relay-sources.ts';
+import type { RelayOptions, Script } from './relay.ts';
+import { readSourceTables } from './source-tables.ts';
+
+/** The two parts of a relay's work that know Debezium. */
+export function scribe(
+  source: RelaySource,
+  kafka: Pick<KafkaClient, 'admin'>,
+): Pick<RelayOptions, 'prepare' | 'script'> {
+  return {
+    prepare: async () => {
+      const admin = await kafka.admin();
+      try {
+        await ensureTopics(admin, source.topics);
+      } finally {
+        await admin.close();
+      }
+    },
+    script: async (client, timeline) =>
+      new DebeziumScript(source, client, await databaseOf(client), timeline),
+  };
+}
+
+class DebeziumScript implements Script {
+  readonly #source: RelaySource;
+  readonly #client: pg.Client;
+  readonly #encoder: Encoder;
+  /** Descriptions that the log gave since the catalog was last asked about their tables. */
+  readonly #described = new WeakSet<Relation>();
+  readonly #tables = new Map<string, SourceTable>();
+  readonly #partitions: ReadonlyMap<string, number>;
+  readonly #transactions: string;
+
+  constructor(source: RelaySource, client: pg.Client, database: string, timeline: number) {
+    const { prefix, settings } = source;
+    this.#source = source;
+    this.#client = client;
+    this.#transactions = `${prefix}.transaction`;
+    this.#partitions = new Map(source.topics.map(({ topic, partitions }) => [topic, partitions]));
+    this.#encoder = createEncoder({
+      ...{ prefix, database, timeline, layout: settings.layout },
+      tables: (name) => this.#tables.get(formatTable(name)),
+    });
+  }
+
+  async write(piece: Piece): Promise<readonly KafkaRecord[]> {
+    await this.#describe(piece.changes);
+    const records = this.#encoder.encode(piece, Date.now());
+    return this.#source.settings.layout === 'changes' ? records : this.#placed(records, piece);
+  }
+
+  beat(): readonly KafkaRecord[] {
+    if (this.#source.settings.layout === 'changes') return [];
+    return [{ ...this.#encoder.heartbeat(Date.now()), partition: 0 }];
+  }
+
+  /** A table is described anew whenever it has been altered, and at the beginning. */
+  async #describe(changes: readonly Change[]): Promise<void> {
+    const fresh = new Set<Relation>();
+    let last: Relation | undefined;
+    for (const change of changes) {
+      if (change.kind === 'message') continue;
+      if (change.kind === 'truncate') for (const one of change.relations) fresh.add(one);
+      else if (change.relation !== last) fresh.add((last = change.relation));
+    }
+    const unknown = [...fresh].filter((relation) => !this.#described.has(relation));
+    if (unknown.length === 0) return;
+    for (const table of await readSourceTables(this.#client, unknown))
+      this.#tables.set(formatTable(table), table);
+    for (const relation of unknown) this.#described.add(relation);
+  }
+
+  #placed(records: readonly OutRecord[], piece: Piece): readonly KafkaRecord[] {
+    return records.flatMap((record) => {
+      if (record.topic === this.#transactions) return [{ ...record, partition: 0 }];
+      const change = changeOf(record, piece);
+      if (record.topic === '') {
+        const capability = change?.kind === 'message' ? capabilityOf(change.content) : undefined;
+        return this.#copied(record, this.#source.topicsOf.get(capability ?? '') ?? []);
+      }
+      if (change?.kind === 'truncate') return this.#copied(record, [record.topic]);
+      return [record.key === null ? { ...record, partition: 0 } : record];
+    });
+  }
+
+  #copied(record: OutRecord, topics: readonly string[]): KafkaRecord[] {
+    return topics.flatMap((topic) =>
+      Array.from({ length: this.#partitions.get(topic) ?? 1 }, (_, partition) => ({
+        ...record,
+        topic,
+        partition,
+      })),
+    );
+  }
+}
+
+/** By the number at the end of its position. */
+function changeOf({ headers }: OutRecord, { changes, firstSeq }: Piece): Change | undefined {
+  const position = parsePosition(headers[HEADERS.position]);
+  return position && changes[position.seq - firstSeq];
+}
+
+/** The capability that a message of ours is about. */
+function capabilityOf(content: string): string | undefined {
+  const message = decodeMessage(content);
+  if (!message) return undefined;
+  return 'capability' in message ? message.capability : message.flow.split(':')[0];
+}
