@@ -88,7 +88,7 @@ async function client(
   const pick = (below: number): number => Math.floor(random() * below);
   let session: pg.Client | undefined;
   for (let done = 0; !signal.aborted; done++) {
-    const { text, movements } = transactionOf(pick, seed * 1_000_000 + done * 50);
+    const { text, movements } = transactionOf(pick, seed * 1_000_000_000 + done * 50);
     try {
       session ??= await connect(url, SESSION);
       await session.query(text);
