@@ -56,7 +56,7 @@ const WEIGHTS = {
   'update text': 4,
   'delete prd': 3,
   'insert prd again': 2,
-  're-key prd': 2,
+  're-key prd': 8,
   'swap no': 2,
   'pass no on': 2,
   'swap keys': 1,
@@ -346,7 +346,7 @@ export class Writes {
     const { prd, rate } = this.#names;
     const dice = this.#dice;
     const move = `UPDATE ${prd[0]} SET ${prd[1]} = ${to}, ${prd[3]} = ${q(this.#version())} WHERE ${prd[1]} = ${id}`;
-    const rates = dice.chance(0.7) ? [`DELETE FROM ${rate[0]} WHERE ${rate[1]} = ${id}`] : [];
+    const rates = dice.chance(0.85) ? [`DELETE FROM ${rate[0]} WHERE ${rate[1]} = ${id}`] : [];
     if (this.#side.name === 'monolith') return [...rates, move];
     // A part moves along with a long value that is not sent again, or comes anew, or not at all.
     if (this.#deferred && dice.chance(0.5)) {
