@@ -100,6 +100,8 @@ test('where "where" leaves rows to the monolith, the numbers of both sides must 
   expect(await about()).toBeDefined();
   await pair.service.query(service);
   expect(await about()).toBeUndefined();
+  // The greatest number is one of the monolith's.
+  await pair.monolith.query(`INSERT INTO m (kind) SELECT 'cd' FROM generate_series(1, 4)`);
   // A switch raises them, and they still do not meet.
   await advanceTo(pair, 'sync');
   const sync = startSync(pair);
