@@ -13,6 +13,7 @@ import { runParts } from './running.ts';
 import { conflictsCommand } from './sync-conflicts.ts';
 import { letterCommands } from './sync-letters.ts';
 import { pauseCommands } from './sync-pause.ts';
+import { recopyCommand } from './sync-recopy.ts';
 import { flowStatusCommand } from './sync-status.ts';
 
 interface SyncFlags {
@@ -46,6 +47,7 @@ export function syncCommand(program: Command): void {
     });
   flowStatusCommand(sync);
   pauseCommands(sync);
+  recopyCommand(sync);
   letterCommands(sync);
   conflictsCommand(sync);
 }

@@ -6,6 +6,7 @@ import type pg from 'pg';
 import { transaction } from '../core/postgres/connect.ts';
 import { formatTable } from '../core/postgres/identifiers.ts';
 import { sleep } from '../core/lifecycle.ts';
+import { belongsSql } from '../control/domain/row-filter.ts';
 import type { CopyPace } from './copy-pace.ts';
 import { copyTable, marksOf } from './copy-table.ts';
 import type { Reading } from './chunk.ts';
@@ -130,12 +131,14 @@ async function prune(
   const limit = options.chunkRows ?? PRUNE_ROWS;
   for (const edge of [...table.edges].reverse()) {
     const columns = targetKey(edge);
+    // Rows that "where" leaves to the target are no strays.
+    const condition = [extraRows(edge), ...[belongsSql(edge.guard, 't') ?? 'true']].join(' AND ');
     let cursor: Key | null = null;
     while (!signal.aborted) {
       await options.pace.turn(signal);
       const after: Key | null = cursor;
       const keys: string[][] = await options.exclusively((client) =>
-        nextKeys(client, edge.target, columns, after, limit, null, extraRows(edge)),
+        nextKeys(client, edge.target, columns, after, limit, null, condition),
       );
       const present = await options.source.existing(table, keys);
       const stray = keys.filter((key) => !present.has(keyText(key)));

@@ -97,6 +97,32 @@ test('a row that came anew takes the place of the old one where others point to 
   expect(rows).toEqual([{ title: 'new', hits: 0 }]);
 });
 
+test('a part that goes with its row waits for that, and for nobody else', async () => {
+  await pair.monolith.query(`
+    UPDATE prd SET dsc = 't'; ALTER TABLE prd ALTER COLUMN dsc SET NOT NULL, ADD CONSTRAINT cheap CHECK (prc < 1000)`);
+  await equal(pair);
+  await advanceTo(pair, 'cutover');
+  // The third is refused, and the transaction is looked at change by change for it.
+  await pair.service.query(`
+    BEGIN; DELETE FROM product_text WHERE product_id = 1; UPDATE product SET price_cents = 500000 WHERE id = 3;
+    DELETE FROM product WHERE id = 1; COMMIT`);
+  await letters(pair, 3);
+  expect(await letters(pair, 1)).toMatchObject([{ keys: [['3']] }]);
+});
+
+test('children go before their parents, in whatever order a source that looks at the end deletes them', async () => {
+  await pair.monolith.query(`
+    ALTER TABLE prd ALTER CONSTRAINT prd_cat_id_fkey DEFERRABLE INITIALLY DEFERRED;
+    INSERT INTO cat VALUES (1, 'c'); UPDATE prd SET cat_id = 1 WHERE prd_id < 4`);
+  await equal(pair);
+  await pair.monolith.query(
+    'BEGIN; DELETE FROM cat; DELETE FROM prd WHERE prd_id < 4; COMMIT; BEGIN; INSERT INTO cat VALUES (2, $$d$$); COMMIT',
+  );
+  await equal(pair);
+  const { rows } = await pair.service.query('SELECT is_called FROM banyan.parked_id_seq');
+  expect(rows).toEqual([{ is_called: false }]);
+});
+
 test('columns of many types have values that stand in', async () => {
   const types = [
     ...['text', 'character varying(7)', 'character(3)', 'smallint', 'integer', 'bigint'],

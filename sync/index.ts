@@ -13,6 +13,7 @@ export {
   type Appliers,
   type LetterLine,
 } from './letter-box.ts';
+export { recopy } from './recopy.ts';
 export { preflight } from './preflight.ts';
 export { verify, type VerifyOptions, type VerifyProgress, type VerifySample } from './verify.ts';
 export type { ChangeLog } from './change-log.ts';

@@ -1,6 +1,6 @@
 // Follows what humans do about parked changes: has them tried again when that is asked for, and takes
 // note of those that were skipped or put on the list of rows to read again. What only waits for another
-// row, to come or to let go of its unique value, is tried again without being asked for, ever less often.
+// row, to come, to go or to let go of its unique value, is tried again without being asked for, ever less often.
 import type pg from 'pg';
 import { sleep } from '../core/lifecycle.ts';
 import type { Applier } from './apply.ts';
@@ -33,7 +33,7 @@ export async function followLetters(letters: Letters, signal: AbortSignal): Prom
     await exclusively(async (client) => {
       const { rows } = await client.query<Found>(
         `SELECT count(*)::int AS parked, coalesce(bool_or(retry), false) AS retry,
-                coalesce(bool_or(sql_state IN ('23505', '23503')), false) AS passes, max(id) AS newest,
+                coalesce(bool_or(sql_state IN ('23502', '23503', '23505')), false) AS passes, max(id) AS newest,
                 EXISTS (SELECT 1 FROM banyan.reread WHERE flow = $1) AS reread
            FROM banyan.parked WHERE flow = $1`,
         [flow],

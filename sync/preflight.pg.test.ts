@@ -32,6 +32,7 @@ test('a good pair has only what its team must know', async () => {
 
 test('what may be refused, lost or surprising later is a warning', async () => {
   pair = await createPair();
+  await pair.monolith.query('ALTER TABLE prd ALTER COLUMN dsc SET NOT NULL');
   await pair.service.query(`
     ALTER TABLE product ALTER COLUMN stock TYPE smallint;
     CREATE UNIQUE INDEX ON product (name);
@@ -42,6 +43,7 @@ test('what may be refused, lost or surprising later is a warning', async () => {
     /stk \(integer\) → stock \(smallint\): larger numbers are refused/,
     /trigger audit of public\.product \(service\) fires for what sync writes there/,
     /unique \(name\) of public\.product has no counterpart in public\.prd/,
+    /column dsc of public\.prd is not null, and comes from product_text: where the service deletes that row/,
   ])
     expect(found).toMatch(expected);
 });
@@ -98,6 +100,8 @@ test('where "where" leaves rows to the monolith, the numbers of both sides must 
   expect(await about()).toBeDefined();
   await pair.service.query(service);
   expect(await about()).toBeUndefined();
+  // The greatest number is one of the monolith's.
+  await pair.monolith.query(`INSERT INTO m (kind) SELECT 'cd' FROM generate_series(1, 4)`);
   // A switch raises them, and they still do not meet.
   await advanceTo(pair, 'sync');
   const sync = startSync(pair);

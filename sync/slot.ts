@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { sqlState, withClient } from '../core/postgres/connect.ts';
 import { formatLsn, type Position } from '../core/postgres/lsn.ts';
-import { continuation, parseHistory, type Fork } from './domain/timeline.ts';
+import { continuation, parseHistory, type Continuation, type Fork } from './domain/timeline.ts';
 
 /** Throws SLOT_LOST when the slot is gone or invalidated. */
 export async function assertSlot(url: string, slot: string): Promise<void> {
@@ -36,10 +36,7 @@ export async function timelineFor(
   slot: string,
   checkpoint: Position,
 ): Promise<number> {
-  const { rows } = await client.query<{ timeline: string }>('IDENTIFY_SYSTEM');
-  const timeline = Number(rows[0]?.timeline ?? 0);
-  if (timeline === checkpoint.timeline) return timeline;
-  const verdict = continuation(checkpoint, timeline, await historyOf(client, timeline));
+  const { timeline, verdict } = await standing(client, checkpoint);
   if (verdict.kind === 'goes on') return timeline;
   const before = `timeline ${checkpoint.timeline} at ${formatLsn(checkpoint.commitLsn)}`;
   if (verdict.kind === 'unrelated')
@@ -52,9 +49,21 @@ export async function timelineFor(
     'FLOW_STOPPED',
     `the source of slot ${slot} was promoted at ${formatLsn(verdict.switchPoint)}, behind which the target has changes that it lost (checkpoint: ${before})`,
     {
-      hint: '`banyan verify` names the rows that differ. Roll the capability back to monolith and start its sync anew with --replace-target: the copy gives the target what the new server has.',
+      hint: '`banyan verify` names the rows that differ. `banyan sync recopy` takes the new server as it is: rows that it lost go, and all others are copied again, in whatever phase the capability is.',
     },
   );
+}
+
+/** Whether a checkpoint is good on the timeline of the server behind a replication connection. */
+export async function standing(
+  client: pg.Client,
+  checkpoint: Position,
+): Promise<{ readonly timeline: number; readonly verdict: Continuation }> {
+  const { rows } = await client.query<{ timeline: string }>('IDENTIFY_SYSTEM');
+  const timeline = Number(rows[0]?.timeline ?? 0);
+  if (timeline === checkpoint.timeline) return { timeline, verdict: { kind: 'goes on' } };
+  const history = await historyOf(client, timeline);
+  return { timeline, verdict: continuation(checkpoint, timeline, history) };
 }
 
 async function historyOf(client: pg.Client, timeline: number): Promise<Fork[]> {

@@ -81,20 +81,21 @@ export class Target {
     }
   }
 
-  async checkpoint(): Promise<Checkpoint> {
-    const { rows } = await this.client.query<CheckpointRow>(
+  checkpoint(): Promise<Checkpoint> {
+    return Target.checkpointOf(this.client, this.#names.flow);
+  }
+
+  /** Throws FLOW_STOPPED where there is none. */
+  static async checkpointOf(client: pg.Client, flow: string): Promise<Checkpoint> {
+    const { rows } = await client.query<CheckpointRow>(
       'SELECT timeline, commit_lsn::text, seq, mode, barrier FROM banyan.checkpoint WHERE flow = $1',
-      [this.#names.flow],
+      [flow],
     );
     const row = rows[0];
     if (!row)
-      throw new BanyanError(
-        'FLOW_STOPPED',
-        `flow ${this.#names.flow} has no checkpoint at its target`,
-        {
-          hint: 'Roll the capability back to monolith and start its sync anew.',
-        },
-      );
+      throw new BanyanError('FLOW_STOPPED', `flow ${flow} has no checkpoint at its target`, {
+        hint: 'Roll the capability back to monolith and start its sync anew.',
+      });
     return {
       position: { timeline: row.timeline, commitLsn: parseLsn(row.commit_lsn), seq: row.seq },
       mode: row.mode,

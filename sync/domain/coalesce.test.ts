@@ -65,7 +65,8 @@ class Model {
       this.#remove(this.words, PART, k);
     } else if (this.things.has(k) && !this.things.has(o) && !this.words.has(o)) {
       this.#move(this.things, DRIVER, k, o, toast);
-      this.#move(this.words, PART, k, o, toast);
+      // A long value of the part may be left out where the rest was sent.
+      this.#move(this.words, PART, k, o, toast || value % 2 === 1);
     }
   }
 

@@ -54,7 +54,10 @@ export function checkMapping(
         const live = schemas[side].get(formatTable(parseTableName(name)));
         if (!live) continue;
         checkTable(map, side, index, live, report('error'));
-        if (side === 'monolith') checkUnmapped(map, index, live, report('warning'));
+        if (side === 'monolith') {
+          checkUnmapped(map, index, live, report('warning'));
+          checkSplit(map, index, live, report('warning'));
+        }
       }
     checkStays(map, monolith, report('error'));
     checkFilter(map, monolith, report('error'));
@@ -104,6 +107,20 @@ function checkParts(map: MappedTable, index: number, live: LiveTable, report: Re
         report(
           `column ${column} of ${formatTable(live)} is not null, and comes from ${map.monolith[later] ?? ''}, which may have no row`,
           `ALTER TABLE ${quoteTable(live)} ALTER COLUMN ${quoteIdentifier(column)} DROP NOT NULL.`,
+        );
+  }
+}
+
+/** What a later table of a split feeds would have to be NULL where the service deletes that row alone. */
+function checkSplit(map: MappedTable, index: number, live: LiveTable, warn: Report): void {
+  for (const { klass, monolith, service } of map.links) {
+    const later = service[0]?.table ?? 0;
+    if (later === 0 || klass === 'stays') continue;
+    for (const column of here(monolith, index))
+      if (live.columns.get(column)?.notNull)
+        warn(
+          `column ${column} of ${formatTable(live)} is not null, and comes from ${map.service[later] ?? ''}: where the service deletes that row and keeps the others, the change is parked`,
+          `ALTER TABLE ${quoteTable(live)} ALTER COLUMN ${quoteIdentifier(column)} DROP NOT NULL, or see that the service deletes it with the others only.`,
         );
   }
 }

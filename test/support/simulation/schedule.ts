@@ -184,7 +184,13 @@ export class Schedule {
 
   async #write(name: SideName): Promise<void> {
     const isOwner = this.#owner === name && this.#switching === undefined;
-    const { what, statements } = isOwner ? this.#writes[name].own() : this.#writes[name].guest();
+    // All rows that go at once take along what is parked of them.
+    const life = this.#lives.get(name === 'monolith' ? 'to' : 'back');
+    const isParked = life !== undefined && !life.parking.empty;
+    const only = isParked && this.#dice.chance(0.15) ? 'truncate' : undefined;
+    const { what, statements } = isOwner
+      ? this.#writes[name].own(only)
+      : this.#writes[name].guest();
     if (statements.length === 0) return;
     const side = this.#world.sides[name];
     const notes = await side.write(statements);

@@ -72,6 +72,10 @@ export class Truth {
           ?.findLast(({ from }) => from <= version(now?.[2]));
         if (line) line.fact['stk'] = now?.[7] ?? null;
       }
+    // A key that the service itself gave again: nobody has seen that product.
+    for (const { table, op, now } of notes)
+      if (table === 'product' && op === 'INSERT')
+        this.#removed.set(now?.[0] ?? '', version(now?.[2]) - 1);
     for (const { table, now } of notes)
       if (table === 'product' && now?.[7] === 'seen')
         this.#seen.set(now[0] ?? '', Math.max(this.#seen.get(now[0] ?? '') ?? 0, version(now[2])));

@@ -56,7 +56,7 @@ const WEIGHTS = {
   'update text': 4,
   'delete prd': 3,
   'insert prd again': 2,
-  're-key prd': 2,
+  're-key prd': 8,
   'swap no': 2,
   'pass no on': 2,
   'swap keys': 1,
@@ -92,8 +92,9 @@ export class Writes {
     this.#deferred = deferred;
   }
 
-  /** A transaction of the owner of the data. */
-  own(): { readonly what: string; readonly statements: string[] } {
+  /** A transaction of the owner of the data, of many kinds or of this one. */
+  own(only?: Kind): { readonly what: string; readonly statements: string[] } {
+    if (only) return { what: only, statements: this.#numbered(this.#make(only)) };
     const kinds: Kind[] = [];
     const parts: string[][] = [];
     for (let count = this.#dice.one([1, 1, 2, 3, 6]); count > 0; count--) {
@@ -178,17 +179,7 @@ export class Writes {
           ...this.#product(id, row[1] ?? '', this.#any(cat[0])),
         ]);
       case 're-key prd':
-        return this.#on(prd[0], (id) => {
-          const to = String(1 + dice.pick(12));
-          return [
-            ...(dice.chance(0.7) ? [`DELETE FROM ${rate[0]} WHERE ${rate[1]} = ${id}`] : []),
-            ...(isService ? [`DELETE FROM product_text WHERE product_id = ${id}`] : []),
-            `UPDATE ${prd[0]} SET ${prd[1]} = ${to}, ${prd[3]} = ${q(this.#version())} WHERE ${prd[1]} = ${id}`,
-            ...(isService && dice.chance(0.5)
-              ? [`INSERT INTO product_text VALUES (${to}, ${q(this.#long())})`]
-              : []),
-          ];
-        });
+        return this.#on(prd[0], (id) => this.#rekeyProduct(id, String(1 + dice.pick(12))));
       case 'swap no':
         return this.#two(prd[0], (a, b) => {
           const set = (no: string, id: string): string =>
@@ -348,6 +339,25 @@ export class Writes {
         ? [`DELETE FROM product_text WHERE product_id = ${id}`]
         : []),
       `DELETE FROM ${prd[0]} WHERE ${prd[1]} = ${id}`,
+    ];
+  }
+
+  #rekeyProduct(id: string, to: string): string[] {
+    const { prd, rate } = this.#names;
+    const dice = this.#dice;
+    const move = `UPDATE ${prd[0]} SET ${prd[1]} = ${to}, ${prd[3]} = ${q(this.#version())} WHERE ${prd[1]} = ${id}`;
+    const rates = dice.chance(0.85) ? [`DELETE FROM ${rate[0]} WHERE ${rate[1]} = ${id}`] : [];
+    if (this.#side.name === 'monolith') return [...rates, move];
+    // A part moves along with a long value that is not sent again, or comes anew, or not at all.
+    if (this.#deferred && dice.chance(0.5)) {
+      const along = `UPDATE product_text SET product_id = ${to} WHERE product_id = ${id}`;
+      return [...rates, ...dice.shuffled([move, along])];
+    }
+    const text = `INSERT INTO product_text VALUES (${to}, ${q(this.#long())})`;
+    return [
+      ...rates,
+      `DELETE FROM product_text WHERE product_id = ${id}`,
+      ...[move, ...(dice.chance(0.5) ? [text] : [])],
     ];
   }
 

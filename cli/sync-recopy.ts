@@ -1,0 +1,39 @@
+// `banyan sync recopy`: takes a source that was promoted, and lost what its target has, as it is.
+import type { Command } from 'commander';
+import { BanyanError } from '../core/errors.ts';
+import { withEnds } from '../control/ends.ts';
+import { recopy } from '../sync/index.ts';
+import { openContext, type GlobalOptions } from './context.ts';
+import { answer } from './output.ts';
+
+export function recopyCommand(sync: Command): void {
+  sync
+    .command('recopy <capability>')
+    .description('after a failover that lost changes: go on with the source as it is now')
+    .action(async (capability: string, _flags: unknown, command: Command) => {
+      const globals = command.optsWithGlobals<GlobalOptions>();
+      const context = await openContext(globals);
+      try {
+        const definition = context.migration.capabilities[capability];
+        if (!definition)
+          throw new BanyanError('USAGE', `there is no capability "${capability}"`, {
+            hint: `There are: ${Object.keys(context.migration.capabilities).join(', ')}.`,
+          });
+        const directions = await withEnds(
+          context.connections,
+          capability,
+          definition,
+          async (ends) => (ends ? recopy(ends) : []),
+        );
+        answer(
+          globals.json,
+          { capability, directions },
+          directions.length > 0
+            ? `${capability}: sync ${directions.join(' and sync ')} goes on; its tables are copied again`
+            : `${capability}: no flow has stopped behind a promotion of its source`,
+        );
+      } finally {
+        await context.close();
+      }
+    });
+}

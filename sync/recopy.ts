@@ -1,0 +1,78 @@
+// A source that was promoted has lost changes that the target has. Here a human decides that it is right
+// all the same: the flow goes on behind the switch point, and all tables are copied again beside it, in
+// whatever phase the capability is. Rows that the new server lost go, where it owns the rows.
+import { BanyanError, isBanyanError } from '../core/errors.ts';
+import { waitFor } from '../core/lifecycle.ts';
+import { rawRows, transaction, withClient } from '../core/postgres/connect.ts';
+import type { FlowPair } from '../control/ends.ts';
+import type { Direction } from '../control/domain/flow.ts';
+import { hasFlow, type FlowEnds } from '../control/replication.ts';
+import { assertSlot, standing } from './slot.ts';
+import { Target } from './target.ts';
+
+const SESSION = { applicationName: 'banyan-recopy' };
+/** `banyan sync` tries a flow that has stopped again every few seconds, and lets go of it at once. */
+const PATIENCE_MS = 15_000;
+
+/** Gives the directions that go on so; none where neither flow stands behind a switch point. Throws SLOT_LOST, FLOW_STOPPED. */
+export async function recopy(ends: FlowPair): Promise<Direction[]> {
+  const done: Direction[] = [];
+  for (const direction of ['to', 'back'] as const)
+    if ((await hasFlow(ends[direction])) && (await goOn(ends[direction]))) done.push(direction);
+  return done;
+}
+
+async function goOn({ names, source, target: end }: FlowEnds): Promise<boolean> {
+  const { capture } = source.logins;
+  const found = await withClient(capture, { ...SESSION, replication: true }, async (client) => {
+    const checkpoint = await withClient(end.logins.applier, SESSION, (reader) =>
+      Target.checkpointOf(reader, names.flow),
+    );
+    return { checkpoint, ...(await standing(client, checkpoint.position)) };
+  });
+  const { checkpoint, timeline, verdict } = found;
+  if (verdict.kind !== 'past') return false;
+  await assertSlot(capture, names.slot);
+  if (checkpoint.mode === 'sharing owner' || checkpoint.mode === 'sharing guest')
+    throw new BanyanError('FLOW_STOPPED', `both sides of flow ${names.flow} write`, {
+      hint: 'Only one of them can be right: end the write canary, then copy again.',
+    });
+  const [known] = await rawRows(
+    source.client,
+    'SELECT epoch FROM banyan.ownership WHERE capability = $1',
+    [source.capability],
+  );
+  if (Number(known?.[0] ?? 0) < checkpoint.barrier)
+    throw new BanyanError(
+      'FLOW_STOPPED',
+      `the server that was promoted does not know of the last switch of capability "${source.capability}": who may write there is not what was decided`,
+      { hint: 'Only a server that has it can go on: promote one, or restore its databases.' },
+    );
+  const target = await waitFor(
+    async () => {
+      try {
+        return await Target.open(end.logins.applier, names);
+      } catch (error) {
+        if (isBanyanError(error, 'APPLIER_REPLACED')) return undefined;
+        throw error;
+      }
+    },
+    { timeoutMs: PATIENCE_MS, what: `the applier to let go of flow ${names.flow}` },
+  );
+  try {
+    const position = { timeline, commitLsn: verdict.switchPoint, seq: 0 };
+    await transaction(target.client, async () => {
+      await target.advance(checkpoint, { ...checkpoint, position });
+      // What was to be read again, or is parked, comes with the copy.
+      for (const table of ['reread', 'orphan', 'parked'])
+        await target.client.query(`DELETE FROM banyan.${table} WHERE flow = $1`, [names.flow]);
+      await target.client.query(
+        'UPDATE banyan.backfill SET stage = $2, cursor = NULL, rows = 0 WHERE flow = $1',
+        [names.flow, checkpoint.mode === 'owner' ? 'prune' : 'copy'],
+      );
+    });
+  } finally {
+    await target.close();
+  }
+  return true;
+}
