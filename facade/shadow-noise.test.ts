@@ -10,6 +10,7 @@ import { eventually, serve } from '../test/support/http.ts';
 import { randomOf } from '../test/support/random.ts';
 import { defineMigration } from '../control/define.ts';
 import type { ShadowMismatch } from '../control/evidence.ts';
+import { waitFor } from '../core/lifecycle.ts';
 import { createLogger } from '../core/log.ts';
 import { compileRoutes } from './domain/routes.ts';
 import { createShadow } from './shadow.ts';
@@ -38,10 +39,12 @@ function serverOf(source: Source, which: number): (seed: number) => unknown {
 
 interface Line {
   readonly totals: () => Readonly<ShadowTotals>;
+  /** Copies that were refused for a while, and counted as dropped then. */
+  readonly refused: () => number;
   /** `path` of every mismatch so far, with its count. */
   readonly mismatches: () => Promise<Record<string, number>>;
-  /** Lets so many reads by. */
-  run(count: number): Promise<void>;
+  /** Lets so many reads by, so many at a time. With one, what a read meets does not depend on the others. */
+  run(count: number, atATime?: number): Promise<void>;
 }
 
 const seedOf = (url = ''): number => Number(/(\d+)$/.exec(url)?.[1]);
@@ -56,8 +59,6 @@ function answering(answer: (seed: number) => unknown): RequestListener {
 
 interface LineOptions {
   readonly hasTables?: boolean;
-  /** Reads that may be under way at a time; what one learns does not depend on the others with one. */
-  readonly atATime?: number;
   /** The first request's number. */
   readonly from?: number;
 }
@@ -65,7 +66,7 @@ interface LineOptions {
 async function line(
   control: Source,
   candidate: Source,
-  { hasTables = false, atATime = 1, from = 1 }: LineOptions = {},
+  { hasTables = false, from = 1 }: LineOptions = {},
 ): Promise<Line> {
   const answer = serverOf(control, 0);
   const monolith = await serve(answering(answer), createServer());
@@ -110,15 +111,17 @@ async function line(
     return known;
   };
   let seed = from - 1;
+  let refused = 0;
   return {
     totals,
+    refused: () => refused,
     mismatches: async () => {
       await tally.flush();
       const counts: Record<string, number> = {};
       for (const { path, count } of stored) counts[path] = (counts[path] ?? 0) + count;
       return counts;
     },
-    run: async (count) => {
+    run: async (count, atATime = 12) => {
       const match = routes.match('GET', ['api', 'products', '1']);
       if (!match) throw new Error('no route');
       for (let nth = 0; nth < count; nth++) {
@@ -126,8 +129,15 @@ async function line(
         const target = `/api/products/${seed}`;
         const begin = () => shadow.begin(match, { method: 'GET', target, headers: [] }, false);
         while (nth > 0 && totals().pending >= atATime) await new Promise(setImmediate);
-        const tap = begin();
-        if (!tap) throw new Error(`refused: ${JSON.stringify([...totals().dropped])}`);
+        // On a machine that has no time for it now, it is asked again.
+        const tap = await waitFor(
+          () => {
+            const begun = begin();
+            if (!begun) refused += 1;
+            return begun;
+          },
+          { timeoutMs: 30_000, everyMs: 5, what: 'the processor to have time for a copy' },
+        );
         tap.head(200, ['content-type', 'application/json']);
         tap.data(Buffer.from(JSON.stringify(answer(seed))));
         tap.end();
@@ -137,20 +147,25 @@ async function line(
   };
 }
 
+/** In CI ten thousand. */
+const ANSWERS = Number(process.env['ANSWERS'] ?? 3_000);
+
 describe('no false alarm', () => {
-  test('on 10 000 answers that differ only in what no server gives twice', async () => {
-    const it = await line(same, same, { atATime: 12 });
-    await it.run(10_000);
+  test(`on ${ANSWERS} answers that differ only in what no server gives twice`, async () => {
+    const it = await line(same, same);
+    await it.run(ANSWERS);
     expect(await it.mismatches()).toEqual({});
     const { matched, dropped, noise } = it.totals();
-    expect(matched).toBeGreaterThan(9_900);
-    expect(matched + [...dropped.values()].reduce((sum, one) => sum + one, 0)).toBe(10_000);
-    expect(noise).toBeGreaterThan(50_000);
+    expect(matched).toBeGreaterThan(0.99 * ANSWERS);
+    expect(matched + [...dropped.values()].reduce((sum, one) => sum + one, 0)).toBe(
+      ANSWERS + it.refused(),
+    );
+    expect(noise).toBeGreaterThan(5 * ANSWERS);
   }, 300_000);
 
   test('nor with tables, nor on the first requests of a fresh process', async () => {
     for (let process = 0; process < 30; process++) {
-      const it = await line(same, same, { hasTables: true, atATime: 12, from: 1 + 12 * process });
+      const it = await line(same, same, { hasTables: true, from: 1 + 12 * process });
       await it.run(12);
       expect(await it.mismatches()).toEqual({});
       await Promise.all(open.splice(0).map((one) => one.close()));
@@ -225,7 +240,7 @@ describe('amid the noise', () => {
         );
         if (learned > 0) await it.run(learned);
         isWrong = true;
-        await it.run(40);
+        await it.run(40, 1);
         const found = await it.mismatches();
         expect(Object.keys(found)).toContain(path);
         expect(
@@ -247,5 +262,5 @@ describe('amid the noise', () => {
     const before = it.totals().mismatched;
     await it.run(300);
     expect(it.totals().mismatched - before).toBeGreaterThan(50);
-  });
+  }, 300_000);
 });

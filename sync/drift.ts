@@ -99,15 +99,16 @@ export async function watchDrift(
   plan: FlowPlan,
   began: Shapes,
   signal: AbortSignal,
+  pause = sleep,
 ): Promise<void> {
-  await sleep(LOOK_MS, signal);
+  await pause(LOOK_MS, signal);
   while (!signal.aborted) {
     for (const [table, now] of await readShapes(client, publication, plan)) {
       const before = began.get(table);
       const why = before && altered(before, now);
       if (why !== undefined) throw new MappingError(`table ${table} ${why}: it is copied again`);
     }
-    await sleep(LOOK_MS, signal);
+    await pause(LOOK_MS, signal);
   }
 }
 

@@ -57,6 +57,8 @@ export interface FlowOptions {
   /** Tables that are copied at a time; one where left out. */
   readonly copyTables?: number;
   readonly copyRowsPerSecond?: number | undefined;
+  /** How time passes between two heartbeats, reports, looks; by the clock where left out. */
+  readonly pause?: typeof sleep;
   /** Whether a human has paused the copy alone. */
   readonly copyPaused?: () => boolean;
 }
@@ -88,10 +90,12 @@ class Flow {
   readonly #options: FlowOptions;
   readonly #closers: (() => Promise<unknown>)[];
   readonly #session = new Mutex();
+  readonly #pause: typeof sleep;
 
   constructor(options: FlowOptions, closers: (() => Promise<unknown>)[]) {
     this.#options = options;
     this.#closers = closers;
+    this.#pause = options.pause ?? sleep;
   }
 
   async run(stop: AbortController): Promise<void> {
@@ -185,7 +189,10 @@ class Flow {
         },
         signal,
       ),
-      followLetters({ flow: names.flow, applier, copying, parking, exclusively }, signal),
+      followLetters(
+        { flow: names.flow, applier, copying, parking, exclusively, pause: this.#pause },
+        signal,
+      ),
       runBackfill(
         {
           flow: names.flow,
@@ -209,7 +216,7 @@ class Flow {
       ),
       this.#beat(beats, names.flow, signal),
       this.#reports(report, signal),
-      watchDrift(driftClient, names.publication, plan, shapes, signal),
+      watchDrift(driftClient, names.publication, plan, shapes, signal, this.#pause),
     ]);
   }
 
@@ -230,7 +237,7 @@ class Flow {
       const at = await this.#options.evidence.now().catch(() => undefined);
       const { xmin } = await source.snapshot();
       await source.emit({ kind: 'heartbeat', flow, at: at?.toISOString() ?? null, xmin });
-      await sleep(HEARTBEAT_MS, signal);
+      await this.#pause(HEARTBEAT_MS, signal);
     }
   }
 
@@ -240,7 +247,7 @@ class Flow {
       await report().catch((error: unknown) => {
         this.#options.log.warn('the flow could not be reported', { error: String(error) });
       });
-      await sleep(REPORT_MS, signal);
+      await this.#pause(REPORT_MS, signal);
     }
   }
 

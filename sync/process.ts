@@ -28,6 +28,8 @@ export interface SyncOptions {
   /** Stands between every slot and its applier; for fault injection. */
   readonly wrapLog?: (log: ChangeLog) => ChangeLog;
   readonly chunkRows?: number;
+  /** How time passes in a flow; by the clock where left out. */
+  readonly pause?: FlowOptions['pause'];
 }
 
 interface Flows {
@@ -218,6 +220,7 @@ async function keepRunning(
         copyTables: options.migration.sync.copyTables,
         copyRowsPerSecond: options.migration.sync.copyRowsPerSecond,
         ...(options.wrapLog && { wrapLog: options.wrapLog }),
+        ...(options.pause && { pause: options.pause }),
         ...(options.chunkRows !== undefined && { chunkRows: options.chunkRows }),
       };
       log.info('flow started', { capability: id, direction });

@@ -18,7 +18,7 @@ import { randomOf, seeds } from '../test/support/random.ts';
 import { ownServer, type OwnServer } from '../test/support/servers.ts';
 import { streaming } from '../test/support/sync.ts';
 
-const KILLS = Number(process.env['KILLS'] ?? 15);
+const KILLS = Number(process.env['KILLS'] ?? 8);
 const CLIENTS = 4;
 
 let source: OwnServer;

@@ -1,6 +1,6 @@
 // A network that drops connections without a word, a server process that stands still: no flow hangs
 // for ever, and nothing that merely takes long is taken for it.
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { waitFor } from '../core/lifecycle.ts';
 import { connect, withClient } from '../core/postgres/connect.ts';
 import type { Logins } from '../control/connections.ts';
@@ -8,7 +8,7 @@ import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
 import { startProxy, type Proxy } from '../test/support/proxy.ts';
 import { advanceTo, equal, startSync, streaming, type RunningSync } from '../test/support/sync.ts';
 
-const SILENCE_MS = 4_000;
+const SILENCE_MS = 3_000;
 
 let own: Pair;
 let pair: Pair;
@@ -17,7 +17,7 @@ let target: Proxy;
 let control: Proxy;
 let sync: RunningSync | undefined;
 
-beforeEach(async () => {
+beforeAll(async () => {
   own = await createPair();
   const port = Number(new URL(own.monolithAppUrl).port);
   [source, target, control] = [
@@ -52,9 +52,8 @@ beforeEach(async () => {
   await streaming(own, 'to');
 });
 
-afterEach(async () => {
+afterAll(async () => {
   await sync?.stop();
-  sync = undefined;
   await source.close();
   await target.close();
   await control.close();

@@ -1,5 +1,8 @@
-// One embedded PostgreSQL for the whole test run; the suites make databases of their own on it.
+// One embedded PostgreSQL for the whole test run; the suites make databases of their own on it, their
+// control databases as copies of one that is up to date.
+import { migrateControl } from '../../control/store.ts';
 import { startEmbedded, type EmbeddedPostgres } from '../../core/postgres/embedded.ts';
+import { CONTROL_TEMPLATE } from './postgres.ts';
 
 declare global {
   var banyanTestServer: EmbeddedPostgres | undefined;
@@ -22,4 +25,5 @@ export default async function globalSetup(): Promise<void> {
   const server = await startEmbedded({ fsync: false });
   globalThis.banyanTestServer = server;
   process.env['BANYAN_TEST_POSTGRES'] = server.url();
+  await migrateControl(await server.createDatabase(CONTROL_TEMPLATE));
 }

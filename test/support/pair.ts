@@ -19,9 +19,9 @@ import {
   passesTriggersBy,
   type RoleNames,
 } from '../../control/grants.ts';
-import { migrateControl, openControl, StateStore } from '../../control/store.ts';
+import { openControl, StateStore } from '../../control/store.ts';
 import { scale, values } from '../../control/lenses.ts';
-import { createDatabase, serverUrl, type TestDatabase } from './postgres.ts';
+import { createControl, createDatabase, serverUrl, type TestDatabase } from './postgres.ts';
 
 export const SESSION = { applicationName: 'banyan-test' };
 
@@ -119,7 +119,7 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
   const [shop, catalog, control] = await Promise.all([
     createDatabase('shop', options.servers?.monolith),
     createDatabase('catalog', options.servers?.service),
-    createDatabase('control'),
+    createControl(),
   ]);
   const migration = defineMigration({
     control: control.url,
@@ -160,7 +160,6 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
     lookupTables(migration, 'service', 'catalog'),
     passesTriggersBy(migration, 'service', 'catalog'),
   );
-  await migrateControl(control.url);
   const connections = resolveConnections(migration, {
     A: monolith.logins.capture,
     B: monolith.logins.applier,

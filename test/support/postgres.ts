@@ -9,6 +9,9 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
+/** Has the control schema; nobody connects to it. */
+export const CONTROL_TEMPLATE = 'banyan_control_template';
+
 const SESSION = { applicationName: 'banyan-test' };
 
 /** Superuser URL of a database on the shared server, or on another one. */
@@ -22,11 +25,20 @@ export function serverUrl(
   return url.href;
 }
 
-/** Makes an empty database; `drop` removes it, its slots and whoever is still connected. */
-export async function createDatabase(label: string, base?: string): Promise<TestDatabase> {
+/** A control database whose schema is up to date. */
+export function createControl(): Promise<TestDatabase> {
+  return createDatabase('control', undefined, CONTROL_TEMPLATE);
+}
+
+/** Makes a database, an empty one unless it is to be like another; `drop` removes it, its slots and whoever is still connected. */
+export async function createDatabase(
+  label: string,
+  base?: string,
+  like = 'template1',
+): Promise<TestDatabase> {
   const name = `${label}_${randomBytes(4).toString('hex')}`;
   await withClient(serverUrl('postgres', base), SESSION, (client) =>
-    client.query(`CREATE DATABASE ${quoteIdentifier(name)}`),
+    client.query(`CREATE DATABASE ${quoteIdentifier(name)} TEMPLATE ${quoteIdentifier(like)}`),
   );
   return {
     url: serverUrl(name, base),

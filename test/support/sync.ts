@@ -2,7 +2,7 @@
 // are equal. Nothing here sleeps for luck.
 import { expect } from '@jest/globals';
 import { createLogger, type LogLevel } from '../../core/log.ts';
-import { aborted, supervise, waitFor } from '../../core/lifecycle.ts';
+import { aborted, sleep, supervise, waitFor } from '../../core/lifecycle.ts';
 import type { Phase } from '../../control/domain/phase.ts';
 import type { ChangeLog } from '../../sync/change-log.ts';
 import { syncPart, type SyncOptions } from '../../sync/process.ts';
@@ -13,6 +13,9 @@ export interface RunningSync {
 }
 
 const LEVEL = (process.env['TEST_LOG'] as LogLevel | undefined) ?? 'silent';
+
+/** What a flow does by the clock it does so many times as often, so that nobody waits for that. */
+const HASTE = 3;
 
 /** Starts sync on a pair; small chunks, so that a copy takes many. */
 export function startSync(
@@ -28,6 +31,7 @@ export function startSync(
         controlUrl: pair.controlUrl,
         log: createLogger({}, LEVEL),
         chunkRows: 7,
+        pause: (ms, signal) => sleep(ms / HASTE, signal),
         ...options,
       }),
     ],
