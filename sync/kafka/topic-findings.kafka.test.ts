@@ -38,7 +38,7 @@ function define(prefix: string, more: object = {}): Migration {
         tables: [
           {
             monolith: 'prd',
-            service: 'sales."Ware#1"',
+            service: 'sales.Ware#1',
             key: { id: 'id' },
             columns: { nm: 'name' },
           },
