@@ -6,27 +6,32 @@ import type { Change, Piece, TransactionHead } from './domain/change.ts';
 import type { PgOutputDecoder } from './domain/pgoutput.ts';
 
 const SLAB_BYTES = 262_144;
+/** Where a message of the stream has the place in the WAL of what it is about. */
+const LSN_AT = 1;
 
 /** Where a message lies: its slab, where it begins and where it ends, one after the other. */
 type Places = (Buffer | number)[];
 
 export class RawPieces {
   readonly #decoder: PgOutputDecoder;
+  readonly #lsnsWanted: boolean;
   readonly #undecoded: (RawPiece | undefined)[] = [];
   #next = 0;
   #slab = Buffer.alloc(0);
   #free = 0;
   #places: Places = [];
+  #lsns: bigint[] = [];
   /** Changes gathered since the last piece; descriptions of tables are none. */
   size = 0;
   bytes = 0;
 
-  constructor(decoder: PgOutputDecoder) {
+  constructor(decoder: PgOutputDecoder, lsnsWanted = false) {
     this.#decoder = decoder;
+    this.#lsnsWanted = lsnsWanted;
   }
 
-  /** Gathers the message that begins at `from`. */
-  add(chunk: Buffer, from: number, isChange: boolean): void {
+  /** Gathers the message that begins at `from` of what the stream brought. */
+  add(chunk: Buffer, from: number, kind: 'change' | 'description'): void {
     const length = chunk.length - from;
     if (this.#free + length > this.#slab.length) {
       this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, length));
@@ -36,17 +41,25 @@ export class RawPieces {
     this.#places.push(this.#slab, this.#free, this.#free + length);
     this.#free += length;
     this.bytes += length;
-    if (isChange) this.size += 1;
+    if (kind === 'description') return;
+    this.size += 1;
+    if (this.#lsnsWanted) this.#lsns.push(chunk.readBigUInt64BE(LSN_AT));
   }
 
   /** Makes a piece of what has been gathered; `seq` is that of its last change. */
   take(head: TransactionHead, seq: number, endLsn: bigint | undefined): Piece {
-    const piece = new RawPiece(head, this, seq, endLsn, this.#places, this.#decodeUpTo);
+    const piece = new RawPiece(head, this.#gathered(), seq, endLsn, this.#places, this.#decodeUpTo);
     this.#undecoded.push(piece);
     this.#places = [];
+    this.#lsns = [];
     this.size = 0;
     this.bytes = 0;
     return piece;
+  }
+
+  #gathered(): Gathered {
+    const { size, bytes } = this;
+    return { size, bytes, lsns: this.#lsnsWanted ? this.#lsns : undefined };
   }
 
   readonly #decodeUpTo = (last: RawPiece): void => {
@@ -64,19 +77,22 @@ export class RawPieces {
   };
 }
 
+type Gathered = Pick<Piece, 'size' | 'bytes' | 'lsns'>;
+
 class RawPiece implements Piece {
   readonly head: TransactionHead;
   readonly firstSeq: number;
   readonly endLsn: bigint | undefined;
   readonly size: number;
   readonly bytes: number;
+  readonly lsns: Piece['lsns'];
   readonly #decodeUpTo: (piece: RawPiece) => void;
   #places: Places | undefined;
   #changes: readonly Change[] = [];
 
   constructor(
     head: TransactionHead,
-    { size, bytes }: { readonly size: number; readonly bytes: number },
+    { size, bytes, lsns }: Gathered,
     seq: number,
     endLsn: bigint | undefined,
     places: Places,
@@ -87,6 +103,7 @@ class RawPiece implements Piece {
     this.endLsn = endLsn;
     this.size = size;
     this.bytes = bytes;
+    this.lsns = lsns;
     this.#places = places;
     this.#decodeUpTo = decodeUpTo;
   }

@@ -24,6 +24,8 @@ export interface SlotLogOptions {
   readonly pieceLimit?: number;
   /** Names of tables by their numbers: those are what a change is of, whatever the table is called then. */
   readonly tables?: ReadonlyMap<number, TableName>;
+  /** Whether pieces tell where in the WAL each of their changes is. */
+  readonly lsns?: boolean;
   /** How long the stream may say nothing, although it was asked, before it is given up. */
   readonly silenceMs?: number | undefined;
 }
@@ -92,7 +94,7 @@ class SlotLog implements ChangeLog {
     this.#connection = (client as unknown as { connection: CopyBothConnection }).connection;
     this.#options = options;
     this.#decoder = new PgOutputDecoder(options.tables);
-    this.#raw = new RawPieces(this.#decoder);
+    this.#raw = new RawPieces(this.#decoder, options.lsns === true);
     this.#from = from;
     this.timeline = timeline;
     this.#acker = new Acker(0n);
@@ -207,7 +209,7 @@ class SlotLog implements ChangeLog {
     const tag = chunk[MESSAGE_AT];
     if (tag !== TAGS.begin && tag !== TAGS.commit && tag !== TAGS.origin) {
       const isChange = tag !== TAGS.relation && tag !== TAGS.type;
-      this.#raw.add(chunk, MESSAGE_AT, isChange);
+      this.#raw.add(chunk, MESSAGE_AT, isChange ? 'change' : 'description');
       if (isChange) this.#seq += 1;
       if (this.#raw.size >= this.#pieceLimit || this.#raw.bytes >= PIECE_BYTES)
         this.#hand(undefined);
@@ -215,8 +217,9 @@ class SlotLog implements ChangeLog {
     }
     const message = this.#decoder.decode(chunk, MESSAGE_AT, chunk.length);
     if (message.kind === 'begin') {
-      const { xid, commitLsn, commitMs } = message;
-      this.#head = { xid, commitLsn, commitMs, origin: undefined };
+      const { xid, commitLsn, commitUs } = message;
+      const commitMs = Math.floor(commitUs / 1_000);
+      this.#head = { xid, commitLsn, commitMs, commitUs, origin: undefined };
       this.#seq = 0;
     } else if (message.kind === 'origin' && this.#head)
       this.#head = { ...this.#head, origin: message.name };

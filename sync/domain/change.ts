@@ -38,6 +38,8 @@ export interface TransactionHead {
   readonly commitLsn: Lsn;
   /** Unix milliseconds by the source's clock. */
   readonly commitMs: number;
+  /** The same in microseconds, where the log says it. */
+  readonly commitUs?: number;
   /** Name of the replication origin under which it was written, where there was one. */
   readonly origin: string | undefined;
 }
@@ -46,6 +48,8 @@ export interface TransactionHead {
 export interface Piece {
   readonly head: TransactionHead;
   readonly changes: readonly Change[];
+  /** Where in the WAL each change is; only where it was asked for. */
+  readonly lsns?: readonly Lsn[] | undefined;
   /** How many changes there are, and about how many bytes they take. */
   readonly size: number;
   readonly bytes: number;

@@ -8,7 +8,8 @@ export type LogMessage =
   | {
       readonly kind: 'begin';
       readonly commitLsn: bigint;
-      readonly commitMs: number;
+      /** Unix microseconds by the server's clock. */
+      readonly commitUs: number;
       readonly xid: number;
     }
   | { readonly kind: 'origin'; readonly name: string }
@@ -16,8 +17,8 @@ export type LogMessage =
   | { readonly kind: 'change'; readonly change: Change }
   | { readonly kind: 'other' };
 
-/** Milliseconds between the Unix epoch and PostgreSQL's (2000-01-01). */
-const POSTGRES_EPOCH_MS = 946_684_800_000;
+/** Microseconds between the Unix epoch and PostgreSQL's (2000-01-01). */
+const POSTGRES_EPOCH_US = 946_684_800_000_000;
 
 /** Longer messages are decoded value by value: what is not needed of them is not kept in memory. */
 const PLAIN_BYTES = 1_024;
@@ -53,7 +54,7 @@ export class PgOutputDecoder {
         return {
           kind: 'begin',
           commitLsn: this.#uint64(),
-          commitMs: this.#timeMs(),
+          commitUs: this.#timeUs(),
           xid: this.#uint32(),
         };
       case 0x43: // C
@@ -194,8 +195,9 @@ export class PgOutputDecoder {
     return relation;
   }
 
-  #timeMs(): number {
-    return Number(this.#uint64() / 1000n) + POSTGRES_EPOCH_MS;
+  /** Exact until the year 2255. */
+  #timeUs(): number {
+    return Number(this.#uint64()) + POSTGRES_EPOCH_US;
   }
 
   #uint64(): bigint {
