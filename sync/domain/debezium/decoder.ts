@@ -1,0 +1,282 @@
+// Decodes records, ours or a Debezium connector's, with or without their schemas, to changes with
+// PostgreSQL's own texts. What cannot be read without loss is refused, never guessed.
+import { BanyanError } from '../../../core/errors.ts';
+import { parseLsn, type Lsn, type Position } from '../../../core/postgres/lsn.ts';
+import type { Change, Relation, Tuple } from '../change.ts';
+import { EXACT_MODES } from './encoder.ts';
+import { Framed } from './framed.ts';
+import { Digits, isList, isObject, readJson, type Json, type JsonObject } from './json-text.ts';
+import { HEADERS, parsePosition } from './position.ts';
+import { RowReader } from './row-reader.ts';
+import { DEBEZIUM_DEFAULTS, type Modes, type SourceTables } from './source.ts';
+
+export interface InRecord {
+  readonly topic: string;
+  readonly key: string | null;
+  readonly value: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** What a record says of its transaction; a connector's snapshot has no transactions. */
+export interface RecordHead {
+  readonly xid: number | undefined;
+  readonly lsn: Lsn | undefined;
+  readonly commitMs: number;
+  readonly origin: string | undefined;
+  /** False where the connector is too old to say an origin: sync back would loop. */
+  readonly originKnown: boolean;
+}
+
+interface Placed {
+  /** Undefined in the records of a connector. */
+  readonly position: Position | undefined;
+}
+
+interface Event extends Placed {
+  /** Which of the records of one change. */
+  readonly part: number;
+  readonly head: RecordHead;
+}
+
+export type Decoded =
+  | (Placed & { readonly kind: 'begin'; readonly xid: number })
+  | (Placed & {
+      readonly kind: 'end';
+      readonly xid: number;
+      readonly endLsn: Lsn | undefined;
+      readonly count: number;
+    })
+  /** `snapshot`: a row that was read, not inserted. */
+  | (Event & { readonly kind: 'change'; readonly change: Change; readonly snapshot: boolean })
+  /** A change of a table that was not asked for. */
+  | (Event & { readonly kind: 'foreign'; readonly schema: string; readonly table: string })
+  | { readonly kind: 'tombstone' }
+  | { readonly kind: 'heartbeat'; readonly atMs: number }
+  | { readonly kind: 'other' };
+
+export interface DecoderOptions {
+  /** The tables that are wanted, with the columns that are; others are foreign. */
+  readonly tables: SourceTables;
+  readonly layout: 'changes' | 'table';
+  /** The connector's modes that differ from its defaults; a record's own schema knows better. */
+  readonly modes?: Partial<Modes>;
+  /**
+   * `update` makes one update of the delete and create that stand for a change of key: right where
+   * both are in one partition. `pair` leaves them: right where each key has its own order.
+   */
+  readonly keyChanges?: 'update' | 'pair';
+}
+
+export function createDecoder(options: DecoderOptions): Decoder {
+  return new Decoder(options);
+}
+
+export type { Decoder };
+
+class Decoder {
+  readonly #options: DecoderOptions;
+  readonly #modes: Modes;
+  readonly #framed = new Framed();
+  readonly #readers = new Map<string, RowReader>();
+  readonly #schemaReaders = new WeakMap<JsonObject, RowReader>();
+
+  constructor(options: DecoderOptions) {
+    this.#options = options;
+    const base = options.layout === 'changes' ? EXACT_MODES : DEBEZIUM_DEFAULTS;
+    this.#modes = { ...base, ...options.modes };
+  }
+
+  /** Throws FLOW_STOPPED on a record that cannot be read, or not without loss. */
+  decode(record: InRecord): Decoded {
+    if (record.value === null) return { kind: 'tombstone' };
+    const { payload, schema } = this.#framed.read(record.topic, record.value);
+    if (!isObject(payload)) return { kind: 'other' };
+    const op = payload.get('op');
+    if (typeof op === 'string') return this.#event(record, payload, op, schema);
+    if (payload.has('status')) return transactionMark(record, payload);
+    const atMs = payload.get('ts_ms');
+    return payload.size === 1 && atMs instanceof Digits
+      ? { kind: 'heartbeat', atMs: Number(atMs.text) }
+      : { kind: 'other' };
+  }
+
+  #event(
+    record: InRecord,
+    payload: JsonObject,
+    op: string,
+    schema: JsonObject | undefined,
+  ): Decoded {
+    const source = payload.get('source');
+    if (!isObject(source)) return { kind: 'other' };
+    const event: Event = {
+      position: parsePosition(record.headers[HEADERS.position]),
+      part: Number(record.headers[HEADERS.part] ?? '0'),
+      head: headOf(source),
+    };
+    if (op === 'm') {
+      const change = messageOf(payload, this.#modes);
+      return { kind: 'change', change, snapshot: false, ...event };
+    }
+    const name = { schema: textOf(source, 'schema'), table: textOf(source, 'table') };
+    if (op === 't') return this.#truncate(record, name, event);
+    const reader = this.#reader(name, schema);
+    if (!reader) return { kind: 'foreign', ...name, ...event };
+    const change = this.#row(record, reader, payload, op);
+    if (!change) return { kind: 'other' };
+    return { kind: 'change', change, snapshot: op === 'r', ...event };
+  }
+
+  #row(record: InRecord, reader: RowReader, payload: JsonObject, op: string): Change | undefined {
+    const merged = this.#options.keyChanges === 'update';
+    const old = payload.get('before');
+    if (op === 'd') {
+      if (merged && record.headers['__debezium.newkey'] !== undefined) return undefined;
+      if (!isObject(old)) throw withoutIdentity(reader.relation);
+      return { kind: 'delete', relation: reader.relation, before: reader.before(old) };
+    }
+    const row = payload.get('after');
+    if (!isObject(row))
+      throw new BanyanError('FLOW_STOPPED', `a record of topic ${record.topic} has no row`, {
+        hint: 'Does a transformation of the connector unwrap its records? The flow reads them as they are.',
+      });
+    const { relation, after } = reader.after(row);
+    if (op === 'u') {
+      const before = isObject(old) ? reader.before(old) : undefined;
+      return {
+        kind: 'update',
+        relation,
+        before: before && aligned(reader, relation, before),
+        after,
+      };
+    }
+    const oldKey = merged ? keyOf(record.headers['__debezium.oldkey']) : undefined;
+    if (oldKey) {
+      const before = aligned(reader, relation, reader.before(oldKey));
+      return { kind: 'update', relation, before, after };
+    }
+    assertWhole(relation, after);
+    return { kind: 'insert', relation, after };
+  }
+
+  #truncate(record: InRecord, name: TableRef, event: Event): Decoded {
+    const header = record.headers[HEADERS.tables];
+    const names = header === undefined ? [name] : namesOf(header);
+    const relations = names.flatMap((one) => this.#reader(one, undefined)?.relation ?? []);
+    if (relations.length === 0) return { kind: 'foreign', ...name, ...event };
+    return { kind: 'change', change: { kind: 'truncate', relations }, snapshot: false, ...event };
+  }
+
+  #reader(name: TableRef, schema: JsonObject | undefined): RowReader | undefined {
+    const table = this.#options.tables(name);
+    if (!table) return undefined;
+    if (schema) {
+      const known = this.#schemaReaders.get(schema);
+      if (known) return known;
+      const made = new RowReader(table, this.#modes, rowSchema(schema));
+      this.#schemaReaders.set(schema, made);
+      return made;
+    }
+    const label = JSON.stringify([name.schema, name.table]);
+    const known = this.#readers.get(label);
+    if (known) return known;
+    const made = new RowReader(table, this.#modes, undefined);
+    this.#readers.set(label, made);
+    return made;
+  }
+}
+
+interface TableRef {
+  readonly schema: string;
+  readonly table: string;
+}
+
+/** An old row in the columns of a relation that has fewer. */
+function aligned(reader: RowReader, relation: Relation, before: Tuple): Tuple {
+  if (relation === reader.relation) return before;
+  const byName = new Map(reader.relation.columns.map(({ name }, index) => [name, before[index]]));
+  return relation.columns.map(({ name }) => byName.get(name));
+}
+
+function transactionMark(record: InRecord, payload: JsonObject): Decoded {
+  const position = parsePosition(record.headers[HEADERS.position]);
+  const xid = Number.parseInt(textOf(payload, 'id'), 10);
+  if (payload.get('status') === 'BEGIN') return { kind: 'begin', position, xid };
+  const end = record.headers[HEADERS.end];
+  const count = payload.get('event_count');
+  return {
+    kind: 'end',
+    position,
+    xid,
+    endLsn: end === undefined ? undefined : parseLsn(end),
+    count: count instanceof Digits ? Number(count.text) : 0,
+  };
+}
+
+function headOf(source: JsonObject): RecordHead {
+  const xid = source.get('txId');
+  const lsn = source.get('lsn');
+  const commitMs = source.get('ts_ms');
+  const origin = source.get('origin');
+  return {
+    xid: xid instanceof Digits ? Number(xid.text) : undefined,
+    lsn: lsn instanceof Digits ? BigInt(lsn.text) : undefined,
+    commitMs: commitMs instanceof Digits ? Number(commitMs.text) : 0,
+    origin: typeof origin === 'string' ? origin : undefined,
+    originKnown: source.has('origin'),
+  };
+}
+
+function messageOf(payload: JsonObject, modes: Modes): Change {
+  const message = payload.get('message');
+  if (!isObject(message)) return { kind: 'message', prefix: '', content: '' };
+  const encoding =
+    modes.binary === 'hex' ? 'hex' : modes.binary === 'base64-url-safe' ? 'base64url' : 'base64';
+  const content = Buffer.from(textOf(message, 'content'), encoding).toString('utf8');
+  return { kind: 'message', prefix: textOf(message, 'prefix'), content };
+}
+
+function textOf(json: JsonObject, name: string): string {
+  const value = json.get(name);
+  return typeof value === 'string' ? value : '';
+}
+
+/** The schema of `after` in that of an envelope. */
+function rowSchema(envelope: JsonObject): JsonObject | undefined {
+  const fields = envelope.get('fields');
+  return isList(fields)
+    ? fields.filter(isObject).find((one) => one.get('field') === 'after')
+    : undefined;
+}
+
+/** A key in a header; undefined when its converter wrote something else than JSON. */
+function keyOf(header: string | undefined): JsonObject | undefined {
+  if (!header?.startsWith('{')) return undefined;
+  const json = readJson(header);
+  const payload = isObject(json) && json.has('payload') ? json.get('payload') : json;
+  return isObject(payload) ? payload : undefined;
+}
+
+function namesOf(header: string): readonly TableRef[] {
+  const json: Json = readJson(header);
+  if (!isList(json)) return [];
+  return json.filter(isList).map(([schema, table]) => ({
+    schema: typeof schema === 'string' ? schema : '',
+    table: typeof table === 'string' ? table : '',
+  }));
+}
+
+function assertWhole({ schema, table, columns }: Relation, after: Tuple): void {
+  const unsent = columns.find((_, index) => after[index] === undefined);
+  if (!unsent) return;
+  throw new BanyanError(
+    'FLOW_STOPPED',
+    `a row of ${schema}.${table} changed its key and came without column ${unsent.name}, which is stored apart`,
+    { hint: `Set REPLICA IDENTITY FULL on ${schema}.${table}: then every row comes whole.` },
+  );
+}
+
+function withoutIdentity({ schema, table }: Relation): BanyanError {
+  return new BanyanError('FLOW_STOPPED', `a delete of ${schema}.${table} does not say which row`, {
+    hint: `Give ${schema}.${table} a primary key or REPLICA IDENTITY FULL.`,
+  });
+}

@@ -1,0 +1,332 @@
+// Encodes decoded changes as the records of Debezium's PostgreSQL connector. Two layouts: `table` is
+// the connector's (a topic per table, tombstones, a change of key as delete and create), `changes`
+// is one topic in which every change is one record, in commit order, whole transactions.
+import { MESSAGE_PREFIX } from '../../../control/domain/names.ts';
+import { BanyanError } from '../../../core/errors.ts';
+import { formatLsn, type Lsn } from '../../../core/postgres/lsn.ts';
+import type { Change, Piece, Relation, TransactionHead, Tuple } from '../change.ts';
+import {
+  envelopeSchema,
+  HEARTBEAT_KEY,
+  HEARTBEAT_VALUE,
+  keySchema,
+  MESSAGE_KEY,
+  MESSAGE_VALUE,
+} from './frames.ts';
+import { quote } from './json-text.ts';
+import { HEADERS, positionStart } from './position.ts';
+import { DEBEZIUM_DEFAULTS, type Modes, type SourceTables } from './source.ts';
+import { fits, TableWriter } from './table-writer.ts';
+import { MESSAGES, TransactionCounter } from './transactions.ts';
+
+export interface EncoderOptions {
+  /** `topic.prefix`: the name of the source in topics and records. */
+  readonly prefix: string;
+  readonly database: string;
+  readonly timeline: number;
+  /** `changes` (one topic, exact values) or the connector's `table`. */
+  readonly layout: 'changes' | 'table';
+  /** Whether every record carries its schema (`schemas.enable`). */
+  readonly schemas?: boolean;
+  /** The connector's modes that differ from its defaults (in `changes`: decimals are strings). */
+  readonly modes?: Partial<Modes>;
+  readonly tables: SourceTables;
+  /** What `source.version` says. */
+  readonly version?: string;
+}
+
+export interface OutRecord {
+  /** Empty in layout `table` for a message of our own: it goes to every partition of a flow's topics. */
+  readonly topic: string;
+  readonly key: string | null;
+  /** null is a tombstone. */
+  readonly value: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The modes of our own layout: nothing is lost. */
+export const EXACT_MODES: Modes = { ...DEBEZIUM_DEFAULTS, decimals: 'string', exact: true };
+
+interface Table {
+  readonly writer: TableWriter;
+  readonly keySchema: string;
+  readonly valueSchema: string;
+  /** The part of `source` that tells the table. */
+  readonly source: string;
+}
+
+type Operation = 'c' | 'u' | 'd' | 't';
+
+export function createEncoder(options: EncoderOptions): Encoder {
+  return new Encoder(options);
+}
+
+export type { Encoder };
+
+class Encoder {
+  readonly #options: EncoderOptions;
+  readonly #modes: Modes;
+  readonly #changesTopic: string;
+  readonly #messageTopic: string;
+  readonly #inTables: boolean;
+  readonly #tables = new WeakMap<Relation, Table>();
+  readonly #counter: TransactionCounter;
+  readonly #sourceStart: string;
+  #head: TransactionHead | undefined;
+  #lastCommit: Lsn | undefined;
+  /** Of the transaction: `source` up to the sequence and from there to the table, and its positions. */
+  #stamps = '';
+  #moreStamps = '';
+  #tail = '';
+  #position = '';
+  #records: OutRecord[] = [];
+
+  constructor(options: EncoderOptions) {
+    const { prefix, layout } = options;
+    this.#options = options;
+    this.#inTables = layout === 'table';
+    const base = this.#inTables ? DEBEZIUM_DEFAULTS : EXACT_MODES;
+    this.#modes = { ...base, ...options.modes };
+    this.#changesTopic = topicName(`${prefix}.changes`);
+    this.#messageTopic = this.#inTables ? topicName(`${prefix}.message`) : this.#changesTopic;
+    this.#counter = new TransactionCounter({
+      topic: this.#inTables ? topicName(`${prefix}.transaction`) : this.#changesTopic,
+      schemas: options.schemas === true,
+    });
+    const version = options.version ?? 'banyan';
+    this.#sourceStart = `"source":{"version":${quote(version)},"connector":"postgresql","name":${quote(prefix)},"ts_ms":`;
+  }
+
+  /** Relations whose columns the catalog, as it was read, does not know: it is to be read anew. */
+  unknown(piece: Piece): readonly Relation[] {
+    const found = new Set<Relation>();
+    for (const change of piece.changes)
+      for (const relation of relationsOf(change))
+        if (!this.#tables.has(relation) && !fits(relation, this.#options.tables(relation)))
+          found.add(relation);
+    return [...found];
+  }
+
+  /** Throws FLOW_STOPPED at a table that the catalog does not know: see `unknown`. */
+  encode(piece: Piece, nowMs: number): OutRecord[] {
+    const { head, changes, firstSeq, endLsn } = piece;
+    if (this.#head !== head) this.#open(head);
+    const records: OutRecord[] = [];
+    this.#records = records;
+    const now = `,"ts_ms":${nowMs},"ts_us":${nowMs}000,"ts_ns":${nowMs}000000`;
+    for (let index = 0; index < changes.length; index++) {
+      const change = changes[index];
+      if (!change) continue;
+      const lsn = piece.lsns?.[index] ?? head.commitLsn;
+      if (!this.#counter.begun) this.#begin(lsn, firstSeq);
+      const id = this.#inTables ? `${head.xid}:${lsn}` : this.#counter.id;
+      this.#change(change, { now, id, lsn, position: `${this.#position}${firstSeq + index}` });
+    }
+    if (endLsn !== undefined) this.#close(endLsn, firstSeq + changes.length - 1);
+    return records;
+  }
+
+  /** The record by which the connector shows that it lives. */
+  heartbeat(nowMs: number): OutRecord {
+    const { prefix } = this.#options;
+    return {
+      topic: topicName(`__debezium-heartbeat.${prefix}`),
+      key: this.#framed(HEARTBEAT_KEY, `{"serverName":${quote(prefix)}}`),
+      value: this.#framed(HEARTBEAT_VALUE, `{"ts_ms":${nowMs}}`),
+      headers: {},
+    };
+  }
+
+  #open(head: TransactionHead): void {
+    const { database, timeline } = this.#options;
+    const commitUs = head.commitUs ?? head.commitMs * 1_000;
+    this.#head = head;
+    this.#stamps = `${this.#sourceStart}${Math.floor(commitUs / 1_000)},"snapshot":"false","db":${quote(database)},"sequence":"[${
+      this.#lastCommit === undefined ? 'null' : `\\"${this.#lastCommit}\\"`
+    },\\"`;
+    this.#moreStamps = `\\"]","ts_us":${commitUs},"ts_ns":${commitUs}000,"schema":`;
+    const origin = head.origin === undefined ? 'null' : quote(head.origin);
+    this.#tail = `,"xmin":null,"origin":${origin},"origin_lsn":null}`;
+    this.#position = positionStart(timeline, head.commitLsn);
+    this.#counter.reset(head);
+  }
+
+  #begin(lsn: Lsn, seq: number): void {
+    const head = this.#head;
+    if (!head) return;
+    const id = `${head.xid}:${this.#inTables ? lsn : head.commitLsn}`;
+    const headers = { [HEADERS.position]: `${this.#position}${seq}` };
+    this.#records.push({ ...this.#counter.begin(id), headers });
+  }
+
+  #close(endLsn: Lsn, seq: number): void {
+    const head = this.#head;
+    if (!head) return;
+    if (this.#counter.begun) {
+      const id = `${head.xid}:${this.#inTables ? endLsn : head.commitLsn}`;
+      const headers = {
+        [HEADERS.position]: `${this.#position}${seq}`,
+        [HEADERS.end]: formatLsn(endLsn),
+      };
+      this.#records.push({ ...this.#counter.end(id), headers });
+    }
+    this.#lastCommit = endLsn;
+    this.#head = undefined;
+  }
+
+  #change(change: Change, at: Place): void {
+    switch (change.kind) {
+      case 'insert':
+        this.#row(change.relation, 'c', undefined, change.after, at);
+        return;
+      case 'update':
+        this.#update(change.relation, change.before, change.after, at);
+        return;
+      case 'delete':
+        this.#row(change.relation, 'd', change.before, undefined, at);
+        if (this.#inTables) this.#tombstone(change.relation, change.before, at, 1);
+        return;
+      case 'truncate':
+        this.#truncate(change.relations, at);
+        return;
+      case 'message':
+        this.#message(change.prefix, change.content, at);
+    }
+  }
+
+  #update(relation: Relation, before: Tuple | undefined, after: Tuple, at: Place): void {
+    const { writer, keySchema: schema } = this.#table(relation);
+    if (!this.#inTables || !before || !writer.keyChanges(before, after)) {
+      this.#row(relation, 'u', before, after, at);
+      return;
+    }
+    const oldKey = this.#framed(schema, writer.key(before));
+    const newKey = this.#framed(schema, writer.key(after));
+    this.#row(relation, 'd', before, undefined, at, { '__debezium.newkey': newKey });
+    this.#tombstone(relation, before, at, 1);
+    const headers = { '__debezium.oldkey': oldKey, [HEADERS.part]: '2' };
+    this.#row(relation, 'c', undefined, after, at, headers);
+  }
+
+  #row(
+    relation: Relation,
+    operation: Operation,
+    before: Tuple | undefined,
+    after: Tuple | undefined,
+    at: Place,
+    headers?: Readonly<Record<string, string>>,
+  ): void {
+    const table = this.#table(relation);
+    const { writer } = table;
+    const old = before ? writer.before(before) : 'null';
+    const row = after ? writer.after(after) : 'null';
+    const source = this.#source(table.source, at.lsn);
+    const transaction = this.#counter.event(writer.name, at.id);
+    this.#records.push({
+      topic: this.#inTables ? writer.topic : this.#changesTopic,
+      key: this.#inTables ? this.#key(table, after ?? before) : null,
+      value: this.#framed(
+        table.valueSchema,
+        `{"before":${old},"after":${row},${source},${transaction},"op":"${operation}"${at.now}}`,
+      ),
+      headers: { [HEADERS.position]: at.position, ...headers },
+    });
+  }
+
+  #key(table: Table, tuple: Tuple | undefined): string | null {
+    if (!tuple || !table.writer.hasKey) return null;
+    return this.#framed(table.keySchema, table.writer.key(tuple));
+  }
+
+  #tombstone(relation: Relation, before: Tuple, at: Place, part: number): void {
+    const table = this.#table(relation);
+    const key = this.#key(table, before);
+    if (key === null) return;
+    const headers = { [HEADERS.position]: at.position, [HEADERS.part]: String(part) };
+    this.#records.push({ topic: table.writer.topic, key, value: null, headers });
+  }
+
+  #truncate(relations: readonly Relation[], at: Place): void {
+    if (this.#inTables) {
+      for (const relation of relations) this.#row(relation, 't', undefined, undefined, at);
+      return;
+    }
+    const [first] = relations;
+    if (!first) return;
+    const names = JSON.stringify(relations.map(({ schema, table }) => [schema, table]));
+    this.#row(first, 't', undefined, undefined, at, { [HEADERS.tables]: names });
+  }
+
+  #message(prefix: string, content: string, at: Place): void {
+    const source = this.#source('"","table":""', at.lsn);
+    const transaction = this.#counter.event(MESSAGES, at.id);
+    const encoded = Buffer.from(content, 'utf8').toString('base64');
+    const own = this.#inTables && prefix === MESSAGE_PREFIX;
+    this.#records.push({
+      topic: own ? '' : this.#messageTopic,
+      key: this.#inTables && !own ? this.#framed(MESSAGE_KEY, `{"prefix":${quote(prefix)}}`) : null,
+      value: this.#framed(
+        MESSAGE_VALUE,
+        `{"op":"m"${at.now},${source},${transaction},"message":{"prefix":${quote(prefix)},"content":"${encoded}"}}`,
+      ),
+      headers: { [HEADERS.position]: at.position, ...(own ? { [HEADERS.message]: '1' } : {}) },
+    });
+  }
+
+  #source(table: string, lsn: Lsn): string {
+    const xid = this.#head?.xid ?? 0;
+    return `${this.#stamps}${lsn}${this.#moreStamps}${table},"txId":${xid},"lsn":${lsn}${this.#tail}`;
+  }
+
+  #framed(schema: string, payload: string): string {
+    return this.#options.schemas ? `{"schema":${schema},"payload":${payload}}` : payload;
+  }
+
+  #table(relation: Relation): Table {
+    const known = this.#tables.get(relation);
+    if (known) return known;
+    const { schema, table } = relation;
+    const source = this.#options.tables(relation);
+    if (!fits(relation, source))
+      throw new BanyanError(
+        'FLOW_STOPPED',
+        `table ${schema}.${table} has columns that were not known`,
+        {
+          hint: 'Its columns changed while its changes were read; start the relay again.',
+        },
+      );
+    const topic = topicName(`${this.#options.prefix}.${schema}.${table}`);
+    const writer = new TableWriter(topic, relation, source, this.#modes);
+    const { schemas = false } = this.#options;
+    const made: Table = {
+      writer,
+      keySchema: schemas ? keySchema(topic, writer.keyFields) : '',
+      valueSchema: schemas ? envelopeSchema(topic, writer.valueFields) : '',
+      source: `${quote(schema)},"table":${quote(table)}`,
+    };
+    this.#tables.set(relation, made);
+    return made;
+  }
+}
+
+/** What the records of one change share. */
+interface Place {
+  /** The stamps of the encoding. */
+  readonly now: string;
+  /** The transaction's id as these records have it. */
+  readonly id: string;
+  readonly lsn: Lsn;
+  readonly position: string;
+}
+
+function relationsOf(change: Change): readonly Relation[] {
+  if (change.kind === 'message') return [];
+  return change.kind === 'truncate' ? change.relations : [change.relation];
+}
+
+const NOT_IN_TOPICS = /[^\w.-]/g;
+
+/** Kafka's topics have letters, digits, dots, dashes and underscores; the connector does the same. */
+export function topicName(name: string): string {
+  return name.replace(NOT_IN_TOPICS, '_');
+}

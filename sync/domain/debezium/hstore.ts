@@ -1,0 +1,20 @@
+// hstore's text, `"a"=>"1", "b"=>NULL`, in both directions.
+
+const PAIR = /"((?:[^"\\]|\\.)*)"=>(?:"((?:[^"\\]|\\.)*)"|NULL)/gs;
+
+export function parseHstore(text: string): readonly (readonly [string, string | null])[] {
+  return Array.from(text.matchAll(PAIR), ([, key = '', value]): [string, string | null] => [
+    unescape(key),
+    value === undefined ? null : unescape(value),
+  ]);
+}
+
+export function printHstore(pairs: Iterable<readonly [string, string | null]>): string {
+  return Array.from(
+    pairs,
+    ([key, value]) => `${escape(key)}=>${value === null ? 'NULL' : escape(value)}`,
+  ).join(', ');
+}
+
+const unescape = (text: string): string => text.replace(/\\(.)/gs, '$1');
+const escape = (text: string): string => `"${text.replace(/["\\]/g, '\\$&')}"`;

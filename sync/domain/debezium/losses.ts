@@ -1,0 +1,71 @@
+// What a connector's mode loses of a column, and what to set instead. A flow that read such values
+// would write other ones than the source has; it is refused before it does.
+import type { Form } from './forms.ts';
+import { dropsDigits } from './read-value.ts';
+import type { SourceColumn, SourceType } from './source.ts';
+
+export interface Loss {
+  /** What is lost, one clause. */
+  readonly reason: string;
+  /** What mends it, one sentence. */
+  readonly hint: string;
+}
+
+const exclude = (column: string): string =>
+  `The connector has no mode that keeps it: leave the column out with column.exclude.list, or let the relay write the topics (${column}).`;
+
+/** Undefined when nothing is. A form that is undefined is a type that the connector leaves out. */
+export function lossOf(column: SourceColumn, form: Form | undefined): Loss | undefined {
+  const { name, type } = column;
+  if (!form)
+    return { reason: `the connector does not carry type ${type.name}`, hint: exclude(name) };
+  return loss(name, type, form);
+}
+
+function loss(column: string, type: SourceType, form: Form): Loss | undefined {
+  switch (form.kind) {
+    case 'array':
+      return loss(column, type.element ?? type, form.items);
+    case 'number':
+      return {
+        reason: 'a decimal number came as a double, which has 15 digits',
+        hint: 'Set decimal.handling.mode to string or precise.',
+      };
+    case 'money':
+      if (form.as !== 'double') return undefined;
+      return {
+        reason: 'an amount came as a double',
+        hint: 'Set decimal.handling.mode to string or precise.',
+      };
+    case 'temporal':
+      if (!dropsDigits(form.as, type)) return undefined;
+      return {
+        reason: `microseconds are cut off to milliseconds in a column of ${type.name}`,
+        hint: 'Set time.precision.mode to adaptive, microseconds, nanoseconds or isostring.',
+      };
+    case 'duration':
+      return {
+        reason: 'months and days of an interval came as microseconds',
+        hint: 'Set interval.handling.mode to string.',
+      };
+    case 'zoned':
+      if (form.of === 'timestamp') return undefined;
+      return { reason: 'the zone of a time with time zone is gone', hint: exclude(column) };
+    case 'bits':
+      if (type.name !== 'varbit') return undefined;
+      return { reason: 'the length of a bit string is gone', hint: exclude(column) };
+    case 'bit':
+      if (type.name !== 'varbit') return undefined;
+      return { reason: 'an empty bit string came as false', hint: exclude(column) };
+    case 'integer':
+    case 'boolean':
+    case 'float':
+    case 'text':
+    case 'decimal':
+    case 'variable':
+    case 'interval':
+    case 'binary':
+    case 'hstore':
+      return undefined;
+  }
+}

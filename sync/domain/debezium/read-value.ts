@@ -1,0 +1,213 @@
+// Readers: the JSON of a value in a form to PostgreSQL's text, as PostgreSQL itself would print it.
+// Throws FLOW_STOPPED on what the form does not allow: a connector in another mode than was thought.
+import { BanyanError } from '../../../core/errors.ts';
+import { printArray, type Items } from './arrays.ts';
+import {
+  fromMicros,
+  parseClock,
+  parseIsoDate,
+  parseIsoZone,
+  printClock,
+  printDate,
+  printMoment,
+  shifted,
+  type Moment,
+} from './calendar.ts';
+import { base64ToUnscaled, printDecimal } from './decimals.ts';
+import { printFloat } from './floats.ts';
+import { digits, type Clock, type Form, type Unit } from './forms.ts';
+import { printHstore } from './hstore.ts';
+import { intervalFromIso } from './intervals.ts';
+import { Digits, isList, isObject, readJson, type Json } from './json-text.ts';
+import type { SourceType } from './source.ts';
+
+/** PostgreSQL's text of a JSON that is not null. */
+export type Reader = (json: Json) => string;
+
+export function readerOf(form: Form, type: SourceType): Reader {
+  switch (form.kind) {
+    case 'integer':
+      return digitsOf;
+    case 'boolean':
+      return (json) => (truth(json) ? 't' : 'f');
+    case 'bit':
+      return (json) => (truth(json) ? '1' : '0');
+    case 'float':
+      return (json) => printFloat(digitsOf(json), form.bits);
+    case 'text':
+      return textOf;
+    case 'decimal':
+      return (json) => decimal(json, form.scale);
+    case 'variable':
+      return variable;
+    case 'number':
+      return digitsOf;
+    case 'money':
+      return (json) => (form.as === 'precise' ? decimal(json, 2) : digitsOf(json));
+    case 'temporal':
+      return temporal(form.of, form.as);
+    case 'zoned':
+      return form.of === 'time' ? zonedTime : zonedTimestamp;
+    case 'duration':
+      return (json) => `${digitsOf(json)} microseconds`;
+    case 'interval':
+      return (json) => intervalFromIso(textOf(json)) ?? textOf(json);
+    case 'binary':
+      return binary(form.as);
+    case 'bits':
+      return (json) => bits(textOf(json), form.length);
+    case 'hstore':
+      return hstore;
+    case 'array':
+      return array(readerOf(form.items, type.element ?? type));
+  }
+}
+
+/** The digits of a number; a string stands for what JSON has no number for. */
+function digitsOf(json: Json): string {
+  if (json instanceof Digits) return json.text;
+  if (typeof json === 'string') return json;
+  throw unexpected('a number', json);
+}
+
+function textOf(json: Json): string {
+  if (typeof json === 'string') return json;
+  if (json instanceof Digits) return json.text;
+  throw unexpected('a string', json);
+}
+
+function truth(json: Json): boolean {
+  if (typeof json === 'boolean') return json;
+  throw unexpected('true or false', json);
+}
+
+const NUMBER_OR_WORD = /^(?:NaN|-?Infinity)$/;
+
+function decimal(json: Json, scale: number): string {
+  if (json instanceof Digits) return json.text;
+  const text = textOf(json);
+  return NUMBER_OR_WORD.test(text) ? text : printDecimal(base64ToUnscaled(text), scale);
+}
+
+const variable: Reader = (json) => {
+  if (!isObject(json)) return digitsOf(json);
+  const scale = json.get('scale');
+  const value = json.get('value');
+  if (!(scale instanceof Digits) || typeof value !== 'string')
+    throw unexpected('a scale and a value', json);
+  return printDecimal(base64ToUnscaled(value), Number(scale.text));
+};
+
+/** What the connector says for infinity, in each of its units. */
+const POSITIVE = new Set([
+  '2147483647',
+  '9223372036825200',
+  '9223372036825200000',
+  '9223372036854775807',
+  '+294247-01-10T03:00:25.200Z',
+]);
+const NEGATIVE = new Set([
+  '-2147483648',
+  '-9223372036832400',
+  '-9223372036832400000',
+  '-9223372036854775808',
+  '-290308-12-21T19:59:27.600Z',
+]);
+
+function temporal(of: Clock, unit: Unit): Reader {
+  if (of === 'time')
+    return (json) =>
+      json instanceof Digits ? printClock(clockMicros(json.text, unit)) : isoClock(textOf(json));
+  return (json) => {
+    if (!(json instanceof Digits)) return isoMoment(textOf(json), of);
+    if (POSITIVE.has(json.text)) return 'infinity';
+    if (NEGATIVE.has(json.text)) return '-infinity';
+    return of === 'date' ? printDate(Number(json.text)) : printMoment(momentOf(json.text, unit));
+  };
+}
+
+function clockMicros(text: string, unit: Unit): number {
+  const value = Number(text);
+  if (unit === 'ms' || unit === 'connect') return value * 1_000;
+  return unit === 'ns' ? Math.floor(value / 1_000) : value;
+}
+
+function momentOf(text: string, unit: Unit): Moment {
+  if (unit === 'ms' || unit === 'connect') return fromMicros(text === '0' ? '0' : `${text}000`);
+  if (unit === 'ns') return fromMicros((BigInt(text) / 1_000n).toString());
+  return fromMicros(text);
+}
+
+const isoClock = (text: string): string => printClock(parseClock(text));
+
+/** ISO 8601, or PostgreSQL's own text, which an infinity is. */
+function isoMoment(text: string, of: Clock, zone = ''): string {
+  if (text.endsWith('infinity')) return text;
+  if (POSITIVE.has(text)) return 'infinity';
+  if (NEGATIVE.has(text)) return '-infinity';
+  const days = parseIsoDate(text);
+  if (days === undefined) throw unexpected('a date', text);
+  if (of === 'date') return printDate(days);
+  const at = text.indexOf('T');
+  if (at === -1) throw unexpected('a timestamp', text);
+  const local = { days, micros: parseClock(text.substring(at + 1)) };
+  const east = parseIsoZone(text);
+  return printMoment(east === 0 ? local : shifted(local, -east), zone);
+}
+
+const zonedTimestamp: Reader = (json) => isoMoment(textOf(json), 'timestamp', '+00');
+const zonedTime: Reader = (json) => `${isoClock(textOf(json))}+00`;
+
+function binary(as: 'bytes' | 'base64' | 'base64-url-safe' | 'hex'): Reader {
+  if (as === 'hex') return (json) => `\\x${textOf(json).toLowerCase()}`;
+  const encoding = as === 'base64-url-safe' ? 'base64url' : 'base64';
+  return (json) => `\\x${Buffer.from(textOf(json), encoding).toString('hex')}`;
+}
+
+function bits(text: string, length: number): string {
+  const bytes = Buffer.from(text, 'base64');
+  let shown = '';
+  for (let bit = length - 1; bit >= 0; bit--)
+    shown += ((bytes[bit >> 3] ?? 0) >> (bit & 7)) & 1 ? '1' : '0';
+  return shown;
+}
+
+const hstore: Reader = (json) => {
+  const map = typeof json === 'string' ? readJson(json) : json;
+  if (!isObject(map)) throw unexpected('an hstore', json);
+  return printHstore(
+    Array.from(map, ([key, value]): [string, string | null] => [
+      key,
+      value === null ? null : textOf(value),
+    ]),
+  );
+};
+
+function array(readItem: Reader): Reader {
+  const list = (json: readonly Json[]): Items =>
+    json.map((item) => (item === null ? null : isList(item) ? list(item) : readItem(item)));
+  return (json) => {
+    // A literal with its own bounds.
+    if (typeof json === 'string') return json;
+    if (!isList(json)) throw unexpected('a list', json);
+    return printArray(list(json));
+  };
+}
+
+/** True where the form keeps fewer digits of a second than the column has. */
+export function dropsDigits(unit: Unit, type: SourceType): boolean {
+  const fine = type.name !== 'date' && digits(type.typmod) > 3;
+  return fine && (unit === 'ms' || unit === 'connect');
+}
+
+function unexpected(what: string, json: Json): BanyanError {
+  const shown =
+    json instanceof Digits ? json.text : typeof json === 'object' ? 'something else' : String(json);
+  return new BanyanError(
+    'FLOW_STOPPED',
+    `a record has ${shown.slice(0, 40)} where ${what} belongs`,
+    {
+      hint: "The connector's modes are not what the definition says: name them there as they are in the connector.",
+    },
+  );
+}

@@ -1,0 +1,147 @@
+// Reads the rows of one table out of records: forms from the record's own schema where it has one,
+// from the connector's modes where it has none. A column whose form loses something is refused.
+import { BanyanError } from '../../../core/errors.ts';
+import type { Relation, Tuple, Value } from '../change.ts';
+import { formOfSchema } from './connect-schema.ts';
+import { formOf, type Form } from './forms.ts';
+import { Digits, isList, isObject, type Json, type JsonObject } from './json-text.ts';
+import { lossOf } from './losses.ts';
+import { readerOf, type Reader } from './read-value.ts';
+import { UNAVAILABLE, type Modes, type SourceColumn, type SourceTable } from './source.ts';
+
+interface Column {
+  readonly name: string;
+  readonly identity: boolean;
+  readonly read: Reader;
+}
+
+const UNAVAILABLE_BYTES = Buffer.from(UNAVAILABLE).toString('base64');
+
+export class RowReader {
+  readonly relation: Relation;
+  readonly #columns: readonly Column[];
+  readonly #relations = new Map<string, Relation>();
+
+  /** `schema` is that of a row, as a record has it. */
+  constructor(table: SourceTable, modes: Modes, schema: JsonObject | undefined) {
+    const fields = schema ? fieldsOf(schema) : undefined;
+    const written = table.columns.filter(({ generated }) => !generated);
+    this.#columns = written.map((column) => ({
+      name: column.name,
+      identity: column.identity,
+      read: readColumn(table, column, modes, fields),
+    }));
+    this.relation = relationOf(table, this.#columns);
+  }
+
+  /** A new row, and the relation that has the columns which it has: one may have been dropped since. */
+  after(row: JsonObject): { readonly relation: Relation; readonly after: Tuple } {
+    const after: Value[] = [];
+    let missing = false;
+    for (const { name, read } of this.#columns) {
+      const json = row.get(name);
+      if (json === undefined) missing = true;
+      else after.push(json === null ? null : isUnavailable(json) ? undefined : read(json));
+    }
+    return { relation: missing ? this.#relationOf(row) : this.relation, after };
+  }
+
+  /** An old row: what is not of the replica identity was not sent, whatever stands there. */
+  before(row: JsonObject): Tuple {
+    return this.#columns.map(({ name, identity, read }) => {
+      const json = identity ? row.get(name) : undefined;
+      if (json === undefined || json === null) return json;
+      return isUnavailable(json) ? undefined : read(json);
+    });
+  }
+
+  #relationOf(row: JsonObject): Relation {
+    const columns = this.#columns.filter(({ name }) => row.has(name));
+    const label = columns.map(({ name }) => name).join('\0');
+    const known = this.#relations.get(label);
+    if (known) return known;
+    const made = relationOf(this.relation, columns);
+    this.#relations.set(label, made);
+    return made;
+  }
+}
+
+function relationOf(
+  { schema, table }: { readonly schema: string; readonly table: string },
+  columns: readonly Column[],
+): Relation {
+  return {
+    schema,
+    table,
+    columns: columns.map(({ name, identity }) => ({ name, key: identity })),
+  };
+}
+
+function readColumn(
+  table: SourceTable,
+  column: SourceColumn,
+  modes: Modes,
+  fields: ReadonlyMap<string, JsonObject> | undefined,
+): Reader {
+  const { name, type } = column;
+  const expected = formOf(type, modes);
+  const schema = fields?.get(name);
+  const form = schema ? formOfSchema(schema, type, expected ?? { kind: 'text' }) : expected;
+  const loss = modes.exact && !schema ? undefined : lossOf(column, form);
+  if (!loss && form) return guarded(table, name, form, readerOf(form, type));
+  return () => {
+    throw new BanyanError(
+      'FLOW_STOPPED',
+      `column ${name} of ${table.schema}.${table.table} cannot be read from its records: ${loss?.reason ?? ''}`,
+      { hint: loss?.hint },
+    );
+  };
+}
+
+/** Whatever a reader finds wrong, it is known of which column. */
+function guarded(table: SourceTable, column: string, form: Form, read: Reader): Reader {
+  return (json) => {
+    try {
+      return read(json);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new BanyanError(
+        'FLOW_STOPPED',
+        `column ${column} of ${table.schema}.${table.table} is not in the form ${form.kind}: ${reason}`,
+        {
+          hint: "The connector's modes are not what the definition says: name them there as they are in the connector.",
+          cause: error,
+        },
+      );
+    }
+  };
+}
+
+function fieldsOf(schema: JsonObject): ReadonlyMap<string, JsonObject> {
+  const fields = schema.get('fields');
+  const found = new Map<string, JsonObject>();
+  for (const field of isList(fields) ? fields : []) {
+    if (!isObject(field)) continue;
+    const name = field.get('field');
+    if (typeof name === 'string') found.set(name, field);
+  }
+  return found;
+}
+
+/** Debezium's placeholder, in any of the forms that it has. */
+function isUnavailable(json: Json): boolean {
+  if (typeof json === 'string')
+    return json === UNAVAILABLE || json === UNAVAILABLE_BYTES || json === UNAVAILABLE_HSTORE;
+  if (isList(json)) return json[0] === UNAVAILABLE || isPlaceholderBytes(json);
+  return isObject(json) && json.has(UNAVAILABLE);
+}
+
+const UNAVAILABLE_HSTORE = JSON.stringify({ [UNAVAILABLE]: UNAVAILABLE });
+const UNAVAILABLE_NUMBERS = Array.from(Buffer.from(UNAVAILABLE), String);
+
+function isPlaceholderBytes(json: readonly Json[]): boolean {
+  return (
+    json.length === UNAVAILABLE_NUMBERS.length &&
+    json.every((item, index) => item instanceof Digits && item.text === UNAVAILABLE_NUMBERS[index])
+  );
+}

@@ -1,0 +1,154 @@
+// Writes the rows of one table: made once per shape of the table, then called for every change.
+import type { Tuple } from '../change.ts';
+import type { Relation } from '../change.ts';
+import { schemaOf, type ConnectField } from './connect-schema.ts';
+import { literalDefault } from './defaults.ts';
+import { formOf, type Form } from './forms.ts';
+import { quote } from './json-text.ts';
+import { UNAVAILABLE, type Modes, type SourceColumn, type SourceTable } from './source.ts';
+import { writerOf, type Writer } from './write-value.ts';
+import { zeroOf } from './zero.ts';
+
+interface Cell {
+  /** Where its value is in a tuple. */
+  readonly index: number;
+  /** `"name":`. */
+  readonly label: string;
+  readonly write: Writer;
+  readonly unavailable: string;
+  /** Written for NULL. */
+  readonly nothing: string;
+  readonly identity: boolean;
+  readonly key: boolean;
+  readonly field: ConnectField;
+}
+
+export class TableWriter {
+  readonly topic: string;
+  readonly name: string;
+  readonly #cells: readonly Cell[];
+  readonly #keys: readonly Cell[];
+  readonly #exact: boolean;
+
+  /** The shape of `relation` must be that of `table`: see `fits`. */
+  constructor(topic: string, relation: Relation, table: SourceTable, modes: Modes) {
+    this.topic = topic;
+    this.name = `${relation.schema}.${relation.table}`;
+    this.#exact = modes.exact;
+    const columns = new Map(table.columns.map((column) => [column.name, column]));
+    this.#cells = relation.columns.flatMap(({ name, key }, index) => {
+      const column = columns.get(name);
+      const form = column && formOf(column.type, modes);
+      return form ? [cell(column, form, index, key, modes)] : [];
+    });
+    this.#keys = this.#cells.filter(({ key }) => key);
+  }
+
+  get hasKey(): boolean {
+    return this.#keys.length > 0;
+  }
+
+  get valueFields(): readonly ConnectField[] {
+    return this.#cells.map(({ field }) => field);
+  }
+
+  get keyFields(): readonly ConnectField[] {
+    return this.#keys.map(({ field }) => field);
+  }
+
+  after(tuple: Tuple): string {
+    let json = '{';
+    let comma = '';
+    for (const { index, label, write, unavailable, nothing } of this.#cells) {
+      const value = tuple[index];
+      json +=
+        comma +
+        label +
+        (value === undefined ? unavailable : value === null ? nothing : write(value));
+      comma = ',';
+    }
+    return json + '}';
+  }
+
+  before(tuple: Tuple): string {
+    if (!this.#exact) return this.after(tuple);
+    let json = '{';
+    let comma = '';
+    for (const { index, label, write, identity } of this.#cells) {
+      const value = tuple[index];
+      if (value === undefined || !identity) continue;
+      json += comma + label + (value === null ? 'null' : write(value));
+      comma = ',';
+    }
+    return json + '}';
+  }
+
+  key(tuple: Tuple): string {
+    let json = '{';
+    let comma = '';
+    for (const { index, label, write } of this.#keys) {
+      const value = tuple[index];
+      json += comma + label + (value === null || value === undefined ? 'null' : write(value));
+      comma = ',';
+    }
+    return json + '}';
+  }
+
+  /** True when the old row has other values in the key; a key that it does not hold has not changed. */
+  keyChanges(before: Tuple, after: Tuple): boolean {
+    return this.#keys.some(({ index, identity }) => identity && before[index] !== after[index]);
+  }
+}
+
+/** True when the catalog knows every column of the relation. */
+export function fits(relation: Relation, table: SourceTable | undefined): table is SourceTable {
+  if (!table) return false;
+  const known = new Set(table.columns.map(({ name }) => name));
+  return relation.columns.every(({ name }) => known.has(name));
+}
+
+function cell(
+  column: SourceColumn,
+  form: Form,
+  index: number,
+  identity: boolean,
+  modes: Modes,
+): Cell {
+  const { name, type, notNull, key } = column;
+  const write = writerOf(form, modes.exact);
+  const literal = modes.exact ? undefined : literalDefault(type, column.defaultText);
+  const initial = literal === undefined ? undefined : write(literal);
+  return {
+    index,
+    label: `${quote(name)}:`,
+    write,
+    unavailable: modes.exact ? quote(UNAVAILABLE) : unavailableOf(form),
+    nothing: modes.exact || !notNull ? 'null' : (initial ?? zeroOf(form)),
+    identity,
+    key,
+    field: {
+      ...schemaOf(form, !notNull),
+      ...(initial === undefined ? {} : { default: JSON.parse(initial) as unknown }),
+      field: name,
+    },
+  };
+}
+
+/** The placeholder in the form of the column, as far as the connector has one. */
+function unavailableOf(form: Form): string {
+  switch (form.kind) {
+    case 'binary':
+      if (form.as === 'hex') return quote(UNAVAILABLE);
+      return quote(Buffer.from(UNAVAILABLE).toString('base64'));
+    case 'hstore': {
+      const map = JSON.stringify({ [UNAVAILABLE]: UNAVAILABLE });
+      return form.as === 'map' ? map : quote(map);
+    }
+    case 'array':
+      if (form.items.kind === 'integer' || form.items.kind === 'temporal')
+        return JSON.stringify(Array.from(Buffer.from(UNAVAILABLE)));
+      return JSON.stringify([UNAVAILABLE]);
+    default:
+      return quote(UNAVAILABLE);
+  }
+}

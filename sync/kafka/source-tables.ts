@@ -1,0 +1,112 @@
+// What a source's catalog says of the tables whose changes go into records: types below all domains,
+// keys as Debezium chooses them, the replica identity.
+import type pg from 'pg';
+import type { TableName } from '../../core/postgres/identifiers.ts';
+import type { SourceColumn, SourceTable, SourceType } from '../domain/debezium/source.ts';
+
+interface ColumnRow {
+  schema: string;
+  table: string;
+  identity: keyof typeof IDENTITIES;
+  name: string;
+  type: string;
+  typmod: number;
+  labels: string[] | null;
+  element: string | null;
+  element_labels: string[] | null;
+  not_null: boolean;
+  generated: boolean;
+  key: boolean;
+  in_identity: boolean;
+  default_text: string | null;
+}
+
+const IDENTITIES = { d: 'default', n: 'nothing', f: 'full', i: 'index' } as const;
+
+const labelsOf = (type: string): string =>
+  `(SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = ${type})`;
+
+/** Debezium takes a unique index for the key where a table has no primary key. */
+const COLUMNS = `
+WITH RECURSIVE wanted AS (
+  SELECT c.oid, n.nspname, c.relname, c.relreplident
+    FROM jsonb_to_recordset($1::jsonb) AS w(schema text, "table" text)
+    JOIN pg_namespace n ON n.nspname = w.schema
+    JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.table
+   WHERE c.relkind IN ('r', 'p')
+), typed AS (
+  SELECT a.attrelid, a.attnum, t.oid, t.typtype, t.typbasetype, t.typtypmod, a.atttypmod AS typmod
+    FROM wanted w JOIN pg_attribute a ON a.attrelid = w.oid JOIN pg_type t ON t.oid = a.atttypid
+   WHERE a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL
+  SELECT d.attrelid, d.attnum, t.oid, t.typtype, t.typbasetype, t.typtypmod,
+         CASE WHEN d.typmod = -1 THEN d.typtypmod ELSE d.typmod END
+    FROM typed d JOIN pg_type t ON t.oid = d.typbasetype
+   WHERE d.typtype = 'd'
+), keys AS (
+  SELECT DISTINCT ON (i.indrelid) i.indrelid, (i.indkey::int2[])[0:i.indnkeyatts - 1] AS columns
+    FROM wanted w JOIN pg_index i ON i.indrelid = w.oid JOIN pg_class x ON x.oid = i.indexrelid
+   WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+   ORDER BY i.indrelid, i.indisprimary DESC, x.relname
+), identities AS (
+  SELECT w.oid, (i.indkey::int2[])[0:i.indnkeyatts - 1] AS columns
+    FROM wanted w JOIN pg_index i ON i.indrelid = w.oid
+   WHERE CASE w.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END
+)
+SELECT w.nspname AS schema, w.relname AS table, w.relreplident AS identity, a.attname AS name,
+       b.typname AS type, t.typmod, ${labelsOf('b.oid')} AS labels,
+       e.typname AS element, ${labelsOf('e.oid')} AS element_labels,
+       a.attnotnull AS not_null, a.attgenerated <> '' AS generated, coalesce(a.attnum = ANY (k.columns), false) AS key,
+       w.relreplident = 'f' OR coalesce(a.attnum = ANY (i.columns), false) AS in_identity,
+       CASE WHEN a.attgenerated = '' THEN pg_get_expr(f.adbin, f.adrelid) END AS default_text
+  FROM wanted w
+  JOIN pg_attribute a ON a.attrelid = w.oid
+  JOIN typed t ON t.attrelid = a.attrelid AND t.attnum = a.attnum AND t.typtype <> 'd'
+  JOIN pg_type b ON b.oid = t.oid
+  LEFT JOIN pg_type e ON e.oid = b.typelem AND b.typcategory = 'A'
+  LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+  LEFT JOIN keys k ON k.indrelid = w.oid
+  LEFT JOIN identities i ON i.oid = w.oid
+ ORDER BY w.nspname, w.relname, a.attnum`;
+
+/** The tables that exist, with all their columns. */
+export async function readSourceTables(
+  client: pg.Client,
+  names: readonly TableName[],
+): Promise<readonly SourceTable[]> {
+  const wanted = JSON.stringify(names.map(({ schema, table }) => ({ schema, table })));
+  const { rows } = await client.query<ColumnRow>(COLUMNS, [wanted]);
+  const tables = Map.groupBy(rows, ({ schema, table }) => JSON.stringify([schema, table]));
+  return Array.from(tables.values(), (columns) => tableOf(columns)).filter(
+    (one) => one !== undefined,
+  );
+}
+
+function tableOf(rows: readonly ColumnRow[]): SourceTable | undefined {
+  const [first] = rows;
+  if (!first) return undefined;
+  const { schema, table, identity } = first;
+  return { schema, table, identity: IDENTITIES[identity], columns: rows.map(columnOf) };
+}
+
+function columnOf(row: ColumnRow): SourceColumn {
+  return {
+    name: row.name,
+    type: typeOf(row),
+    key: row.key,
+    identity: row.in_identity,
+    notNull: row.not_null,
+    generated: row.generated,
+    defaultText: row.default_text ?? undefined,
+  };
+}
+
+function typeOf({ type, typmod, labels, element, element_labels }: ColumnRow): SourceType {
+  return {
+    name: type,
+    typmod,
+    labels: labels ?? undefined,
+    element:
+      element === null ? undefined : { name: element, typmod, labels: element_labels ?? undefined },
+  };
+}
