@@ -11,13 +11,14 @@ import {
   HEARTBEAT_VALUE,
   keySchema,
   MESSAGE_KEY,
-  MESSAGE_VALUE,
+  messageSchema,
 } from './frames.ts';
 import { quote } from './json-text.ts';
 import { HEADERS, positionStart } from './position.ts';
 import { DEBEZIUM_DEFAULTS, type Modes, type SourceTables } from './source.ts';
 import { fits, TableWriter } from './table-writer.ts';
 import { MESSAGES, TransactionCounter } from './transactions.ts';
+import { writerOf, type Writer } from './write-value.ts';
 
 export interface EncoderOptions {
   /** `topic.prefix`: the name of the source in topics and records. */
@@ -68,6 +69,8 @@ class Encoder {
   readonly #modes: Modes;
   readonly #changesTopic: string;
   readonly #messageTopic: string;
+  readonly #messageSchema: string;
+  readonly #writeContent: Writer;
   readonly #inTables: boolean;
   readonly #tables = new WeakMap<Relation, Table>();
   readonly #counter: TransactionCounter;
@@ -93,6 +96,9 @@ class Encoder {
       topic: this.#inTables ? topicName(`${prefix}.transaction`) : this.#changesTopic,
       schemas: options.schemas === true,
     });
+    const { binary } = this.#modes;
+    this.#messageSchema = messageSchema(binary === 'bytes' ? 'bytes' : 'string');
+    this.#writeContent = writerOf({ kind: 'binary', as: binary }, false);
     const version = options.version ?? 'banyan';
     this.#sourceStart = `"source":{"version":${quote(version)},"connector":"postgresql","name":${quote(prefix)},"ts_ms":`;
   }
@@ -120,7 +126,13 @@ class Encoder {
       const lsn = piece.lsns?.[index] ?? head.commitLsn;
       if (!this.#counter.begun) this.#begin(lsn, firstSeq);
       const id = this.#inTables ? `${head.xid}:${lsn}` : this.#counter.id;
-      this.#change(change, { now, id, lsn, position: `${this.#position}${firstSeq + index}` });
+      this.#change(change, {
+        nowMs,
+        now,
+        id,
+        lsn,
+        position: `${this.#position}${firstSeq + index}`,
+      });
     }
     if (endLsn !== undefined) this.#close(endLsn, firstSeq + changes.length - 1);
     return records;
@@ -184,7 +196,7 @@ class Encoder {
         return;
       case 'delete':
         this.#row(change.relation, 'd', change.before, undefined, at);
-        if (this.#inTables) this.#tombstone(change.relation, change.before, at, 1);
+        if (this.#inTables) this.#tombstone(change.relation, change.before, at);
         return;
       case 'truncate':
         this.#truncate(change.relations, at);
@@ -202,8 +214,9 @@ class Encoder {
     }
     const oldKey = this.#framed(schema, writer.key(before));
     const newKey = this.#framed(schema, writer.key(after));
-    this.#row(relation, 'd', before, undefined, at, { '__debezium.newkey': newKey });
-    this.#tombstone(relation, before, at, 1);
+    const moved = { '__debezium.newkey': newKey };
+    this.#row(relation, 'd', before, undefined, at, moved);
+    this.#tombstone(relation, before, at, moved);
     const headers = { '__debezium.oldkey': oldKey, [HEADERS.part]: '2' };
     this.#row(relation, 'c', undefined, after, at, headers);
   }
@@ -238,11 +251,15 @@ class Encoder {
     return this.#framed(table.keySchema, table.writer.key(tuple));
   }
 
-  #tombstone(relation: Relation, before: Tuple, at: Place, part: number): void {
+  #tombstone(
+    relation: Relation,
+    before: Tuple,
+    at: Place,
+    moved?: Readonly<Record<string, string>>,
+  ): void {
     const table = this.#table(relation);
     const key = this.#key(table, before);
-    if (key === null) return;
-    const headers = { [HEADERS.position]: at.position, [HEADERS.part]: String(part) };
+    const headers = { [HEADERS.position]: at.position, [HEADERS.part]: '1', ...moved };
     this.#records.push({ topic: table.writer.topic, key, value: null, headers });
   }
 
@@ -260,14 +277,14 @@ class Encoder {
   #message(prefix: string, content: string, at: Place): void {
     const source = this.#source('"","table":""', at.lsn);
     const transaction = this.#counter.event(MESSAGES, at.id);
-    const encoded = Buffer.from(content, 'utf8').toString('base64');
+    const encoded = this.#writeContent(`\\x${Buffer.from(content, 'utf8').toString('hex')}`);
     const own = this.#inTables && prefix === MESSAGE_PREFIX;
     this.#records.push({
       topic: own ? '' : this.#messageTopic,
       key: this.#inTables && !own ? this.#framed(MESSAGE_KEY, `{"prefix":${quote(prefix)}}`) : null,
       value: this.#framed(
-        MESSAGE_VALUE,
-        `{"op":"m"${at.now},${source},${transaction},"message":{"prefix":${quote(prefix)},"content":"${encoded}"}}`,
+        this.#messageSchema,
+        `{"op":"m","ts_ms":${at.nowMs},${source},${transaction},"message":{"prefix":${quote(prefix)},"content":${encoded}}}`,
       ),
       headers: { [HEADERS.position]: at.position, ...(own ? { [HEADERS.message]: '1' } : {}) },
     });
@@ -311,6 +328,7 @@ class Encoder {
 
 /** What the records of one change share. */
 interface Place {
+  readonly nowMs: number;
   /** The stamps of the encoding. */
   readonly now: string;
   /** The transaction's id as these records have it. */

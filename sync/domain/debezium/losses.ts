@@ -48,6 +48,12 @@ function loss(column: string, type: SourceType, form: Form): Loss | undefined {
         reason: 'months and days of an interval came as microseconds',
         hint: 'Set interval.handling.mode to string.',
       };
+    case 'binary':
+      if (form.as === 'bytes' || form.as === 'hex') return undefined;
+      return {
+        reason: 'the connector writes NULL for a large value that did not change',
+        hint: 'Set binary.handling.mode to bytes or hex.',
+      };
     case 'zoned':
       if (form.of === 'timestamp') return undefined;
       return { reason: 'the zone of a time with time zone is gone', hint: exclude(column) };
@@ -60,11 +66,16 @@ function loss(column: string, type: SourceType, form: Form): Loss | undefined {
     case 'integer':
     case 'boolean':
     case 'float':
+      return undefined;
     case 'text':
+      if (type.name !== 'name') return undefined;
+      return {
+        reason: 'the connector writes NULL for a column of type name',
+        hint: exclude(column),
+      };
     case 'decimal':
     case 'variable':
     case 'interval':
-    case 'binary':
     case 'hstore':
       return undefined;
   }
