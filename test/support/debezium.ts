@@ -31,6 +31,8 @@ export interface DebeziumOptions {
   readonly schemas?: boolean;
   /** How headers are written: as a worker does by default, or as JSON. */
   readonly headers?: 'simple' | 'json';
+  /** Whether a NULL stays one in a column with a default; a converter's own default is no. */
+  readonly nulls?: 'keep';
   /** Brokers to produce to; without any, records come as events here. */
   readonly kafka?: string;
 }
@@ -140,6 +142,7 @@ function properties(options: DebeziumOptions, folder: string): string {
     ...options.properties,
     'harness.schemas': String(options.schemas ?? false),
     'harness.headers': options.headers ?? 'simple',
+    ...(options.nulls !== undefined && { 'harness.nulls': options.nulls }),
     ...(options.kafka !== undefined && { 'harness.kafka': options.kafka }),
   };
   return Object.entries(all)
