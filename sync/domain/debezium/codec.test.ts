@@ -5,7 +5,7 @@ import type { Piece, Relation, Tuple, Value } from '../change.ts';
 import { createDecoder, type Decoded } from './decoder.ts';
 import { createEncoder, EXACT_MODES, type OutRecord } from './encoder.ts';
 import { formOf } from './forms.ts';
-import { lossOf } from './losses.ts';
+import { lossOf, nullLossOf } from './losses.ts';
 import { DEBEZIUM_DEFAULTS, UNAVAILABLE, type Modes, type SourceTable } from './source.ts';
 
 const NAMES = Object.keys(SAMPLED);
@@ -309,6 +309,103 @@ describe("records of the connector's layout", () => {
     );
     expect(own).toMatchObject({ topic: '', key: null, headers: { 'banyan.message': '1' } });
     expect(other).toMatchObject({ topic: 'mono.message', key: '{"prefix":"theirs"}' });
+  });
+
+  test('where the key does not tell the row, or a header cannot be read, it stays a pair', () => {
+    const whole = { ...table, identity: 'full' } as const;
+    const columns = table.columns.map((column) => ({ ...column, identity: true }));
+    const full = createDecoder({
+      ...{ layout: 'table', keyChanges: 'update', tables: () => ({ ...whole, columns }) },
+    });
+    const merging = createDecoder({ tables, layout: 'table', keyChanges: 'update' });
+    const simple = ({ headers, ...record }: OutRecord): OutRecord => {
+      const { '__debezium.newkey': newKey, '__debezium.oldkey': oldKey } = headers;
+      return {
+        ...record,
+        headers: {
+          ...(newKey !== undefined && { '__debezium.newkey': 'Struct{id=2}' }),
+          ...(oldKey !== undefined && { '__debezium.oldkey': 'Struct{id=1}' }),
+        },
+      };
+    };
+    for (const decoded of [
+      things.map((record) => full.decode(record)),
+      things.map((record) => merging.decode(simple(record))),
+    ])
+      expect(decoded.slice(0, 3)).toMatchObject([
+        { change: { kind: 'delete' } },
+        { kind: 'tombstone' },
+        { change: { kind: 'insert' } },
+      ]);
+  });
+
+  test('a row that was read in a snapshot is an insert that says so', () => {
+    const [, record] = encoderOf(way).encode(
+      piece({ kind: 'insert', relation, after: row('1') }),
+      5,
+    );
+    const read = record && {
+      ...record,
+      headers: {},
+      value: record.value?.replace('"op":"c"', '"op":"r"') ?? null,
+    };
+    expect(read && decoderOf(way).decode(read)).toMatchObject({
+      ...{ kind: 'change', snapshot: true, position: undefined },
+      change: { kind: 'insert', after: { 0: '1' } },
+    });
+  });
+
+  test('a connector that says no origin is known by it', () => {
+    const [, record] = encoderOf(way).encode(
+      piece({ kind: 'insert', relation, after: row('1') }),
+      5,
+    );
+    const old = record && {
+      ...record,
+      value: record.value?.replace('"origin":"erp",', '') ?? null,
+    };
+    expect(old && decoderOf(way).decode(old)).toMatchObject({ head: { originKnown: false } });
+  });
+
+  test('a column of which something is lost is refused when it is read, with what to set', () => {
+    const modes = { decimals: 'double' } as const;
+    const at = NAMES.indexOf('amount') + 1;
+    const after = row('1').with(at, '12.50');
+    const [, record] = encoderOf({ ...way, modes }).encode(
+      piece({ kind: 'insert', relation, after }),
+      5,
+    );
+    const decoder = decoderOf({ ...way, modes });
+    expect(() => record && decoder.decode(record)).toThrow(
+      expect.objectContaining({
+        code: 'FLOW_STOPPED',
+        hint: 'Set decimal.handling.mode to string or precise.',
+      }),
+    );
+  });
+
+  test('modes other than the definition says are an error that names the column', () => {
+    const at = NAMES.indexOf('timestamp') + 1;
+    const after = row('1').with(at, '2024-05-06 07:08:09');
+    const [, record] = encoderOf({ ...way, modes: { temporals: 'isostring' } }).encode(
+      piece({ kind: 'insert', relation, after }),
+      5,
+    );
+    const strange = record && {
+      ...record,
+      value: record.value?.replace('2024-05-06T', 'soon ') ?? null,
+    };
+    expect(() => strange && decoderOf(way).decode(strange)).toThrow(
+      'column timestamp of shop.things',
+    );
+  });
+
+  test('a nullable column with a default is a finding of its own', () => {
+    const [id] = table.columns;
+    if (!id) throw new Error('no column');
+    expect(nullLossOf({ ...id, notNull: false, defaultText: '5' })?.hint).toContain('replace.null');
+    expect(nullLossOf({ ...id, notNull: true, defaultText: '5' })).toBeUndefined();
+    expect(nullLossOf({ ...id, notNull: false })).toBeUndefined();
   });
 
   test('the transaction is counted in a topic of its own', () => {

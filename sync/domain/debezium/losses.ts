@@ -1,5 +1,6 @@
 // What a connector's mode loses of a column, and what to set instead. A flow that read such values
 // would write other ones than the source has; it is refused before it does.
+import { literalDefault } from './defaults.ts';
 import type { Form } from './forms.ts';
 import { dropsDigits } from './read-value.ts';
 import type { SourceColumn, SourceType } from './source.ts';
@@ -20,6 +21,18 @@ export function lossOf(column: SourceColumn, form: Form | undefined): Loss | und
   if (!form)
     return { reason: `the connector does not carry type ${type.name}`, hint: exclude(name) };
   return loss(name, type, form);
+}
+
+/**
+ * Connect's JsonConverter writes a column's default where a row has NULL, unless it is told not to:
+ * whether it was, no record says.
+ */
+export function nullLossOf({ name, type, notNull, defaultText }: SourceColumn): Loss | undefined {
+  if (notNull || literalDefault(type, defaultText) === undefined) return undefined;
+  return {
+    reason: `a NULL in column ${name}, which has a default, comes as that default unless the converter is told to keep it`,
+    hint: 'Set key.converter.replace.null.with.default and value.converter.replace.null.with.default to false.',
+  };
 }
 
 function loss(column: string, type: SourceType, form: Form): Loss | undefined {
