@@ -19,11 +19,9 @@ export function recopyCommand(sync: Command): void {
           throw new BanyanError('USAGE', `there is no capability "${capability}"`, {
             hint: `There are: ${Object.keys(context.migration.capabilities).join(', ')}.`,
           });
-        const directions = await withEnds(
-          context.connections,
-          capability,
-          definition,
-          async (ends) => (ends ? recopy(ends) : []),
+        const where = { ...context, changeLog: context.migration.changeLog };
+        const directions = await withEnds(where, capability, definition, async (ends) =>
+          ends ? recopy(ends) : [],
         );
         answer(
           globals.json,

@@ -106,8 +106,11 @@ test('what the new server lost goes, what it has is copied, and the monolith’s
   const again = async (): Promise<unknown> => {
     const definition = pair.migration.capabilities['catalog'];
     if (!definition) throw new Error('no definition');
-    return withEnds(pair.connections, 'catalog', definition, async (ends) =>
-      ends ? recopy(ends) : undefined,
+    return withEnds(
+      { connections: pair.connections, changeLog: 'direct' },
+      'catalog',
+      definition,
+      async (ends) => (ends ? recopy(ends) : undefined),
     );
   };
   expect(await again()).toEqual(['back']);

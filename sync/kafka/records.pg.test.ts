@@ -145,12 +145,12 @@ test('domains are resolved, a unique index is the key, the identity is its own',
   const typmod = ((10 << 16) | 2) + 4;
   expect(odd?.identity).toBe('index');
   expect(odd?.columns).toEqual([
-    expect.objectContaining({ name: 'a', key: true, identity: true, notNull: true }),
+    expect.objectContaining({ name: 'a', keyPlace: 2, identity: true, notNull: true }),
     expect.objectContaining({
-      ...{ name: 'b', key: true, identity: true },
+      ...{ name: 'b', keyPlace: 1, identity: true },
       type: { name: 'mood', typmod: -1, labels: ['so "so"', 'hap,py'] },
     }),
-    expect.objectContaining({ name: 'c', key: false, type: { name: 'numeric', typmod } }),
+    expect.objectContaining({ name: 'c', identity: false, type: { name: 'numeric', typmod } }),
     expect.objectContaining({
       ...{ name: 'd', defaultText: "'{}'::character varying[]" },
       type: { name: '_varchar', typmod: 11, element: { name: 'varchar', typmod: 11 } },

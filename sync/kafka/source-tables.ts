@@ -16,7 +16,7 @@ interface ColumnRow {
   element_labels: string[] | null;
   not_null: boolean;
   generated: boolean;
-  key: boolean;
+  key_place: number;
   in_identity: boolean;
   default_text: string | null;
 }
@@ -24,7 +24,7 @@ interface ColumnRow {
 const IDENTITIES = { d: 'default', n: 'nothing', f: 'full', i: 'index' } as const;
 
 const labelsOf = (type: string): string =>
-  `(SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = ${type})`;
+  `(SELECT array_agg(l.enumlabel::text ORDER BY l.enumsortorder) FROM pg_enum l WHERE l.enumtypid = ${type})`;
 
 /** Debezium takes a unique index for the key where a table has no primary key. */
 const COLUMNS = `
@@ -56,9 +56,9 @@ WITH RECURSIVE wanted AS (
 SELECT w.nspname AS schema, w.relname AS table, w.relreplident AS identity, a.attname AS name,
        b.typname AS type, t.typmod, ${labelsOf('b.oid')} AS labels,
        e.typname AS element, ${labelsOf('e.oid')} AS element_labels,
-       a.attnotnull AS not_null, a.attgenerated <> '' AS generated, coalesce(a.attnum = ANY (k.columns), false) AS key,
+       a.attnotnull AS not_null, a.attgenerated <> '' AS generated, coalesce(array_position(k.columns, a.attnum), 0) AS key_place,
        w.relreplident = 'f' OR coalesce(a.attnum = ANY (i.columns), false) AS in_identity,
-       CASE WHEN a.attgenerated = '' THEN pg_get_expr(f.adbin, f.adrelid) END AS default_text
+       CASE WHEN a.attgenerated = '' AND a.atttypid = b.oid THEN pg_get_expr(f.adbin, f.adrelid) END AS default_text
   FROM wanted w
   JOIN pg_attribute a ON a.attrelid = w.oid
   JOIN typed t ON t.attrelid = a.attrelid AND t.attnum = a.attnum AND t.typtype <> 'd'
@@ -93,7 +93,7 @@ function columnOf(row: ColumnRow): SourceColumn {
   return {
     name: row.name,
     type: typeOf(row),
-    key: row.key,
+    ...(row.key_place > 0 && { keyPlace: row.key_place }),
     identity: row.in_identity,
     notNull: row.not_null,
     generated: row.generated,

@@ -50,11 +50,11 @@ public class Engine {
 
     private Engine(Properties own) {
         String schemas = own.getProperty("harness.schemas", "false");
-        // By Connect's default a NULL in a column that has a default becomes that default.
-        String defaults = String.valueOf(!"keep".equals(own.getProperty("harness.nulls")));
-        Map<String, String> settings = Map.of("schemas.enable", schemas, "replace.null.with.default", defaults);
-        keys.configure(settings, true);
-        values.configure(settings, false);
+        // Connect's default writes a column's default where the row has NULL.
+        String replaceNull = "keep".equals(own.getProperty("harness.nulls")) ? "false" : "true";
+        Map<String, String> converter = Map.of("schemas.enable", schemas, "replace.null.with.default", replaceNull);
+        keys.configure(converter, true);
+        values.configure(converter, false);
         if ("json".equals(own.getProperty("harness.headers", "simple"))) {
             JsonConverter json = new JsonConverter();
             json.configure(Map.of("schemas.enable", schemas, "converter.type", "header"));

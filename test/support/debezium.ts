@@ -31,7 +31,7 @@ export interface DebeziumOptions {
   readonly schemas?: boolean;
   /** How headers are written: as a worker does by default, or as JSON. */
   readonly headers?: 'simple' | 'json';
-  /** `keep` leaves NULL as it is in a column that has a default; Connect writes the default by its own default. */
+  /** Whether a NULL stays one in a column with a default; a converter's own default is no. */
   readonly nulls?: 'keep';
   /** Brokers to produce to; without any, records come as events here. */
   readonly kafka?: string;

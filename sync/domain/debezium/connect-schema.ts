@@ -15,10 +15,24 @@ export interface ConnectSchema {
   readonly version?: number;
   readonly doc?: string;
   readonly parameters?: Readonly<Record<string, string>>;
-  readonly default?: unknown;
+  /** Its JSON, which may have more digits than a double. */
+  readonly default?: string;
 }
 
 export type ConnectField = ConnectSchema & { readonly field: string };
+
+/** A schema's JSON. */
+export function printSchema(schema: ConnectSchema | ConnectField): string {
+  const members = Object.entries(schema).map(([name, value]: [string, unknown]) => {
+    if (name === 'default') return `"default":${String(value)}`;
+    if (name === 'fields')
+      return `"fields":[${(value as readonly ConnectField[]).map(printSchema).join(',')}]`;
+    if (typeof value === 'object' && value !== null && 'type' in value)
+      return `"${name}":${printSchema(value as ConnectSchema)}`;
+    return `"${name}":${JSON.stringify(value)}`;
+  });
+  return `{${members.join(',')}}`;
+}
 
 const named = (type: string, name: string, parameters?: Record<string, string>) => ({
   type,

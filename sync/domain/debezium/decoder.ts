@@ -127,10 +127,10 @@ class Decoder {
   }
 
   #row(record: InRecord, reader: RowReader, payload: JsonObject, op: string): Change | undefined {
-    const merged = this.#options.keyChanges === 'update';
+    const merged = this.#options.keyChanges === 'update' && reader.keyedByIdentity;
     const old = payload.get('before');
     if (op === 'd') {
-      if (merged && record.headers['__debezium.newkey'] !== undefined) return undefined;
+      if (merged && keyOf(record.headers['__debezium.newkey'])) return undefined;
       if (!isObject(old)) throw withoutIdentity(reader.relation);
       return { kind: 'delete', relation: reader.relation, before: reader.before(old) };
     }

@@ -2,22 +2,17 @@
 // the connector's (a topic per table, tombstones, a change of key as delete and create), `changes`
 // is one topic in which every change is one record, in commit order, whole transactions.
 import { MESSAGE_PREFIX } from '../../../control/domain/names.ts';
-import { BanyanError } from '../../../core/errors.ts';
 import { formatLsn, type Lsn } from '../../../core/postgres/lsn.ts';
 import type { Change, Piece, Relation, TransactionHead, Tuple } from '../change.ts';
-import {
-  envelopeSchema,
-  HEARTBEAT_KEY,
-  HEARTBEAT_VALUE,
-  keySchema,
-  MESSAGE_KEY,
-  MESSAGE_VALUE,
-} from './frames.ts';
+import { HEARTBEAT_KEY, HEARTBEAT_VALUE, MESSAGE_KEY, messageSchema } from './frames.ts';
 import { quote } from './json-text.ts';
 import { HEADERS, positionStart } from './position.ts';
 import { DEBEZIUM_DEFAULTS, type Modes, type SourceTables } from './source.ts';
-import { fits, TableWriter } from './table-writer.ts';
+import { SourceText } from './source-text.ts';
+import { TableFrames, type TableFrame } from './table-frames.ts';
+import { topicName } from './topics.ts';
 import { MESSAGES, TransactionCounter } from './transactions.ts';
+import { writerOf, type Writer } from './write-value.ts';
 
 export interface EncoderOptions {
   /** `topic.prefix`: the name of the source in topics and records. */
@@ -47,14 +42,6 @@ export interface OutRecord {
 /** The modes of our own layout: nothing is lost. */
 export const EXACT_MODES: Modes = { ...DEBEZIUM_DEFAULTS, decimals: 'string', exact: true };
 
-interface Table {
-  readonly writer: TableWriter;
-  readonly keySchema: string;
-  readonly valueSchema: string;
-  /** The part of `source` that tells the table. */
-  readonly source: string;
-}
-
 type Operation = 'c' | 'u' | 'd' | 't';
 
 export function createEncoder(options: EncoderOptions): Encoder {
@@ -68,16 +55,14 @@ class Encoder {
   readonly #modes: Modes;
   readonly #changesTopic: string;
   readonly #messageTopic: string;
+  readonly #messageSchema: string;
+  readonly #writeContent: Writer;
   readonly #inTables: boolean;
-  readonly #tables = new WeakMap<Relation, Table>();
+  readonly #frames: TableFrames;
   readonly #counter: TransactionCounter;
-  readonly #sourceStart: string;
+  readonly #source: SourceText;
   #head: TransactionHead | undefined;
   #lastCommit: Lsn | undefined;
-  /** Of the transaction: `source` up to the sequence and from there to the table, and its positions. */
-  #stamps = '';
-  #moreStamps = '';
-  #tail = '';
   #position = '';
   #records: OutRecord[] = [];
 
@@ -93,8 +78,11 @@ class Encoder {
       topic: this.#inTables ? topicName(`${prefix}.transaction`) : this.#changesTopic,
       schemas: options.schemas === true,
     });
-    const version = options.version ?? 'banyan';
-    this.#sourceStart = `"source":{"version":${quote(version)},"connector":"postgresql","name":${quote(prefix)},"ts_ms":`;
+    const { binary } = this.#modes;
+    this.#messageSchema = messageSchema(binary === 'bytes' ? 'bytes' : 'string');
+    this.#writeContent = writerOf({ kind: 'binary', as: binary }, false);
+    this.#frames = new TableFrames(options, this.#modes);
+    this.#source = new SourceText({ version: 'banyan', ...options });
   }
 
   /** Relations whose columns the catalog, as it was read, does not know: it is to be read anew. */
@@ -102,8 +90,7 @@ class Encoder {
     const found = new Set<Relation>();
     for (const change of piece.changes)
       for (const relation of relationsOf(change))
-        if (!this.#tables.has(relation) && !fits(relation, this.#options.tables(relation)))
-          found.add(relation);
+        if (!this.#frames.knows(relation)) found.add(relation);
     return [...found];
   }
 
@@ -120,7 +107,13 @@ class Encoder {
       const lsn = piece.lsns?.[index] ?? head.commitLsn;
       if (!this.#counter.begun) this.#begin(lsn, firstSeq);
       const id = this.#inTables ? `${head.xid}:${lsn}` : this.#counter.id;
-      this.#change(change, { now, id, lsn, position: `${this.#position}${firstSeq + index}` });
+      this.#change(change, {
+        nowMs,
+        now,
+        id,
+        lsn,
+        position: `${this.#position}${firstSeq + index}`,
+      });
     }
     if (endLsn !== undefined) this.#close(endLsn, firstSeq + changes.length - 1);
     return records;
@@ -138,16 +131,9 @@ class Encoder {
   }
 
   #open(head: TransactionHead): void {
-    const { database, timeline } = this.#options;
-    const commitUs = head.commitUs ?? head.commitMs * 1_000;
     this.#head = head;
-    this.#stamps = `${this.#sourceStart}${Math.floor(commitUs / 1_000)},"snapshot":"false","db":${quote(database)},"sequence":"[${
-      this.#lastCommit === undefined ? 'null' : `\\"${this.#lastCommit}\\"`
-    },\\"`;
-    this.#moreStamps = `\\"]","ts_us":${commitUs},"ts_ns":${commitUs}000,"schema":`;
-    const origin = head.origin === undefined ? 'null' : quote(head.origin);
-    this.#tail = `,"xmin":null,"origin":${origin},"origin_lsn":null}`;
-    this.#position = positionStart(timeline, head.commitLsn);
+    this.#source.open(head, this.#lastCommit);
+    this.#position = positionStart(this.#options.timeline, head.commitLsn);
     this.#counter.reset(head);
   }
 
@@ -184,7 +170,7 @@ class Encoder {
         return;
       case 'delete':
         this.#row(change.relation, 'd', change.before, undefined, at);
-        if (this.#inTables) this.#tombstone(change.relation, change.before, at, 1);
+        if (this.#inTables) this.#tombstone(change.relation, change.before, at);
         return;
       case 'truncate':
         this.#truncate(change.relations, at);
@@ -195,15 +181,16 @@ class Encoder {
   }
 
   #update(relation: Relation, before: Tuple | undefined, after: Tuple, at: Place): void {
-    const { writer, keySchema: schema } = this.#table(relation);
+    const { writer, keySchema: schema } = this.#frames.of(relation);
     if (!this.#inTables || !before || !writer.keyChanges(before, after)) {
       this.#row(relation, 'u', before, after, at);
       return;
     }
     const oldKey = this.#framed(schema, writer.key(before));
     const newKey = this.#framed(schema, writer.key(after));
-    this.#row(relation, 'd', before, undefined, at, { '__debezium.newkey': newKey });
-    this.#tombstone(relation, before, at, 1);
+    const moved = { '__debezium.newkey': newKey };
+    this.#row(relation, 'd', before, undefined, at, moved);
+    this.#tombstone(relation, before, at, moved);
     const headers = { '__debezium.oldkey': oldKey, [HEADERS.part]: '2' };
     this.#row(relation, 'c', undefined, after, at, headers);
   }
@@ -216,11 +203,11 @@ class Encoder {
     at: Place,
     headers?: Readonly<Record<string, string>>,
   ): void {
-    const table = this.#table(relation);
+    const table = this.#frames.of(relation);
     const { writer } = table;
     const old = before ? writer.before(before) : 'null';
     const row = after ? writer.after(after) : 'null';
-    const source = this.#source(table.source, at.lsn);
+    const source = this.#source.of(table.source, at.lsn);
     const transaction = this.#counter.event(writer.name, at.id);
     this.#records.push({
       topic: this.#inTables ? writer.topic : this.#changesTopic,
@@ -233,16 +220,20 @@ class Encoder {
     });
   }
 
-  #key(table: Table, tuple: Tuple | undefined): string | null {
+  #key(table: TableFrame, tuple: Tuple | undefined): string | null {
     if (!tuple || !table.writer.hasKey) return null;
     return this.#framed(table.keySchema, table.writer.key(tuple));
   }
 
-  #tombstone(relation: Relation, before: Tuple, at: Place, part: number): void {
-    const table = this.#table(relation);
+  #tombstone(
+    relation: Relation,
+    before: Tuple,
+    at: Place,
+    moved?: Readonly<Record<string, string>>,
+  ): void {
+    const table = this.#frames.of(relation);
     const key = this.#key(table, before);
-    if (key === null) return;
-    const headers = { [HEADERS.position]: at.position, [HEADERS.part]: String(part) };
+    const headers = { [HEADERS.position]: at.position, [HEADERS.part]: '1', ...moved };
     this.#records.push({ topic: table.writer.topic, key, value: null, headers });
   }
 
@@ -258,59 +249,29 @@ class Encoder {
   }
 
   #message(prefix: string, content: string, at: Place): void {
-    const source = this.#source('"","table":""', at.lsn);
+    const source = this.#source.of('"","table":""', at.lsn);
     const transaction = this.#counter.event(MESSAGES, at.id);
-    const encoded = Buffer.from(content, 'utf8').toString('base64');
+    const encoded = this.#writeContent(`\\x${Buffer.from(content, 'utf8').toString('hex')}`);
     const own = this.#inTables && prefix === MESSAGE_PREFIX;
     this.#records.push({
       topic: own ? '' : this.#messageTopic,
       key: this.#inTables && !own ? this.#framed(MESSAGE_KEY, `{"prefix":${quote(prefix)}}`) : null,
       value: this.#framed(
-        MESSAGE_VALUE,
-        `{"op":"m"${at.now},${source},${transaction},"message":{"prefix":${quote(prefix)},"content":"${encoded}"}}`,
+        this.#messageSchema,
+        `{"op":"m","ts_ms":${at.nowMs},${source},${transaction},"message":{"prefix":${quote(prefix)},"content":${encoded}}}`,
       ),
       headers: { [HEADERS.position]: at.position, ...(own ? { [HEADERS.message]: '1' } : {}) },
     });
   }
 
-  #source(table: string, lsn: Lsn): string {
-    const xid = this.#head?.xid ?? 0;
-    return `${this.#stamps}${lsn}${this.#moreStamps}${table},"txId":${xid},"lsn":${lsn}${this.#tail}`;
-  }
-
   #framed(schema: string, payload: string): string {
     return this.#options.schemas ? `{"schema":${schema},"payload":${payload}}` : payload;
-  }
-
-  #table(relation: Relation): Table {
-    const known = this.#tables.get(relation);
-    if (known) return known;
-    const { schema, table } = relation;
-    const source = this.#options.tables(relation);
-    if (!fits(relation, source))
-      throw new BanyanError(
-        'FLOW_STOPPED',
-        `table ${schema}.${table} has columns that were not known`,
-        {
-          hint: 'Its columns changed while its changes were read; start the relay again.',
-        },
-      );
-    const topic = topicName(`${this.#options.prefix}.${schema}.${table}`);
-    const writer = new TableWriter(topic, relation, source, this.#modes);
-    const { schemas = false } = this.#options;
-    const made: Table = {
-      writer,
-      keySchema: schemas ? keySchema(topic, writer.keyFields) : '',
-      valueSchema: schemas ? envelopeSchema(topic, writer.valueFields) : '',
-      source: `${quote(schema)},"table":${quote(table)}`,
-    };
-    this.#tables.set(relation, made);
-    return made;
   }
 }
 
 /** What the records of one change share. */
 interface Place {
+  readonly nowMs: number;
   /** The stamps of the encoding. */
   readonly now: string;
   /** The transaction's id as these records have it. */
@@ -322,11 +283,4 @@ interface Place {
 function relationsOf(change: Change): readonly Relation[] {
   if (change.kind === 'message') return [];
   return change.kind === 'truncate' ? change.relations : [change.relation];
-}
-
-const NOT_IN_TOPICS = /[^\w.-]/g;
-
-/** Kafka's topics have letters, digits, dots, dashes and underscores; the connector does the same. */
-export function topicName(name: string): string {
-  return name.replace(NOT_IN_TOPICS, '_');
 }

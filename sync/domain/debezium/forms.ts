@@ -42,7 +42,7 @@ const FIXED: Readonly<Record<string, Form>> = {
   jsonb: logical('Json'),
   uuid: logical('Uuid'),
   xml: logical('Xml'),
-  tsvector: logical('TsVector'),
+  tsvector: logical('Tsvector'),
   ltree: logical('Ltree'),
 };
 

@@ -1,6 +1,6 @@
 // The parts of a record around the row: schemas of the envelope, of keys and of the metadata, made
 // once (Debezium's SchemaFactory, PostgresSchemaFactory and SourceInfo).
-import type { ConnectField, ConnectSchema } from './connect-schema.ts';
+import { printSchema, type ConnectField, type ConnectSchema } from './connect-schema.ts';
 
 const text = (field: string, optional = false): ConnectField => ({
   type: 'string',
@@ -30,7 +30,7 @@ const SNAPSHOT: ConnectField = {
   parameters: {
     allowed: 'true,first,first_in_data_collection,last_in_data_collection,last,false,incremental',
   },
-  default: 'false',
+  default: '"false"',
   field: 'snapshot',
 };
 
@@ -70,7 +70,7 @@ const STAMPS = [long('ts_ms'), long('ts_us'), long('ts_ns')];
 
 export function envelopeSchema(topic: string, fields: readonly ConnectField[]): string {
   const row = struct(`${topic}.Value`, undefined, fields, true);
-  return JSON.stringify(
+  return printSchema(
     struct(`${topic}.Envelope`, 2, [
       { ...row, field: 'before' },
       { ...row, field: 'after' },
@@ -83,17 +83,17 @@ export function envelopeSchema(topic: string, fields: readonly ConnectField[]): 
 }
 
 export function keySchema(topic: string, fields: readonly ConnectField[]): string {
-  return JSON.stringify(struct(`${topic}.Key`, undefined, fields));
+  return printSchema(struct(`${topic}.Key`, undefined, fields));
 }
 
 const COMMON = 'io.debezium.connector.common';
 const CONNECTOR = 'io.debezium.connector.postgresql';
 
-export const TRANSACTION_KEY = JSON.stringify(
+export const TRANSACTION_KEY = printSchema(
   struct(`${COMMON}.TransactionMetadataKey`, 1, [text('id')]),
 );
 
-export const TRANSACTION_VALUE = JSON.stringify(
+export const TRANSACTION_VALUE = printSchema(
   struct(`${COMMON}.TransactionMetadataValue`, 1, [
     text('status'),
     text('id'),
@@ -113,29 +113,32 @@ export const TRANSACTION_VALUE = JSON.stringify(
   ]),
 );
 
-export const MESSAGE_KEY = JSON.stringify(
+export const MESSAGE_KEY = printSchema(
   struct(`${CONNECTOR}.MessageKey`, 1, [text('prefix', true)]),
 );
 
-export const MESSAGE_VALUE = JSON.stringify(
-  struct(`${CONNECTOR}.MessageValue`, 1, [
-    text('op'),
-    ...STAMPS,
-    SOURCE,
-    TRANSACTION,
-    {
-      ...struct(`${CONNECTOR}.Message`, 1, [
-        text('prefix', true),
-        { type: 'bytes', optional: true, field: 'content' },
-      ]),
-      field: 'message',
-    },
-  ]),
-);
+/** Its content is base64 in either case, or hexadecimal: `binary.handling.mode`. */
+export function messageSchema(content: 'bytes' | 'string'): string {
+  return printSchema(
+    struct(`${CONNECTOR}.MessageValue`, 1, [
+      text('op'),
+      long('ts_ms'),
+      SOURCE,
+      TRANSACTION,
+      {
+        ...struct(`${CONNECTOR}.Message`, 1, [
+          text('prefix', true),
+          { type: content, optional: true, field: 'content' },
+        ]),
+        field: 'message',
+      },
+    ]),
+  );
+}
 
-export const HEARTBEAT_KEY = JSON.stringify(
+export const HEARTBEAT_KEY = printSchema(
   struct(`${COMMON}.ServerNameKey`, 1, [text('serverName')]),
 );
-export const HEARTBEAT_VALUE = JSON.stringify(
+export const HEARTBEAT_VALUE = printSchema(
   struct(`${COMMON}.Heartbeat`, 1, [long('ts_ms', false)]),
 );

@@ -9,11 +9,12 @@ export function parseHstore(text: string): readonly (readonly [string, string | 
   ]);
 }
 
+/** In PostgreSQL's order: short keys first, then by their bytes. */
 export function printHstore(pairs: Iterable<readonly [string, string | null]>): string {
-  return Array.from(
-    pairs,
-    ([key, value]) => `${escape(key)}=>${value === null ? 'NULL' : escape(value)}`,
-  ).join(', ');
+  return Array.from(pairs, ([key, value]) => ({ bytes: Buffer.from(key), key, value }))
+    .sort((a, b) => a.bytes.length - b.bytes.length || Buffer.compare(a.bytes, b.bytes))
+    .map(({ key, value }) => `${escape(key)}=>${value === null ? 'NULL' : escape(value)}`)
+    .join(', ');
 }
 
 const unescape = (text: string): string => text.replace(/\\(.)/gs, '$1');

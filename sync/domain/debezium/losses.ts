@@ -1,5 +1,6 @@
 // What a connector's mode loses of a column, and what to set instead. A flow that read such values
 // would write other ones than the source has; it is refused before it does.
+import { literalDefault } from './defaults.ts';
 import type { Form } from './forms.ts';
 import { dropsDigits } from './read-value.ts';
 import type { SourceColumn, SourceType } from './source.ts';
@@ -20,6 +21,18 @@ export function lossOf(column: SourceColumn, form: Form | undefined): Loss | und
   if (!form)
     return { reason: `the connector does not carry type ${type.name}`, hint: exclude(name) };
   return loss(name, type, form);
+}
+
+/**
+ * Connect's JsonConverter writes a column's default where a row has NULL, unless it is told not to:
+ * whether it was, no record says.
+ */
+export function nullLossOf({ name, type, notNull, defaultText }: SourceColumn): Loss | undefined {
+  if (notNull || literalDefault(type, defaultText) === undefined) return undefined;
+  return {
+    reason: `a NULL in column ${name}, which has a default, comes as that default unless the converter is told to keep it`,
+    hint: 'Set key.converter.replace.null.with.default and value.converter.replace.null.with.default to false.',
+  };
 }
 
 function loss(column: string, type: SourceType, form: Form): Loss | undefined {
@@ -48,6 +61,12 @@ function loss(column: string, type: SourceType, form: Form): Loss | undefined {
         reason: 'months and days of an interval came as microseconds',
         hint: 'Set interval.handling.mode to string.',
       };
+    case 'binary':
+      if (form.as === 'bytes' || form.as === 'hex') return undefined;
+      return {
+        reason: 'the connector writes NULL for a large value that did not change',
+        hint: 'Set binary.handling.mode to bytes or hex.',
+      };
     case 'zoned':
       if (form.of === 'timestamp') return undefined;
       return { reason: 'the zone of a time with time zone is gone', hint: exclude(column) };
@@ -60,11 +79,16 @@ function loss(column: string, type: SourceType, form: Form): Loss | undefined {
     case 'integer':
     case 'boolean':
     case 'float':
+      return undefined;
     case 'text':
+      if (type.name !== 'name') return undefined;
+      return {
+        reason: 'the connector writes NULL for a column of type name',
+        hint: exclude(column),
+      };
     case 'decimal':
     case 'variable':
     case 'interval':
-    case 'binary':
     case 'hstore':
       return undefined;
   }

@@ -10,13 +10,13 @@ const TYPES = {
 const table: SourceTable = {
   ...{ schema: 'shop', table: 'outbox', identity: 'default' },
   columns: Object.entries(TYPES).map(([name, type]) => ({
-    ...{ name, type: { name: type, typmod: -1 }, key: name === 'id' },
+    ...{ name, type: { name: type, typmod: -1 } },
     ...{ identity: name === 'id', notNull: false },
   })),
 };
 const relation: Relation = {
   ...{ schema: 'shop', table: 'outbox' },
-  columns: table.columns.map(({ name, key }) => ({ name, key })),
+  columns: table.columns.map(({ name, identity }) => ({ name, key: identity })),
 };
 const settings: OutboxSettings = {
   table: 'shop.outbox',

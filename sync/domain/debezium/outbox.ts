@@ -7,7 +7,8 @@ import { formOf } from './forms.ts';
 import { quote, readJson } from './json-text.ts';
 import { HEADERS } from './position.ts';
 import { DEBEZIUM_DEFAULTS, type SourceTable, type SourceTables } from './source.ts';
-import { topicName, type OutRecord } from './encoder.ts';
+import type { OutRecord } from './encoder.ts';
+import { topicName } from './topics.ts';
 import { writerOf, type Writer } from './write-value.ts';
 
 /** One outbox table; the names in brackets are the router's own. */

@@ -98,20 +98,26 @@ const variable: Reader = (json) => {
   return printDecimal(base64ToUnscaled(value), Number(scale.text));
 };
 
-/** What the connector says for infinity, in each of its units. */
+/** What the connector says for infinity, in each of its units; of a date in a snapshot something else. */
 const POSITIVE = new Set([
-  '2147483647',
+  '-2147472692',
   '9223372036825200',
   '9223372036825200000',
   '9223372036854775807',
-  '+294247-01-10T03:00:25.200Z',
+  '+294247-01-10T04:00:25.2Z',
+  '-5877611-06-21Z',
+  '-622191234',
+  '+292278994-08-16Z',
 ]);
 const NEGATIVE = new Set([
-  '-2147483648',
+  '-2147472691',
   '-9223372036832400',
   '-9223372036832400000',
   '-9223372036854775808',
-  '-290308-12-21T19:59:27.600Z',
+  '-290308-12-21T19:59:27.6Z',
+  '-5877611-06-22Z',
+  '-625821272',
+  '+292269055-12-02Z',
 ]);
 
 function temporal(of: Clock, unit: Unit): Reader {

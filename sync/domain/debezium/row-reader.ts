@@ -19,6 +19,8 @@ const UNAVAILABLE_BYTES = Buffer.from(UNAVAILABLE).toString('base64');
 
 export class RowReader {
   readonly relation: Relation;
+  /** Whether the record's key tells the row: then an old key is all that an update needs. */
+  readonly keyedByIdentity: boolean;
   readonly #columns: readonly Column[];
   readonly #relations = new Map<string, Relation>();
 
@@ -32,6 +34,9 @@ export class RowReader {
       read: readColumn(table, column, modes, fields),
     }));
     this.relation = relationOf(table, this.#columns);
+    const identity = written.filter((column) => column.identity);
+    this.keyedByIdentity =
+      identity.length > 0 && identity.every(({ keyPlace }) => keyPlace !== undefined);
   }
 
   /** A new row, and the relation that has the columns which it has: one may have been dropped since. */

@@ -15,8 +15,11 @@ export interface SourceType {
 export interface SourceColumn {
   readonly name: string;
   readonly type: SourceType;
-  /** Part of the record's key: the primary key or, where there is none, a unique index. */
-  readonly key: boolean;
+  /**
+   * Its place in the record's key, from 1: that is the primary key or, where there is none, a unique
+   * index.
+   */
+  readonly keyPlace?: number | undefined;
   /** Part of the replica identity. */
   readonly identity: boolean;
   readonly notNull: boolean;

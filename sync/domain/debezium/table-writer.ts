@@ -19,7 +19,8 @@ interface Cell {
   /** Written for NULL. */
   readonly nothing: string;
   readonly identity: boolean;
-  readonly key: boolean;
+  /** Place in the key; 0 is none. */
+  readonly keyPlace: number;
   readonly field: ConnectField;
 }
 
@@ -41,7 +42,9 @@ export class TableWriter {
       const form = column && formOf(column.type, modes);
       return form ? [cell(column, form, index, key, modes)] : [];
     });
-    this.#keys = this.#cells.filter(({ key }) => key);
+    this.#keys = this.#cells
+      .filter(({ keyPlace }) => keyPlace > 0)
+      .sort((a, b) => a.keyPlace - b.keyPlace);
   }
 
   get hasKey(): boolean {
@@ -114,21 +117,22 @@ function cell(
   identity: boolean,
   modes: Modes,
 ): Cell {
-  const { name, type, notNull, key } = column;
+  const { name, type, notNull, keyPlace = 0 } = column;
   const write = writerOf(form, modes.exact);
   const literal = modes.exact ? undefined : literalDefault(type, column.defaultText);
-  const initial = literal === undefined ? undefined : write(literal);
+  // Connect has no defaults that are structs.
+  const initial = literal === undefined || form.kind === 'variable' ? undefined : write(literal);
   return {
     index,
     label: `${quote(name)}:`,
     write,
     unavailable: modes.exact ? quote(UNAVAILABLE) : unavailableOf(form),
-    nothing: modes.exact || !notNull ? 'null' : (initial ?? zeroOf(form)),
+    nothing: modes.exact || !notNull ? 'null' : (initial ?? zeroOf(form, type)),
     identity,
-    key,
+    keyPlace,
     field: {
       ...schemaOf(form, !notNull),
-      ...(initial === undefined ? {} : { default: JSON.parse(initial) as unknown }),
+      ...(initial === undefined ? {} : { default: initial }),
       field: name,
     },
   };

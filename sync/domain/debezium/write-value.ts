@@ -2,6 +2,7 @@
 // column, made once: this is the relay's hot path.
 import { hasPlainBounds, parseArray, type Items } from './arrays.ts';
 import {
+  DAY_US,
   epochMicros,
   epochMillis,
   isoDate,
@@ -104,22 +105,22 @@ function money(as: Decimals): Writer {
 
 /** What pgjdbc's infinities come to in each unit. */
 const INFINITE: Readonly<Record<Unit, readonly [positive: string, negative: string]>> = {
-  days: ['2147483647', '-2147483648'],
+  days: ['-2147472692', '-2147472691'],
   ms: ['9223372036825200', '-9223372036832400'],
   us: ['9223372036825200000', '-9223372036832400000'],
   ns: ['9223372036854775807', '-9223372036854775808'],
-  iso: ['"+294247-01-10T03:00:25.200Z"', '"-290308-12-21T19:59:27.600Z"'],
+  iso: ['"+294247-01-10T04:00:25.2Z"', '"-290308-12-21T19:59:27.6Z"'],
   connect: ['9223372036825200', '-9223372036832400'],
 };
 
 function temporal(of: 'date' | 'time' | 'timestamp', unit: Unit, exact: boolean): Writer {
   const infinite: Writer = (text) =>
     exact ? `"${text}"` : INFINITE[unit][text.startsWith('-') ? 1 : 0];
-  if (of === 'time') return time(unit);
+  if (of === 'time') return time(unit, exact);
   if (of === 'date') {
     return (text) => {
       const days = parseDate(text);
-      if (days === undefined) return infinite(text);
+      if (days === undefined) return exact ? `"${text}"` : infiniteDate(text, unit);
       return unit === 'iso' ? `"${isoDate(days)}Z"` : String(days);
     };
   }
@@ -129,7 +130,12 @@ function temporal(of: 'date' | 'time' | 'timestamp', unit: Unit, exact: boolean)
   };
 }
 
-function time(unit: Unit): Writer {
+function infiniteDate(text: string, unit: Unit): string {
+  const days = INFINITE.days[text.startsWith('-') ? 1 : 0];
+  return unit === 'iso' ? `"${isoDate(Number(days))}Z"` : days;
+}
+
+function time(unit: Unit, exact: boolean): Writer {
   return (text) => {
     const micros = parseClock(text);
     switch (unit) {
@@ -139,7 +145,8 @@ function time(unit: Unit): Writer {
       case 'ns':
         return String(micros * 1_000);
       case 'iso':
-        return `"${printClock(micros)}Z"`;
+        // The connector takes the end of a day for its beginning.
+        return `"${printClock(exact ? micros : micros % DAY_US)}Z"`;
       case 'ms':
       case 'connect':
         return String(Math.floor(micros / 1_000));
