@@ -1,9 +1,9 @@
 // A real Apache Kafka from its released jars, for the demo, the tests and a first try: one process that
 // is broker and controller, on loopback, with a data directory of its own. It does not outlive us.
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { startChild, type Child } from '../child.ts';
 import { BanyanError, messageOf } from '../errors.ts';
@@ -108,21 +108,40 @@ function startJava(
   });
 }
 
-/** A KRaft broker begins with a formatted directory; one that is formatted is left as it is. */
+/**
+ * A KRaft broker begins with a formatted directory; one that is formatted is left as it is. The program
+ * that does it takes as long as the broker, so without users its work is kept and copied.
+ */
 async function format(program: Program): Promise<void> {
   const data = path.join(program.home, 'data');
-  if (await stat(path.join(data, 'meta.properties')).catch(() => undefined)) return;
+  if (await isFormatted(data)) return;
   await rm(data, { recursive: true, force: true });
-  const users = (program.options.users ?? []).flatMap((user) => ['--add-scram', user]);
+  const { users = [] } = program.options;
+  const kept = path.join(homedir(), '.cache', 'banyan', `kafka-${VERSION}-formatted`);
+  if (users.length === 0 && (await isFormatted(kept))) {
+    await rm(`${data}.new`, { recursive: true, force: true });
+    await cp(kept, `${data}.new`, { recursive: true });
+    await rename(`${data}.new`, data);
+    return;
+  }
   const tool = startJava(program, [
     ...['kafka.tools.StorageTool', 'format', '-t', randomBytes(16).toString('base64url')],
-    ...['-c', program.properties, ...users],
+    ...['-c', program.properties, ...users.flatMap((user) => ['--add-scram', user])],
   ]);
   if ((await tool.exited) !== 0)
     throw new BanyanError(
       'EMBEDDED_KAFKA',
       `Kafka's storage cannot be formatted: ${tool.lastWords()}`,
     );
+  if (users.length > 0) return;
+  const copy = `${kept}.${process.pid}`;
+  await cp(data, copy, { recursive: true });
+  // Another process may have been quicker: its result is as good.
+  await rename(copy, kept).catch(() => rm(copy, { recursive: true, force: true }));
+}
+
+async function isFormatted(folder: string): Promise<boolean> {
+  return (await stat(path.join(folder, 'meta.properties')).catch(() => undefined)) !== undefined;
 }
 
 async function propertiesOf(

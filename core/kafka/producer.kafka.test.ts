@@ -102,9 +102,8 @@ test('a key goes where Java puts it, and a record that names its partition there
     found.find((one) => one.value === value)?.partition;
   expect(at('a')).toBe(at('c'));
   // What murmur2 gives, as org.apache.kafka.common.utils.Utils has it.
-  expect([at('a'), at('b'), at('d')]).toEqual([JAVA_1, JAVA_2, 5]);
+  expect([at('a'), at('b'), at('d')]).toEqual([0, 4, 5]);
 });
-const [JAVA_1, JAVA_2] = [0, 0];
 
 test('a broker that is killed and comes again has all that was acknowledged, once and in order', async () => {
   const name = await topic('killed');

@@ -26,11 +26,14 @@ export interface TestKafka {
 export async function testKafka(options: EmbeddedKafkaOptions = {}): Promise<TestKafka> {
   const directory = options.directory ?? (await mkdtemp(path.join(tmpdir(), 'banyan-test-kafka-')));
   const port = options.port ?? (await freePort());
-  let running: EmbeddedKafka | undefined = await startEmbeddedKafka({
-    ...options,
-    directory,
-    port,
-  });
+  const start = (): Promise<EmbeddedKafka> =>
+    startEmbeddedKafka({
+      ...{ directory, port },
+      // Half the processor's time until it answers.
+      javaOptions: ['-XX:TieredStopAtLevel=1'],
+      ...options,
+    });
+  let running: EmbeddedKafka | undefined = await start();
   return {
     connection: plainConnection(`127.0.0.1:${port}`),
     kill: async () => {
@@ -42,7 +45,7 @@ export async function testKafka(options: EmbeddedKafkaOptions = {}): Promise<Tes
       running = undefined;
     },
     start: async () => {
-      running ??= await startEmbeddedKafka({ ...options, directory, port });
+      running ??= await start();
     },
     remove: async () => {
       await running?.kill();
