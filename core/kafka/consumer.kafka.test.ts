@@ -45,6 +45,7 @@ async function forget(topic: string, before: number): Promise<void> {
     logLevel: kafkajs.logLevel.NOTHING,
   }).admin();
   await library.connect();
+  await library.fetchTopicOffsets(topic);
   await library.deleteTopicRecords({
     topic,
     partitions: [{ partition: 0, offset: String(before) }],

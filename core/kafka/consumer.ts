@@ -3,7 +3,7 @@
 // should come are gone, it ends: kafkajs alone would go on after them, or before them, without a word.
 import type { Consumer as Library, EachBatchPayload, KafkaMessage } from 'kafkajs';
 import { BanyanError, messageOf } from '../errors.ts';
-import { aborted } from '../lifecycle.ts';
+import { aborted, sleep } from '../lifecycle.ts';
 import type { Logger } from '../log.ts';
 import { openAdmin } from './admin.ts';
 import type {
@@ -19,6 +19,7 @@ import { asBanyanError, connectKafkajs, RETRY } from './kafkajs.ts';
 
 const SESSION_MS = 10_000;
 const REBALANCE_MS = 15_000;
+const JOIN_MS = 10_000;
 const HEARTBEAT_MS = 1_500;
 /** How long a broker holds a question for records that are not there yet; and how long a paused member sleeps. */
 const WAIT_MS = 200;
@@ -38,8 +39,28 @@ export async function openConsumer(
   log: Logger,
   options: ConsumerOptions,
 ): Promise<Consumer> {
-  const admin = await openAdmin(connection, log);
-  const library = connectKafkajs(connection, log).consumer({
+  const deadline = performance.now() + JOIN_MS;
+  for (;;) {
+    const member = new GroupMember(
+      newMember(connection, log, options),
+      await openAdmin(connection, log),
+      options,
+    );
+    try {
+      await member.start();
+      return member;
+    } catch (error) {
+      await member.close();
+      const failure = asBanyanError(error, `group ${options.groupId} is joined`);
+      // A coordinator that has just started says that it loads its groups, and kafkajs takes that for the end.
+      if (!failure.retryable || performance.now() > deadline) throw failure;
+      await sleep(200);
+    }
+  }
+}
+
+function newMember(connection: KafkaConnection, log: Logger, options: ConsumerOptions): Library {
+  return connectKafkajs(connection, log).consumer({
     groupId: options.groupId,
     sessionTimeout: SESSION_MS,
     rebalanceTimeout: REBALANCE_MS,
@@ -51,15 +72,6 @@ export async function openConsumer(
     // Whoever owns it decides what comes after a failure.
     retry: { ...RETRY, restartOnFailure: () => Promise.resolve(false) },
   });
-  const member = new GroupMember(library, admin, options);
-  try {
-    await member.start();
-    return member;
-  } catch (error) {
-    const failure = asBanyanError(error, `group ${options.groupId} is joined`);
-    await member.close();
-    throw failure;
-  }
 }
 
 /** Tells kafkajs that trying again is of no use. */
