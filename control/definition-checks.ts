@@ -36,13 +36,25 @@ function depth(issues: readonly z.core.$ZodIssue[]): number {
   );
 }
 
-type Draft = Pick<Migration, 'monolith' | 'services' | 'capabilities'>;
+type Draft = Pick<Migration, 'monolith' | 'services' | 'capabilities' | 'changeLog'>;
 
 /** For zod's superRefine. */
 export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void {
   const report = (path: (string | number)[], message: string): void => {
     context.issues.push({ code: 'custom', path, message, input: undefined });
   };
+  if (draft.changeLog !== 'direct' && draft.services['monolith'])
+    report(
+      ['services', 'monolith'],
+      'over Kafka its topics would have the names of the monolith’s',
+    );
+  if (draft.changeLog !== 'direct')
+    for (const source of Object.keys(draft.changeLog.kafka.outbox))
+      if (source !== 'monolith' && !draft.services[source])
+        report(
+          ['changeLog', 'kafka', 'outbox', source],
+          'is neither `monolith` nor a service under services',
+        );
   const owners = new Map<string, string>();
   const claims = new Map<string, string>();
   for (const [id, given] of Object.entries(draft.capabilities)) {

@@ -29,7 +29,9 @@ export async function withEnds<T>(
   if (tables.length === 0 || !logins.monolith || !logins.service) return work(undefined);
   const labels = { monolith: 'the monolith', service: `service "${name}"` };
   const relayed = (source: string): FlowEnds['relayed'] =>
-    changeLog === 'direct' ? undefined : { source };
+    changeLog === 'direct'
+      ? undefined
+      : { source, outbox: (changeLog.kafka.outbox[source] ?? []).map(({ table }) => table) };
   const common = { capability: id, labels, tables };
   const monolith = await Participant.open({ ...common, side: 'monolith', logins: logins.monolith });
   try {

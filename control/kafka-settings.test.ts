@@ -38,6 +38,7 @@ test('the change log is the slot itself, until Kafka is asked for', () => {
       ...KAFKA,
       ...{ clientId: 'banyan', layout: 'changes', compression: 'none', tls: false },
       topics: { partitions: 1, retentionMs: 604_800_000, maxMessageBytes: 16_777_216 },
+      outbox: {},
     },
   });
 });
@@ -94,6 +95,11 @@ test.each<[string, unknown, string]>([
     'a retention of seconds',
     { ...KAFKA, topics: { retentionMs: 5_000 } },
     'changeLog.kafka.topics.retentionMs: is at least 60000',
+  ],
+  [
+    'an outbox of nobody',
+    { ...KAFKA, outbox: { shop: [{ table: 'outbox' }] } },
+    'changeLog.kafka.outbox.shop: is neither `monolith` nor a service',
   ],
 ])('refuses %s', (_, kafka, expected) => {
   const found = mistakes(kafka);

@@ -1,6 +1,7 @@
 // What a team may say of the change log: the replication slot itself (`direct`), or Kafka, which a relay
 // fills and flows read. The shape of `changeLog` in a definition. Secrets are named here, never written.
 import { z } from 'zod';
+import { outboxes } from './outbox-settings.ts';
 import { text } from './schema-words.ts';
 
 const secret = z.union(
@@ -96,6 +97,8 @@ const kafka = z
       })
       .optional(),
     topics,
+    /** Outbox tables of each source, whose rows become events. */
+    outbox: outboxes,
   })
   .superRefine((given, context) => {
     if (given.topics.partitions > 1 && given.layout === 'changes')

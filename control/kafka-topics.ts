@@ -26,17 +26,12 @@ export function sourcesOf(migration: Migration): string[] {
   return ['monolith', ...new Set(capabilities.map(({ service }) => service))];
 }
 
-/** With their settings, for whoever creates them or holds them against what is there. */
-export function topicsOf(
-  migration: Migration,
-  settings: KafkaSettings,
-  source: string,
-): readonly NewTopic[] {
-  const { partitions, replication, retentionMs, maxMessageBytes } = settings.topics;
-  const prefix = topicPrefix(settings, source);
-  const topic = (name: string, count: number): NewTopic => ({
-    topic: name,
-    partitions: count,
+/** A topic with the settings that ours have. */
+export function newTopic(settings: KafkaSettings, topic: string, partitions: number): NewTopic {
+  const { replication, retentionMs, maxMessageBytes } = settings.topics;
+  return {
+    topic,
+    partitions,
     replication,
     config: {
       'cleanup.policy': 'delete',
@@ -49,7 +44,18 @@ export function topicsOf(
         'min.insync.replicas': String(Math.max(1, replication - 1)),
       }),
     },
-  });
+  };
+}
+
+/** With their settings, for whoever creates them or holds them against what is there. */
+export function topicsOf(
+  migration: Migration,
+  settings: KafkaSettings,
+  source: string,
+): readonly NewTopic[] {
+  const { partitions } = settings.topics;
+  const prefix = topicPrefix(settings, source);
+  const topic = (name: string, count: number): NewTopic => newTopic(settings, name, count);
   if (settings.layout === 'changes') return [topic(`${prefix}.changes`, 1)];
   const tables = new Set(
     source === 'monolith'

@@ -96,7 +96,7 @@ export class Participant {
     const applier = quoteIdentifier(this.applier);
     await this.client.query(`GRANT USAGE ON SCHEMA ${PARTICIPANT_SCHEMA} TO ${applier}`);
     await this.client.query(
-      `GRANT SELECT, INSERT, UPDATE, DELETE ON banyan.checkpoint, banyan.backfill, banyan.reread, banyan.orphan, banyan.parked, banyan.conflict, banyan.awaited, banyan.tombstone, banyan.flight TO ${applier}`,
+      `GRANT SELECT, INSERT, UPDATE, DELETE ON banyan.checkpoint, banyan.log_offset, banyan.backfill, banyan.reread, banyan.orphan, banyan.parked, banyan.conflict, banyan.awaited, banyan.tombstone, banyan.flight TO ${applier}`,
     );
     await this.client.query(
       `INSERT INTO banyan.ownership (capability, epoch, owns) VALUES ($1, $2, $3)

@@ -24,13 +24,16 @@ import {
 const LOCK = `hashtextextended('banyan:relay', 0)`;
 
 /**
- * Has the relay send these tables. Whatever commits after the position that this gives comes through it.
- * Throws TIMED_OUT while transactions stay open, SLOT_LOST when the relay's slot has a hole.
+ * Has the relay send these tables, and take the outbox tables along. Whatever commits after the position
+ * that this gives comes through it. Throws TIMED_OUT while transactions stay open, SLOT_LOST when the
+ * relay's slot has a hole, PREFLIGHT_FAILED when an outbox table cannot be published.
  */
 export async function joinRelay(
   source: Participant,
-  tables: readonly string[],
+  own: readonly string[],
+  outbox: readonly string[] = [],
 ): Promise<SlotStart> {
+  const tables = [...own, ...outbox];
   const { slot, publication } = relayNames(source.database);
   return locked(source.client, async () => {
     const listed = await publishedBy(source.client, publication);
@@ -38,6 +41,7 @@ export async function joinRelay(
     const others =
       listed?.filter((label) => !tables.some((table) => labelOf(table) === label)) ?? [];
     if (status === 'lost' || (status === undefined && others.length > 0)) throw hole(slot, status);
+    await assertPublishable(source.client, outbox);
     const missing = tables.filter((table) => !listed?.includes(labelOf(table))).map(quoted);
     if (!listed)
       await source.client.query(
@@ -64,15 +68,20 @@ export async function isRelayed(source: Participant, tables: readonly string[]):
 }
 
 /**
- * Has the relay send these tables no more; slot and publication go with the last ones, which gives true.
- * Idempotent; waits until relays have let go of the slot.
+ * Has the relay send these tables no more; slot and publication go with the last ones but those of the
+ * outbox, which gives true. Idempotent; waits until relays have let go of the slot.
  */
-export async function leaveRelay(source: Participant, tables: readonly string[]): Promise<boolean> {
+export async function leaveRelay(
+  source: Participant,
+  tables: readonly string[],
+  outbox: readonly string[] = [],
+): Promise<boolean> {
   const { slot, publication } = relayNames(source.database);
   return locked(source.client, async () => {
     const listed = (await publishedBy(source.client, publication)) ?? [];
     const leaving = tables.filter((table) => listed.includes(labelOf(table)));
-    const isLast = listed.length === leaving.length;
+    const gone = new Set([...leaving, ...outbox].map(labelOf));
+    const isLast = listed.every((label) => gone.has(label));
     if (isLast) {
       await dropSlot(source.logins.capture, slot, '`banyan relay` or `banyan sync`');
       await source.client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(publication)}`);
@@ -114,6 +123,30 @@ async function publishedBy(client: pg.Client, publication: string): Promise<stri
     [publication],
   );
   return rows[0]?.tables;
+}
+
+/** A table without a replica identity refuses deletes as soon as it is published. */
+async function assertPublishable(client: pg.Client, tables: readonly string[]): Promise<void> {
+  for (const table of tables) {
+    const { rows } = await client.query<{ identity: boolean }>(
+      `SELECT c.relreplident = 'f' OR EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid
+                AND CASE c.relreplident WHEN 'd' THEN i.indisprimary ELSE i.indisreplident END) AS identity
+         FROM pg_class c WHERE c.oid = to_regclass($1)`,
+      [quoted(table)],
+    );
+    if (rows[0]?.identity) continue;
+    throw new BanyanError(
+      'PREFLIGHT_FAILED',
+      rows[0]
+        ? `outbox table ${table} has no replica identity`
+        : `there is no outbox table ${table}`,
+      {
+        hint: rows[0]
+          ? 'Give it a primary key: without one its rows could not be deleted any more once it is published.'
+          : 'Correct its name under changeLog.kafka.outbox, or migrate the database first.',
+      },
+    );
+  }
 }
 
 async function slotStatus(client: pg.Client, slot: string): Promise<string | undefined> {

@@ -18,8 +18,8 @@ export interface FlowEnds {
   readonly target: Participant;
   /** Tables of the source. */
   readonly tables: readonly string[];
-  /** Set where the relay of the source, by its name, brings the changes over Kafka. */
-  readonly relayed: { readonly source: string } | undefined;
+  /** Set where the relay of the source, by its name, brings the changes over Kafka, and its outbox tables too. */
+  readonly relayed: { readonly source: string; readonly outbox: readonly string[] } | undefined;
 }
 
 const SESSION = { applicationName: 'banyan-coordinator' };
@@ -50,7 +50,7 @@ export function flowEnds(
 export async function createFlow(ends: FlowEnds): Promise<void> {
   const { names, source, target } = ends;
   const { lsn, timeline } = ends.relayed
-    ? await joinRelay(source, ends.tables)
+    ? await joinRelay(source, ends.tables, ends.relayed.outbox)
     : await publish(ends);
   await target.client.query(
     `INSERT INTO banyan.checkpoint (flow, timeline, commit_lsn, seq, mode) VALUES ($1, $2, $3, 0, $4)`,
@@ -89,7 +89,8 @@ export async function hasFlow({ names, source, target, ...ends }: FlowEnds): Pro
  */
 export async function removeFlow(ends: FlowEnds): Promise<boolean> {
   const { names, source, target } = ends;
-  const isLast = ends.relayed !== undefined && (await leaveRelay(source, ends.tables));
+  const isLast =
+    ends.relayed !== undefined && (await leaveRelay(source, ends.tables, ends.relayed.outbox));
   await dropSlot(source.logins.capture, names.slot, '`banyan sync`');
   await source.client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)}`);
   for (const table of [

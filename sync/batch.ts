@@ -122,9 +122,7 @@ export class Batch {
       }
     }
     const last = piece.endLsn === undefined ? firstSeq + changes.length - 1 : END_OF_TRANSACTION;
-    const position = this.#position(piece, last);
-    if (comparePositions(position, this.#start.position) > 0)
-      this.checkpoint = { ...this.checkpoint, position };
+    this.#read(piece, piece.read?.complete ?? this.#position(piece, last));
     this.#full ||= this.checkpoint.mode === 'sharing guest' && this.#dirty;
     if (piece.endLsn === undefined) return;
     if (this.#changes > before) this.#commitTimes.push(head.commitMs);
@@ -158,6 +156,15 @@ export class Batch {
     this.#context.parking.rolledBack();
   }
 
+  #read({ read }: Piece, position: Position): void {
+    if (comparePositions(position, this.#start.position) > 0)
+      this.checkpoint = { ...this.checkpoint, position };
+    if (!read) return;
+    const offsets = new Map([...(this.checkpoint.offsets ?? []), ...read.places]);
+    this.checkpoint = { ...this.checkpoint, offsets };
+    if (read.due) this.#dirty = true;
+  }
+
   /** How many of a piece's changes lie before the checkpoint that the batch began at. */
   #done({ head, changes, firstSeq }: Piece): number {
     const { commitLsn, seq } = this.#start.position;
@@ -166,7 +173,8 @@ export class Batch {
   }
 
   #position({ head }: Piece, seq: number): Position {
-    return { timeline: this.#start.position.timeline, commitLsn: head.commitLsn, seq };
+    const timeline = head.timeline ?? this.#start.position.timeline;
+    return { timeline, commitLsn: head.commitLsn, seq };
   }
 
   get #mode(): ModePlan {
@@ -295,6 +303,7 @@ export class Batch {
         this.#dirty = true;
         if (this.checkpoint.mode === 'sharing guest') await this.#judge.close();
         this.checkpoint = {
+          ...this.checkpoint,
           position: this.#position(piece, seq),
           mode: modeOf(message),
           barrier: message.epoch,

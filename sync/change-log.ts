@@ -1,7 +1,7 @@
 // The seam between capture and apply. Its first home is `direct`: the replication slot itself is
-// the durable log (slot-log.ts). Whatever stands behind it delivers pieces in commit order, at
+// the durable log (slot-log.ts); its second is a topic that a relay fills (kafka/consume.ts). Whatever stands behind it delivers pieces in commit order, at
 // least once, and forgets nothing that was not acknowledged.
-import type { Lsn, Position } from '../core/postgres/lsn.ts';
+import type { Lsn } from '../core/postgres/lsn.ts';
 import type { Piece } from './domain/change.ts';
 
 export interface ChangeLog {
@@ -12,6 +12,3 @@ export interface ChangeLog {
   acknowledge(endLsn: Lsn): void;
   close(): Promise<void>;
 }
-
-/** Opens the log at a position: what lies after it is delivered, what lies before may be again. */
-export type OpenChangeLog = (from: Position) => Promise<ChangeLog>;

@@ -15,19 +15,20 @@ import { allOrNone } from './all-or-none.ts';
 import { Applier } from './apply.ts';
 import type { Applied } from './batch.ts';
 import { runBackfill } from './backfill.ts';
-import type { ChangeLog, OpenChangeLog } from './change-log.ts';
+import type { ChangeLog } from './change-log.ts';
 import { Copying } from './copying.ts';
-import { noteShapes, readShapes, tablesByOid, watchDrift } from './drift.ts';
+import { noteShapes, readShapes, watchDrift } from './drift.ts';
 import { CopyPace } from './copy-pace.ts';
 import { copyWaits } from './domain/copy-order.ts';
 import { planFlow, targetsOf, type FlowPlan } from './domain/plan.ts';
 import { countConflicts } from './conflicts.ts';
 import { FlowFigures } from './flow-figures.ts';
+import type { Relayed } from './kafka/consume-flow.ts';
 import { followLetters } from './letters.ts';
+import { relayedHome, slotHome } from './log-home.ts';
 import { Parking } from './parking.ts';
 import { Mutex } from './mutex.ts';
 import { explain } from './refusal.ts';
-import { openSlotLog } from './slot-log.ts';
 import { databaseOf, readSchemas } from './schemas.ts';
 import { Source, sourceTable } from './source.ts';
 import { Target } from './target.ts';
@@ -50,6 +51,8 @@ export interface FlowOptions {
   /** Stands between the slot and the applier; tests and fault injection use it. */
   readonly wrapLog?: (log: ChangeLog) => ChangeLog;
   readonly chunkRows?: number;
+  /** Set where changes come over Kafka. */
+  readonly relayed?: Relayed;
   /** How long a server may say nothing, although it was asked. */
   readonly silenceMs?: number;
   /** Called when source and target are open and the stream begins. */
@@ -66,7 +69,7 @@ export interface FlowOptions {
 const HEARTBEAT_MS = 250;
 const REPORT_MS = 250;
 
-/** Runs the flow until the signal aborts. Rejects with FLOW_STOPPED, SLOT_LOST, APPLIER_REPLACED or a connection's error. */
+/** Runs the flow until the signal aborts. Rejects with FLOW_STOPPED, SLOT_LOST, KAFKA_LOG_LOST, APPLIER_REPLACED or a connection's error. */
 export async function runFlow(options: FlowOptions, signal: AbortSignal): Promise<void> {
   const stop = new AbortController();
   const closers: (() => Promise<unknown>)[] = [];
@@ -109,7 +112,10 @@ class Flow {
     const beatClient = await this.#open(from.capture, 'heartbeat');
     const driftClient = await this.#open(from.capture, 'drift');
     const targetReader = await this.#open(into.applier, 'schema');
-    const { plan, names, schemas } = await this.#plan(sourceClient, targetReader);
+    const { plan, names, schemas, database } = await this.#plan(sourceClient, targetReader);
+    const { relayed, silenceMs } = this.#options;
+    const at = { url: from.capture, database, names, silenceMs };
+    const home = relayed ? relayedHome(at, relayed) : slotHome(at);
     await disconnect(targetReader);
 
     const target = await Target.open(into.applier, names, this.#options.silenceMs);
@@ -117,11 +123,11 @@ class Flow {
     const copying = new Copying(names.flow, randomUUID());
     const source = new Source(sourceClient);
     const beats = new Source(beatClient);
-    const checkpoint = await target.checkpoint();
+    const checkpoint = await target.checkpoint(home.kept);
     const load = (): Promise<void> =>
       copying.load(target.client, plan.sourceOrder, direction === 'to' ? 'prune' : 'done');
     await load();
-    const shapes = await readShapes(sourceClient, names.publication, plan);
+    const shapes = await readShapes(sourceClient, home.publication, plan);
     const again = await noteShapes(
       target.client,
       names.flow,
@@ -137,27 +143,24 @@ class Flow {
     const figures = new FlowFigures(id, direction, judged);
     const parking = new Parking(names.flow, targetsOf(plan));
     await parking.load(target.client);
-    const open: OpenChangeLog = (position) =>
-      openSlotLog(
-        {
-          ...{ url: from.capture, slot: names.slot, publication: names.publication },
-          silenceMs: this.#options.silenceMs,
-          tables: tablesByOid(shapes),
-        },
-        position,
-      );
-    const opened = await open(checkpoint.position);
+    const opened = await home.open(checkpoint, plan, shapes);
     const log = this.#options.wrapLog?.(opened) ?? opened;
     this.#closers.push(() => log.close());
     const begin = await target.onTimeline(checkpoint, log.timeline);
-    const applier = new Applier(target, plan, copying, parking, begin, (xids) =>
-      schemas.references.reload(
-        beats,
-        xids,
-        direction === 'to'
-          ? { monolith: beatClient, service: target.client }
-          : { monolith: target.client, service: beatClient },
-      ),
+    const applier = new Applier(
+      target,
+      { ...plan, scattered: home.scattered },
+      copying,
+      parking,
+      begin,
+      (xids) =>
+        schemas.references.reload(
+          beats,
+          xids,
+          direction === 'to'
+            ? { monolith: beatClient, service: target.client }
+            : { monolith: target.client, service: beatClient },
+        ),
     );
 
     const [sourceSchema, targetSchema] =
@@ -216,7 +219,8 @@ class Flow {
       ),
       this.#beat(beats, names.flow, signal),
       this.#reports(report, signal),
-      watchDrift(driftClient, names.publication, plan, shapes, signal, this.#pause),
+      watchDrift(driftClient, home.publication, plan, shapes, signal, this.#pause),
+      home.watch(driftClient, signal),
     ]);
   }
 
@@ -272,6 +276,8 @@ class Flow {
     plan: FlowPlan;
     names: FlowNames;
     schemas: Awaited<ReturnType<typeof readSchemas>>;
+    /** The source's. */
+    database: string;
   }> {
     const { id, capability, direction } = this.#options;
     const [monolith, service] = direction === 'to' ? [source, target] : [target, source];
@@ -287,6 +293,7 @@ class Flow {
       echoOrigin: other.origin,
       conflicts: capability.canary.conflicts,
     });
-    return { plan, names, schemas };
+    const database = direction === 'to' ? databases.monolith : databases.service;
+    return { plan, names, schemas, database };
   }
 }

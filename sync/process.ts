@@ -4,11 +4,14 @@
 import { BanyanError, isBanyanError, messageOf } from '../core/errors.ts';
 import { aborted, sleep, type Part } from '../core/lifecycle.ts';
 import { isConnectionError } from '../core/postgres/connect.ts';
+import { kafkaClient } from '../core/kafka/connect.ts';
+import type { KafkaClient } from '../core/kafka/client.ts';
 import type { Logger } from '../core/log.ts';
 import type { Connections } from '../control/connections.ts';
 import type { Capability, Migration } from '../control/definition.ts';
 import { flowNames } from '../control/domain/names.ts';
 import { flowsOf } from '../control/domain/phase.ts';
+import { mappedTables } from '../control/grants.ts';
 import type { CapabilityState } from '../control/domain/state.ts';
 import type { Direction } from '../control/domain/flow.ts';
 import { Evidence, type FlowReport, type FlowStatus } from '../control/evidence.ts';
@@ -197,6 +200,7 @@ async function keepRunning(
 ): Promise<void> {
   const { id, capability, direction } = flowOf;
   const { monolith, services } = options.connections;
+  const kafka = options.connections.kafka && kafkaClient(options.connections.kafka, options.log);
   const service = services[capability.service];
   const log = options.log;
   for (let failures = 0; !signal.aborted;) {
@@ -213,6 +217,7 @@ async function keepRunning(
         service: service.database,
         evidence,
         log,
+        ...relayedBy(options, kafka, capability, direction),
         silenceMs: options.migration.sync.silenceMs,
         onRunning: () => {
           run.begun = true;
@@ -228,7 +233,7 @@ async function keepRunning(
       log.info('flow ended', { capability: id, direction });
     } catch (error) {
       // One that ran and lost a server begins anew; one that stops at the same change again does not.
-      if (run.begun && isConnectionError(error)) failures = 0;
+      if (run.begun && isOutage(error)) failures = 0;
       log.error('flow failed', {
         capability: id,
         direction,
@@ -236,14 +241,28 @@ async function keepRunning(
         error: messageOf(error),
       });
       await reportFailure(evidence, id, direction, error).catch(() => undefined);
-      // A lost slot is nothing that waiting could mend: the stream has a hole.
+      // A lost slot, or topic, is nothing that waiting could mend: the stream has a hole.
       await wait(
-        isBanyanError(error, 'SLOT_LOST')
+        isBanyanError(error, 'SLOT_LOST') || isBanyanError(error, 'KAFKA_LOG_LOST')
           ? undefined
           : BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)],
       );
     }
   }
+}
+
+/** Where changes come over Kafka: the topics of the flow's source. */
+function relayedBy(
+  { migration }: SyncOptions,
+  kafka: KafkaClient | undefined,
+  { service }: Capability,
+  direction: Direction,
+): Pick<FlowOptions, 'relayed'> {
+  if (migration.changeLog === 'direct' || !kafka) return {};
+  const settings = migration.changeLog.kafka;
+  const [source, side] =
+    direction === 'to' ? (['monolith', 'monolith'] as const) : ([service, 'service'] as const);
+  return { relayed: { kafka, settings, source, known: mappedTables(migration, side, service) } };
 }
 
 async function reportFailure(
@@ -253,13 +272,18 @@ async function reportFailure(
   error: unknown,
 ): Promise<void> {
   const retrying =
-    isConnectionError(error) || isTransient(error) || isBanyanError(error, 'APPLIER_REPLACED');
+    isOutage(error) || isTransient(error) || isBanyanError(error, 'APPLIER_REPLACED');
   await evidence.reportFlow({
     ...idle(capability, direction, retrying ? 'retrying' : 'stopped'),
     errorCode: codeOf(error),
     error:
       isBanyanError(error) && error.hint ? `${error.message}. ${error.hint}` : messageOf(error),
   });
+}
+
+/** A server that does not answer may do so soon. */
+function isOutage(error: unknown): boolean {
+  return isConnectionError(error) || isBanyanError(error, 'KAFKA_UNREACHABLE');
 }
 
 /** The report of a flow that does not run. */

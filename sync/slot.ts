@@ -8,15 +8,17 @@ import { continuation, parseHistory, type Continuation, type Fork } from './doma
 
 /** Throws SLOT_LOST when the slot is gone or invalidated. */
 export async function assertSlot(url: string, slot: string): Promise<void> {
+  await withClient(url, { applicationName: 'banyan-capture' }, (client) => checkSlot(client, slot));
+}
+
+/** The same, asked by a session of the caller's. */
+export async function checkSlot(client: pg.ClientBase, slot: string): Promise<void> {
   const hint =
     'Changes may have been missed: roll the capability back to monolith and start its sync anew.';
-  const rows = await withClient(url, { applicationName: 'banyan-capture' }, async (client) => {
-    const result = await client.query<{ wal_status: string | null }>(
-      'SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1',
-      [slot],
-    );
-    return result.rows;
-  });
+  const { rows } = await client.query<{ wal_status: string | null }>(
+    'SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1',
+    [slot],
+  );
   if (rows.length === 0)
     throw new BanyanError('SLOT_LOST', `replication slot ${slot} is gone`, { hint });
   if (rows[0]?.wal_status === 'lost')

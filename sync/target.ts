@@ -10,6 +10,7 @@ import { formatTable, type TableName } from '../core/postgres/identifiers.ts';
 import { formatLsn, parseLsn, type Position } from '../core/postgres/lsn.ts';
 import { MESSAGE_PREFIX, type FlowNames } from '../control/domain/names.ts';
 import type { Mode } from './domain/mapping.ts';
+import { loadOffsets, saveOffsets, type Offsets } from './kafka/consume-offsets.ts';
 import { isTransient } from './refusal.ts';
 import type { Copy, Statement } from './domain/statements.ts';
 
@@ -19,6 +20,8 @@ export interface Checkpoint {
   readonly mode: Mode;
   /** Epoch of the last ownership message that was passed. */
   readonly barrier: number;
+  /** Where the log goes on, where that is not the slot itself. */
+  readonly offsets?: Offsets;
 }
 
 /** Below deadlock_timeout: in a deadlock it is the applier that gives way, never the application. */
@@ -34,6 +37,9 @@ interface CheckpointRow {
   mode: Mode;
   barrier: string;
 }
+
+/** What of a checkpoint is looked at. */
+type Kept = 'position' | 'offsets';
 
 export class Target {
   readonly client: pg.Client;
@@ -81,12 +87,16 @@ export class Target {
     }
   }
 
-  checkpoint(): Promise<Checkpoint> {
-    return Target.checkpointOf(this.client, this.#names.flow);
+  checkpoint(what: Kept = 'position'): Promise<Checkpoint> {
+    return Target.checkpointOf(this.client, this.#names.flow, what);
   }
 
-  /** Throws FLOW_STOPPED where there is none. */
-  static async checkpointOf(client: pg.Client, flow: string): Promise<Checkpoint> {
+  /** With `offsets`, also where each partition of the log goes on. Throws FLOW_STOPPED where there is none. */
+  static async checkpointOf(
+    client: pg.Client,
+    flow: string,
+    what: Kept = 'position',
+  ): Promise<Checkpoint> {
     const { rows } = await client.query<CheckpointRow>(
       'SELECT timeline, commit_lsn::text, seq, mode, barrier FROM banyan.checkpoint WHERE flow = $1',
       [flow],
@@ -100,6 +110,7 @@ export class Target {
       position: { timeline: row.timeline, commitLsn: parseLsn(row.commit_lsn), seq: row.seq },
       mode: row.mode,
       barrier: Number(row.barrier),
+      ...(what === 'offsets' && { offsets: await loadOffsets(client, flow) }),
     };
   }
 
@@ -132,11 +143,17 @@ export class Target {
         before.position.timeline,
       ],
     });
-    if (rowCount !== 1)
+    const moved = rowCount === 1 && (await this.#advanceOffsets(before, after));
+    if (!moved)
       throw new BanyanError(
         'APPLIER_REPLACED',
         `the checkpoint of flow ${this.#names.flow} was moved by another applier`,
       );
+  }
+
+  #advanceOffsets(before: Checkpoint, after: Checkpoint): Promise<boolean> {
+    const { flow } = this.#names;
+    return saveOffsets(this.client, flow, before.offsets ?? new Map(), after.offsets ?? new Map());
   }
 
   /**

@@ -202,7 +202,8 @@ export class Writer {
       return refused;
     const named = [...rows.values()].flat().map(nameOf);
     const { copying, flights } = this.#context;
-    const may = mode === 'sharing owner' && (await flights.any());
+    const may =
+      this.#context.plan.scattered === true || (mode === 'sharing owner' && (await flights.any()));
     if (!may && !named.every((row) => copying.patientWith(row))) return refused;
     await this.#later(mode, rows);
     return undefined;
@@ -278,11 +279,14 @@ export class Writer {
   }
 
   /**
-   * Whether what a row points to may still be on its way, or, while both sides write, a row that is in
-   * its way about to go.
+   * Whether what a row points to may still be on its way, or, while both sides write or each row has an
+   * order of its own, a row that is in its way about to go.
    */
   #mayCome(mode: Mode): boolean {
-    return mode === 'sharing owner' || (this.#context.copying.running && mode === 'owner');
+    const { copying, plan } = this.#context;
+    return (
+      mode === 'sharing owner' || (mode === 'owner' && (copying.running || plan.scattered === true))
+    );
   }
 
   /** Rows whose parent is not there yet are read again; those that point in a circle go in without that first. */

@@ -1,6 +1,6 @@
 // A change as it comes out of a source's log. Values are PostgreSQL's own text; null is SQL NULL and
 // undefined is "not sent": an unchanged TOAST value, or a column that a key image does not hold.
-import type { Lsn } from '../../core/postgres/lsn.ts';
+import type { Lsn, Position } from '../../core/postgres/lsn.ts';
 
 export interface RelationColumn {
   readonly name: string;
@@ -42,6 +42,28 @@ export interface TransactionHead {
   readonly commitUs?: number;
   /** Name of the replication origin under which it was written, where there was one. */
   readonly origin: string | undefined;
+  /** Where the log says it of each transaction; the flow's own otherwise. */
+  readonly timeline?: number;
+}
+
+/** Where a partition of a log goes on. */
+export interface LogPlace {
+  /** Of the record that comes next. */
+  readonly next: bigint;
+  /** Of the last record before it. */
+  readonly position: Position;
+  /** Which of the records of that position it was, where a change is several; counted from 0. */
+  readonly part: number;
+}
+
+/** How far a log of partitions has been read with a piece. */
+export interface ReadUpTo {
+  /** Of the partitions that the piece came by, by `topic/partition`. */
+  readonly places: ReadonlyMap<string, LogPlace>;
+  /** Everything up to here has been handed over, by whichever partition it came. */
+  readonly complete: Position;
+  /** To be noted even if the piece has no effect: what lies before it may soon be gone. */
+  readonly due: boolean;
 }
 
 /** A run of changes of one transaction; most transactions are one piece. */
@@ -57,4 +79,6 @@ export interface Piece {
   readonly firstSeq: number;
   /** Set on the last piece of a transaction: where the next one begins. */
   readonly endLsn: Lsn | undefined;
+  /** Set where the log is not the slot itself; to be stored with the checkpoint. */
+  readonly read?: ReadUpTo;
 }

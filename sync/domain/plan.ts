@@ -23,6 +23,8 @@ export interface FlowPlan {
   /** The columns of each table of the monolith that the service gets to know. */
   readonly shown: ReadonlyMap<string, readonly string[]>;
   readonly conflicts: ConflictPolicy;
+  /** Changes of different rows may come in another order than they were made in. */
+  readonly scattered?: boolean;
 }
 
 /** Throws MappingError when the mapping names a table or column that a schema lacks. */

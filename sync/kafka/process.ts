@@ -152,7 +152,7 @@ async function keepRunning(
   for (let failures = 0; !signal.aborted;) {
     const run = { begun: false };
     try {
-      const { prepare, script } = scribe(source, kafka);
+      const { prepare, script } = scribe(source, kafka, log);
       await runRelay(
         {
           ...{ ...own, url: source.url, kafka, terms: new RelayTerms(db), log, prepare, script },

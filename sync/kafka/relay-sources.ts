@@ -2,6 +2,7 @@
 import type { NewTopic } from '../../core/kafka/client.ts';
 import type { Connections } from '../../control/connections.ts';
 import type { Migration } from '../../control/definition.ts';
+import type { OutboxSettings } from '../domain/debezium/outbox.ts';
 import { flowsOf, type Phase } from '../../control/domain/phase.ts';
 import type { KafkaSettings } from '../../control/kafka-settings.ts';
 import { sourcesOf, tableTopic, topicPrefix, topicsOf } from '../../control/kafka-topics.ts';
@@ -17,6 +18,7 @@ export interface RelaySource {
   readonly topics: readonly NewTopic[];
   /** By capability, the topics of the tables that it has there. */
   readonly topicsOf: ReadonlyMap<string, readonly string[]>;
+  readonly outboxes: readonly OutboxSettings[];
   /** Whether a flow leads from here. */
   readonly wanted: (phaseOf: (capability: string) => Phase) => boolean;
 }
@@ -45,6 +47,7 @@ export function relaySources(migration: Migration, connections: Connections): Re
     return [
       {
         ...{ name, settings, prefix, url: side.database.capture },
+        outboxes: settings.outbox[name] ?? [],
         topics: topicsOf(migration, settings, name),
         topicsOf: new Map(topicsBy),
         wanted: (phaseOf) =>

@@ -3,8 +3,11 @@
 // `KILLS=n` for more of them, `SEED=n` for a schedule.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { sleep, waitFor } from '../../core/lifecycle.ts';
+import { connect } from '../../core/postgres/connect.ts';
+import type { RelayLine } from '../../control/relay-reports.ts';
 import { testKafka, type TestKafka } from '../../test/support/kafka.ts';
-import { createPair, type Pair } from '../../test/support/pair.ts';
+import { readTopic } from '../../test/support/kafka-records.ts';
+import { createPair, SESSION, type Pair } from '../../test/support/pair.ts';
 import { randomOf, seeds } from '../../test/support/random.ts';
 import {
   countedIn,
@@ -18,6 +21,7 @@ import {
   type Counting,
   type RelayPair,
 } from '../../test/support/relay.ts';
+import { leftovers } from '../../test/support/sync.ts';
 
 const KILLS = Number(process.env['KILLS'] ?? 4);
 const TAKEOVER_MS = 10_000;
@@ -203,3 +207,45 @@ test('a transaction that is larger than what may be on its way comes whole', asy
     15_000,
   );
 }, 120_000);
+
+test('rows of an outbox table are events in commit order, and nothing of ours is left when the last flow ends', async () => {
+  const [first, second] = [
+    await connect(own.monolithAppUrl, SESSION),
+    await connect(own.monolithAppUrl, SESSION),
+  ];
+  await first.query(
+    `CREATE TABLE outbox (id integer PRIMARY KEY, aggregatetype text, aggregateid text, type text, payload jsonb)`,
+  );
+  await begin({
+    outbox: [
+      {
+        table: 'outbox',
+        additional: [{ column: 'type', placement: 'header', alias: 'eventType' }],
+      },
+    ],
+  });
+  const relay = pair.relay();
+  const put = (id: number): string =>
+    `INSERT INTO outbox VALUES (${id}, 'order-${own.tag}', 'o1', 'Placed', '{"n": ${id}}')`;
+  // Numbers are not the order of commits.
+  await first.query(`BEGIN; ${put(1)}`);
+  await second.query(put(2));
+  await first.query('COMMIT');
+  await second.query(`${put(3)}; DELETE FROM outbox`);
+  await first.end();
+  await second.end();
+  await caughtUp();
+  const events = await readTopic(pair.client, `outbox.event.order-${own.tag}`);
+  expect(
+    events.map(({ key, value, headers }) => [key, value, headers['id'], headers['eventType']]),
+  ).toEqual([2, 1, 3].map((id) => ['"o1"', `"{\\"n\\": ${id}}"`, String(id), 'Placed']));
+
+  const [line] = JSON.parse(await pair.says('--json', 'relay', 'status')) as RelayLine[];
+  expect(line).toMatchObject({ source: 'monolith', status: 'running', errorCode: null });
+  expect(await pair.says('sync', 'status')).toMatch(/^monolith +running +no /m);
+
+  await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
+  expect(await leftovers(own)).toEqual([]);
+  expect(await pair.line()).toBeUndefined();
+  expect(relay.stderr()).not.toContain('"level":"error"');
+}, 90_000);

@@ -5,13 +5,16 @@
 import type pg from 'pg';
 import type { KafkaClient, KafkaRecord } from '../../core/kafka/client.ts';
 import { ensureTopics } from '../../core/kafka/topics.ts';
+import type { Logger } from '../../core/log.ts';
 import { formatTable } from '../../core/postgres/identifiers.ts';
 import { decodeMessage } from '../../control/domain/flow.ts';
+import { tableTopic } from '../../control/kafka-topics.ts';
 import { createEncoder, type Encoder, type OutRecord } from '../domain/debezium/encoder.ts';
 import { HEADERS, parsePosition } from '../domain/debezium/position.ts';
-import type { SourceTable } from '../domain/debezium/source.ts';
+import type { SourceTable, SourceTables } from '../domain/debezium/source.ts';
 import type { Change, Piece, Relation } from '../domain/change.ts';
 import { databaseOf } from '../schemas.ts';
+import { OutboxEvents } from './outbox-events.ts';
 import type { RelaySource } from './relay-sources.ts';
 import type { RelayOptions, Script } from './relay.ts';
 import { readSourceTables } from './source-tables.ts';
@@ -20,6 +23,7 @@ import { readSourceTables } from './source-tables.ts';
 export function scribe(
   source: RelaySource,
   kafka: Pick<KafkaClient, 'admin'>,
+  log: Logger,
 ): Pick<RelayOptions, 'prepare' | 'script'> {
   return {
     prepare: async () => {
@@ -31,36 +35,57 @@ export function scribe(
       }
     },
     script: async (client, timeline) =>
-      new DebeziumScript(source, client, await databaseOf(client), timeline),
+      new DebeziumScript({
+        source,
+        kafka,
+        log,
+        client,
+        timeline,
+        database: await databaseOf(client),
+      }),
   };
+}
+
+interface Surroundings {
+  readonly source: RelaySource;
+  readonly kafka: Pick<KafkaClient, 'admin'>;
+  readonly log: Logger;
+  readonly client: pg.Client;
+  readonly timeline: number;
+  readonly database: string;
 }
 
 class DebeziumScript implements Script {
   readonly #source: RelaySource;
   readonly #client: pg.Client;
   readonly #encoder: Encoder;
+  readonly #events: OutboxEvents;
   /** Descriptions that the log gave since the catalog was last asked about their tables. */
   readonly #described = new WeakSet<Relation>();
   readonly #tables = new Map<string, SourceTable>();
   readonly #partitions: ReadonlyMap<string, number>;
   readonly #transactions: string;
+  /** Topics that outbox tables would have: their rows are events, and nothing else. */
+  readonly #outboxes: ReadonlySet<string>;
 
-  constructor(source: RelaySource, client: pg.Client, database: string, timeline: number) {
-    const { prefix, settings } = source;
+  constructor({ source, kafka, log, client, timeline, database }: Surroundings) {
+    const { prefix, settings, outboxes } = source;
+    const tables: SourceTables = (name) => this.#tables.get(formatTable(name));
     this.#source = source;
     this.#client = client;
     this.#transactions = `${prefix}.transaction`;
+    this.#outboxes = new Set(outboxes.map(({ table }) => tableTopic(prefix, table)));
     this.#partitions = new Map(source.topics.map(({ topic, partitions }) => [topic, partitions]));
-    this.#encoder = createEncoder({
-      ...{ prefix, database, timeline, layout: settings.layout },
-      tables: (name) => this.#tables.get(formatTable(name)),
-    });
+    this.#encoder = createEncoder({ prefix, database, timeline, layout: settings.layout, tables });
+    this.#events = new OutboxEvents(source, tables, kafka, log, timeline);
   }
 
   async write(piece: Piece): Promise<readonly KafkaRecord[]> {
     await this.#describe(piece.changes);
     const records = this.#encoder.encode(piece, Date.now());
-    return this.#source.settings.layout === 'changes' ? records : this.#placed(records, piece);
+    const events = await this.#events.of(piece);
+    const own = this.#source.settings.layout === 'changes' ? records : this.#placed(records, piece);
+    return events.length === 0 ? own : [...own, ...events];
   }
 
   beat(): readonly KafkaRecord[] {
@@ -86,6 +111,7 @@ class DebeziumScript implements Script {
 
   #placed(records: readonly OutRecord[], piece: Piece): readonly KafkaRecord[] {
     return records.flatMap((record) => {
+      if (this.#outboxes.has(record.topic)) return [];
       if (record.topic === this.#transactions) return [{ ...record, partition: 0 }];
       const change = changeOf(record, piece);
       if (record.topic === '') {

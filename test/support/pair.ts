@@ -109,6 +109,8 @@ export interface PairOptions {
   readonly capability?: Partial<MigrationInput['capabilities'][string]>;
   /** Other tables than the small shop's; `capability.tables` maps them. */
   readonly schemas?: { readonly monolith: string; readonly service: string };
+  /** Where changes travel; by slots of their own where left out. */
+  readonly changeLog?: MigrationInput['changeLog'];
   /** Superuser URLs of servers other than the shared one. */
   readonly servers?: { readonly monolith?: string; readonly service?: string };
 }
@@ -143,6 +145,7 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
         ...options.capability,
       },
     },
+    changeLog: options.changeLog,
   });
   const monolith = await makeSide(
     shop,

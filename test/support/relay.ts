@@ -8,7 +8,7 @@ import { connect } from '../../core/postgres/connect.ts';
 import type { MigrationInput } from '../../control/definition.ts';
 import { defineMigration } from '../../control/define.ts';
 import { RelayReports, type RelayLine } from '../../control/relay-reports.ts';
-import { startBanyan, writeConfig, type Running } from './command.ts';
+import { banyan, startBanyan, writeConfig, type Running } from './command.ts';
 import type { TestKafka } from './kafka.ts';
 import { readTopic, silent } from './kafka-records.ts';
 import { SESSION, type Pair } from './pair.ts';
@@ -21,6 +21,8 @@ export interface RelayPair extends Pair {
   readonly prefix: string;
   /** Starts `banyan relay`. */
   relay(): Running;
+  /** What `banyan` with these arguments says. */
+  says(...args: string[]): Promise<string>;
   /** What the relay of the monolith last reported. */
   line(): Promise<RelayLine | undefined>;
   /** Ends the relays there still are. */
@@ -31,9 +33,11 @@ export interface RelayPairOptions {
   readonly layout?: Layout;
   readonly partitions?: number;
   readonly sync?: MigrationInput['sync'];
-  /** In place of the broker's own address. */
-  readonly brokers?: readonly string[];
+  /** Of the monolith. */
+  readonly outbox?: { readonly table: string; readonly additional?: Additional[] }[];
 }
+
+type Additional = { column: string; placement: 'header' | 'envelope' | 'partition'; alias: string };
 
 /** The pair, its change log in Kafka; prefixes of topics are never used again. */
 export function overKafka(pair: Pair, kafka: TestKafka, options: RelayPairOptions = {}): RelayPair {
@@ -45,10 +49,11 @@ export function overKafka(pair: Pair, kafka: TestKafka, options: RelayPairOption
     sync: options.sync ?? pair.migration.sync,
     changeLog: {
       kafka: {
-        brokers: [...(options.brokers ?? kafka.connection.brokers)],
+        brokers: [...kafka.connection.brokers],
         prefix: `t${pair.tag}`,
         layout,
         topics: { partitions },
+        ...(options.outbox && { outbox: { monolith: options.outbox } }),
       },
     },
   };
@@ -72,6 +77,7 @@ export function overKafka(pair: Pair, kafka: TestKafka, options: RelayPairOption
       relays.push(running);
       return running;
     },
+    says: async (...args) => (await banyan(['--config', config.file, ...args])).stdout,
     line: async () =>
       (await new RelayReports(pair.db).lines()).find(({ source }) => source === 'monolith'),
     end: async () => {

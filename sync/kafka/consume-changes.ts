@@ -1,0 +1,117 @@
+// The topic of a whole source, one partition, as pieces: what is sent again is left out, transactions
+// come whole, large ones in parts. Where a change of the one sequence is missing, it ends.
+import type { Fetched } from '../../core/kafka/client.ts';
+import { BanyanError } from '../../core/errors.ts';
+import type { Lsn, Position } from '../../core/postgres/lsn.ts';
+import type { Change, Piece, TransactionHead } from '../domain/change.ts';
+import type { Decoded } from '../domain/debezium/decoder.ts';
+import { HoleError, Run } from '../domain/run.ts';
+import { partitionName } from './consume-offsets.ts';
+import { sizeOf } from './consume-queue.ts';
+
+const PIECE_BYTES = 1_048_576;
+const PIECE_CHANGES = 5_000;
+/** In the place of a change that is none of ours: the numbers of those behind it stay. */
+const NOTHING: Change = { kind: 'message', prefix: '', content: '' };
+
+export interface ChangesOptions {
+  /** The flow's checkpoint. */
+  readonly from: Position;
+  readonly decode: (record: Fetched) => Decoded;
+  /** Told of a change of a table that the flow does not read. */
+  readonly foreign: (decoded: Decoded & { readonly kind: 'foreign' }) => void;
+  /**
+   * Whether the source has, on this newer timeline, all that was taken up to a position. Throws
+   * FLOW_STOPPED.
+   */
+  readonly continues: (from: Position, timeline: number) => Promise<void>;
+  /** Changes after which a transaction is handed over in parts; so it is after some bytes. */
+  readonly pieceLimit?: number | undefined;
+}
+
+export class ChangesAssembly {
+  readonly #options: ChangesOptions;
+  readonly #run: Run;
+  readonly #limit: number;
+  #head: TransactionHead | undefined;
+  /** Of the last change. */
+  #seq = 0;
+  #changes: Change[] = [];
+  #bytes = 0;
+
+  constructor(options: ChangesOptions) {
+    this.#options = options;
+    this.#run = new Run(options.from);
+    this.#limit = options.pieceLimit ?? PIECE_CHANGES;
+    const { seq } = options.from;
+    this.#seq = this.#run.open ? seq : 0;
+  }
+
+  /** Where in the source's log a record stands. */
+  positionOf(record: Fetched): Position | undefined {
+    const decoded = this.#options.decode(record);
+    return 'position' in decoded ? decoded.position : undefined;
+  }
+
+  /** The piece that a record completes, if any. Throws KAFKA_LOG_LOST, FLOW_STOPPED. */
+  async add(record: Fetched): Promise<Piece | undefined> {
+    const decoded = this.#options.decode(record);
+    const position = 'position' in decoded ? decoded.position : undefined;
+    if (!position) return undefined;
+    if (position.timeline > this.#run.last.timeline && this.#run.begins(position))
+      await this.#options.continues(this.#run.last, position.timeline);
+    try {
+      if (decoded.kind === 'end')
+        return this.#run.ends(position)
+          ? this.#piece(record, decoded.xid, decoded.endLsn ?? position.commitLsn)
+          : undefined;
+      if (decoded.kind !== 'change' && decoded.kind !== 'foreign') return undefined;
+      if (!this.#run.takes(position)) return undefined;
+      this.#seq = position.seq;
+    } catch (error) {
+      throw error instanceof HoleError ? lost(record, error) : error;
+    }
+    const { xid = 0, commitMs, origin } = decoded.head;
+    const { timeline, commitLsn } = position;
+    this.#head ??= { xid, commitLsn, commitMs, origin, timeline };
+    if (decoded.kind === 'foreign') this.#options.foreign(decoded);
+    this.#changes.push(decoded.kind === 'change' ? decoded.change : NOTHING);
+    this.#bytes += sizeOf(record);
+    const large = this.#changes.length >= this.#limit || this.#bytes >= PIECE_BYTES;
+    return large ? this.#piece(record, xid, undefined) : undefined;
+  }
+
+  #piece(record: Fetched, xid: number, endLsn: Lsn | undefined): Piece {
+    const changes = this.#changes;
+    const { last } = this.#run;
+    const head = this.#head ?? {
+      ...{ xid, commitLsn: last.commitLsn, timeline: last.timeline },
+      ...{ commitMs: record.timestampMs, origin: undefined },
+    };
+    const piece = {
+      ...{ head, changes, size: changes.length, bytes: this.#bytes, endLsn },
+      firstSeq: this.#seq - changes.length + 1,
+      read: {
+        places: new Map([
+          [partitionName(record), { next: record.offset + 1n, position: last, part: 0 }],
+        ]),
+        ...{ complete: last, due: false },
+      },
+    };
+    this.#changes = [];
+    this.#bytes = 0;
+    if (endLsn !== undefined) this.#head = undefined;
+    return piece;
+  }
+}
+
+function lost({ topic, offset }: Fetched, error: HoleError): BanyanError {
+  return new BanyanError(
+    'KAFKA_LOG_LOST',
+    `changes are missing in topic ${topic} before offset ${offset}: ${error.message}`,
+    {
+      hint: 'Roll the capability back to monolith and start its sync anew: the copy brings what is missing.',
+      cause: error,
+    },
+  );
+}

@@ -1,0 +1,88 @@
+// What a flow needs to read its source's topics: the group, the tables it looks at, and whether a server
+// that was promoted has what was applied.
+import type { Fetched, KafkaClient } from '../../core/kafka/client.ts';
+import { withClient } from '../../core/postgres/connect.ts';
+import { formatTable, parseTableName, type TableName } from '../../core/postgres/identifiers.ts';
+import type { Position } from '../../core/postgres/lsn.ts';
+import type { KafkaSettings } from '../../control/kafka-settings.ts';
+import { tableTopic, topicPrefix } from '../../control/kafka-topics.ts';
+import type { ChangeLog } from '../change-log.ts';
+import { createDecoder } from '../domain/debezium/decoder.ts';
+import { MappingError } from '../domain/mapping.ts';
+import { checkSlot, timelineFor } from '../slot.ts';
+import type { Checkpoint } from '../target.ts';
+import { openKafkaLog } from './consume.ts';
+import { openTablesLog } from './consume-tables.ts';
+import { readSourceTables } from './source-tables.ts';
+
+/** The topics of one source database. */
+export interface Relayed {
+  readonly kafka: KafkaClient;
+  readonly settings: KafkaSettings;
+  /** `monolith`, or the service's name. */
+  readonly source: string;
+  /** Tables that the whole definition names at it; changes of others are none that may be passed by. */
+  readonly known: readonly string[];
+  readonly queueBytes?: number;
+  readonly pieceLimit?: number;
+}
+
+export interface RelayedFlow {
+  readonly flow: string;
+  /** Login that reads the source. */
+  readonly url: string;
+  /** The relay's. */
+  readonly slot: string;
+  readonly checkpoint: Checkpoint;
+  readonly tables: readonly TableName[];
+}
+
+const SESSION = { applicationName: 'banyan-capture' };
+
+/** Throws SLOT_LOST, KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_LOG_LOST. */
+export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<ChangeLog> {
+  const { kafka, settings, source, queueBytes, pieceLimit } = relayed;
+  const { url, slot } = flow;
+  const tables = await withClient(url, SESSION, async (client) => {
+    await checkSlot(client, slot);
+    return readSourceTables(client, flow.tables);
+  });
+  const byName = new Map(tables.map((table) => [formatTable(table), table]));
+  const prefix = topicPrefix(settings, source);
+  const { layout, topics } = settings;
+  const decoder = createDecoder({
+    layout,
+    tables: (name) => byName.get(formatTable(name)),
+    // Where a row that moved may have gone to another partition, it goes in one and comes in the other.
+    keyChanges: topics.partitions > 1 ? 'pair' : 'update',
+  });
+  const known = new Set(relayed.known.map((table) => formatTable(parseTableName(table))));
+  const options = {
+    ...{ kafka, queueBytes, pieceLimit },
+    groupId: `${settings.prefix}.${flow.flow}`,
+    decode: (record: Fetched) => decoder.decode(record),
+    foreign: (table: TableName) => {
+      assertKnown(known, table);
+    },
+    continues: async (from: Position) => {
+      await withClient(url, { ...SESSION, replication: true }, (client) =>
+        timelineFor(client, slot, from),
+      );
+    },
+  };
+  return layout === 'changes'
+    ? openKafkaLog({ ...options, topic: `${prefix}.changes` }, flow.checkpoint)
+    : openTablesLog(
+        { ...options, topics: flow.tables.map((table) => tableTopic(prefix, formatTable(table))) },
+        flow.checkpoint,
+      );
+}
+
+/** A name that the definition lacks is a table that was renamed: what is passed by of it would be lost. */
+function assertKnown(known: ReadonlySet<string>, name: TableName): void {
+  const label = formatTable(name);
+  if (known.has(label)) return;
+  throw new MappingError(
+    `changes of table ${label} arrive, which the definition does not name: was a table renamed? If so, roll the capability back to monolith and start its sync anew`,
+  );
+}

@@ -1,0 +1,60 @@
+// Where in a partition a flow may begin: at any record that was taken already, for before a position
+// stand all smaller ones, so behind it comes everything that was not. A flow that has been here goes on
+// before where it stopped; one that is new looks for such a record from the end backwards.
+import { BanyanError } from '../../core/errors.ts';
+import type { KafkaClient } from '../../core/kafka/client.ts';
+
+export interface Start {
+  readonly offset: bigint;
+  /** Nothing that was not taken can lie before it, whatever the first record is. */
+  readonly sure: boolean;
+}
+
+/** How far a new flow looks back before it begins at the first record. */
+const BACK = [10_000n, 1_000_000n];
+const ANEW =
+  'Roll the capability back to monolith and start its sync anew: the copy brings what is missing.';
+
+/** The first of these at which a record stands that was taken is it. Throws KAFKA_REFUSED, KAFKA_LOG_LOST. */
+export async function startsOf(
+  kafka: KafkaClient,
+  topic: string,
+  stored: bigint | undefined,
+): Promise<Start[]> {
+  const admin = await kafka.admin();
+  try {
+    if (!(await admin.topics([topic])).has(topic))
+      throw new BanyanError('KAFKA_REFUSED', `there is no topic ${topic} yet`, {
+        hint: 'Is `banyan relay` running for this source? It makes the topic.',
+      });
+    const [range] = await admin.ranges(topic);
+    const { low, high } = range ?? { low: 0n, high: 0n };
+    return stored === undefined ? backwards(low, high) : [goingOn(topic, stored, low, high)];
+  } finally {
+    await admin.close();
+  }
+}
+
+function goingOn(topic: string, next: bigint, low: bigint, high: bigint): Start {
+  if (next > high)
+    throw new BanyanError(
+      'KAFKA_LOG_LOST',
+      `topic ${topic} ends at offset ${high}, and ${next} was to come: it was made anew, or its brokers have lost records`,
+      { hint: ANEW },
+    );
+  if (next < low)
+    throw new BanyanError(
+      'KAFKA_LOG_LOST',
+      `topic ${topic} begins at offset ${low}, and ${next} was to come: it keeps records for less time than the flow was away`,
+      { hint: `Raise changeLog.kafka.topics.retentionMs. ${ANEW}` },
+    );
+  return next === low ? { offset: next, sure: true } : { offset: next - 1n, sure: false };
+}
+
+function backwards(low: bigint, high: bigint): Start[] {
+  const near = BACK.map((back) => high - back).filter((offset) => offset > low);
+  return [
+    ...near.map((offset) => ({ offset, sure: false })),
+    { offset: low, sure: low === 0n || low === high },
+  ];
+}

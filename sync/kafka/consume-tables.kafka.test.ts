@@ -1,0 +1,107 @@
+// Debezium's layout, a topic a table and several partitions: each row keeps its order, rows that come
+// before what they point to wait, and marks, barriers and switches mean what they mean in one sequence.
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { kafkaClient } from '../../core/kafka/connect.ts';
+import { seedShop, shopViews, writeLoad } from '../../test/support/load.ts';
+import { readTopic, silent } from '../../test/support/kafka-records.ts';
+import { testKafka, type TestKafka } from '../../test/support/kafka.ts';
+import type { Pair } from '../../test/support/pair.ts';
+import {
+  relayedPair,
+  settingsOf,
+  startRelay,
+  type RelayedOptions,
+} from '../../test/support/relayed.ts';
+import {
+  advanceTo,
+  equal,
+  startSync,
+  streaming,
+  type RunningSync,
+} from '../../test/support/sync.ts';
+
+let kafka: TestKafka;
+let pair: Pair;
+let relay: RunningSync | undefined;
+let sync: RunningSync | undefined;
+
+beforeAll(async () => {
+  kafka = await testKafka();
+}, 120_000);
+afterAll(async () => {
+  await kafka.remove();
+});
+afterEach(async () => {
+  await sync?.stop();
+  await relay?.stop();
+  [sync, relay] = [undefined, undefined];
+  await pair.close();
+});
+
+async function begin(options: RelayedOptions = {}): Promise<void> {
+  pair = await relayedPair(kafka, { layout: 'table', partitions: 3, ...options });
+  relay = startRelay(pair);
+  await seedShop(pair);
+  // Whole rows also where a key moves a row from one partition to another.
+  await pair.monolith.query('ALTER TABLE prd REPLICA IDENTITY FULL');
+  await advanceTo(pair, 'sync');
+  sync = startSync(pair);
+}
+
+test('carries a copy under load, foreign keys across topics, a switch and the way back', async () => {
+  await begin();
+  await writeLoad(pair, 1, 150);
+  await streaming(pair, 'to');
+  await equal(pair, () => shopViews(pair));
+  // Parents and children in one transaction: they come by different partitions.
+  for (let round = 0; round < 30; round++)
+    await pair.monolith.query(`
+      INSERT INTO cat VALUES (${1000 + round}, 'late', NULL), (${2000 + round}, 'later', ${1000 + round});
+      INSERT INTO prd (prd_id, no, nm, prc, cat_id) SELECT ${10_000 + round * 10} + i, 'C${round}-' || i, 'child', 1, ${2000 + round} FROM generate_series(1, 5) i`);
+  await equal(pair, () => shopViews(pair));
+  for (let round = 0; round < 30; round++)
+    await pair.monolith.query(`
+      DELETE FROM prd WHERE cat_id = ${2000 + round}; DELETE FROM cat WHERE cat_id = ${2000 + round}; DELETE FROM cat WHERE cat_id = ${1000 + round}`);
+  await equal(pair, () => shopViews(pair));
+  const letters = await pair.service.query('SELECT error FROM banyan.parked');
+  expect(letters.rows).toEqual([]);
+  const { rows } = await pair.service.query<{ topic: string; n: number }>(
+    'SELECT topic, count(*)::int AS n FROM banyan.log_offset GROUP BY 1 ORDER BY 1',
+  );
+  expect(rows.map(({ n }) => n)).toEqual([3, 3]);
+  await advanceTo(pair, 'cutover');
+  await pair.service.query(`UPDATE product SET name = 'from the service' WHERE id < 50`);
+  await pair.monolith.query(`UPDATE prd SET stk = stk + 3 WHERE prd_id < 60`);
+  await streaming(pair, 'back');
+  await streaming(pair, 'to');
+  await equal(pair, () => shopViews(pair));
+}, 120_000);
+
+test('all partitions are used, and a restart goes on in each of them', async () => {
+  await begin();
+  await streaming(pair, 'to');
+  for (let life = 0; life < 3; life++) {
+    const load = writeLoad(pair, life, 60);
+    await sync?.stop();
+    sync = startSync(pair);
+    await load;
+  }
+  await streaming(pair, 'to');
+  await equal(pair, () => shopViews(pair));
+  const topic = `${settingsOf(pair).prefix}.monolith.public.prd`;
+  const records = await readTopic(kafkaClient(kafka.connection, silent), topic);
+  const used = new Set(records.filter(({ key }) => key !== null).map((one) => one.partition));
+  expect(used.size).toBe(3);
+}, 120_000);
+
+test('a TRUNCATE waits for the partitions of its table', async () => {
+  await begin();
+  await streaming(pair, 'to');
+  await pair.monolith.query(`
+    UPDATE prd SET nm = 'before' WHERE prd_id < 100;
+    TRUNCATE prd CASCADE;
+    INSERT INTO prd (prd_id, no, nm, prc) SELECT i, 'T' || i, 'after', 2 FROM generate_series(1, 40) i`);
+  await equal(pair, () => shopViews(pair));
+  const { rows } = await pair.service.query('SELECT count(*)::int AS n FROM product');
+  expect(rows).toEqual([{ n: 40 }]);
+}, 60_000);

@@ -1,0 +1,68 @@
+// Where a flow has its changes from: a slot and a publication of its own, or a relay's and the topics
+// that it fills. The rest of a flow does not know which.
+import type pg from 'pg';
+import { sleep } from '../core/lifecycle.ts';
+import { parseTableName } from '../core/postgres/identifiers.ts';
+import { relayNames, type FlowNames } from '../control/domain/names.ts';
+import type { ChangeLog } from './change-log.ts';
+import { tablesByOid, type Shapes } from './drift.ts';
+import type { FlowPlan } from './domain/plan.ts';
+import { openRelayed, type Relayed } from './kafka/consume-flow.ts';
+import { openSlotLog } from './slot-log.ts';
+import { checkSlot } from './slot.ts';
+import type { Checkpoint } from './target.ts';
+
+export interface LogHome {
+  /** Whose tables are sent. */
+  readonly publication: string;
+  /** What the checkpoint holds of this log. */
+  readonly kept: 'position' | 'offsets';
+  /** Whether only each row's changes come in the order in which they were made. */
+  readonly scattered: boolean;
+  /** Throws SLOT_LOST, KAFKA_LOG_LOST, FLOW_STOPPED and what connecting throws. */
+  open(checkpoint: Checkpoint, plan: FlowPlan, shapes: Shapes): Promise<ChangeLog>;
+  /** Looks until the signal aborts whether changes are being lost. Throws SLOT_LOST. */
+  watch(client: pg.Client, signal: AbortSignal): Promise<void>;
+}
+
+export interface LogHomeOptions {
+  /** Login that reads the source, and its database. */
+  readonly url: string;
+  readonly database: string;
+  readonly names: FlowNames;
+  readonly silenceMs: number | undefined;
+}
+
+const LOOK_MS = 3_000;
+
+export function slotHome({ url, names, silenceMs }: LogHomeOptions): LogHome {
+  const { slot, publication } = names;
+  return {
+    publication,
+    ...{ kept: 'position', scattered: false },
+    open: ({ position }, _, shapes) =>
+      openSlotLog({ url, slot, publication, silenceMs, tables: tablesByOid(shapes) }, position),
+    // Whoever reads a slot hears of its end.
+    watch: () => Promise.resolve(),
+  };
+}
+
+export function relayedHome({ url, database, names }: LogHomeOptions, relayed: Relayed): LogHome {
+  const { slot, publication } = relayNames(database);
+  return {
+    publication,
+    ...{ kept: 'offsets', scattered: relayed.settings.layout === 'table' },
+    open: (checkpoint, { sourceOrder }) =>
+      openRelayed(relayed, {
+        ...{ url, slot, checkpoint },
+        flow: names.flow,
+        tables: sourceOrder.map(parseTableName),
+      }),
+    watch: async (client, signal) => {
+      while (!signal.aborted) {
+        await checkSlot(client, slot);
+        await sleep(LOOK_MS, signal);
+      }
+    },
+  };
+}
