@@ -75,6 +75,11 @@ export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void 
           [...at, 'tables', index],
           'tables that merge, or of which only some rows belong, cannot have `canary.writes`',
         );
+    if (writes && draft.changeLog !== 'direct' && draft.changeLog.kafka.layout === 'table')
+      report(
+        [...at, 'canary', 'writes'],
+        "who judges what both sides write needs whole transactions in one order: changeLog.kafka.layout 'changes'",
+      );
     if (conflicts !== 'owner-wins' && !writes)
       report([...at, 'canary', 'conflicts'], 'there are none without `canary.writes: true`');
     if (conflicts !== 'owner-wins' && given.tables.length === 0)

@@ -243,6 +243,14 @@ test.each<[string, (draft: any) => void, RegExp]>([
     /canary\.conflicts: .*owner-wins/,
   ],
   [
+    'a write canary whose changes come in no one order',
+    (draft) => {
+      draft.capabilities.catalog.canary = { writes: true };
+      draft.changeLog = { kafka: { brokers: ['k:9092'], prefix: 'shop', layout: 'table' } };
+    },
+    /canary\.writes: .*layout 'changes'/,
+  ],
+  [
     'a rule that is no regular expression',
     (draft) =>
       (draft.capabilities.catalog.canary = {

@@ -19,7 +19,7 @@ import { randomOf, seeds } from '../../test/support/random.ts';
 import { relayedPair } from '../../test/support/relayed.ts';
 import { streaming } from '../../test/support/sync.ts';
 
-const KILLS = Number(process.env['KILLS'] ?? 6);
+const KILLS = Number(process.env['KILLS'] ?? 3);
 const VICTIMS = ['sync', 'relay', 'broker'] as const;
 
 let kafka: TestKafka;

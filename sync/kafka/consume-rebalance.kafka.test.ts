@@ -4,7 +4,7 @@
 // `REBALANCES=n` for more of them.
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { kafkaClient } from '../../core/kafka/connect.ts';
-import { sleep } from '../../core/lifecycle.ts';
+import { sleep, waitFor } from '../../core/lifecycle.ts';
 import {
   BANK,
   equalBooks,
@@ -61,6 +61,22 @@ async function intrude(topics: readonly string[], pauseMs: number): Promise<void
   await consumer.close();
 }
 
+/** Waits until the flow has every partition again and has gone on in it. */
+async function progress(): Promise<void> {
+  const at = async (): Promise<string[]> =>
+    (
+      await pair.service.query<{ next: string }>(
+        'SELECT next_offset::text AS next FROM banyan.log_offset ORDER BY topic, partition',
+      )
+    ).rows.map(({ next }) => next);
+  const before = await at();
+  await waitFor(async () => (await at()).every((next, index) => next !== before[index]), {
+    timeoutMs: 60_000,
+    everyMs: 20,
+    what: 'every partition to go on',
+  });
+}
+
 test.each(['changes', 'table'] as const)(
   `${REBALANCES} rebalances of the group under load have no effect (layout %s)`,
   async (layout) => {
@@ -77,9 +93,18 @@ test.each(['changes', 'table'] as const)(
       layout === 'changes'
         ? [`${prefix}.changes`]
         : [`${prefix}.public.acct`, `${prefix}.public.hist`];
-    for (let done = 0; done < REBALANCES; done += 2) await intrude(topics, random() * 300);
+    for (let done = 0; done < REBALANCES; done += 2) {
+      await intrude(topics, random() * 300);
+      // Now and then the next one comes before anybody has recovered.
+      if (random() < 0.75) await progress();
+    }
     const acknowledged = await bank.stop();
     bank = undefined;
+    // What was written while others had the partitions is still to come.
+    await waitFor(async () => (await streaming(pair, 'to').catch(() => false)) !== false, {
+      timeoutMs: 180_000,
+      what: 'the flow to catch up',
+    });
     const urlOf = async (session: Pair['monolith']): Promise<string> =>
       serverUrl(
         (await session.query<{ name: string }>('SELECT current_database() AS name')).rows[0]?.name,
