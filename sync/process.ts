@@ -262,7 +262,10 @@ function relayedBy(
   const settings = migration.changeLog.kafka;
   const [source, side] =
     direction === 'to' ? (['monolith', 'monolith'] as const) : ([service, 'service'] as const);
-  return { relayed: { kafka, settings, source, known: mappedTables(migration, side, service) } };
+  // Rows of its outbox stand in the log as well.
+  const outboxes = (settings.outbox[source] ?? []).map(({ table }) => table);
+  const known = [...mappedTables(migration, side, service), ...outboxes];
+  return { relayed: { kafka, settings, source, known } };
 }
 
 async function reportFailure(
