@@ -13,6 +13,9 @@ const LOOK_MS = 3_000;
 
 export type Shapes = ReadonlyMap<string, Shape>;
 
+/** What a copy was made from, and the timeline of the target that it went into. */
+type Copied = Shape & { readonly timeline?: string };
+
 interface Row {
   oid: string | null;
   columns: Record<string, string> | null;
@@ -63,8 +66,18 @@ export async function readShapes(
 }
 
 /**
+ * A target that was promoted may lack its last commits, which the source was told are durable: nothing
+ * will send them again.
+ */
+function promoted(before: Copied, timeline: string): string | undefined {
+  return before.timeline === undefined || before.timeline === timeline
+    ? undefined
+    : 'went into a server that another has taken over from, and may lack what that one had';
+}
+
+/**
  * Compares the shapes with those that the copies were made from, notes them, and has the tables that
- * were altered or replaced since copied again, from the stage of a copy that this flow may begin at.
+ * were altered or replaced since, or whose target was promoted, copied again, from the stage of a copy that this flow may begin at.
  * Gives those, each with the reason.
  */
 export async function noteShapes(
@@ -73,19 +86,24 @@ export async function noteShapes(
   shapes: Shapes,
   stage: Stage,
 ): Promise<{ readonly table: string; readonly why: string }[]> {
-  const { rows } = await client.query<{ source_table: string; shape: Shape | null }>(
-    'SELECT source_table, shape FROM banyan.backfill WHERE flow = $1',
+  const { rows } = await client.query<{
+    source_table: string;
+    shape: Copied | null;
+    timeline: string;
+  }>(
+    `SELECT source_table, shape, left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline
+       FROM banyan.backfill WHERE flow = $1`,
     [flow],
   );
   const again = [];
-  for (const { source_table: table, shape: before } of rows) {
+  for (const { source_table: table, shape: before, timeline } of rows) {
     const now = shapes.get(table);
     if (!now) continue;
-    const why = before ? altered(before, now) : undefined;
+    const why = before ? (altered(before, now) ?? promoted(before, timeline)) : undefined;
     await client.query(
       `UPDATE banyan.backfill SET shape = $3${why === undefined ? '' : `, cursor = NULL, rows = 0, stage = CASE stage WHEN 'prune' THEN stage ELSE $4 END`}
         WHERE flow = $1 AND source_table = $2`,
-      [flow, table, JSON.stringify(now), ...(why === undefined ? [] : [stage])],
+      [flow, table, JSON.stringify({ ...now, timeline }), ...(why === undefined ? [] : [stage])],
     );
     if (why !== undefined) again.push({ table, why });
   }
