@@ -23,7 +23,7 @@ import {
 } from '../../test/support/relay.ts';
 import { leftovers } from '../../test/support/sync.ts';
 
-const KILLS = Number(process.env['KILLS'] ?? 4);
+const KILLS = Number(process.env['KILLS'] ?? 2);
 const TAKEOVER_MS = 10_000;
 
 let kafka: TestKafka;
@@ -156,7 +156,7 @@ test.each(['changes', 'table'] as const)(
 );
 
 test('while Kafka is down the source holds its WAL, status and log say so, and everything arrives afterwards', async () => {
-  const downMs = Number(process.env['DOWN_S'] ?? 6) * 1_000;
+  const downMs = Number(process.env['DOWN_S'] ?? 3) * 1_000;
   const topic = await begin({ sync: { walAlarmBytes: 65_536 } });
   const relay = pair.relay();
   counting = await startCounting(own);
