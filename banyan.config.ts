@@ -1,6 +1,8 @@
 // The sample migration: the catalog of the legacy shop (monolith/) becomes a service
-// (extracted/catalog/). `npm run demo` runs exactly this file.
+// (extracted/catalog/). `npm run demo` runs exactly this file; with `--kafka` it names its broker here.
 import { defineMigration, env, scale, values } from 'banyan';
+
+const broker = process.env['DEMO_KAFKA'] ?? '';
 
 export default defineMigration({
   control: env('BANYAN_CONTROL_URL'),
@@ -22,6 +24,7 @@ export default defineMigration({
       },
     },
   },
+  changeLog: broker === '' ? 'direct' : { kafka: { brokers: [broker], prefix: 'shop' } },
   capabilities: {
     catalog: {
       service: 'catalog',

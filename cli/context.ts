@@ -59,6 +59,10 @@ export async function loadConfig(
     throw new BanyanError('CONFIG_INVALID', `there is no configuration file ${file}`, {
       hint: 'Write one (the README shows how), or name it with --config.',
     });
+  const directory = path.dirname(absolute);
+  const running = readRunning(directory);
+  // A definition may look at variables itself, while it is loaded.
+  for (const [name, value] of Object.entries(running.environment ?? {})) process.env[name] ??= value;
   let loaded: { default?: unknown };
   try {
     loaded = (await import(pathToFileURL(absolute).href)) as { default?: unknown };
@@ -77,8 +81,6 @@ export async function loadConfig(
   const migration = defineMigration(loaded.default as MigrationInput);
   // Two routes that cannot be told apart are a mistake of the definition as well.
   compileRoutes(migration.capabilities);
-  const directory = path.dirname(absolute);
-  const running = readRunning(directory);
   return {
     migration,
     connections: resolveConnections(migration, { ...running.environment, ...environment }, role),

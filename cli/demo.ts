@@ -1,4 +1,5 @@
-// `banyan demo`: the sample shop carved under load, on a PostgreSQL of its own. With --auto it walks
+// `banyan demo`: the sample shop carved under load, on a PostgreSQL of its own, its changes read from
+// the slots or, with --kafka, brought over a Kafka of its own. With --auto it walks
 // all phases by itself and ends with a report; without, it stands there to be played with.
 import { writeFileSync } from 'node:fs';
 import { InvalidArgumentError, Option, type Command } from 'commander';
@@ -9,6 +10,7 @@ import { interruption } from './running.ts';
 
 interface DemoFlags {
   readonly auto?: boolean;
+  readonly kafka?: boolean;
   readonly report?: string;
   readonly fault?: Fault;
   readonly products: number;
@@ -19,6 +21,7 @@ export function demoCommand(program: Command): void {
     .command('demo')
     .description('carve the sample shop under load, on an embedded PostgreSQL')
     .option('--auto', 'walk all phases, then report and exit')
+    .option('--kafka', 'let the changes travel over an Apache Kafka (needs Java 17 and Maven)')
     .option('--report <file>', 'write the report as JSON')
     .addOption(
       new Option('--fault <name>', 'inject a fault, to see it found').choices([
@@ -50,6 +53,7 @@ async function demo(flags: DemoFlags, globals: GlobalOptions): Promise<void> {
     stage = await buildStage({
       globals,
       products: flags.products,
+      kafka: flags.kafka ?? false,
       fault: flags.fault,
       onProgress: say,
       signal,
@@ -98,7 +102,7 @@ function welcome(stage: Stage, auto: boolean): string {
   its metrics     ${stage.adminUrl}/metrics
   the monolith    ${stage.monolithUrl}
   the service     ${stage.serviceUrl}
-`;
+${stage.kafka === undefined ? '' : `  Kafka           ${stage.kafka}\n`}`;
   if (auto) return where;
   return `${where}
 Load is running. Try, in a second terminal in this folder:

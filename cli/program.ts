@@ -21,7 +21,8 @@ const EXIT_CODES = `
 Exit codes:
   0  done                     5  a gate refused the move
   2  usage or configuration   6  a switch was taken back, or a step timed out
-  3  a database is not there  7  a flow stopped
+  3  a database or Kafka does 7  a flow stopped, or a log
+     not answer or refuses       lost changes
   4  the move is not allowed  8  verify found differences
   9  the demo found a failed request or a lost write
   70 a defect of banyan       130 interrupted`;

@@ -29,6 +29,8 @@ export const CATALOGUE = {
   KAFKA_UNREACHABLE: entry(3, 503, true),
   /** Kafka answers and will not do it: a topic or a right is missing, a record is too large. */
   KAFKA_REFUSED: entry(3, 409),
+  /** A topic is not there yet: the relay of its source makes it when it starts. */
+  KAFKA_NO_TOPIC: entry(3, 409, true),
   /** Records that somebody still needs are gone from their topic: kept too briefly, or lost by the brokers. */
   KAFKA_LOG_LOST: entry(7, 500),
   /** Apache Kafka cannot be fetched or started here. */

@@ -284,9 +284,13 @@ async function reportFailure(
   });
 }
 
-/** A server that does not answer may do so soon. */
+/** A server that does not answer may do so soon, and a relay that has just been started makes its topic. */
 function isOutage(error: unknown): boolean {
-  return isConnectionError(error) || isBanyanError(error, 'KAFKA_UNREACHABLE');
+  return (
+    isConnectionError(error) ||
+    isBanyanError(error, 'KAFKA_UNREACHABLE') ||
+    isBanyanError(error, 'KAFKA_NO_TOPIC')
+  );
 }
 
 /** The report of a flow that does not run. */

@@ -60,6 +60,7 @@ export class Figures {
       ok,
       error: error?.message ?? null,
       seconds: (performance.now() - this.started) / 1000,
+      changeLog: this.#stage.kafka === undefined ? 'direct' : 'kafka',
       walked: this.walked,
       requests: {
         total: ledger.requests,

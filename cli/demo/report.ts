@@ -13,6 +13,8 @@ export interface DemoReport {
   readonly ok: boolean;
   readonly error: string | null;
   readonly seconds: number;
+  /** What the changes travelled over. */
+  readonly changeLog: 'direct' | 'kafka';
   readonly walked: readonly string[];
   readonly requests: {
     readonly total: number;
@@ -60,6 +62,7 @@ export function printReport(report: DemoReport): string {
     `  requests         ${report.requests.total}, failed ${report.requests.failed} (${counts(report.requests.byPath)})`,
     `  writes           ${report.writes.acknowledged} acknowledged, ${report.writes.checked} looked up in both databases, ${report.writes.lost} lost, ${report.writes.doubled} doubled`,
     `  shadow           ${report.shadow.samples} answers compared, ${report.shadow.mismatches} mismatches, ${report.shadow.dropped} dropped`,
+    `  change log       ${report.changeLog === 'kafka' ? 'Apache Kafka, one broker' : 'the replication slots'}`,
     `  sync lag         ${lag.join('; ') || '-'}`,
     ...report.switches.map(
       (one) =>

@@ -1,10 +1,11 @@
-// The demo's stage: an embedded PostgreSQL with the shop's database, the service's and the control
+// The demo's stage: an embedded PostgreSQL (and Kafka, where it is asked for) with the shop's database, the service's and the control
 // database, three roles of least privilege in each of the first two, and four processes: monolith,
 // service, facade, sync. Everything is a child that does not outlive us.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startChild, type Child } from '../../core/child.ts';
 import { BanyanError } from '../../core/errors.ts';
+import { startEmbeddedKafka } from '../../core/kafka/embedded.ts';
 import { aborted } from '../../core/lifecycle.ts';
 import { startEmbedded } from '../../core/postgres/embedded.ts';
 import { migrate } from '../../core/postgres/migrate.ts';
@@ -24,6 +25,8 @@ export type Fault = 'wrong-price' | 'lose-change';
 export interface StageOptions {
   readonly globals: GlobalOptions;
   readonly products: number;
+  /** Whether the changes travel over a Kafka. */
+  readonly kafka: boolean;
   readonly fault: Fault | undefined;
   readonly onProgress: (what: string) => void;
   /** Ends the building of the stage; what stands already is taken down. */
@@ -35,6 +38,8 @@ export interface Stage {
   readonly adminUrl: string;
   readonly monolithUrl: string;
   readonly serviceUrl: string;
+  /** Address of the broker, where there is one. */
+  readonly kafka: string | undefined;
   /** Superuser URLs, for the checks. */
   readonly shopDatabase: string;
   readonly catalogDatabase: string;
@@ -99,6 +104,17 @@ async function build(
     return line;
   };
 
+  let kafka: string | undefined;
+  if (options.kafka) {
+    onProgress('starting Kafka');
+    const broker = await startEmbeddedKafka();
+    closers.push(() => broker.stop());
+    void broker.exited.then((code) => {
+      failure.reject(new BanyanError('DEMO_FAILED', `Kafka ended with ${code}`));
+    });
+    kafka = broker.address;
+    signal.throwIfAborted();
+  }
   onProgress('starting PostgreSQL');
   const server = await startEmbedded();
   closers.push(() => server.stop());
@@ -142,6 +158,8 @@ async function build(
     BANYAN_CONTROL_URL: await makeOwner(server, 'control'),
     MONOLITH_URL: monolithUrl,
     CATALOG_URL: candidateUrl,
+    // Without a word in it the definition reads the slots.
+    DEMO_KAFKA: kafka ?? '',
   };
   const environment: Record<string, string> = {
     ...forEdge,
@@ -152,6 +170,8 @@ async function build(
     ),
   };
   const config = `${ROOT}banyan.config.ts`;
+  // The definition looks for it while it is loaded.
+  process.env['DEMO_KAFKA'] = kafka ?? '';
   const loaded = await loadConfig(config, { environment });
   await makeRoles(server, 'shop', mappedTables(loaded.migration, 'monolith'), roles.MONOLITH);
   await makeRoles(
@@ -193,6 +213,7 @@ async function build(
     adminUrl: edge.adminUrl,
     monolithUrl,
     serviceUrl,
+    kafka,
     shopDatabase: server.url('shop'),
     catalogDatabase: server.url('catalog'),
     context,

@@ -15,7 +15,7 @@ const BACK = [10_000n, 1_000_000n];
 const ANEW =
   'Roll the capability back to monolith and start its sync anew: the copy brings what is missing.';
 
-/** The first of these at which a record stands that was taken is it. Throws KAFKA_REFUSED, KAFKA_LOG_LOST. */
+/** The first of these at which a record stands that was taken is it. Throws KAFKA_NO_TOPIC, KAFKA_LOG_LOST. */
 export async function startsOf(
   kafka: KafkaClient,
   topic: string,
@@ -24,7 +24,7 @@ export async function startsOf(
   const admin = await kafka.admin();
   try {
     if (!(await admin.topics([topic])).has(topic))
-      throw new BanyanError('KAFKA_REFUSED', `there is no topic ${topic} yet`, {
+      throw new BanyanError('KAFKA_NO_TOPIC', `there is no topic ${topic} yet`, {
         hint: 'Is `banyan relay` running for this source? It makes the topic.',
       });
     const [range] = await admin.ranges(topic);

@@ -23,7 +23,7 @@ const MB = 1_048_576;
 /** Bytes of records of all partitions that one look turns into pieces. */
 const READ_BYTES = 2 * MB;
 
-/** Throws KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_LOG_LOST. */
+/** Throws KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_NO_TOPIC, KAFKA_LOG_LOST. */
 export async function openTablesLog(
   options: TablesLogOptions,
   { position, offsets = new Map() }: Checkpoint,
@@ -88,7 +88,7 @@ async function beginnings(
     const there = await admin.topics(topics);
     const missing = topics.filter((topic) => !there.has(topic));
     if (missing.length > 0)
-      throw new BanyanError('KAFKA_REFUSED', `there is no topic ${missing.join(', ')} yet`, {
+      throw new BanyanError('KAFKA_NO_TOPIC', `there is no topic ${missing.join(', ')} yet`, {
         hint: 'Is `banyan relay` running for this source? It makes the topics.',
       });
     const ranges = await Promise.all(
