@@ -89,8 +89,19 @@ class Retry {
     const mode = groups[0]?.[0]?.mode;
     if (mode === undefined || mode === 'sharing guest') return [];
     const contest = new Contest(this.#context.target);
-    let left = groups.filter((group) => group.every((letter) => letter.mode === mode));
-    for (const group of left) await contest.note(await this.#inTheEnd(group));
+    const done: ParkedLetter[][] = [];
+    let left: ParkedLetter[][] = [];
+    for (const group of groups) {
+      if (!group.every((letter) => letter.mode === mode)) continue;
+      const why = await this.#inTheEnd(group);
+      // What stood in its way may have gone with another letter.
+      if (why === undefined) {
+        done.push(group);
+        continue;
+      }
+      await contest.note(why);
+      left.push(group);
+    }
     while (left.length > 1 && contest.size > 0) {
       const { size } = contest;
       const able: ParkedLetter[][] = [];
@@ -107,11 +118,11 @@ class Retry {
         },
         (error) => error instanceof Unable || isOne(error),
       );
-      if (refused === undefined) return left;
-      if (able.length === left.length) return [];
+      if (refused === undefined) return [...done, ...left];
+      if (able.length === left.length) return done;
       if (contest.size === size) left = able;
     }
-    return [];
+    return done;
   }
 
   /** What can be folded of them. */

@@ -40,7 +40,9 @@ interface CopyBothConnection {
 
 /** A message of the stream ('w') has a header of 25 bytes, then one pgoutput message. */
 const MESSAGE_AT = 25;
-const TAGS = { begin: 0x42, commit: 0x43, origin: 0x4f, relation: 0x52, type: 0x59 };
+const TAGS = { begin: 0x42, commit: 0x43, origin: 0x4f, relation: 0x52, type: 0x59, message: 0x4d };
+/** Flag of a logical message. */
+const TRANSACTIONAL = 1;
 const MB = 1_048_576;
 const PIECE_BYTES = MB;
 const READ_CHANGES = 20_000;
@@ -219,6 +221,8 @@ class SlotLog implements ChangeLog {
   /** What opens and closes a transaction is read at once; the rest when it is applied. */
   #message(chunk: Buffer): void {
     const tag = chunk[MESSAGE_AT];
+    // One that is not transactional stands between transactions, and is nobody's change.
+    if (tag === TAGS.message && ((chunk[MESSAGE_AT + 1] ?? 0) & TRANSACTIONAL) === 0) return;
     if (tag !== TAGS.begin && tag !== TAGS.commit && tag !== TAGS.origin) {
       const isChange = tag !== TAGS.relation && tag !== TAGS.type;
       this.#raw.add(chunk, MESSAGE_AT, isChange ? 'change' : 'description');

@@ -32,12 +32,25 @@ export function mayCollide(a: Sequence, b: Sequence): boolean {
   return (a.last - b.last) % gcd(a.increment, b.increment) === 0n;
 }
 
-/** SQL that has the monolith hand out even numbers, and the service odd ones. */
+/** SQL that has the two hand out every other number, or every other block of them. */
 export function apart(monolith: Sequence, service: Sequence): string {
+  const [mine, theirs] = [size(monolith.increment), size(service.increment)];
+  const block = (mine * theirs) / gcd(mine, theirs);
+  const step = 2n * block;
+  const [even, odd] = block === 1n ? ['Even numbers', 'Odd ones'] : ['One half', 'The other'];
   return [
-    `Even numbers at the monolith: ALTER SEQUENCE ${monolith.name} INCREMENT BY 2; SELECT setval('${monolith.name}', (last_value / 2 + 1) * 2) FROM ${monolith.name}.`,
-    `Odd ones at the service: ALTER SEQUENCE ${service.name} INCREMENT BY 2; SELECT setval('${service.name}', (greatest(last_value, ${monolith.last ?? 'the monolith’s'}) / 2 + 1) * 2 + 1) FROM ${service.name}.`,
+    `${even} at the monolith: ALTER SEQUENCE ${monolith.name} INCREMENT BY ${step}; SELECT setval('${monolith.name}', (last_value / ${step} + 1) * ${step}) FROM ${monolith.name}.`,
+    `${odd} at the service: ALTER SEQUENCE ${service.name} INCREMENT BY ${step}; SELECT setval('${service.name}', (greatest(last_value, ${monolith.last ?? 'the monolith’s'}) / ${step} + 1) * ${step} + ${block}) FROM ${service.name}.`,
+    ...(block === 1n
+      ? []
+      : [
+          `An application that takes ${block} numbers at a time goes on to do so, and must accept the step of ${step}.`,
+        ]),
   ].join(' ');
+}
+
+function size(increment: bigint): bigint {
+  return increment < 0n ? -increment : increment;
 }
 
 /** Rows that "where" leaves to the monolith get their keys there for ever, and those of the capability at the service. */

@@ -11,6 +11,8 @@ export interface TestDatabase {
 
 /** Has the control schema; nobody connects to it. */
 export const CONTROL_TEMPLATE = 'banyan_control_template';
+/** The server of the whole run, which has that template; a test may name another one for what follows. */
+const SHARED = process.env['BANYAN_TEST_POSTGRES'];
 
 const SESSION = { applicationName: 'banyan-test' };
 
@@ -27,7 +29,7 @@ export function serverUrl(
 
 /** A control database whose schema is up to date. */
 export function createControl(): Promise<TestDatabase> {
-  return createDatabase('control', undefined, CONTROL_TEMPLATE);
+  return createDatabase('control', SHARED, CONTROL_TEMPLATE);
 }
 
 /** Makes a database, an empty one unless it is to be like another; `drop` removes it, its slots and whoever is still connected. */
