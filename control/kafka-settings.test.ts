@@ -22,6 +22,11 @@ function define(kafka: unknown): Migration {
   } as unknown as MigrationInput);
 }
 
+function endpoint(url: string): unknown {
+  const tokenEndpoint = { url, clientId: 'a', clientSecret: env('S') };
+  return { mechanism: 'oauthbearer', tokenEndpoint };
+}
+
 function mistakes(kafka: unknown): readonly string[] {
   try {
     define({ kafka });
@@ -77,8 +82,23 @@ test.each<[string, unknown, string]>([
     "changeLog.kafka.sasl.mechanism: 'plain' sends the password readable",
   ],
   [
+    'a token on an open line',
+    { ...KAFKA, sasl: { mechanism: 'oauthbearer', token: env('T') } },
+    "changeLog.kafka.sasl.mechanism: 'oauthbearer' sends the token readable",
+  ],
+  [
+    "a client's secret on an open line",
+    { ...KAFKA, tls: true, sasl: endpoint('http://idp.example.com/token') },
+    'changeLog.kafka.sasl.tokenEndpoint.url: would send the client secret readable',
+  ],
+  [
+    'a host that only begins like this machine',
+    { ...KAFKA, tls: true, sasl: endpoint('http://127.0.0.1.example.com/token') },
+    'changeLog.kafka.sasl.tokenEndpoint.url: would send the client secret readable',
+  ],
+  [
     'a bearer without a token',
-    { ...KAFKA, sasl: { mechanism: 'oauthbearer' } },
+    { ...KAFKA, tls: true, sasl: { mechanism: 'oauthbearer' } },
     'changeLog.kafka.sasl: name either token or tokenEndpoint',
   ],
   [
@@ -106,6 +126,18 @@ test.each<[string, unknown, string]>([
   expect(found).toHaveLength(1);
   expect(found[0]).toContain(expected);
   expect(found[0]).not.toContain('hunter2');
+});
+
+test.each(['http://localhost:8080/t', 'http://127.0.0.1/t', 'http://[::1]/t', 'https://idp/t'])(
+  'a token may come from %s',
+  (url) => {
+    expect(mistakes({ ...KAFKA, tls: true, sasl: endpoint(url) })).toEqual([]);
+  },
+);
+
+test('on this machine a login needs no tls', () => {
+  const sasl = endpoint('http://localhost/t');
+  expect(mistakes({ ...KAFKA, brokers: ['localhost:9092', '127.0.0.1:9093'], sasl })).toEqual([]);
 });
 
 test('a word that is neither home of the change log is told both', () => {

@@ -46,7 +46,12 @@ const bearer = z
     /** Where a token is had by the client-credentials grant (RFC 6749 §4.4). */
     tokenEndpoint: z
       .strictObject({
-        url: z.url({ protocol: /^https?$/, error: 'is not a URL of the form https://…' }),
+        url: z
+          .url({ protocol: /^https?$/, error: 'is not a URL of the form https://…' })
+          .refine(
+            isSafeFromReaders,
+            'would send the client secret readable: it wants https, except on this machine',
+          ),
         clientId: text,
         clientSecret: secret,
         scope: text.optional(),
@@ -57,6 +62,14 @@ const bearer = z
     (given) => (given.token === undefined) !== (given.tokenEndpoint === undefined),
     'name either token or tokenEndpoint',
   );
+
+/** Whoever reads the line has the login. A first try against a broker on this machine needs no certificates. */
+const READABLE: Readonly<Record<string, string>> = {
+  plain: "'plain' sends the password readable: it wants tls, or a scram mechanism",
+  oauthbearer: "'oauthbearer' sends the token readable: it wants tls",
+};
+
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/i;
 
 const topics = z
   .strictObject({
@@ -116,12 +129,9 @@ const kafka = z
         path: ['tls'],
         message: 'name both cert and key, or neither',
       });
-    if (given.sasl?.mechanism === 'plain' && given.tls === false && !isLoopback(given.brokers))
-      context.addIssue({
-        code: 'custom',
-        path: ['sasl', 'mechanism'],
-        message: "'plain' sends the password readable: it wants tls, or a scram mechanism",
-      });
+    const readable = READABLE[given.sasl?.mechanism ?? ''];
+    if (readable !== undefined && given.tls === false && !isLoopback(given.brokers))
+      context.addIssue({ code: 'custom', path: ['sasl', 'mechanism'], message: readable });
   });
 
 /** Under `changeLog` in a definition. */
@@ -132,10 +142,13 @@ export const changeLog = z
 export type KafkaSettings = z.output<typeof kafka>;
 export type SecretReference = z.output<typeof secret>;
 
-/** A first try against a broker on this machine needs no certificates. */
 function isLoopback(given: z.output<typeof brokers>): boolean {
   return (
-    Array.isArray(given) &&
-    given.every((one) => ['localhost', '127.0.0.1'].includes(one.slice(0, one.lastIndexOf(':'))))
+    Array.isArray(given) && given.every((one) => LOOPBACK.test(one.slice(0, one.lastIndexOf(':'))))
   );
+}
+
+function isSafeFromReaders(url: string): boolean {
+  const parsed = URL.parse(url);
+  return parsed?.protocol !== 'http:' || LOOPBACK.test(parsed.hostname);
 }

@@ -8,6 +8,7 @@ import type { Logger } from '../log.ts';
 import type { KafkaRecord, Producer } from './client.ts';
 import type { KafkaConnection } from './connection.ts';
 import { asBanyanError, connectKafkajs } from './kafkajs.ts';
+import { WholeBatches } from './whole-batch.ts';
 
 /** Below what a broker takes by default (max.message.bytes, 1 MiB), counting what each record adds. */
 const REQUEST_BYTES = 900_000;
@@ -25,14 +26,16 @@ export async function openProducer(connection: KafkaConnection, log: Logger): Pr
     gzip: kafkajs.CompressionTypes.GZIP,
     zstd: kafkajs.CompressionTypes.ZSTD,
   }[connection.compression];
-  return new GaplessProducer(kafka, await connectProducer(kafka), compression);
+  const batches = new WholeBatches();
+  const library = await connectProducer(kafka, batches);
+  return new GaplessProducer({ kafka, batches, compression }, library);
 }
 
-async function connectProducer(kafka: Kafka): Promise<Library> {
+async function connectProducer(kafka: Kafka, batches: WholeBatches): Promise<Library> {
   const library = kafka.producer({
     idempotent: true,
     allowAutoTopicCreation: false,
-    createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+    createPartitioner: batches.createPartitioner,
   });
   try {
     await library.connect();
@@ -43,9 +46,14 @@ async function connectProducer(kafka: Kafka): Promise<Library> {
   }
 }
 
+interface Means {
+  readonly kafka: Kafka;
+  readonly batches: WholeBatches;
+  readonly compression: CompressionTypes;
+}
+
 class GaplessProducer implements Producer {
-  readonly #kafka: Kafka;
-  readonly #compression: CompressionTypes;
+  readonly #means: Means;
   #library: Library;
   #sent = 0;
   /** Settles when all that was asked for so far has been sent, or refused. */
@@ -53,10 +61,9 @@ class GaplessProducer implements Producer {
   #failure: BanyanError | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(kafka: Kafka, library: Library, compression: CompressionTypes) {
-    this.#kafka = kafka;
+  constructor(means: Means, library: Library) {
+    this.#means = means;
     this.#library = library;
-    this.#compression = compression;
   }
 
   send(records: readonly KafkaRecord[]): Promise<void> {
@@ -78,7 +85,8 @@ class GaplessProducer implements Producer {
       if (this.#failure) throw this.#failure;
       try {
         if (this.#sent > RECORDS_OF_ONE_IDENTITY) await this.#renew();
-        await this.#library.sendBatch({ acks: -1, topicMessages, compression: this.#compression });
+        const { batches, compression } = this.#means;
+        await batches.send(this.#library, { acks: -1, topicMessages, compression });
         for (const { messages } of topicMessages) this.#sent += messages.length;
       } catch (error) {
         this.#failure = asBanyanError(error, 'records are written');
@@ -89,7 +97,7 @@ class GaplessProducer implements Producer {
 
   async #renew(): Promise<void> {
     await this.#library.disconnect();
-    this.#library = await connectProducer(this.#kafka);
+    this.#library = await connectProducer(this.#means.kafka, this.#means.batches);
     this.#sent = 0;
   }
 }

@@ -1,11 +1,12 @@
 // What an application has put into its outbox tables, as events of their own topics, in commit order.
 // Topics are made when their first event comes, for only the rows know their names.
+import { BanyanError, isBanyanError } from '../../core/errors.ts';
 import type { Admin, KafkaClient, KafkaRecord, NewTopic } from '../../core/kafka/client.ts';
 import { ensureTopics } from '../../core/kafka/topics.ts';
 import type { Logger } from '../../core/log.ts';
 import { newTopic } from '../../control/kafka-topics.ts';
-import { createOutboxRouter, type OutboxRouter } from '../domain/debezium/outbox.ts';
-import { positionStart } from '../domain/debezium/position.ts';
+import { createOutboxRouter, UNFIT_HINT, type OutboxRouter } from '../domain/debezium/outbox.ts';
+import { HEADERS, positionStart } from '../domain/debezium/position.ts';
 import type { SourceTables } from '../domain/debezium/source.ts';
 import type { Piece } from '../domain/change.ts';
 import type { RelaySource } from './relay-sources.ts';
@@ -16,7 +17,8 @@ export class OutboxEvents {
   readonly #kafka: Pick<KafkaClient, 'admin'>;
   readonly #log: Logger;
   readonly #timeline: number;
-  readonly #known = new Set<string>();
+  /** How many partitions a topic had when it was looked at last. */
+  readonly #known = new Map<string, number>();
 
   constructor(
     source: RelaySource,
@@ -45,28 +47,53 @@ export class OutboxEvents {
         record.key === null ? { partition: 0, ...record } : record,
       );
     });
-    await this.#make([...new Set(events.map(({ topic }) => topic))]);
+    await this.#makeRoom(
+      events.filter(({ topic, partition = 0 }) => partition >= (this.#known.get(topic) ?? 0)),
+    );
     return events;
   }
 
-  async #make(topics: readonly string[]): Promise<void> {
-    const fresh = topics.filter((topic) => !this.#known.has(topic));
-    if (fresh.length === 0) return;
+  /** Makes topics that are missing. One that is there already is the team's own, as it is. */
+  async #makeRoom(events: readonly KafkaRecord[]): Promise<void> {
+    if (events.length === 0) return;
+    const { settings } = this.#source;
+    const firsts = new Map(events.toReversed().map((event) => [event.topic, event]));
     const admin = await this.#kafka.admin();
     try {
-      await ensureTopics(admin, await this.#missing(admin, fresh));
+      const present = await admin.topics([...firsts.keys()]);
+      for (const [topic, event] of firsts) {
+        const found = present.get(topic);
+        if (!found) await make(admin, newTopic(settings, topic, settings.topics.partitions), event);
+        this.#known.set(topic, found?.partitions ?? settings.topics.partitions);
+      }
     } finally {
       await admin.close();
     }
-    for (const topic of fresh) this.#known.add(topic);
+    for (const event of events) {
+      const partitions = this.#known.get(event.topic) ?? 0;
+      if ((event.partition ?? 0) >= partitions)
+        throw new BanyanError(
+          'FLOW_STOPPED',
+          `${named(event)} is for partition ${event.partition ?? 0} of topic ${event.topic}, which has ${partitions} of them`,
+          { hint: `Give the topic more partitions, and it goes on by itself. Or: ${UNFIT_HINT}` },
+        );
+    }
   }
+}
 
-  /** A topic that is there already is the team's own, as it is. */
-  async #missing(admin: Admin, topics: readonly string[]): Promise<NewTopic[]> {
-    const { settings } = this.#source;
-    const present = await admin.topics(topics);
-    return topics
-      .filter((topic) => !present.has(topic))
-      .map((topic) => newTopic(settings, topic, settings.topics.partitions));
+async function make(admin: Admin, topic: NewTopic, event: KafkaRecord): Promise<void> {
+  try {
+    await ensureTopics(admin, [topic]);
+  } catch (error) {
+    if (!isBanyanError(error) || error.retryable) throw error;
+    throw new BanyanError(
+      error.code,
+      `${named(event)} goes to topic ${topic.topic}, which cannot be made: ${error.message}`,
+      { hint: `${error.hint ?? ''} ${UNFIT_HINT}`.trim(), cause: error },
+    );
   }
+}
+
+function named({ headers }: KafkaRecord): string {
+  return `the event of outbox row ${headers['id'] ?? ''}, at position ${headers[HEADERS.position] ?? ''},`;
 }

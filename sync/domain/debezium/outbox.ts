@@ -1,7 +1,7 @@
 // Rows of an outbox table as events, by the convention of Debezium's outbox event router: the topic by
 // the aggregate's type, the key by its id, the payload alone as the value. Rows are only ever inserted;
 // their deletion is no event.
-import { BanyanError } from '../../../core/errors.ts';
+import { BanyanError, isBanyanError, messageOf } from '../../../core/errors.ts';
 import type { Change, Relation, Tuple } from '../change.ts';
 import { formOf } from './forms.ts';
 import { quote, readJson } from './json-text.ts';
@@ -53,6 +53,10 @@ export interface Routed {
 
 const NONE: Routed = { records: [] };
 
+/** Of a row that is written and cannot be changed any more: only what is made of it can be. */
+export const UNFIT_HINT =
+  'All after this row waits for it. Change how such rows are routed (columns, topic, additional under changeLog.kafka.outbox), or take the table out there, and start `banyan relay` again: it goes on from this row.';
+
 interface Field {
   readonly index: number;
   readonly write: Writer;
@@ -60,6 +64,8 @@ interface Field {
 
 interface Route {
   readonly settings: OutboxSettings;
+  /** For people. */
+  readonly id: (tuple: Tuple) => string;
   readonly field: (tuple: Tuple, column: string) => string | null;
   readonly json: (tuple: Tuple, column: string) => string;
 }
@@ -94,7 +100,12 @@ class OutboxRouter {
     if (!settings) return undefined;
     if (change.kind === 'delete') return NONE;
     if (change.kind === 'update') return updated(settings);
-    return { records: [eventOf(this.#route(settings, relation), change.after, position)] };
+    const route = this.#route(settings, relation);
+    try {
+      return { records: [eventOf(route, change.after, position)] };
+    } catch (error) {
+      throw unfit(route, change.after, position, error);
+    }
   }
 
   #route(settings: OutboxSettings, relation: Relation): Route {
@@ -114,6 +125,7 @@ class OutboxRouter {
     };
     const made: Route = {
       settings,
+      id: (tuple) => tuple[fields.get(settings.columns.id)?.index ?? -1] ?? '(without an id)',
       field: (tuple, column) => tuple[field(column).index] ?? null,
       json: (tuple, column) => {
         const { index, write } = field(column);
@@ -155,7 +167,7 @@ function eventOf({ settings, field, json }: Route, row: Tuple, position: string)
     if (placement === 'envelope') envelope.push(`${quote(alias)}:${json(row, column)}`);
     else if (value === null) continue;
     else if (placement === 'header') headers[alias] = value;
-    else partition = Number(value);
+    else partition = partitionOf(value, column);
   }
   headers[HEADERS.position] = position;
   const payload = field(row, columns.payload);
@@ -171,6 +183,21 @@ function eventOf({ settings, field, json }: Route, row: Tuple, position: string)
     headers,
     ...(partition === undefined ? {} : { partition }),
   };
+}
+
+/** What is no number would stand in no partition at all, and be lost. */
+function partitionOf(value: string, column: string): number {
+  const number = Number(value);
+  if (/^\d+$/.test(value) && number <= 2_147_483_647) return number;
+  throw new BanyanError('FLOW_STOPPED', `its ${column} is no number of a partition: '${value}'`);
+}
+
+function unfit({ settings, id }: Route, row: Tuple, position: string, error: unknown): BanyanError {
+  return new BanyanError(
+    'FLOW_STOPPED',
+    `row ${id(row)} of outbox table ${settings.table}, at position ${position}, cannot be an event: ${messageOf(error)}`,
+    { hint: (isBanyanError(error) ? error.hint : undefined) ?? UNFIT_HINT, cause: error },
+  );
 }
 
 /** Objects and lists as they are; any other text as a text, as the router does. */
