@@ -12,6 +12,7 @@ import { MappingError } from '../domain/mapping.ts';
 import { checkSlot, timelineFor } from '../slot.ts';
 import type { Checkpoint } from '../target.ts';
 import { openKafkaLog } from './consume.ts';
+import { assertSameTopics } from './consume-start.ts';
 import { openTablesLog } from './consume-tables.ts';
 import { readSourceTables } from './source-tables.ts';
 
@@ -42,7 +43,7 @@ const SESSION = { applicationName: 'banyan-capture' };
 /** Throws SLOT_LOST, KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_LOG_LOST. */
 export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<ChangeLog> {
   const { kafka, settings, source, queueBytes, pieceLimit } = relayed;
-  const { url, slot } = flow;
+  const { url, slot, checkpoint } = flow;
   const tables = await withClient(url, SESSION, async (client) => {
     await checkSlot(client, slot);
     return readSourceTables(client, flow.tables);
@@ -70,12 +71,15 @@ export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<
       );
     },
   };
+  const whole = `${prefix}.changes`;
+  const read =
+    layout === 'changes'
+      ? [whole]
+      : flow.tables.map((table) => tableTopic(prefix, formatTable(table)));
+  assertSameTopics(read, checkpoint.offsets ?? new Map());
   return layout === 'changes'
-    ? openKafkaLog({ ...options, topic: `${prefix}.changes` }, flow.checkpoint)
-    : openTablesLog(
-        { ...options, topics: flow.tables.map((table) => tableTopic(prefix, formatTable(table))) },
-        flow.checkpoint,
-      );
+    ? openKafkaLog({ ...options, topic: whole }, checkpoint)
+    : openTablesLog({ ...options, topics: read }, checkpoint);
 }
 
 /** A name that the definition lacks is a table that was renamed: what is passed by of it would be lost. */
