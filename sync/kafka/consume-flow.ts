@@ -1,5 +1,7 @@
 // What a flow needs to read its source's topics: the group, the tables it looks at, and whether a server
 // that was promoted has what was applied.
+import type pg from 'pg';
+import { BanyanError } from '../../core/errors.ts';
 import type { Fetched, KafkaClient } from '../../core/kafka/client.ts';
 import { withClient } from '../../core/postgres/connect.ts';
 import { formatTable, parseTableName, type TableName } from '../../core/postgres/identifiers.ts';
@@ -12,6 +14,7 @@ import { MappingError } from '../domain/mapping.ts';
 import { checkSlot, timelineFor } from '../slot.ts';
 import type { Checkpoint } from '../target.ts';
 import { openKafkaLog } from './consume.ts';
+import { assertSameTopics } from './consume-start.ts';
 import { openTablesLog } from './consume-tables.ts';
 import { readSourceTables } from './source-tables.ts';
 
@@ -33,17 +36,20 @@ export interface RelayedFlow {
   readonly url: string;
   /** The relay's. */
   readonly slot: string;
+  /** The one that the flow has where it reads its source directly. */
+  readonly ownSlot: string;
   readonly checkpoint: Checkpoint;
   readonly tables: readonly TableName[];
 }
 
 const SESSION = { applicationName: 'banyan-capture' };
 
-/** Throws SLOT_LOST, KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_LOG_LOST. */
+/** Throws FLOW_STOPPED, SLOT_LOST, KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_LOG_LOST. */
 export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<ChangeLog> {
   const { kafka, settings, source, queueBytes, pieceLimit } = relayed;
-  const { url, slot } = flow;
+  const { url, slot, checkpoint } = flow;
   const tables = await withClient(url, SESSION, async (client) => {
+    await assertRelayed(client, flow);
     await checkSlot(client, slot);
     return readSourceTables(client, flow.tables);
   });
@@ -70,12 +76,30 @@ export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<
       );
     },
   };
+  const whole = `${prefix}.changes`;
+  const read =
+    layout === 'changes'
+      ? [whole]
+      : flow.tables.map((table) => tableTopic(prefix, formatTable(table)));
+  assertSameTopics(read, checkpoint.offsets ?? new Map());
   return layout === 'changes'
-    ? openKafkaLog({ ...options, topic: `${prefix}.changes` }, flow.checkpoint)
-    : openTablesLog(
-        { ...options, topics: flow.tables.map((table) => tableTopic(prefix, formatTable(table))) },
-        flow.checkpoint,
-      );
+    ? openKafkaLog({ ...options, topic: whole }, checkpoint)
+    : openTablesLog({ ...options, topics: read }, checkpoint);
+}
+
+/** The topics need not have what a flow that began with a slot of its own has still to read. */
+async function assertRelayed(client: pg.ClientBase, { flow, ownSlot }: RelayedFlow): Promise<void> {
+  const { rows } = await client.query('SELECT 1 FROM pg_replication_slots WHERE slot_name = $1', [
+    ownSlot,
+  ]);
+  if (rows.length === 0) return;
+  throw new BanyanError(
+    'FLOW_STOPPED',
+    `flow ${flow} reads its source by slot ${ownSlot}, and changeLog is Kafka now: what it has not read yet need not be in the topics`,
+    {
+      hint: "Set changeLog back to 'direct', or roll the capability back to monolith and start its sync anew.",
+    },
+  );
 }
 
 /** A name that the definition lacks is a table that was renamed: what is passed by of it would be lost. */

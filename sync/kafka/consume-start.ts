@@ -3,6 +3,7 @@
 // before where it stopped; one that is new looks for such a record from the end backwards.
 import { BanyanError } from '../../core/errors.ts';
 import type { KafkaClient } from '../../core/kafka/client.ts';
+import { partitionOf, type Offsets } from './consume-offsets.ts';
 
 export interface Start {
   readonly offset: bigint;
@@ -14,6 +15,22 @@ export interface Start {
 const BACK = [10_000n, 1_000_000n];
 const ANEW =
   'Roll the capability back to monolith and start its sync anew: the copy brings what is missing.';
+
+/**
+ * That a flow that has read topics goes on in these, or in some of them. In others, offsets say nothing,
+ * and what lies unread in the old ones would be passed by. Throws KAFKA_LOG_LOST.
+ */
+export function assertSameTopics(topics: readonly string[], stored: Offsets): void {
+  const read = new Set([...stored.keys()].map((name) => partitionOf(name).topic));
+  if (read.size === 0 || topics.some((topic) => read.has(topic))) return;
+  throw new BanyanError(
+    'KAFKA_LOG_LOST',
+    `the flow has read ${[...read].sort().join(', ')} so far, and is to read ${topics.join(', ')} now: where it would go on there is not known`,
+    {
+      hint: 'changeLog.kafka.prefix or layout was changed while the flow was there. Set it back, or roll the capability back to monolith and start its sync anew.',
+    },
+  );
+}
 
 /** The first of these at which a record stands that was taken is it. Throws KAFKA_NO_TOPIC, KAFKA_LOG_LOST. */
 export async function startsOf(

@@ -5,6 +5,7 @@ import kafkajs from 'kafkajs';
 import { waitFor } from '../../core/lifecycle.ts';
 import type { KafkaClient } from '../../core/kafka/client.ts';
 import { kafkaClient } from '../../core/kafka/connect.ts';
+import { flowNames } from '../../control/domain/names.ts';
 import { seedShop, shopViews, writeLoad } from '../../test/support/load.ts';
 import { silent } from '../../test/support/kafka-records.ts';
 import { testKafka, type TestKafka } from '../../test/support/kafka.ts';
@@ -173,6 +174,28 @@ test('a topic that was made anew, with other records at the same offsets, is not
     );
   sync = startSync(pair);
   expect(await stopped(pair, 'to')).toMatchObject({ code: 'KAFKA_LOG_LOST' });
+}, 60_000);
+
+test('a flow that began with a slot of its own does not go on by topics', async () => {
+  await begin();
+  await streaming(pair, 'to');
+  await sync?.stop();
+  const { rows: flows } = await pair.monolith.query<{ name: string }>(
+    'SELECT current_database() AS name',
+  );
+  const { rows: targets } = await pair.service.query<{ name: string }>(
+    'SELECT current_database() AS name',
+  );
+  const { slot } = flowNames('catalog', 'to', {
+    source: flows[0]?.name ?? '',
+    target: targets[0]?.name ?? '',
+  });
+  await pair.monolith.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
+  sync = startSync(pair);
+  const { code, error } = await stopped(pair, 'to');
+  expect(code).toBe('FLOW_STOPPED');
+  expect(error).toMatch(/changeLog is Kafka now/);
+  await pair.monolith.query('SELECT pg_drop_replication_slot($1)', [slot]);
 }, 60_000);
 
 test('a relay whose slot is gone stops the flows that rest on it', async () => {
