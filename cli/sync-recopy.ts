@@ -19,6 +19,14 @@ export function recopyCommand(sync: Command): void {
           throw new BanyanError('USAGE', `there is no capability "${capability}"`, {
             hint: `There are: ${Object.keys(context.migration.capabilities).join(', ')}.`,
           });
+        if (context.migration.changeLog !== 'direct')
+          throw new BanyanError(
+            'MOVE_NOT_ALLOWED',
+            'over Kafka a promoted source is not copied again in place',
+            {
+              hint: `Roll ${capability} back to monolith and begin its sync anew. From cutover on, where the service owns the rows, bring what differs to the monolith by hand before that.`,
+            },
+          );
         const where = { ...context, changeLog: context.migration.changeLog };
         const directions = await withEnds(where, capability, definition, async (ends) =>
           ends ? recopy(ends) : [],

@@ -68,7 +68,8 @@ async function publish({ names, source, ...ends }: FlowEnds): Promise<SlotStart>
 
 /** Whether anything of the flow is there: the origin goes last. */
 export async function hasFlow({ names, source, target, ...ends }: FlowEnds): Promise<boolean> {
-  if (ends.relayed && (await isRelayed(source, ends.tables))) return true;
+  // Also where the definition has gone back to slots: nobody reads the relay's any more.
+  if (await isRelayed(source, ends.tables)) return true;
   const atSource = await scalar(
     source.client,
     `SELECT EXISTS (SELECT 1 FROM pg_replication_slots WHERE slot_name = $1)
@@ -89,8 +90,8 @@ export async function hasFlow({ names, source, target, ...ends }: FlowEnds): Pro
  */
 export async function removeFlow(ends: FlowEnds): Promise<boolean> {
   const { names, source, target } = ends;
-  const isLast =
-    ends.relayed !== undefined && (await leaveRelay(source, ends.tables, ends.relayed.outbox));
+  const isRelays = ends.relayed !== undefined || (await isRelayed(source, ends.tables));
+  const isLast = isRelays && (await leaveRelay(source, ends.tables, ends.relayed?.outbox));
   await dropSlot(source.logins.capture, names.slot, '`banyan sync`');
   await source.client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)}`);
   for (const table of [
