@@ -62,7 +62,8 @@ export async function loadConfig(
   const directory = path.dirname(absolute);
   const running = readRunning(directory);
   // A definition may look at variables itself, while it is loaded.
-  for (const [name, value] of Object.entries(running.environment ?? {})) process.env[name] ??= value;
+  for (const [name, value] of Object.entries(running.environment ?? {}))
+    process.env[name] ??= value;
   let loaded: { default?: unknown };
   try {
     loaded = (await import(pathToFileURL(absolute).href)) as { default?: unknown };
