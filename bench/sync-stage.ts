@@ -10,7 +10,7 @@ import type pg from 'pg';
 import { Coordinator } from '../control/coordinator.ts';
 import { resolveConnections, type Connections } from '../control/connections.ts';
 import { defineMigration } from '../control/define.ts';
-import type { Migration } from '../control/definition.ts';
+import type { Migration, MigrationInput } from '../control/definition.ts';
 import { scale, values } from '../control/lenses.ts';
 import { migrateControl, openControl } from '../control/store.ts';
 import { createLogger } from '../core/log.ts';
@@ -73,14 +73,24 @@ export interface Stage {
   readonly db: Knex;
   readonly controlUrl: string;
   coordinator(): Coordinator;
-  /** Starts `banyan sync`; resolves when it says that it is ready. */
+  /** Starts `banyan sync`, or `banyan relay`; resolves when it says that it is ready. */
   startSync(): Promise<Started>;
+  startRelay(): Promise<Started>;
   close(): Promise<void>;
 }
 
+export interface StageOptions {
+  readonly changeLog?: MigrationInput['changeLog'];
+  /** Of both servers, beside ours. */
+  readonly settings?: readonly string[];
+}
+
 /** Starts both servers, empty tables, and a publication for PostgreSQL's own replication. */
-export async function openStage(): Promise<Stage> {
-  const settings = ['track_commit_timestamp=on', 'max_wal_size=8GB', 'shared_buffers=512MB'];
+export async function openStage(options: StageOptions = {}): Promise<Stage> {
+  const settings = [
+    ...['track_commit_timestamp=on', 'max_wal_size=8GB', 'shared_buffers=512MB'],
+    ...(options.settings ?? []),
+  ];
   const servers: EmbeddedPostgres[] = [];
   for (let one = 0; one < 2; one++) servers.push(await startEmbedded({ settings }));
   const [left, right] = servers as [EmbeddedPostgres, EmbeddedPostgres];
@@ -100,6 +110,7 @@ export async function openStage(): Promise<Stage> {
   const side = (url: string) => ({ capture: url, applier: url, coordinator: url });
   const migration = defineMigration({
     control: urls.control,
+    ...(options.changeLog && { changeLog: options.changeLog }),
     monolith: { upstream: 'http://127.0.0.1:1', database: side(urls.shop) },
     services: {
       catalog: { upstream: 'http://127.0.0.1:2', database: side(urls.service) },
@@ -133,6 +144,14 @@ export async function openStage(): Promise<Stage> {
   const folder = await mkdtemp(path.join(tmpdir(), 'banyan-bench-'));
   const config = path.join(folder, 'banyan.config.mjs');
   await writeFile(config, `export default ${JSON.stringify(migration)};\n`);
+  const startCommand = (name: 'sync' | 'relay'): Promise<Started> => {
+    const profile = process.env['BENCH_PROF'] === name ? ['--cpu-prof'] : [];
+    return start({
+      place: 'helper',
+      command: process.execPath,
+      args: [...process.execArgv, ...profile, MAIN, '--config', config, '--json', name],
+    });
+  };
   return {
     ...{ shop, service, native, migration, connections, db },
     shopUrl: urls.shop,
@@ -144,14 +163,8 @@ export async function openStage(): Promise<Stage> {
         controlUrl: urls.control,
         log: createLogger({}, 'silent'),
       }),
-    startSync: () => {
-      const profile = process.env['BENCH_PROF'] === 'sync' ? ['--cpu-prof'] : [];
-      return start({
-        place: 'helper',
-        command: process.execPath,
-        args: [...process.execArgv, ...profile, MAIN, '--config', config, '--json', 'sync'],
-      });
-    },
+    startSync: () => startCommand('sync'),
+    startRelay: () => startCommand('relay'),
     close: async () => {
       for (const client of [shop, service, native]) await client.end();
       await db.destroy();

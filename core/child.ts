@@ -16,6 +16,8 @@ export interface ChildOptions {
 }
 
 export interface Child {
+  /** Of the guard, which leads the process group that the child is in; 0 where it could not be started. */
+  readonly pid: number;
   /** Resolves with the exit code (128 + signal when killed). */
   readonly exited: Promise<number>;
   /** Exit code, while it is known. */
@@ -83,6 +85,7 @@ export function startChild(options: ChildOptions): Child {
   });
   const listeners = lines(guard);
   return {
+    pid: guard.pid ?? 0,
     exited,
     get exitCode() {
       return exitCode;

@@ -14,6 +14,13 @@ test('a service whose prices are off by a cent is stopped by the shadow gate, wh
   expect(code).toBe(5);
 }, 120_000);
 
+test('a demo over Kafka says at once what is missing for one', async () => {
+  const { code, stderr } = await banyan(['demo', '--auto', '--kafka'], { PATH: '/nowhere' });
+  expect(stderr).toContain('[EMBEDDED_KAFKA] there is no Java here');
+  expect(stderr).toContain('Install Java (17 or newer) and Maven');
+  expect(code).toBe(3);
+}, 30_000);
+
 test('a change lost on the way is found by verify before the cutover', async () => {
   const { code, stdout, stderr } = await banyan([...DEMO, '--fault', 'lose-change']);
   expect(stderr).toContain('[VERIFY_DIFFERENT]');

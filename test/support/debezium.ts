@@ -46,6 +46,8 @@ export interface DebeziumRecord {
 }
 
 export interface Debezium {
+  /** Leads the process group that it is in. */
+  readonly pid: number;
   readonly records: readonly DebeziumRecord[];
   /** How many it has produced to Kafka. */
   readonly produced: number;
@@ -109,6 +111,7 @@ async function listen(child: Child): Promise<Debezium> {
     throw error;
   }
   return {
+    pid: child.pid,
     records,
     get produced() {
       return produced;

@@ -1,0 +1,27 @@
+// As without it, nothing of a demo over Kafka stays: no broker either.
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { strayFolder, type StrayFolder } from './support/stray.ts';
+
+let folder: StrayFolder;
+
+beforeEach(() => {
+  folder = strayFolder();
+});
+
+afterEach(() => {
+  folder.remove();
+});
+
+test.each(['starting Kafka', 'Load is running'])(
+  'Ctrl-C at "%s" ends the broker too',
+  async (moment) => {
+    const demo = await folder.start(
+      ['--log-level', 'error', 'demo', '--kafka', '--products', '500'],
+      moment,
+    );
+    demo.child.kill('SIGINT');
+    expect([0, 130]).toContain(await demo.exited);
+    await folder.nothingLeft();
+  },
+  90_000,
+);
