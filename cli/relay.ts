@@ -7,6 +7,7 @@ import { relayPart } from '../sync/index.ts';
 import { openContext, type GlobalOptions } from './context.ts';
 import { answer } from './output.ts';
 import { describeRelays } from './relay-lines.ts';
+import { keepSmall } from './heap.ts';
 import { runParts } from './running.ts';
 import { beforeFirstStart } from './sync.ts';
 
@@ -23,9 +24,13 @@ export function relayCommand(program: Command): void {
             hint: 'Relays are for `changeLog: { kafka: { … } }`; without Kafka `banyan sync` is all there is to run.',
           });
         await beforeFirstStart(context);
-        await runParts([relayPart(context)], () => {
-          answer(globals.json, { ready: true, pid: process.pid }, 'the relay is running');
-        });
+        await runParts(
+          [relayPart(context)],
+          () => {
+            answer(globals.json, { ready: true, pid: process.pid }, 'the relay is running');
+          },
+          keepSmall,
+        );
       } finally {
         await context.close();
       }
