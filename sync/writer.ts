@@ -36,6 +36,8 @@ class CopyRefused extends Error {
 export class Writer {
   readonly #context: BatchContext;
   #begun = false;
+  /** How many savepoints lie inside each other. */
+  #depth = 0;
   readonly parts: Parts;
   /** Rows that were in flight at the service when the owner's stream spoke of them. */
   overtaken = 0;
@@ -304,17 +306,20 @@ export class Writer {
   ): Promise<unknown> {
     const { client } = this.#context.target;
     await this.begin();
-    await client.query('SAVEPOINT tolerated');
+    // Each has a name of its own: what an inner one does not tolerate the outer one undoes as a whole.
+    const savepoint = `tolerated_${(this.#depth += 1)}`;
     try {
+      await client.query(`SAVEPOINT ${savepoint}`);
       await write();
       if (now) await client.query('SET CONSTRAINTS ALL IMMEDIATE');
-      await client.query('RELEASE SAVEPOINT tolerated');
+      await client.query(`RELEASE SAVEPOINT ${savepoint}`);
       return undefined;
     } catch (error) {
       if (!isOne(error)) throw error;
-      // One of this name may lie inside another: what is undone is also over.
-      await client.query('ROLLBACK TO SAVEPOINT tolerated; RELEASE SAVEPOINT tolerated');
+      await client.query(`ROLLBACK TO SAVEPOINT ${savepoint}; RELEASE SAVEPOINT ${savepoint}`);
       return error;
+    } finally {
+      this.#depth -= 1;
     }
   }
 
