@@ -31,7 +31,10 @@ export async function overwrite(
       target.name.table,
       namedOf(target),
     ]);
-    const own = found.map(([name]) => name ?? '');
+    const own = found.map(([name, type, initial]) => ({
+      ...{ name: name ?? '', type: type ?? '' },
+      initial: initial ?? undefined,
+    }));
     const statement = resetStatement(target, own, replaced);
     if (statement) await session.into(target, () => session.execute(statement));
   }
@@ -39,7 +42,10 @@ export async function overwrite(
 }
 
 const OWN = `
-SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT a.attname, format_type(a.atttypid, a.atttypmod),
+       CASE WHEN a.attidentity = '' THEN coalesce(pg_get_expr(d.adbin, d.adrelid), 'NULL') END
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
    AND a.attname <> ALL ($3::text[])`;
 

@@ -48,20 +48,34 @@ FROM ${source(target, [column])} WHERE ${ownRow(target)} AND t.${quoteIdentifier
   return { kind: 'update', text, values: valuesOf(target, [column], rows), rows };
 }
 
-/** Has what the target alone knows of rows begin anew: `own` are its columns that the flow does not name. */
+/** A column that the flow does not name. */
+export interface OwnColumn {
+  readonly name: string;
+  readonly type: string;
+  /** SQL of what a new row has there; undefined where each gets a number of its own. */
+  readonly initial: string | undefined;
+}
+
+/** Has what the target alone knows of rows begin anew; those where it already has are left alone. */
 export function resetStatement(
   target: TargetTable,
-  own: readonly string[],
+  own: readonly OwnColumn[],
   rows: readonly RowOperation[],
 ): Statement | undefined {
-  const sets = [
-    ...own.map((name) => `${quoteIdentifier(name)} = DEFAULT`),
-    ...target.constants.map(
-      ({ column, value, type }) =>
-        `${quoteIdentifier(column)} = ${value === null ? 'NULL' : quoteLiteral(value)}::${type}`,
-    ),
+  const columns = [
+    ...own.map(({ name, type, initial }) => ({ name, type, to: 'DEFAULT', initial })),
+    ...target.constants.map(({ column: name, value, type }) => {
+      const constant = value === null ? 'NULL' : quoteLiteral(value);
+      return { name, type, to: `${constant}::${type}`, initial: constant };
+    }),
   ];
-  if (sets.length === 0 || rows.length === 0) return undefined;
-  const text = `UPDATE ${quoteTable(target.name)} AS t SET ${sets.join(', ')} FROM ${source(target, [])} WHERE ${ownRow(target)}`;
+  if (columns.length === 0 || rows.length === 0) return undefined;
+  const sets = columns.map(({ name, to }) => `${quoteIdentifier(name)} = ${to}`);
+  const news = columns.map(({ name, type, initial }) =>
+    initial === undefined
+      ? 'true'
+      : `t.${quoteIdentifier(name)}::text IS DISTINCT FROM CAST(CAST(${initial} AS ${type}) AS text)`,
+  );
+  const text = `UPDATE ${quoteTable(target.name)} AS t SET ${sets.join(', ')} FROM ${source(target, [])} WHERE ${ownRow(target)} AND (${news.join(' OR ')})`;
   return { kind: 'update', text, values: keyArrays(target, rows), rows };
 }

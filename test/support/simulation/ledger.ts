@@ -17,6 +17,9 @@ const VERSIONS: Readonly<Record<string, readonly number[]>> = {
   person: [1],
 };
 
+/** Where a product has the column that stays with the service. */
+const STAYS = 7;
+
 const STAND_IN = /^[0-9a-f]{32}$/;
 
 export class Ledger {
@@ -43,6 +46,11 @@ export class Ledger {
       if (STAND_IN.test(now[1] ?? '')) continue;
       // References of rows that are about to go may be cleared first.
       if (op === 'UPDATE' && (gone.get(row) ?? -1) > index) continue;
+      // Before a row that something kept from being deleted is overwritten, what stays with it is reset.
+      if (op === 'UPDATE' && table === 'product' && old?.[STAYS] !== now[STAYS]) {
+        const rest = (row: Note['now']): string => JSON.stringify(row?.slice(0, STAYS));
+        if (rest(old) === rest(now)) continue;
+      }
       // Columns that only stay begin anew with a new row.
       const isNew = op === 'INSERT';
       const versions = places.map((place, nth) =>
