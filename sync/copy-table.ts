@@ -8,8 +8,10 @@ import type { Marks, Reading, TableCopy } from './chunk.ts';
 import type { Copying } from './copying.ts';
 import type { Tuple, Value } from './domain/change.ts';
 import {
+  bytesOf,
   decodeField,
   decodeLine,
+  fieldAt,
   fieldsOf,
   lineFor,
   lineShapes,
@@ -145,12 +147,19 @@ async function readChunk(
   return {
     ...{ snapshot, cursor, last },
     chunk: (survives) => {
-      const alive = survives && linesOf(lines).filter((line) => survives(keys.keyOf(line)));
+      const lives = survives && linesOf(lines).map((line) => survives(keys.keyOf(line)));
+      const alive = (some: Buffer): string[] =>
+        lives ? linesOf(some).filter((_, index) => lives[index]) : linesOf(some);
+      const left = lives?.filter(Boolean).length ?? count;
+      // Most windows see changes, but of rows of other chunks.
+      const copies =
+        left === count
+          ? whole
+          : whole?.map((one) => ({ ...one, lines: bytesOf(alive(one.lines)) }));
       return {
-        ...{ table: table.label, size: alive?.length ?? count },
+        ...{ table: table.label, size: left, copies: left === 0 ? undefined : copies },
         progress: { kind: 'copy', cursor, last },
-        rows: () => (alive ?? linesOf(lines)).map((line) => insertOf(table, decodeLine(line))),
-        copies: alive ? targetLines(shapes, alive) : whole,
+        rows: () => alive(lines).map((line) => insertOf(table, decodeLine(line))),
       };
     },
   };
@@ -181,9 +190,8 @@ class KeyReader {
 
   /** With nothing but its key. */
   #row(line: string): Tuple {
-    const fields = fieldsOf(line);
     const row: Value[] = [];
-    for (const at of this.#places) row[at] = decodeField(fields[at] ?? '');
+    for (const at of this.#places) row[at] = decodeField(fieldAt(line, at));
     return row;
   }
 }
@@ -207,6 +215,6 @@ function targetLines(
   }
   return shapes.map(({ target, text, skipsTriggers }, index) => ({
     ...{ table: target, text, skipsTriggers },
-    lines: Buffer.from(`${made[index]?.join('\n') ?? ''}\n`, 'latin1'),
+    lines: bytesOf(made[index] ?? []),
   }));
 }

@@ -30,6 +30,22 @@ export function linesOf(lines: Buffer): string[] {
   return lines.length === 0 ? [] : lines.toString('latin1', 0, lines.length - 1).split('\n');
 }
 
+export function bytesOf(lines: readonly string[]): Buffer {
+  return Buffer.from(`${lines.join('\n')}\n`, 'latin1');
+}
+
+/** One field of a line, still escaped. */
+export function fieldAt(line: string, index: number): string {
+  let from = 0;
+  for (let before = 0; before < index; before++) {
+    const tab = line.indexOf('\t', from);
+    if (tab < 0) return '';
+    from = tab + 1;
+  }
+  const end = line.indexOf('\t', from);
+  return end < 0 ? line.slice(from) : line.slice(from, end);
+}
+
 /** Fields of a line, still escaped. */
 export function fieldsOf(line: string): string[] {
   return line.split('\t');
