@@ -8,19 +8,24 @@ import {
   formatTable,
   parseTableName,
   quoteIdentifier,
+  quoteLiteral,
   quoteTable,
 } from '../core/postgres/identifiers.ts';
+import { parseLsn } from '../core/postgres/lsn.ts';
 import { relayNames } from './domain/names.ts';
+import { lifeOf, noteOf, parseNote, type RelayLife } from './domain/relay-life.ts';
 import { scalar, type Participant } from './participant.ts';
 import {
   createSlot,
   dropSlot,
   OPEN_TRANSACTIONS_MS,
   openTransactions,
+  systemOf,
   timelineOf,
   type SlotStart,
 } from './slots.ts';
 
+const RELAY = '`banyan relay` or `banyan sync`';
 const LOCK = `hashtextextended('banyan:relay', 0)`;
 
 /**
@@ -51,7 +56,9 @@ export async function joinRelay(
       await source.client.query(
         `ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${missing.join(', ')}`,
       );
-    if (status === undefined) return createSlot(source, slot);
+    // A slot whose life nobody has noted has never been read: no relay begins with one.
+    if (status === undefined || !(await relayLife(source.client, publication)))
+      return makeSlot(source, { slot, publication });
     // What a transaction changed before it was published is not sent, whenever it commits.
     await settled(source, slot);
     return {
@@ -59,6 +66,36 @@ export async function joinRelay(
       timeline: await timelineOf(source.logins.capture),
     };
   });
+}
+
+/** Of the slot that goes with a publication; undefined where it was never finished. */
+export async function relayLife(
+  client: pg.ClientBase,
+  publication: string,
+): Promise<RelayLife | undefined> {
+  const { rows } = await client.query<{ note: string | null }>(
+    `SELECT obj_description(oid, 'pg_publication') AS note FROM pg_publication WHERE pubname = $1`,
+    [publication],
+  );
+  return parseNote(rows[0]?.note);
+}
+
+/** The note comes last: what was broken off before it is made anew. */
+async function makeSlot(
+  source: Participant,
+  { slot, publication }: { readonly slot: string; readonly publication: string },
+): Promise<SlotStart> {
+  const note = async (text: string | undefined): Promise<void> => {
+    await source.client.query(
+      `COMMENT ON PUBLICATION ${quoteIdentifier(publication)} IS ${text === undefined ? 'NULL' : quoteLiteral(text)}`,
+    );
+  };
+  await note(undefined);
+  await dropSlot(source.logins.capture, slot, RELAY);
+  const start = await createSlot(source, slot);
+  const { system } = await systemOf(source.logins.capture);
+  await note(noteOf(lifeOf(system, parseLsn(start.lsn))));
+  return start;
 }
 
 /** Whether the relay sends any of these tables. */
@@ -83,7 +120,7 @@ export async function leaveRelay(
     const gone = new Set([...leaving, ...outbox].map(labelOf));
     const isLast = listed.every((label) => gone.has(label));
     if (isLast) {
-      await dropSlot(source.logins.capture, slot, '`banyan relay` or `banyan sync`');
+      await dropSlot(source.logins.capture, slot, RELAY);
       await source.client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(publication)}`);
     } else if (leaving.length > 0)
       await source.client.query(

@@ -10,6 +10,13 @@ export interface SlotStart {
   readonly timeline: number;
 }
 
+/** What a server says of itself. */
+export interface SystemFacts {
+  /** The same for all copies of one database cluster. */
+  readonly system: string;
+  readonly timeline: number;
+}
+
 /** How long transactions that are open may be waited for. */
 export const OPEN_TRANSACTIONS_MS = 30_000;
 const SESSION = { applicationName: 'banyan-coordinator' };
@@ -58,9 +65,13 @@ export async function openTransactions(
 }
 
 export async function timelineOf(url: string): Promise<number> {
+  return (await systemOf(url)).timeline;
+}
+
+export async function systemOf(url: string): Promise<SystemFacts> {
   return withClient(url, { ...SESSION, replication: true }, async (client) => {
-    const { rows } = await client.query<{ timeline: string }>('IDENTIFY_SYSTEM');
-    return Number(rows[0]?.timeline ?? 0);
+    const { rows } = await client.query<{ systemid: string; timeline: string }>('IDENTIFY_SYSTEM');
+    return { system: rows[0]?.systemid ?? '', timeline: Number(rows[0]?.timeline ?? 0) };
   });
 }
 

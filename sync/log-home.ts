@@ -54,7 +54,7 @@ export function relayedHome({ url, database, names }: LogHomeOptions, relayed: R
     ...{ kept: 'offsets', scattered: relayed.settings.layout === 'table' },
     open: (checkpoint, { sourceOrder }) =>
       openRelayed(relayed, {
-        ...{ url, slot, checkpoint, ownSlot: names.slot },
+        ...{ url, slot, publication, checkpoint, ownSlot: names.slot },
         flow: names.flow,
         tables: sourceOrder.map(parseTableName),
       }),

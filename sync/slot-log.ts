@@ -26,8 +26,16 @@ export interface SlotLogOptions {
   readonly tables?: ReadonlyMap<number, TableName>;
   /** Whether pieces tell where in the WAL each of their changes is. */
   readonly lsns?: boolean;
+  /** Whether idle WAL is acknowledged only by whoever reads: see `SlotLog.idleLsn`. */
+  readonly holdsIdle?: boolean;
   /** How long the stream may say nothing, although it was asked, before it is given up. */
   readonly silenceMs?: number | undefined;
+}
+
+/** A change log that is a slot. */
+export interface SlotChangeLog extends ChangeLog {
+  /** Everything up to here is durable, or was nothing for us. */
+  readonly idleLsn: Lsn;
 }
 
 /** The parts of pg's connection that the CopyBoth protocol needs; the driver has no public form of them. */
@@ -51,7 +59,7 @@ const STATUS_INTERVAL_MS = 1_000;
 const POSTGRES_EPOCH_US = 946_684_800_000_000n;
 
 /** Throws SLOT_LOST when the slot is gone or invalidated, FLOW_STOPPED at a server that lost what was applied, DATABASE_UNREACHABLE. */
-export async function openSlotLog(options: SlotLogOptions, from: Position): Promise<ChangeLog> {
+export async function openSlotLog(options: SlotLogOptions, from: Position): Promise<SlotChangeLog> {
   await assertSlot(options.url, options.slot);
   const client = await connect(options.url, {
     applicationName: `banyan-capture-${options.slot}`,
@@ -67,7 +75,7 @@ export async function openSlotLog(options: SlotLogOptions, from: Position): Prom
   }
 }
 
-class SlotLog implements ChangeLog {
+class SlotLog implements SlotChangeLog {
   readonly timeline: number;
   readonly #client: pg.Client;
   readonly #connection: CopyBothConnection;
@@ -100,7 +108,7 @@ class SlotLog implements ChangeLog {
     this.#raw = new RawPieces(this.#decoder, options.lsns === true);
     this.#from = from;
     this.timeline = timeline;
-    this.#acker = new Acker(0n);
+    this.#acker = new Acker(0n, options.holdsIdle);
     this.#queueBytes = options.queueBytes ?? 16 * MB;
     this.#pieceLimit = options.pieceLimit ?? 5_000;
     this.#silentAfter = Math.ceil((options.silenceMs ?? SILENCE_MS) / STATUS_INTERVAL_MS);
@@ -180,6 +188,10 @@ class SlotLog implements ChangeLog {
 
   acknowledge(endLsn: Lsn): void {
     this.#acker.durable(endLsn);
+  }
+
+  get idleLsn(): Lsn {
+    return this.#acker.idleLsn;
   }
 
   async close(): Promise<void> {

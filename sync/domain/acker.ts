@@ -5,10 +5,16 @@ import type { Lsn } from '../../core/postgres/lsn.ts';
 export class Acker {
   #handed: Lsn = 0n;
   #safe: Lsn;
+  #idle: Lsn = 0n;
+  readonly #holdsIdle: boolean;
 
-  /** `from` is what was durable before this connection. */
-  constructor(from: Lsn) {
+  /**
+   * `from` is what was durable before this connection. With `holdsIdle`, WAL that has nothing for us is
+   * not acknowledged by itself: whoever reads notes it first (see `idleLsn`).
+   */
+  constructor(from: Lsn, holdsIdle = false) {
     this.#safe = from;
+    this.#holdsIdle = holdsIdle;
   }
 
   /** A transaction ending here was handed to the consumer. */
@@ -26,7 +32,14 @@ export class Acker {
    * us before it: an idle flow holds no WAL back.
    */
   idle(walEnd: Lsn, transactionOpen: boolean): void {
-    if (!transactionOpen && this.#handed <= this.#safe && walEnd > this.#safe) this.#safe = walEnd;
+    if (transactionOpen || this.#handed > this.#safe || walEnd <= this.#safe) return;
+    if (this.#holdsIdle) this.#idle = walEnd;
+    else this.#safe = walEnd;
+  }
+
+  /** Up to here there was nothing that is not durable. */
+  get idleLsn(): Lsn {
+    return this.#idle > this.#safe ? this.#idle : this.#safe;
   }
 
   get safe(): Lsn {

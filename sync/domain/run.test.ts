@@ -6,7 +6,12 @@ import { END_OF_TRANSACTION, type Position } from '../../core/postgres/lsn.ts';
 import { HoleError, Run } from './run.ts';
 
 type Line =
-  | { readonly kind: 'begin' | 'change'; readonly commit: number; readonly seq: number }
+  | {
+      readonly kind: 'begin' | 'change';
+      readonly commit: number;
+      readonly seq: number;
+      readonly after?: number;
+    }
   | { readonly kind: 'end'; readonly commit: number; readonly seq: number };
 
 const at = ({ commit, seq }: Line, timeline = 1): Position => ({
@@ -18,9 +23,14 @@ const at = ({ commit, seq }: Line, timeline = 1): Position => ({
 function linesOf(sizes: readonly number[]): Line[] {
   return sizes.flatMap((size, index) => {
     const commit = 10 + index * 10;
+    const before = sizes.findLastIndex((some, at) => at < index && some > 0);
+    const after = before === -1 ? 5 : 10 + before * 10;
     return [
       { kind: 'begin', commit, seq: 1 },
-      ...Array.from({ length: size }, (_, n) => ({ kind: 'change', commit, seq: n + 1 }) as const),
+      ...Array.from(
+        { length: size },
+        (_, n) => ({ kind: 'change', commit, seq: n + 1, after }) as const,
+      ),
       { kind: 'end', commit, seq: size },
     ] satisfies Line[];
   });
@@ -31,7 +41,8 @@ function read(run: Run, lines: readonly Line[]): string[] {
   return lines.flatMap((line) => {
     const position = at(line);
     if (line.kind === 'begin') return [];
-    const taken = line.kind === 'change' ? run.takes(position) : run.ends(position);
+    const taken =
+      line.kind === 'change' ? run.takes(position, BigInt(line.after ?? 0)) : run.ends(position);
     return taken ? [`${line.kind} ${line.commit}/${line.seq}`] : [];
   });
 }
@@ -103,5 +114,29 @@ test('it goes on in the middle of a transaction, and behind one that is over', (
 test('what a relay of an older server still sends does not count', () => {
   const run = new Run({ timeline: 2, commitLsn: 10n, seq: END_OF_TRANSACTION });
   expect(run.takes(at({ kind: 'change', commit: 20, seq: 1 }, 1))).toBe(false);
-  expect(run.takes(at({ kind: 'change', commit: 20, seq: 1 }, 2))).toBe(true);
+  expect(run.takes(at({ kind: 'change', commit: 20, seq: 1 }, 2), 10n)).toBe(true);
+});
+
+test('whichever transaction is missing as a whole, it is noticed at the first that comes behind it', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 2, maxLength: 8 }),
+      fc.nat(),
+      fc.nat(),
+      (all, from, count) => {
+        const first = from % (all.length - 1);
+        const last = first + (count % (all.length - 1 - first));
+        const gone = (commit: number): boolean =>
+          commit >= 10 + first * 10 && commit <= 10 + last * 10;
+        const holed = linesOf(all).filter(({ commit }) => !gone(commit));
+        expect(() => read(start(), holed)).toThrow(HoleError);
+      },
+    ),
+  );
+});
+
+test('a first change that does not say what it follows is not taken on trust', () => {
+  expect(() => start().takes(at({ kind: 'change', commit: 10, seq: 1 }))).toThrow(
+    'does not say which transaction it follows',
+  );
 });

@@ -6,8 +6,10 @@ import type { Lsn, Position } from '../../core/postgres/lsn.ts';
 import type { Change, Piece, TransactionHead } from '../domain/change.ts';
 import type { Decoded } from '../domain/debezium/decoder.ts';
 import { HoleError, Run } from '../domain/run.ts';
+import { afterOf, HEADERS } from '../domain/debezium/position.ts';
 import { partitionName } from './consume-offsets.ts';
 import { sizeOf } from './consume-queue.ts';
+import { ANEW } from './consume-start.ts';
 
 const PIECE_BYTES = 1_048_576;
 const PIECE_CHANGES = 5_000;
@@ -17,6 +19,8 @@ const NOTHING: Change = { kind: 'message', prefix: '', content: '' };
 export interface ChangesOptions {
   /** The flow's checkpoint. */
   readonly from: Position;
+  /** Of the relay's slot; of a topic that others fill, undefined. */
+  readonly life?: string | undefined;
   readonly decode: (record: Fetched) => Decoded;
   /** Told of a change of a table that the flow does not read. */
   readonly foreign: (decoded: Decoded & { readonly kind: 'foreign' }) => void;
@@ -60,13 +64,15 @@ export class ChangesAssembly {
     if (!position) return undefined;
     if (position.timeline > this.#run.last.timeline && this.#run.begins(position))
       await this.#options.continues(this.#run.last, position.timeline);
+    const { headers } = record;
+    if (decoded.kind !== 'begin' && this.#run.isFirst(position)) this.#assertLife(record);
     try {
       if (decoded.kind === 'end')
         return this.#run.ends(position)
           ? this.#piece(record, decoded.xid, decoded.endLsn ?? position.commitLsn)
           : undefined;
       if (decoded.kind !== 'change' && decoded.kind !== 'foreign') return undefined;
-      if (!this.#run.takes(position)) return undefined;
+      if (!this.#run.takes(position, afterOf(headers))) return undefined;
       this.#seq = position.seq;
     } catch (error) {
       throw error instanceof HoleError ? lost(record, error) : error;
@@ -79,6 +85,19 @@ export class ChangesAssembly {
     this.#bytes += sizeOf(record);
     const large = this.#changes.length >= this.#limit || this.#bytes >= PIECE_BYTES;
     return large ? this.#piece(record, xid, undefined) : undefined;
+  }
+
+  /** The same numbers mean other changes in the log of another slot. */
+  #assertLife({ topic, offset, headers }: Fetched): void {
+    const { life } = this.#options;
+    if (life === undefined || headers[HEADERS.life] === life) return;
+    throw new BanyanError(
+      'KAFKA_LOG_LOST',
+      `at offset ${offset} topic ${topic} goes on with changes of another slot or server (${headers[HEADERS.life] ?? 'unknown'}, where the relay's is ${life})`,
+      {
+        hint: `Was the source restored or made anew? ${ANEW} Where the topic has an older database's changes, give changeLog.kafka another prefix, or delete the topic, in between.`,
+      },
+    );
   }
 
   #piece(record: Fetched, xid: number, endLsn: Lsn | undefined): Piece {
@@ -109,9 +128,6 @@ function lost({ topic, offset }: Fetched, error: HoleError): BanyanError {
   return new BanyanError(
     'KAFKA_LOG_LOST',
     `changes are missing in topic ${topic} before offset ${offset}: ${error.message}`,
-    {
-      hint: 'Roll the capability back to monolith and start its sync anew: the copy brings what is missing.',
-      cause: error,
-    },
+    { hint: ANEW, cause: error },
   );
 }

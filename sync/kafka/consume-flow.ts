@@ -6,6 +6,8 @@ import type { Fetched, KafkaClient } from '../../core/kafka/client.ts';
 import { withClient } from '../../core/postgres/connect.ts';
 import { formatTable, parseTableName, type TableName } from '../../core/postgres/identifiers.ts';
 import type { Position } from '../../core/postgres/lsn.ts';
+import { unnoted } from './footing.ts';
+import { relayLife } from '../../control/relay.ts';
 import type { KafkaSettings } from '../../control/kafka-settings.ts';
 import { tableTopic, topicPrefix } from '../../control/kafka-topics.ts';
 import type { ChangeLog } from '../change-log.ts';
@@ -36,6 +38,7 @@ export interface RelayedFlow {
   readonly url: string;
   /** The relay's. */
   readonly slot: string;
+  readonly publication: string;
   /** The one that the flow has where it reads its source directly. */
   readonly ownSlot: string;
   readonly checkpoint: Checkpoint;
@@ -47,11 +50,13 @@ const SESSION = { applicationName: 'banyan-capture' };
 /** Throws FLOW_STOPPED, SLOT_LOST, KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_LOG_LOST. */
 export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<ChangeLog> {
   const { kafka, settings, source, queueBytes, pieceLimit } = relayed;
-  const { url, slot, checkpoint } = flow;
-  const tables = await withClient(url, SESSION, async (client) => {
+  const { url, slot, publication, checkpoint } = flow;
+  const { tables, life } = await withClient(url, SESSION, async (client) => {
     await assertRelayed(client, flow);
     await checkSlot(client, slot);
-    return readSourceTables(client, flow.tables);
+    const life = await relayLife(client, publication);
+    if (!life) throw unnoted(slot, publication);
+    return { tables: await readSourceTables(client, flow.tables), life };
   });
   const byName = new Map(tables.map((table) => [formatTable(table), table]));
   const prefix = topicPrefix(settings, source);
@@ -64,7 +69,7 @@ export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<
   });
   const known = new Set(relayed.known.map((table) => formatTable(parseTableName(table))));
   const options = {
-    ...{ kafka, queueBytes, pieceLimit },
+    ...{ kafka, queueBytes, pieceLimit, life: life.name },
     groupId: `${settings.prefix}.${flow.flow}`,
     decode: (record: Fetched) => decoder.decode(record),
     foreign: (table: TableName) => {

@@ -13,7 +13,7 @@ export interface Start {
 
 /** How far a new flow looks back before it begins at the first record. */
 const BACK = [10_000n, 1_000_000n];
-const ANEW =
+export const ANEW =
   'Roll the capability back to monolith and start its sync anew: the copy brings what is missing.';
 
 /**
@@ -72,6 +72,7 @@ function backwards(low: bigint, high: bigint): Start[] {
   const near = BACK.map((back) => high - back).filter((offset) => offset > low);
   return [
     ...near.map((offset) => ({ offset, sure: false })),
-    { offset: low, sure: low === 0n || low === high },
+    // Whether what retention has deleted was needed, the first change that comes behind it says.
+    { offset: low, sure: true },
   ];
 }

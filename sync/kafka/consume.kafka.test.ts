@@ -6,6 +6,7 @@ import { waitFor } from '../../core/lifecycle.ts';
 import type { KafkaClient } from '../../core/kafka/client.ts';
 import { kafkaClient } from '../../core/kafka/connect.ts';
 import { flowNames } from '../../control/domain/names.ts';
+import { RelayReports } from '../../control/relay-reports.ts';
 import { seedShop, shopViews, writeLoad } from '../../test/support/load.ts';
 import { silent } from '../../test/support/kafka-records.ts';
 import { testKafka, type TestKafka } from '../../test/support/kafka.ts';
@@ -154,11 +155,10 @@ test('what retention has deleted before a flow read it stops the flow, which is 
   await equal(pair, () => shopViews(pair));
 }, 60_000);
 
-test('a topic that was made anew, with other records at the same offsets, is not taken for the old one', async () => {
+test('a topic that was deleted is not filled anew behind what its readers lack', async () => {
   await begin();
   await streaming(pair, 'to');
   await sync?.stop();
-  const next = BigInt((await stored())[0]?.next ?? 0);
   await relay?.stop();
   const admin = new kafkajs.Kafka({
     brokers: [...kafka.connection.brokers],
@@ -167,13 +167,43 @@ test('a topic that was made anew, with other records at the same offsets, is not
   await admin.connect();
   await admin.deleteTopics({ topics: [topic()] });
   await admin.disconnect();
+  await writeLoad(pair, 3, 20);
   relay = startRelay(pair);
-  for (let round = 0; (await endOffset().catch(() => 0n)) < next + 10n; round++)
-    await pair.monolith.query(
-      `UPDATE prd SET nm = 'n${round}' WHERE prd_id % 10 = 0; SELECT pg_logical_emit_message(true, 'x', 'y')`,
-    );
+  const line = await waitFor(
+    async () => {
+      const [found] = await new RelayReports(pair.db).lines();
+      return found?.status === 'stopped' && found;
+    },
+    { timeoutMs: 20_000, what: 'the relay to refuse' },
+  );
+  expect(line).toMatchObject({ errorCode: 'KAFKA_LOG_LOST' });
+  expect(line.error).toMatch(/the topics have nothing of it/);
+  expect(await endOffset()).toBe(0n);
   sync = startSync(pair);
   expect(await stopped(pair, 'to')).toMatchObject({ code: 'KAFKA_LOG_LOST' });
+  // What the hint says mends it.
+  await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
+  await pair.coordinator().move({ capability: 'catalog', event: 'advance', replaceTarget: true });
+  await streaming(pair, 'to');
+  await equal(pair, () => shopViews(pair));
+}, 90_000);
+
+test('whole transactions that went before a flow first looked are missed by it', async () => {
+  pair = await relayedPair(kafka);
+  relay = startRelay(pair);
+  await seedShop(pair);
+  await advanceTo(pair, 'sync');
+  await pair.monolith.query(`UPDATE prd SET nm = 'lost on the way' WHERE prd_id = 1`);
+  await waitFor(async () => (await endOffset().catch(() => 0n)) > 2n, {
+    timeoutMs: 20_000,
+    what: 'the relay to write it',
+  });
+  await forget(await endOffset());
+  await pair.monolith.query(`UPDATE prd SET nm = 'comes' WHERE prd_id = 2`);
+  sync = startSync(pair);
+  const { code, error } = await stopped(pair, 'to');
+  expect(code).toBe('KAFKA_LOG_LOST');
+  expect(error).toMatch(/comes behind the transaction that committed at/);
 }, 60_000);
 
 test('a flow that began with a slot of its own does not go on by topics', async () => {

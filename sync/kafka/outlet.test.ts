@@ -54,7 +54,10 @@ const soon = (what: string, probe: () => boolean): Promise<unknown> =>
 test('one request is under way at a time, and takes along whatever waits', async () => {
   const producer = held();
   const written: Written[] = [];
-  const outlet = new Outlet({ producer, onWritten: (some) => written.push(...some) });
+  const outlet = new Outlet({
+    producer,
+    onWritten: ({ transactions }) => written.push(...transactions),
+  });
   const stop = new AbortController();
   const running = outlet.run(stop.signal);
   for (const place of [1, 2, 3, 4]) await outlet.give(parcel(place));
@@ -77,7 +80,7 @@ test('after a request that failed nothing more is asked for, and nobody is left 
   const written: Written[] = [];
   const outlet = new Outlet({
     producer,
-    onWritten: (some) => written.push(...some),
+    onWritten: ({ transactions }) => written.push(...transactions),
     limitBytes: 1_000,
   });
   const failed = expect(outlet.run(new AbortController().signal)).rejects.toBe(REFUSED);
@@ -144,7 +147,7 @@ async function runs(length: number, fates: readonly Fate[], turns: readonly numb
           close: () => Promise.resolve(),
         },
         // A zombie's confirmations reach no server; to count them would not harm either.
-        onWritten: (some) => {
+        onWritten: ({ transactions: some }) => {
           confirmed = Math.max(confirmed, Number(some.at(-1)?.endLsn ?? 0));
         },
       }),

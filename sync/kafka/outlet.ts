@@ -9,6 +9,8 @@ export interface Parcel {
   readonly records: readonly KafkaRecord[];
   /** Set on the last of a transaction: what has been written once these are. */
   readonly through: Written | undefined;
+  /** Set where its records say that all is written up to here. */
+  readonly idle?: Lsn | undefined;
 }
 
 export interface Written {
@@ -18,10 +20,18 @@ export interface Written {
   readonly commitMs: number;
 }
 
+/** What the brokers have acknowledged. */
+export interface Sent {
+  /** By their ends, the oldest first. */
+  readonly transactions: readonly Written[];
+  readonly records: number;
+  readonly idle: Lsn | undefined;
+}
+
 export interface OutletOptions {
   readonly producer: Producer;
-  /** The brokers have everything up to the ends of these transactions, the oldest first. */
-  readonly onWritten: (transactions: readonly Written[], records: number) => void;
+  /** The brokers have everything up to there. */
+  readonly onWritten: (sent: Sent) => void;
   /** Bytes that may be on their way before whoever gives more has to wait. */
   readonly limitBytes?: number;
 }
@@ -77,27 +87,29 @@ export class Outlet {
   }
 
   async #write(): Promise<void> {
-    const { records, written, bytes } = this.#next();
+    const { records, written, idle, bytes } = this.#next();
     if (records.length > 0) await this.#options.producer.send(records);
     this.#bytes -= bytes;
-    this.#options.onWritten(written, records.length);
+    this.#options.onWritten({ transactions: written, records: records.length, idle });
     this.#move();
   }
 
-  #next(): { records: KafkaRecord[]; written: Written[]; bytes: number } {
+  #next(): { records: KafkaRecord[]; written: Written[]; idle: Lsn | undefined; bytes: number } {
     const records: KafkaRecord[] = [];
     const written: Written[] = [];
+    let idle: Lsn | undefined;
     let total = 0;
     let count = 0;
     for (const { parcel, bytes } of this.#waiting) {
       if (count > 0 && total + bytes > REQUEST_BYTES) break;
       for (const record of parcel.records) records.push(record);
       if (parcel.through) written.push(parcel.through);
+      idle = parcel.idle ?? idle;
       total += bytes;
       count += 1;
     }
     this.#waiting = this.#waiting.slice(count);
-    return { records, written, bytes: total };
+    return { records, written, idle, bytes: total };
   }
 
   #move(): void {

@@ -152,10 +152,19 @@ async function keepRunning(
   for (let failures = 0; !signal.aborted;) {
     const run = { begun: false };
     try {
-      const { prepare, script } = scribe(source, kafka, log);
+      const { prepare, end, script } = scribe(source, kafka, log);
       await runRelay(
         {
-          ...{ ...own, url: source.url, kafka, terms: new RelayTerms(db), log, prepare, script },
+          ...{
+            ...own,
+            url: source.url,
+            kafka,
+            terms: new RelayTerms(db),
+            log,
+            prepare,
+            end,
+            script,
+          },
           before: parsePosition(await lastPosition(reports, source.name)),
           onStandby: () => reports.reportStandby(source.name),
           onRunning: () => {
@@ -179,9 +188,9 @@ async function keepRunning(
       await reports
         .report({ ...own, status: isPassing(error) ? 'retrying' : 'stopped', ...reasonOf(error) })
         .catch(() => undefined);
-      // A lost slot is nothing that waiting could mend: the stream has a hole.
+      // Nothing that waiting could mend: the stream has a hole.
       await wait(
-        isBanyanError(error, 'SLOT_LOST')
+        isBanyanError(error, 'SLOT_LOST') || isBanyanError(error, 'KAFKA_LOG_LOST')
           ? undefined
           : BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)],
       );

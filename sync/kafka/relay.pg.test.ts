@@ -4,9 +4,10 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import type { KafkaClient, KafkaRecord } from '../../core/kafka/client.ts';
 import { createLogger } from '../../core/log.ts';
 import { waitFor } from '../../core/lifecycle.ts';
-import type { Position } from '../../core/postgres/lsn.ts';
+import { parseLsn, type Position } from '../../core/postgres/lsn.ts';
 import { relayNames } from '../../control/domain/names.ts';
-import { joinRelay, leaveRelay } from '../../control/relay.ts';
+import type { RelayLife } from '../../control/domain/relay-life.ts';
+import { joinRelay, leaveRelay, relayLife } from '../../control/relay.ts';
 import type { RelayProgress } from '../../control/relay-reports.ts';
 import { RelayTerms } from '../../control/relay-terms.ts';
 import { Participant } from '../../control/participant.ts';
@@ -14,11 +15,14 @@ import { createPair, SESSION, type Pair } from '../../test/support/pair.ts';
 import { startProxy, type Proxy } from '../../test/support/proxy.ts';
 import { connect } from '../../core/postgres/connect.ts';
 import { openControl } from '../../control/store.ts';
+import type { Mark } from '../domain/debezium/position.ts';
 import type { Piece } from '../domain/change.ts';
-import { runRelay, type RelayOptions, type Script } from './relay.ts';
+import { runRelay, type RelayOptions } from './relay.ts';
+import type { Script } from './relay-work.ts';
 
 let pair: Pair;
 let source: Participant;
+let life: RelayLife | undefined;
 const running: Running[] = [];
 
 beforeEach(async () => {
@@ -34,6 +38,7 @@ beforeEach(async () => {
   });
   await pair.monolith.query(`INSERT INTO prd (prd_id, no, nm, prc) VALUES (1, 'C', 'counter', 1)`);
   await joinRelay(source, ['prd']);
+  life = await relayLife(source.client, relayNames(source.database).publication);
 });
 
 afterEach(async () => {
@@ -74,6 +79,13 @@ class Brokers implements Pick<KafkaClient, 'producer'> {
   }
 }
 
+/** A topic that has everything. */
+const whole = (): Mark => ({
+  life: life?.name,
+  position: { timeline: 1, commitLsn: 0n, seq: 0 },
+  ...{ endLsn: 0n, completeTo: 1n << 62n },
+});
+
 /** The counter's values, with their positions. */
 const script: Script = {
   write: ({ head, changes, firstSeq }: Piece) =>
@@ -113,6 +125,7 @@ function start(kafka: RelayOptions['kafka'], options: Partial<RelayOptions> = {}
       kafka,
       terms: new RelayTerms(pair.db),
       prepare: () => Promise.resolve(),
+      end: () => Promise.resolve([whole()]),
       script: () => Promise.resolve(script),
       before: undefined,
       onStandby: () => Promise.resolve(),
@@ -317,5 +330,66 @@ test.each<[string, Position]>([
 ])('a relay whose topic %s does not go on', async (_, before) => {
   const brokers = new Brokers();
   expect(await start(brokers, { before }).ended).toMatchObject({ code: 'FLOW_STOPPED' });
+  expect(brokers.requests).toBe(0);
+});
+
+const mark = (lsn: bigint, more: Partial<Mark> = {}): Mark => ({
+  ...{ life: life?.name, endLsn: lsn + 8n, completeTo: lsn + 8n },
+  position: { timeline: 1, commitLsn: lsn, seq: 1 },
+  ...more,
+});
+
+const begins = (): bigint => life?.begins ?? 0n;
+
+test.each<[string, string, () => Mark[]]>([
+  ['was deleted', 'KAFKA_LOG_LOST', () => []],
+  ['was cut off at its end', 'KAFKA_LOG_LOST', () => [mark(begins() + 1n)]],
+  [
+    'has an older life behind the beginning of this one',
+    'FLOW_STOPPED',
+    () => [mark(1n << 59n, { life: '7/0/1' })],
+  ],
+  ['goes further than its source', 'FLOW_STOPPED', () => [mark(1n << 59n)]],
+])('a relay whose topic %s does not go on', async (_, code, marks) => {
+  const brokers = new Brokers();
+  const first = start(brokers);
+  await count(3);
+  await holds(brokers, 3);
+  await waitFor(async () => parseLsn(await confirmed()) > begins() + 100n, {
+    timeoutMs: 5_000,
+    what: 'it to be confirmed',
+  });
+  await first.end();
+  const written = brokers.topic.length;
+  const second = start(brokers, { end: () => Promise.resolve(marks()) });
+  expect(await second.ended).toMatchObject({ code });
+  expect(brokers.topic.length).toBe(written);
+});
+
+test('a source that was set back, and has gone on differently, is not relayed behind what the topic has', async () => {
+  const brokers = new Brokers((request) => (request === 1 ? 'lost' : 'written'));
+  await count(1);
+  const { rows } = await pair.monolith.query<{ at: string }>(
+    'SELECT pg_current_wal_insert_lsn() AS at',
+  );
+  // What the topic ends with lies between the first transaction and the second; there is none there.
+  const last = parseLsn(rows[0]?.at ?? '');
+  await count(2);
+  const relay = start(brokers, { end: () => Promise.resolve([mark(last)]) });
+  expect(await relay.ended).toMatchObject({ message: 'lost' });
+  const next = start(brokers, { end: () => Promise.resolve([mark(last)]) });
+  const error = await next.ended;
+  expect(error).toMatchObject({ code: 'FLOW_STOPPED' });
+  expect(String(error)).toMatch(/has none there/);
+  expect(counted(brokers.topic)).toEqual([1]);
+});
+
+test('a relay of a slot that was made by hand does not begin', async () => {
+  const { slot, publication } = relayNames(source.database);
+  await pair.monolith.query('SELECT pg_drop_replication_slot($1)', [slot]);
+  await pair.monolith.query(`COMMENT ON PUBLICATION ${publication} IS NULL`);
+  await pair.monolith.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
+  const brokers = new Brokers();
+  expect(await start(brokers).ended).toMatchObject({ code: 'SLOT_LOST' });
   expect(brokers.requests).toBe(0);
 });

@@ -6,25 +6,31 @@ import type pg from 'pg';
 import type { KafkaClient, KafkaRecord } from '../../core/kafka/client.ts';
 import { ensureTopics } from '../../core/kafka/topics.ts';
 import type { Logger } from '../../core/log.ts';
+import type { Lsn } from '../../core/postgres/lsn.ts';
 import { formatTable } from '../../core/postgres/identifiers.ts';
 import { decodeMessage } from '../../control/domain/flow.ts';
 import { tableTopic } from '../../control/kafka-topics.ts';
+import type { Footing } from '../domain/debezium/chain.ts';
 import { createEncoder, type Encoder, type OutRecord } from '../domain/debezium/encoder.ts';
 import { HEADERS, parsePosition } from '../domain/debezium/position.ts';
 import type { SourceTable, SourceTables } from '../domain/debezium/source.ts';
 import type { Change, Piece, Relation } from '../domain/change.ts';
+import { topicName } from '../domain/debezium/topics.ts';
 import { databaseOf } from '../schemas.ts';
 import { OutboxEvents } from './outbox-events.ts';
 import type { RelaySource } from './relay-sources.ts';
-import type { RelayOptions, Script } from './relay.ts';
+import type { RelayOptions } from './relay.ts';
+import type { Script } from './relay-work.ts';
 import { readSourceTables } from './source-tables.ts';
+import { readTopicEnd } from './topic-end.ts';
 
 /** The two parts of a relay's work that know Debezium. */
 export function scribe(
   source: RelaySource,
-  kafka: Pick<KafkaClient, 'admin'>,
+  kafka: Pick<KafkaClient, 'admin' | 'consumer'>,
   log: Logger,
-): Pick<RelayOptions, 'prepare' | 'script'> {
+): Pick<RelayOptions, 'prepare' | 'end' | 'script'> {
+  const { prefix, settings } = source;
   return {
     prepare: async () => {
       const admin = await kafka.admin();
@@ -34,13 +40,27 @@ export function scribe(
         await admin.close();
       }
     },
-    script: async (client, timeline) =>
+    end: (isSettled, signal) =>
+      readTopicEnd(
+        {
+          kafka,
+          topics:
+            settings.layout === 'changes'
+              ? [topicName(`${prefix}.changes`)]
+              : [topicName(`${prefix}.transaction`), topicName(`__debezium-heartbeat.${prefix}`)],
+          groupId: `${prefix}.relay`,
+        },
+        isSettled,
+        signal,
+      ),
+    script: async (client, timeline, footing) =>
       new DebeziumScript({
         source,
         kafka,
         log,
         client,
         timeline,
+        footing,
         database: await databaseOf(client),
       }),
   };
@@ -52,6 +72,7 @@ interface Surroundings {
   readonly log: Logger;
   readonly client: pg.Client;
   readonly timeline: number;
+  readonly footing: Footing;
   readonly database: string;
 }
 
@@ -68,7 +89,7 @@ class DebeziumScript implements Script {
   /** Topics that outbox tables would have: their rows are events, and nothing else. */
   readonly #outboxes: ReadonlySet<string>;
 
-  constructor({ source, kafka, log, client, timeline, database }: Surroundings) {
+  constructor({ source, kafka, log, client, timeline, footing, database }: Surroundings) {
     const { prefix, settings, outboxes } = source;
     const tables: SourceTables = (name) => this.#tables.get(formatTable(name));
     this.#source = source;
@@ -76,7 +97,8 @@ class DebeziumScript implements Script {
     this.#transactions = `${prefix}.transaction`;
     this.#outboxes = new Set(outboxes.map(({ table }) => tableTopic(prefix, table)));
     this.#partitions = new Map(source.topics.map(({ topic, partitions }) => [topic, partitions]));
-    this.#encoder = createEncoder({ prefix, database, timeline, layout: settings.layout, tables });
+    const { layout } = settings;
+    this.#encoder = createEncoder({ prefix, database, timeline, layout, tables, footing });
     this.#events = new OutboxEvents(source, tables, kafka, log, timeline);
   }
 
@@ -88,9 +110,10 @@ class DebeziumScript implements Script {
     return events.length === 0 ? own : [...own, ...events];
   }
 
-  beat(): readonly KafkaRecord[] {
-    if (this.#source.settings.layout === 'changes') return [];
-    return [{ ...this.#encoder.heartbeat(Date.now()), partition: 0 }];
+  beat(idle: Lsn | undefined): readonly KafkaRecord[] {
+    // Among the changes there is room only for what says how far they go.
+    if (this.#source.settings.layout === 'changes' && idle === undefined) return [];
+    return [{ ...this.#encoder.heartbeat(Date.now(), idle), partition: 0 }];
   }
 
   /** A table is described anew whenever it has been altered, and at the beginning. */

@@ -165,6 +165,7 @@ export function firstOnes(records: readonly Fetched[]): { fresh: Fetched[]; agai
   const fresh: Fetched[] = [];
   let again = 0;
   for (const record of records) {
+    if (record.headers['banyan.idle'] !== undefined) continue;
     if (record.value !== null && (JSON.parse(record.value) as Envelope).status !== undefined)
       continue;
     const place = placeOf(record);

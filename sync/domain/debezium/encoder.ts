@@ -2,8 +2,9 @@
 // the connector's (a topic per table, tombstones, a change of key as delete and create), `changes`
 // is one topic in which every change is one record, in commit order, whole transactions.
 import { MESSAGE_PREFIX } from '../../../control/domain/names.ts';
-import { formatLsn, type Lsn } from '../../../core/postgres/lsn.ts';
+import type { Lsn } from '../../../core/postgres/lsn.ts';
 import type { Change, Piece, Relation, TransactionHead, Tuple } from '../change.ts';
+import { Chain, type Footing, type Headers } from './chain.ts';
 import { HEARTBEAT_KEY, HEARTBEAT_VALUE, MESSAGE_KEY, messageSchema } from './frames.ts';
 import { quote } from './json-text.ts';
 import { HEADERS, positionStart } from './position.ts';
@@ -28,6 +29,8 @@ export interface EncoderOptions {
   readonly tables: SourceTables;
   /** What `source.version` says. */
   readonly version?: string;
+  /** What it goes on from; records do not say what they follow where that is not known. */
+  readonly footing?: Footing;
 }
 
 export interface OutRecord {
@@ -61,6 +64,7 @@ class Encoder {
   readonly #frames: TableFrames;
   readonly #counter: TransactionCounter;
   readonly #source: SourceText;
+  readonly #chain: Chain;
   #head: TransactionHead | undefined;
   #lastCommit: Lsn | undefined;
   #position = '';
@@ -83,6 +87,7 @@ class Encoder {
     this.#writeContent = writerOf({ kind: 'binary', as: binary }, false);
     this.#frames = new TableFrames(options, this.#modes);
     this.#source = new SourceText({ version: 'banyan', ...options });
+    this.#chain = new Chain(options.timeline, options.footing);
   }
 
   /** Relations whose columns the catalog, as it was read, does not know: it is to be read anew. */
@@ -105,6 +110,7 @@ class Encoder {
       const change = changes[index];
       if (!change) continue;
       const lsn = piece.lsns?.[index] ?? head.commitLsn;
+      const isFirst = !this.#counter.begun && !this.#inTables;
       if (!this.#counter.begun) this.#begin(lsn, firstSeq);
       const id = this.#inTables ? `${head.xid}:${lsn}` : this.#counter.id;
       this.#change(change, {
@@ -112,6 +118,7 @@ class Encoder {
         now,
         id,
         lsn,
+        follows: isFirst ? this.#chain.follows() : undefined,
         position: `${this.#position}${firstSeq + index}`,
       });
     }
@@ -119,14 +126,17 @@ class Encoder {
     return records;
   }
 
-  /** The record by which the connector shows that it lives. */
-  heartbeat(nowMs: number): OutRecord {
+  /**
+   * The record by which the connector shows that it lives. With `idle` it says besides that all is
+   * written up to there; to be asked for when all pieces have been encoded.
+   */
+  heartbeat(nowMs: number, idle?: Lsn): OutRecord {
     const { prefix } = this.#options;
     return {
-      topic: topicName(`__debezium-heartbeat.${prefix}`),
+      topic: this.#inTables ? topicName(`__debezium-heartbeat.${prefix}`) : this.#changesTopic,
       key: this.#framed(HEARTBEAT_KEY, `{"serverName":${quote(prefix)}}`),
       value: this.#framed(HEARTBEAT_VALUE, `{"ts_ms":${nowMs}}`),
-      headers: {},
+      headers: idle === undefined ? {} : this.#chain.idle(idle),
     };
   }
 
@@ -150,10 +160,7 @@ class Encoder {
     if (!head) return;
     if (this.#counter.begun) {
       const id = `${head.xid}:${this.#inTables ? endLsn : head.commitLsn}`;
-      const headers = {
-        [HEADERS.position]: `${this.#position}${seq}`,
-        [HEADERS.end]: formatLsn(endLsn),
-      };
+      const headers = this.#chain.end(head.commitLsn, seq, endLsn);
       this.#records.push({ ...this.#counter.end(id), headers });
     }
     this.#lastCommit = endLsn;
@@ -216,7 +223,7 @@ class Encoder {
         table.valueSchema,
         `{"before":${old},"after":${row},${source},${transaction},"op":"${operation}"${at.now}}`,
       ),
-      headers: { [HEADERS.position]: at.position, ...headers },
+      headers: { [HEADERS.position]: at.position, ...headers, ...at.follows },
     });
   }
 
@@ -260,7 +267,11 @@ class Encoder {
         this.#messageSchema,
         `{"op":"m","ts_ms":${at.nowMs},${source},${transaction},"message":{"prefix":${quote(prefix)},"content":${encoded}}}`,
       ),
-      headers: { [HEADERS.position]: at.position, ...(own ? { [HEADERS.message]: '1' } : {}) },
+      headers: {
+        [HEADERS.position]: at.position,
+        ...(own ? { [HEADERS.message]: '1' } : {}),
+        ...at.follows,
+      },
     });
   }
 
@@ -277,6 +288,8 @@ interface Place {
   /** The transaction's id as these records have it. */
   readonly id: string;
   readonly lsn: Lsn;
+  /** Of the first change of a transaction. */
+  readonly follows: Headers | undefined;
   readonly position: string;
 }
 

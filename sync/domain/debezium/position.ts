@@ -1,5 +1,5 @@
 // Where a record stands in its source's log, as the headers of our records say it.
-import { formatLsn, parseLsn, type Position } from '../../../core/postgres/lsn.ts';
+import { formatLsn, parseLsn, type Lsn, type Position } from '../../../core/postgres/lsn.ts';
 
 export const HEADERS = {
   /** `timeline/commit LSN/seq`. */
@@ -10,6 +10,12 @@ export const HEADERS = {
   message: 'banyan.message',
   /** On the END of a transaction: where the next one begins. */
   end: 'banyan.end',
+  /** On the first change of a transaction in `changes`: the commit LSN of the one before it. */
+  after: 'banyan.after',
+  /** On that one, and on an END: the life of the slot that it came by. */
+  life: 'banyan.life',
+  /** On a record that only says so: up to here there is nothing behind the transaction that it names. */
+  idle: 'banyan.idle',
   /** On a TRUNCATE of several tables: all of them. */
   tables: 'banyan.tables',
 } as const;
@@ -29,5 +35,35 @@ export function parsePosition(header: string | undefined): Position | undefined 
     timeline: Number(match[1]),
     commitLsn: parseLsn(match[2] ?? ''),
     seq: Number(match[3]),
+  };
+}
+
+/** The commit LSN that the first change of a transaction follows. */
+export function afterOf(headers: Readonly<Record<string, string>>): Lsn | undefined {
+  const after = headers[HEADERS.after];
+  return after === undefined ? undefined : parseLsn(after);
+}
+
+/** What an END, or a record that repeats it, says of how far a topic goes. */
+export interface Mark {
+  readonly life: string | undefined;
+  /** Of the last change of the transaction, and where the next one begins. */
+  readonly position: Position;
+  readonly endLsn: Lsn;
+  /** Everything that ends up to here is there. */
+  readonly completeTo: Lsn;
+}
+
+/** Undefined for any other record. */
+export function markOf(headers: Readonly<Record<string, string>>): Mark | undefined {
+  const end = headers[HEADERS.end];
+  const position = end === undefined ? undefined : parsePosition(headers[HEADERS.position]);
+  if (end === undefined || !position) return undefined;
+  const endLsn = parseLsn(end);
+  const idle = headers[HEADERS.idle];
+  return {
+    life: headers[HEADERS.life],
+    ...{ position, endLsn },
+    completeTo: idle === undefined ? endLsn : parseLsn(idle),
   };
 }

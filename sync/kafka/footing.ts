@@ -1,0 +1,137 @@
+// Asks a relay's source and its topics where it may go on, and says what stands in the way. Nothing is
+// written before that: what is wrong in a topic could not be taken back.
+import type pg from 'pg';
+import { BanyanError } from '../../core/errors.ts';
+import { withClient } from '../../core/postgres/connect.ts';
+import { formatLsn, parseLsn, type Lsn, type Position } from '../../core/postgres/lsn.ts';
+import { relayLife } from '../../control/relay.ts';
+import { systemOf } from '../../control/slots.ts';
+import { isSettled, stand, type SlotStanding, type Verdict } from '../domain/footing.ts';
+import type { Footing } from '../domain/debezium/chain.ts';
+import type { Mark } from '../domain/debezium/position.ts';
+import { timelineFor } from '../slot.ts';
+
+export interface FootingOptions {
+  readonly url: string;
+  /** A session there. */
+  readonly client: pg.Client;
+  readonly slot: string;
+  readonly publication: string;
+  /** What the topics end with, from as far back as is needed. */
+  readonly end: (isSettled: (marks: readonly Mark[]) => boolean) => Promise<readonly Mark[]>;
+}
+
+/** Where a relay stands when it begins. */
+export interface Stand {
+  readonly footing: Footing;
+  /** Told of each transaction before it is written. Throws FLOW_STOPPED at one that the topic would have. */
+  readonly sees: (commitLsn: Lsn) => void;
+}
+
+const ANEW =
+  'Roll every capability whose changes come through it back to monolith; slot and publication go with the last of them, and the next to start begins with new ones.';
+
+/** To be called by the reader of the slot. Throws SLOT_LOST, KAFKA_LOG_LOST, FLOW_STOPPED. */
+export async function findFooting(options: FootingOptions): Promise<Stand> {
+  const { end, slot } = options;
+  const standing = await standingOf(options);
+  const verdict = stand(standing, await end((marks) => isSettled(standing, marks)));
+  if (verdict.kind !== 'goes on') throw refusal(slot, standing, verdict);
+  const { footing, last, comesAgain } = verdict;
+  if (last) await assertHistory(options, last);
+  return {
+    footing,
+    sees: comesAgain && last ? whoComesAgain(slot, last.commitLsn) : () => undefined,
+  };
+}
+
+/** A slot that was never finished, or was made by somebody else. */
+export function unnoted(slot: string, publication: string): BanyanError {
+  return new BanyanError(
+    'SLOT_LOST',
+    `publication ${publication} does not say since when there is the relay's slot ${slot}`,
+    { hint: `Was the slot made by hand, or a comment changed? ${ANEW}` },
+  );
+}
+
+async function standingOf({
+  url,
+  client,
+  slot,
+  publication,
+}: FootingOptions): Promise<SlotStanding> {
+  const life = await relayLife(client, publication);
+  if (!life) throw unnoted(slot, publication);
+  const { rows } = await client.query<{ confirmed: string | null }>(
+    'SELECT confirmed_flush_lsn AS confirmed FROM pg_replication_slots WHERE slot_name = $1',
+    [slot],
+  );
+  const { system, timeline } = await systemOf(url);
+  if (system !== life.system)
+    throw new BanyanError(
+      'SLOT_LOST',
+      `the source of slot ${slot} is another server (${system}) than the one that the relay began at (${life.system})`,
+      { hint: `Was it restored, or made anew? ${ANEW}` },
+    );
+  return { life, timeline, confirmed: parseLsn(rows[0]?.confirmed ?? '0/0') };
+}
+
+/** That the server has what the topic ends with. */
+export async function assertHistory(
+  { url, slot }: Pick<FootingOptions, 'url' | 'slot'>,
+  last: Position,
+): Promise<number> {
+  return withClient(url, { applicationName: 'banyan-relay', replication: true }, async (client) => {
+    const timeline = await timelineFor(client, slot, last);
+    const { rows } = await client.query<{ xlogpos: string }>('IDENTIFY_SYSTEM');
+    if (last.commitLsn > parseLsn(rows[0]?.xlogpos ?? '0/0'))
+      throw setBack(
+        slot,
+        `the topics go to ${formatLsn(last.commitLsn)}, which the source of slot ${slot} has not written yet`,
+      );
+    return timeline;
+  });
+}
+
+function whoComesAgain(slot: string, last: Lsn): (commitLsn: Lsn) => void {
+  let came = false;
+  return (commitLsn) => {
+    if (commitLsn === last) came = true;
+    if (commitLsn <= last || came) return;
+    throw setBack(
+      slot,
+      `the topics have a transaction that committed at ${formatLsn(last)}, and the source of slot ${slot} has none there: the next is at ${formatLsn(commitLsn)}`,
+    );
+  };
+}
+
+function setBack(slot: string, message: string): BanyanError {
+  return new BanyanError('FLOW_STOPPED', message, {
+    hint: `Was it restored from a backup, or was slot ${slot} moved on by hand? ${ANEW}`,
+  });
+}
+
+function refusal(
+  slot: string,
+  { life, confirmed }: SlotStanding,
+  verdict: Exclude<Verdict, { kind: 'goes on' }>,
+): BanyanError {
+  if (verdict.kind === 'lost')
+    return new BanyanError(
+      'KAFKA_LOG_LOST',
+      `slot ${slot} has confirmed all up to ${formatLsn(confirmed)}, and the topics ${
+        verdict.last ? `end at ${formatLsn(verdict.last.completeTo)}` : 'have nothing of it'
+      }: what had been acknowledged is gone`,
+      {
+        hint: `Was a topic deleted, or cut off, or does it keep records for less time than the relay was away? ${ANEW}`,
+      },
+    );
+  const { position, life: other = 'unknown' } = verdict.last;
+  return new BanyanError(
+    'FLOW_STOPPED',
+    `the topics have changes of another slot or server (${other}) up to ${formatLsn(position.commitLsn)}, and slot ${slot} begins at ${formatLsn(life.begins)}: the two could not be told apart`,
+    {
+      hint: `Was the source restored or made anew? ${ANEW} Before that, give changeLog.kafka another prefix, or delete the topics.`,
+    },
+  );
+}

@@ -1,0 +1,186 @@
+// What a relay does while the slot is its own: it finds where the topics end, then reads, writes and
+// confirms. What the slot confirms, a record of the topic says is there, also of WAL that has nothing
+// for us: so the next relay sees by the topics' end whether they have all that was confirmed.
+import type pg from 'pg';
+import type { KafkaRecord, Producer } from '../../core/kafka/client.ts';
+import { sleep } from '../../core/lifecycle.ts';
+import type { Logger } from '../../core/log.ts';
+import { formatLsn, type Lsn } from '../../core/postgres/lsn.ts';
+import type { RelayNames } from '../../control/domain/names.ts';
+import type { RelayProgress } from '../../control/relay-reports.ts';
+import { allOrNone } from '../all-or-none.ts';
+import type { Piece } from '../domain/change.ts';
+import type { Footing } from '../domain/debezium/chain.ts';
+import type { Mark } from '../domain/debezium/position.ts';
+import { LagWindow } from '../domain/lag.ts';
+import type { SlotChangeLog } from '../slot-log.ts';
+import { findFooting, type Stand } from './footing.ts';
+import { Outlet, type Sent, type Written } from './outlet.ts';
+
+/** How changes are written down for Kafka. */
+export interface Script {
+  /** The records of the next piece of the log, in order. */
+  write(piece: Piece): Promise<readonly KafkaRecord[]>;
+  /**
+   * What is said every few seconds, whatever else is; nothing where the layout has no such thing. With
+   * `idle`, that all is written up to there: the next relay rests on it.
+   */
+  beat(idle: Lsn | undefined): readonly KafkaRecord[];
+}
+
+export interface WorkOptions {
+  /** Login that reads the slot. */
+  readonly url: string;
+  /** What the topics end with, from as far back as is needed. */
+  readonly end: (
+    isSettled: (marks: readonly Mark[]) => boolean,
+    signal: AbortSignal,
+  ) => Promise<readonly Mark[]>;
+  readonly script: (source: pg.Client, timeline: number, footing: Footing) => Promise<Script>;
+  /** Called when the stream begins. */
+  readonly onRunning: () => void;
+  readonly report: (progress: RelayProgress) => Promise<void>;
+  readonly log: Logger;
+  /** Bytes on their way to the brokers before the stream has to wait. */
+  readonly limitBytes?: number;
+}
+
+/** What the relay has opened. */
+export interface Opened extends RelayNames {
+  readonly log: SlotChangeLog;
+  readonly producer: Producer;
+  /** A session at the source. */
+  readonly client: pg.Client;
+}
+
+const REPORT_MS = 1_000;
+const BEAT_MS = 10_000;
+/** How often WAL that has nothing for us is noted, and then confirmed. */
+const IDLE_MS = 1_000;
+
+export class RelayWork {
+  readonly #options: WorkOptions;
+  readonly #producer: Producer;
+  readonly #client: pg.Client;
+  readonly #names: RelayNames;
+  readonly #log: SlotChangeLog;
+  readonly #lag = new LagWindow();
+  #position: string | undefined;
+  #written = 0;
+  /** When the last transaction that the brokers have was committed. */
+  #newestMs: number | undefined;
+  /** Nothing that was read is being encoded. */
+  #waits = false;
+  #confirmed: Lsn = 0n;
+
+  constructor(options: WorkOptions, { log, producer, client, ...names }: Opened) {
+    this.#options = options;
+    this.#log = log;
+    this.#producer = producer;
+    this.#client = client;
+    this.#names = names;
+  }
+
+  async run(stop: AbortController): Promise<void> {
+    const { signal } = stop;
+    const { limitBytes, url, end, script: begin, onRunning } = this.#options;
+    const { footing, sees } = await findFooting({
+      ...{ url, client: this.#client, ...this.#names },
+      end: (isSettled) => end(isSettled, signal),
+    });
+    if (signal.aborted) return;
+    const script = await begin(this.#client, this.#log.timeline, footing);
+    const outlet = new Outlet({
+      producer: this.#producer,
+      onWritten: (sent) => {
+        this.#note(sent);
+      },
+      ...(limitBytes !== undefined && { limitBytes }),
+    });
+    onRunning();
+    await allOrNone(stop, [
+      outlet.run(signal),
+      this.#stream(script, outlet, sees, signal),
+      this.#beat(script, outlet, signal),
+      this.#reports(outlet, signal),
+    ]);
+  }
+
+  async #stream(
+    script: Script,
+    outlet: Outlet,
+    sees: Stand['sees'],
+    signal: AbortSignal,
+  ): Promise<void> {
+    while (!signal.aborted) {
+      this.#waits = true;
+      const pieces = await this.#log.read(signal);
+      this.#waits = false;
+      for (const piece of pieces) {
+        if (piece.size > 0) sees(piece.head.commitLsn);
+        await outlet.give({ records: await script.write(piece), through: throughOf(piece) });
+      }
+    }
+  }
+
+  async #beat(script: Script, outlet: Outlet, signal: AbortSignal): Promise<void> {
+    let beaten: number | undefined;
+    while (!signal.aborted) {
+      // What waits would come behind a record that says that it is there.
+      const { idleLsn } = this.#log;
+      const idle = this.#waits && outlet.empty && idleLsn > 0n ? idleLsn : undefined;
+      const now = performance.now();
+      const isDue = beaten === undefined || now - beaten >= BEAT_MS;
+      if (isDue) beaten = now;
+      if (isDue || (idle !== undefined && idle > this.#confirmed))
+        await outlet.give({ records: script.beat(idle), through: undefined, idle });
+      await sleep(IDLE_MS, signal);
+    }
+  }
+
+  /** The one place that confirms anything to the source. */
+  #note({ transactions, records, idle = 0n }: Sent): void {
+    this.#written += records;
+    const last = transactions.at(-1);
+    const through = last && last.endLsn > idle ? last.endLsn : idle;
+    if (through > this.#confirmed) {
+      this.#confirmed = through;
+      this.#log.acknowledge(through);
+    }
+    if (!last) return;
+    this.#position = `${this.#log.timeline}/${formatLsn(last.commitLsn)}/${last.seq}`;
+    this.#newestMs = last.commitMs;
+    const now = Date.now();
+    for (const { commitMs } of transactions) this.#lag.add(now - commitMs);
+  }
+
+  /** Without the control database the relay goes on; only its reports are missing. */
+  async #reports(outlet: Outlet, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#options
+        .report({
+          position: this.#position,
+          behindMs: this.#behindMs(outlet),
+          lagP50Ms: this.#lag.percentile(0.5),
+          lagP99Ms: this.#lag.percentile(0.99),
+          written: this.#written,
+        })
+        .catch((error: unknown) => {
+          this.#options.log.warn('the relay could not be reported', { error: String(error) });
+        });
+      await sleep(REPORT_MS, signal);
+    }
+  }
+
+  #behindMs(outlet: Outlet): number | undefined {
+    if (this.#waits && outlet.empty) return 0;
+    return this.#newestMs === undefined ? undefined : Math.max(0, Date.now() - this.#newestMs);
+  }
+}
+
+function throughOf(piece: Piece): Written | undefined {
+  const { head, endLsn, firstSeq, size } = piece;
+  if (endLsn === undefined) return undefined;
+  const { commitLsn, commitMs } = head;
+  return { commitLsn, commitMs, endLsn, seq: firstSeq + size - 1 };
+}
