@@ -17,9 +17,10 @@ import {
   type MoveResult,
   type PlannedMove,
 } from './domain/move.ts';
-import { takesOwnership, TRANSITIONS } from './domain/phase.ts';
+import { ownerOf, takesOwnership, TRANSITIONS } from './domain/phase.ts';
 import type { CapabilityState } from './domain/state.ts';
 import { Evidence } from './evidence.ts';
+import { coverPartitions } from './late-partitions.ts';
 import { withLease } from './lease.ts';
 import { withEnds } from './ends.ts';
 import { gatherFacts } from './gate-facts.ts';
@@ -172,6 +173,24 @@ export class Coordinator {
     );
   }
 
+  /**
+   * Closes partitions that have come to a closed table since it was fenced; gives their names. Throws
+   * MOVE_IN_PROGRESS.
+   */
+  async coverPartitions(capability: string): Promise<string[]> {
+    return this.#alone(
+      capability,
+      async (site) => {
+        const { phase, epoch } = await this.#recovered(capability, site);
+        const covered: string[] = [];
+        for (const side of site.ends ? [site.ends.to.source, site.ends.to.target] : [])
+          covered.push(...(await coverPartitions(side, ownerOf(phase), epoch)));
+        return covered;
+      },
+      0,
+    );
+  }
+
   /** Runs `work` while nobody else moves the capability, with its databases open. */
   async #alone<T>(id: string, work: (site: Site) => Promise<T>, waitMs?: number): Promise<T> {
     const definition = this.#capability(id);
@@ -180,7 +199,7 @@ export class Coordinator {
     return withLease(
       controlUrl,
       id,
-      () => withEnds(where, id, definition, (ends) => work({ definition, ends })),
+      (lease) => withEnds(where, id, definition, (ends) => work({ definition, ends, lease })),
       waitMs,
     );
   }

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { connect } from '../core/postgres/connect.ts';
 import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
+import { coverPartitions } from './late-partitions.ts';
 import { Participant } from './participant.ts';
 
 let pair: Pair;
@@ -59,10 +60,49 @@ test.each([
   await expect(shop.query(statement)).rejects.toMatchObject({ code: 'BN001' });
 });
 
+test('a partition that has come since cannot be truncated either, once the caretaker has seen it', async () => {
+  await shop.query('CREATE TABLE ev_4 (LIKE ev INCLUDING ALL)');
+  await shop.query('ALTER TABLE ev ATTACH PARTITION ev_4 FOR VALUES FROM (30) TO (40)');
+  expect(await coverPartitions(side, 'service', 1)).toEqual(['public.ev_3', 'public.ev_4']);
+  expect(await coverPartitions(side, 'service', 1)).toEqual([]);
+  for (const table of ['ev_3', 'ev_4'])
+    await expect(shop.query(`TRUNCATE ${table}`)).rejects.toMatchObject({ code: 'BN001' });
+  await expect(coverPartitions(side, 'service', 0)).resolves.toEqual([]);
+  const { rows } = await pair.monolith.query(
+    `SELECT DISTINCT tgenabled FROM pg_trigger WHERE tgname LIKE 'banyan%'`,
+  );
+  expect(rows).toEqual([{ tgenabled: 'A' }]);
+});
+
+test('a table that is attached with rows of its own is fenced like the others', async () => {
+  await shop.query(
+    `CREATE TABLE ev_5 (LIKE ev INCLUDING ALL); INSERT INTO ev_5 VALUES (9, 41, 'own')`,
+  );
+  await shop.query('ALTER TABLE ev ATTACH PARTITION ev_5 FOR VALUES FROM (40) TO (50)');
+  for (const statement of [
+    `UPDATE ev_5 SET v = 'x'`,
+    'DELETE FROM ev_5',
+    `INSERT INTO ev_5 VALUES (10, 42, 'x')`,
+  ])
+    await expect(shop.query(statement)).rejects.toMatchObject({ code: 'BN001' });
+});
+
+test('a fence that was planned before a partition came is not put up by that plan', async () => {
+  await side.fence('monolith', 1);
+  const plan = await side.planned('service');
+  await shop.query('CREATE TABLE ev_6 PARTITION OF ev FOR VALUES FROM (50) TO (60)');
+  expect(await side.fenceAs('service', plan, 1)).toBe(false);
+  await shop.query(`INSERT INTO ev_6 VALUES (11, 51, 'still mine')`);
+  const dropped = await side.planned('service');
+  await shop.query('DROP TABLE ev_6');
+  expect(await side.fenceAs('service', dropped, 1)).toBe(false);
+  expect(await side.fenceAs('service', await side.planned('service'), 1)).toBe(true);
+});
+
 test('lifted, everything passes, and removed it leaves no trace in any partition', async () => {
   await side.fence('monolith', 1);
   await shop.query(`UPDATE ev SET v = 'mine'; TRUNCATE ev_1`);
-  await side.remove();
+  await side.remove(1);
   const { rows } = await pair.monolith.query(
     `SELECT tgname FROM pg_trigger WHERE tgname LIKE 'banyan%'`,
   );

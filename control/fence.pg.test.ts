@@ -93,6 +93,14 @@ test.each(REFUSED)('%s is refused, and names the owner', async (_, statement) =>
   ]);
 });
 
+test('a constraint that an insert violates speaks before the fence, and nothing comes in', async () => {
+  const taken = `INSERT INTO prd (prd_id, no, nm, prc) VALUES (1, 'A', 'x', 1)`;
+  await expect(shop.query(taken)).rejects.toMatchObject({ code: '23505' });
+  await expect(shop.query(`${taken} ON CONFLICT DO NOTHING`)).resolves.toMatchObject({
+    rowCount: 0,
+  });
+});
+
 test('COPY is refused as well', async () => {
   await shop.query(`CREATE TEMP TABLE IF NOT EXISTS more AS SELECT 9 AS id, 'Z' AS no`);
   await expect(
@@ -206,9 +214,31 @@ test('a writer in the way makes the fence give up in time, with nothing changed'
   const started = performance.now();
   expect(await monolith.fence('service', 5)).toBe(false);
   expect(performance.now() - started).toBeLessThan(1_000);
-  expect((await monolith.blockers(0)).join()).toMatch(/pid \d+ .*UPDATE prd SET nm = 'busy'/);
+  expect((await monolith.blockers(0)).join()).toMatch(/pid \d+ .*UPDATE prd SET nm = \?/);
   await shop.query('COMMIT');
   await shop.query(`UPDATE prd SET nm = 'still mine' WHERE prd_id = 2`);
+});
+
+test('who only reads is in nobody’s way, and nobody’s data are told', async () => {
+  await monolith.fence('monolith', 5);
+  const reader = await connect(pair.monolithAppUrl, { applicationName: 'report' });
+  const batch = await connect(pair.monolithAppUrl, { applicationName: 'nightly' });
+  try {
+    await reader.query('BEGIN; SELECT count(*) FROM prd');
+    expect(await monolith.blockers(0)).toEqual([]);
+    expect((await monolith.blockers(0, 'remove')).join()).toMatch(/report/);
+    await batch.query('BEGIN');
+    await batch.query(`UPDATE prd SET nm = 'Ann O''Hara', prc = 4711 WHERE no = 'secret'`);
+    const [line = '', ...others] = await monolith.blockers(0);
+    expect(others).toEqual([]);
+    expect(line).toMatch(
+      /^pid \d+ \(m_\w+_app, nightly, 00:00:0\d, idle in transaction\): UPDATE prd SET nm = \?, prc = \? WHERE no = \?$/,
+    );
+    await reader.query('COMMIT');
+  } finally {
+    await reader.end();
+    await batch.end();
+  }
 });
 
 test('a lower epoch changes nothing', async () => {
@@ -232,8 +262,8 @@ test('removed, it leaves no trace', async () => {
     });
     await side.prepare(1);
     await side.fence('service', 1);
-    await side.remove();
-    await side.remove();
+    await side.remove(1);
+    await side.remove(1);
     await side.close();
     const { rows } = await third.monolith.query(`
       SELECT nspname FROM pg_namespace WHERE nspname = 'banyan'

@@ -5,21 +5,27 @@ import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { connect, sqlState, transaction, withClient } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
-import { quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
-import { migrate } from '../core/postgres/migrate.ts';
+import { quoteTable } from '../core/postgres/identifiers.ts';
 import { encodeMessage } from './domain/flow.ts';
-import { columnsWithoutEquality, partitionsOf } from './table-facts.ts';
-import { fenceStatements, unfenceStatements, type Fence } from './domain/fence.ts';
+import { findBlockers, type LockPurpose } from './blockers.ts';
+import { unfenceStatements, type Fence, type FencedTable } from './domain/fence.ts';
 import { fencedTables } from './domain/fenced-tables.ts';
 import { removeShareStatements } from './domain/share.ts';
 import { MESSAGE_PREFIX, PARTICIPANT_SCHEMA } from './domain/names.ts';
 import type { Owner } from './domain/phase.ts';
 import type { Logins } from './connections.ts';
+import { enter } from './entry.ts';
+import { planFence, type FencePlan } from './fence-plan.ts';
+import { scalar } from './scalar.ts';
+import { partitionsOf } from './table-facts.ts';
 import type { TableMap } from './definition.ts';
+
+export { scalar } from './scalar.ts';
 
 /** Below deadlock_timeout: a clean timeout here, rather than a deadlock whose victim is the application. */
 const LOCK_TIMEOUT_MS = 300;
 const LOCK_NOT_AVAILABLE = '55P03';
+const UNDEFINED_TABLE = '42P01';
 
 export interface ParticipantOptions {
   readonly capability: string;
@@ -85,24 +91,10 @@ export class Participant {
     }
   }
 
-  async #enter(epoch: number): Promise<void> {
+  #enter(epoch: number): Promise<void> {
     const { capability, side, logins } = this.#options;
-    await migrate({
-      url: logins.coordinator,
-      folder: 'participant',
-      direction: 'up',
-      schema: PARTICIPANT_SCHEMA,
-    });
-    const applier = quoteIdentifier(this.applier);
-    await this.client.query(`GRANT USAGE ON SCHEMA ${PARTICIPANT_SCHEMA} TO ${applier}`);
-    await this.client.query(
-      `GRANT SELECT, INSERT, UPDATE, DELETE ON banyan.checkpoint, banyan.log_offset, banyan.backfill, banyan.reread, banyan.orphan, banyan.parked, banyan.conflict, banyan.awaited, banyan.tombstone, banyan.flight TO ${applier}`,
-    );
-    await this.client.query(
-      `INSERT INTO banyan.ownership (capability, epoch, owns) VALUES ($1, $2, $3)
-       ON CONFLICT (capability) DO UPDATE SET epoch = greatest(ownership.epoch, excluded.epoch)`,
-      [capability, epoch, side === 'monolith'],
-    );
+    const owns = side === 'monolith';
+    return enter(this.client, logins.coordinator, this.applier, { capability, epoch, owns });
   }
 
   /**
@@ -111,59 +103,80 @@ export class Participant {
    * could not be had in time, nothing changed then.
    */
   async fence(owner: Owner, epoch: number): Promise<boolean> {
+    return this.fenceAs(owner, await this.planned(owner), epoch);
+  }
+
+  /** What `fenceAs` will do, read and worked out ahead: nobody is held for it. Throws MOVE_NOT_ALLOWED. */
+  async planned(owner: Owner): Promise<FencePlan> {
     await this.assertOneWriter();
-    return this.stand(epoch, await this.fencing(owner), { owns: owner === this.side });
+    return this.#plan(owner);
+  }
+
+  /** `fence`, by a plan. Gives false also where the tables are no longer what they were for it. */
+  fenceAs(owner: Owner, plan: FencePlan, epoch: number): Promise<boolean> {
+    return this.stand(epoch, plan.statements, { owns: owner === this.side }, plan.facts);
   }
 
   /** Throws MOVE_NOT_ALLOWED while both sides write what moves. */
   async assertOneWriter(): Promise<void> {
-    if (!(await this.present())) return;
+    if (await this.isShared())
+      throw new BanyanError(
+        'MOVE_NOT_ALLOWED',
+        `both sides of capability "${this.capability}" write: the write canary must end first`,
+      );
+  }
+
+  async isShared(): Promise<boolean> {
+    if (!(await this.present())) return false;
     // A schema that was made by an older version has no such column.
     const shared = `SELECT to_jsonb(o) ->> 'shared' FROM banyan.ownership o WHERE capability = $1`;
-    if ((await scalar(this.client, shared, [this.capability])) !== 'true') return;
-    throw new BanyanError(
-      'MOVE_NOT_ALLOWED',
-      `both sides of capability "${this.capability}" write: the write canary must end first`,
-    );
+    return (await scalar(this.client, shared, [this.capability])) === 'true';
   }
 
   /** Statements that set this side's fence to what `owner` leaves it. */
   async fencing(owner: Owner): Promise<string[]> {
+    return [...(await this.#plan(owner)).statements];
+  }
+
+  #plan(owner: Owner): Promise<FencePlan> {
+    const { fence, tables } = this.closed(owner);
+    return planFence(this.client, fence, tables);
+  }
+
+  /** What is closed here while `owner` owns, table by table, and the fence that closes it. */
+  closed(owner: Owner): { readonly fence: Fence; readonly tables: readonly FencedTable[] } {
     const { capability, side, labels, tables } = this.#options;
     const other = side === 'monolith' ? labels.service : labels.monolith;
-    const fence: Fence = { capability, owner: other, applier: this.applier };
-    const statements: string[] = [];
-    for (const table of fencedTables(tables, side, owner))
-      statements.push(
-        ...fenceStatements(
-          fence,
-          table,
-          await columnsWithoutEquality(this.client, table.table),
-          await partitionsOf(this.client, table.table),
-        ),
-      );
-    return statements;
+    const fence = { capability, owner: other, applier: this.applier };
+    return { fence, tables: fencedTables(tables, side, owner) };
   }
 
   /**
    * Changes who may write here, and tells the stream in the same transaction. Synchronous commit: what
-   * follows the message in the WAL meets the change already. Gives false when a lock could not be had.
+   * follows the message in the WAL meets the change already. Gives false when a lock could not be had,
+   * or `facts` are not so any more.
    */
   async stand(
     epoch: number,
     statements: readonly string[],
     { owns, shared }: { readonly owns: boolean; readonly shared?: boolean },
+    facts: FencePlan['facts'] = { text: `SELECT '' AS facts`, found: '' },
   ): Promise<boolean> {
     const { capability } = this.#options;
     const all = [
       `SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`,
       'SET LOCAL synchronous_commit = on',
       ...statements,
+      // Last: the tables are locked by now.
+      facts.text,
     ];
+    const outdated = new Error('the tables have changed');
     try {
       await this.#guarded(epoch, async () => {
         // All at once: writes are held meanwhile, and each round trip would count.
-        await this.client.query(all.join(';\n'));
+        const results: unknown = await this.client.query(all.join(';\n'));
+        const last = (results as pg.QueryResult<{ facts: string }>[]).at(-1);
+        if (last?.rows[0]?.facts !== facts.found) throw outdated;
         await this.client.query('UPDATE banyan.ownership SET owns = $2 WHERE capability = $1', [
           capability,
           owns,
@@ -178,7 +191,9 @@ export class Participant {
       });
       return true;
     } catch (error) {
-      if (sqlState(error) === LOCK_NOT_AVAILABLE) return false;
+      // A partition of the plan may be gone.
+      const gone = facts.found !== '' && sqlState(error) === UNDEFINED_TABLE;
+      if (sqlState(error) === LOCK_NOT_AVAILABLE || error === outdated || gone) return false;
       throw error;
     }
   }
@@ -191,19 +206,7 @@ export class Participant {
   async #guarded<T>(epoch: number, work: () => Promise<T>): Promise<T> {
     const { capability } = this.#options;
     return transaction(this.client, async () => {
-      const { rows } = await this.client.query<{ epoch: string }>(
-        'SELECT epoch FROM banyan.ownership WHERE capability = $1 FOR UPDATE',
-        [capability],
-      );
-      const current = Number(rows[0]?.epoch ?? 0);
-      if (current > epoch)
-        throw new BanyanError(
-          'STALE_COORDINATOR',
-          `another coordinator (epoch ${current}) has taken over from this one (epoch ${epoch})`,
-          {
-            hint: 'Look at `banyan status`.',
-          },
-        );
+      await this.#assertEpoch(epoch);
       await this.client.query('UPDATE banyan.ownership SET epoch = $2 WHERE capability = $1', [
         capability,
         epoch,
@@ -212,20 +215,21 @@ export class Participant {
     });
   }
 
-  /** Who may keep a lock on the fenced tables waiting: long transactions and prepared ones, by name. */
-  async blockers(olderThanMs: number): Promise<string[]> {
-    const { rows } = await this.client.query<{ line: string }>(
-      `SELECT format('pid %s (%s, %s): %s', a.pid, a.usename, date_trunc('second', clock_timestamp() - a.xact_start), left(a.query, 80)) AS line
-         FROM pg_stat_activity a
-        WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
-          AND a.xact_start < clock_timestamp() - make_interval(secs => $1)
-          AND EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.relation = ANY ($2::text[]::regclass[])
-                       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-       UNION ALL
-       SELECT format('prepared transaction %s of %s', gid, owner) FROM pg_prepared_xacts WHERE database = current_database()`,
-      [olderThanMs / 1000, this.#tableNames()],
-    );
-    return rows.map((row) => row.line);
+  /** Locks the ownership row; throws STALE_COORDINATOR when a later coordinator has been here. */
+  async #assertEpoch(epoch: number): Promise<void> {
+    const text = 'SELECT epoch FROM banyan.ownership WHERE capability = $1 FOR UPDATE';
+    const current = Number(await scalar(this.client, text, [this.capability]));
+    if (current > epoch)
+      throw new BanyanError(
+        'STALE_COORDINATOR',
+        `another coordinator (epoch ${current}) has taken over from this one (epoch ${epoch})`,
+        { hint: 'Look at `banyan status`.' },
+      );
+  }
+
+  /** Who keeps, or may keep, a lock on the tables waiting: long transactions and prepared ones, one line each. */
+  blockers(olderThanMs: number, purpose: LockPurpose = 'fence'): Promise<string[]> {
+    return findBlockers(this.client, this.#tableNames(), olderThanMs, purpose);
   }
 
   #tableNames(): string[] {
@@ -242,8 +246,11 @@ export class Participant {
     return (await scalar(this.client, count, [capability])) !== '0';
   }
 
-  /** Removes the capability from this database; the schema too when it was the last. Idempotent. */
-  async remove(): Promise<void> {
+  /**
+   * Removes the capability from this database; the schema too when it was the last. Idempotent. Throws
+   * STALE_COORDINATOR.
+   */
+  async remove(epoch: number): Promise<void> {
     const { capability, tables, side } = this.#options;
     const present = await scalar(this.client, `SELECT to_regclass('banyan.ownership') IS NOT NULL`);
     if (present !== 'true') return;
@@ -253,10 +260,11 @@ export class Participant {
           ...unfenceStatements(name),
           ...removeShareStatements(capability, name),
         ])
-          await this.#patiently(statement);
+          await this.#patiently(epoch, statement);
     await transaction(this.client, async () => {
       // Another capability may just be entering: it waits for this, and makes the schema anew.
       await this.client.query('LOCK TABLE banyan.ownership IN ACCESS EXCLUSIVE MODE');
+      await this.#assertEpoch(epoch);
       await this.client.query('DELETE FROM banyan.ownership WHERE capability = $1', [capability]);
       const left = await scalar(this.client, 'SELECT count(*) FROM banyan.ownership');
       if (left === '0') await this.client.query(`DROP SCHEMA ${PARTICIPANT_SCHEMA} CASCADE`);
@@ -264,18 +272,19 @@ export class Participant {
   }
 
   /** DDL that may wait for readers: short attempts, so that nobody queues up behind it. */
-  async #patiently(statement: string): Promise<void> {
+  async #patiently(epoch: number, statement: string): Promise<void> {
     for (let attempt = 1; ; attempt++)
       try {
         await transaction(this.client, async () => {
           await this.client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
+          await this.#assertEpoch(epoch);
           await this.client.query(statement);
         });
         return;
       } catch (error) {
         if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
         if (attempt < 100) continue;
-        const open = await this.blockers(LOCK_TIMEOUT_MS);
+        const open = await this.blockers(LOCK_TIMEOUT_MS, 'remove');
         throw new BanyanError('TIMED_OUT', 'the lock to remove a fence could not be had', {
           hint: `${open.length > 0 ? `End these: ${open.join('; ')}` : 'End long-running transactions'}. Then give the command again; it removes what is left.`,
           cause: error,
@@ -285,14 +294,3 @@ export class Participant {
 }
 
 const SESSION = { applicationName: 'banyan-coordinator' };
-
-/** The single value of a query, as text. */
-export async function scalar(
-  client: pg.ClientBase,
-  text: string,
-  values: readonly unknown[] = [],
-): Promise<string> {
-  const { rows } = await client.query<unknown[]>({ text, values: [...values], rowMode: 'array' });
-  const value = rows[0]?.[0] as string | number | boolean | null | undefined;
-  return String(value ?? '');
-}

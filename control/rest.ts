@@ -2,19 +2,24 @@
 // that the phase has, fences and schema from `sync` on. Moves that take something away only change
 // the state and then tidy up to it, so that one which was cut short is finished by tidying again.
 import type { Capability } from './definition.ts';
-import { flowsOf, type Phase } from './domain/phase.ts';
+import { flowsOf } from './domain/phase.ts';
+import type { CapabilityState } from './domain/state.ts';
 import type { FlowPair } from './ends.ts';
 import type { Evidence } from './evidence.ts';
+import type { Lease } from './lease.ts';
 import type { RelayReports } from './relay-reports.ts';
 import { hasFlow, removeFlow } from './replication.ts';
 import { closeTables } from './retire.ts';
 
-/** Removes what this phase does not need. Idempotent; false when there was nothing. Throws TIMED_OUT. */
+/**
+ * Removes what this phase does not need. Idempotent; false when there was nothing. Throws TIMED_OUT, and
+ * STALE_COORDINATOR where another one has taken over: what is there now may be that one's.
+ */
 export async function tidy(
-  id: string,
-  phase: Phase,
+  { capability: id, phase, epoch }: Pick<CapabilityState, 'capability' | 'phase' | 'epoch'>,
   { tables, leaves }: Capability,
   ends: FlowPair,
+  lease: Lease,
   { evidence, relays }: { readonly evidence: Evidence; readonly relays: RelayReports },
 ): Promise<boolean> {
   const wanted = flowsOf(phase, { hasTables: true, leaves });
@@ -22,6 +27,7 @@ export async function tidy(
   for (const direction of ['to', 'back'] as const) {
     if (wanted[direction] || !(await hasFlow(ends[direction]))) continue;
     found = true;
+    await lease.assertHeld();
     const { relayed } = ends[direction];
     if ((await removeFlow(ends[direction])) && relayed) await relays.drop(relayed.source);
   }
@@ -32,9 +38,10 @@ export async function tidy(
   for (const side of [monolith, service]) {
     if (!(await side.present())) continue;
     found = true;
+    await lease.assertHeld();
     // Closed before the fence goes: nobody slips in between.
     if (phase === 'retired') await closeTables(monolith, tables);
-    await side.remove();
+    await side.remove(epoch);
   }
   return found;
 }

@@ -8,6 +8,7 @@ import type { PlannedMove } from './domain/move.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { FlowPair } from './ends.ts';
 import { Evidence } from './evidence.ts';
+import type { Lease } from './lease.ts';
 import type { Participant } from './participant.ts';
 import type { RelayReports } from './relay-reports.ts';
 import type { Replicas } from './replicas.ts';
@@ -21,6 +22,8 @@ const TRAFFIC_TIMEOUT_MS = 5_000;
 export interface Site {
   readonly definition: Capability;
   readonly ends: FlowPair | undefined;
+  /** Looked at before each step that no epoch guards. */
+  readonly lease: Lease;
 }
 
 export interface StepsOptions {
@@ -59,13 +62,13 @@ export class Steps {
       given.phase !== to &&
       entry.event === 'advance';
     const state = builds
-      ? await this.#store.change(given, {}, { ...entry, event: 'begin' })
+      ? await this.#store.change(given, { epoch: given.epoch + 1 }, { ...entry, event: 'begin' })
       : given;
     const change = (): Promise<CapabilityState> =>
       this.#store.change(state, { phase: to, weight }, entry);
     switch (`${state.phase}>${to}`) {
       case 'monolith>sync':
-        if (site.ends) await this.#beginSync(state, site.definition, site.ends, replaceTarget);
+        if (site.ends) await this.#beginSync(state, site, site.ends, replaceTarget);
         await change();
         break;
       case 'sync>monolith':
@@ -76,7 +79,7 @@ export class Steps {
         await this.countAnew(state, move);
         break;
       case 'shadow>canary':
-        if (site.ends) await this.#buildWayBack(state, site.definition, site.ends);
+        if (site.ends) await this.#buildWayBack(state, site, site.ends);
         await change();
         break;
       case 'canary>shadow':
@@ -95,9 +98,9 @@ export class Steps {
   }
 
   /** Removes what a move that was cut short has left; false when there was nothing. */
-  tidied({ capability, phase }: CapabilityState, { definition, ends }: Site): Promise<boolean> {
+  tidied(state: CapabilityState, { definition, ends, lease }: Site): Promise<boolean> {
     if (!ends) return Promise.resolve(false);
-    return tidy(capability, phase, definition, ends, {
+    return tidy(state, definition, ends, lease, {
       evidence: this.#evidence,
       relays: this.#relays,
     });
@@ -106,12 +109,14 @@ export class Steps {
   /** Fence first, then publication, slot and checkpoint; a half-made one is removed again. */
   async #beginSync(
     state: CapabilityState,
-    definition: Capability,
+    site: Site,
     ends: FlowPair,
     replace: boolean,
   ): Promise<void> {
     const { source: monolith, target: service } = ends.to;
-    await this.tidied(state, { definition, ends });
+    const { definition, lease } = site;
+    await lease.assertHeld();
+    await this.tidied(state, site);
     try {
       await monolith.prepare(state.epoch);
       await service.prepare(state.epoch);
@@ -121,24 +126,22 @@ export class Steps {
       });
       // Behind the fence: nothing comes in after this look.
       if (!replace) await assertEmpty(service, definition);
+      await lease.assertHeld();
       await createFlow(ends.to);
     } catch (error) {
-      await this.tidied(state, { definition, ends });
+      await this.tidied(state, site);
       throw error;
     }
   }
 
   /** Publication, slot and checkpoint of sync back; a half-made one is removed again. */
-  async #buildWayBack(
-    state: CapabilityState,
-    definition: Capability,
-    ends: FlowPair,
-  ): Promise<void> {
+  async #buildWayBack(state: CapabilityState, site: Site, ends: FlowPair): Promise<void> {
     try {
+      await site.lease.assertHeld();
       await removeFlow(ends.back);
       await createFlow(ends.back);
     } catch (error) {
-      await this.tidied(state, { definition, ends });
+      await this.tidied(state, site);
       throw error;
     }
   }

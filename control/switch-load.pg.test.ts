@@ -127,7 +127,9 @@ test('a transaction that never ends makes the switch give up, name it, and touch
       .move({ capability: 'catalog', event: 'advance' })
       .catch((error: unknown) => error);
     expect(failed).toMatchObject({ code: 'SWITCH_UNDONE' });
-    expect((failed as { hint?: string }).hint).toMatch(/In the way: pid \d+ .*SET stk = 1/);
+    expect((failed as { hint?: string }).hint).toMatch(
+      /In the way: pid \d+ .*SET stk = \? WHERE prd_id = \?/,
+    );
     expect(await own.store.readOne('catalog')).toMatchObject({ phase: 'canary', holding: false });
     expect(slowest).toBeLessThan(900);
   } finally {
@@ -160,7 +162,9 @@ test('an old transaction on the tables is named before anybody is held, whoever 
     );
     const move = own.coordinator().move({ capability: 'catalog', event: 'advance' });
     await expect(move).rejects.toMatchObject({ code: 'SWITCH_UNDONE' });
-    await expect(move).rejects.toThrow(/pid \d+ \(batch_.*UPDATE prd SET stk = 1/);
+    await expect(move).rejects.toThrow(
+      /pid \d+ \(batch_.*idle in transaction.*UPDATE prd SET stk = \?/,
+    );
     const journal = await own.store.journal('catalog');
     expect(journal.map((line) => line.event)).not.toContain('hold');
   } finally {

@@ -7,6 +7,7 @@ import { ownerOf, type Phase } from './domain/phase.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { Acknowledged, Replicas } from './replicas.ts';
 import type { FlowPair } from './ends.ts';
+import type { FencePlan } from './fence-plan.ts';
 import { waitForBarrier } from './replication.ts';
 import { findSequences, raiseSequences, type SequenceStep } from './sequences.ts';
 import type { JournalEntry, StateStore } from './store.ts';
@@ -102,7 +103,12 @@ export class SwitchRun {
     const sequences = sides ? await findSequences(tables, sides.next, sides.previous) : [];
     await this.#done('checked');
     await this.#context.replicas.steady();
-    await this.#holdAndFence();
+    // Read before anybody is held, and as late as that.
+    const plans = {
+      close: await sides?.previous.planned(ownerOf(this.#to)),
+      open: await sides?.next.planned(ownerOf(this.#to)),
+    };
+    await this.#holdAndFence(plans.close);
     if (ends && sides) {
       await waitForBarrier(sides.flow, this.#state.epoch, DRAIN_TIMEOUT_MS);
       await this.#done('drained');
@@ -115,7 +121,7 @@ export class SwitchRun {
       await this.#done('sequences', { sequences: this.#sequences });
     }
     await this.#flip();
-    return this.finish();
+    return this.finish(plans.open);
   }
 
   /** Whether the flip was committed although its answer was lost. */
@@ -127,12 +133,13 @@ export class SwitchRun {
   }
 
   /** What remains after the flip: the new owner may write, then the facades let go. */
-  async finish(): Promise<SwitchOutcome> {
+  async finish(plan?: FencePlan): Promise<SwitchOutcome> {
     this.flipped = true;
     const { store, switches } = this.#context;
     const sides = this.#sides();
-    if (sides)
-      await waitFor(() => sides.next.fence(ownerOf(this.#to), this.#state.epoch), {
+    const [owner, epoch] = [ownerOf(this.#to), this.#state.epoch];
+    if (sides && !(plan && (await sides.next.fenceAs(owner, plan, epoch))))
+      await waitFor(() => sides.next.fence(owner, epoch), {
         timeoutMs: 60_000,
         everyMs: LOCK_PAUSE_MS,
         what: 'the locks to lift the new owner’s fence',
@@ -191,9 +198,11 @@ export class SwitchRun {
   }
 
   /** While a lock waits, every writer behind it waits too: between attempts the hold is released. */
-  async #holdAndFence(): Promise<void> {
+  async #holdAndFence(planned: FencePlan | undefined): Promise<void> {
     const { store } = this.#context;
     const sides = this.#sides();
+    const owner = ownerOf(this.#to);
+    let plan = planned;
     for (this.#attempts = 1; ; this.#attempts++) {
       this.#heldAt = performance.now();
       this.#state = await store.change(
@@ -207,7 +216,7 @@ export class SwitchRun {
         leftBehind: this.#replicas.silent,
       });
       this.#fenceTouched = true;
-      if (!sides || (await sides.previous.fence(ownerOf(this.#to), this.#state.epoch))) break;
+      if (!sides || !plan || (await sides.previous.fenceAs(owner, plan, this.#state.epoch))) break;
       this.#fenceTouched = false;
       this.#state = await store.change(
         this.#state,
@@ -228,6 +237,7 @@ export class SwitchRun {
         );
       }
       await sleep(100 + 50 * this.#attempts);
+      plan = await sides.previous.planned(owner);
     }
     await this.#done('fenced', { attempts: this.#attempts });
   }

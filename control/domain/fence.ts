@@ -4,6 +4,10 @@
 // values, not the SET list, because ORMs save whole rows (bytes, where a type has no equality); ENABLE ALWAYS, so that replica role does
 // not slip by; the exemption is by session_user, so that cascades of the applier pass and nobody
 // else's SET ROLE does. Replaced rather than dropped: that lock never waits for readers.
+//
+// An insert that violates a constraint is refused by that (23505, 23503, 23514) before an AFTER trigger
+// can speak. Nothing earlier could: before the row, an INSERT … ON CONFLICT DO UPDATE of a staying column,
+// which must pass, looks like any other insert; before the statement, so does one that touches no row.
 import {
   quoteIdentifier,
   quoteLiteral,
@@ -35,6 +39,10 @@ export interface Fence {
 }
 
 const KINDS = ['insert', 'update', 'delete', 'truncate'] as const;
+type Kind = (typeof KINDS)[number];
+
+/** The trigger that each partition needs for itself. */
+export const TRUNCATE_TRIGGER = triggerName('truncate');
 
 /**
  * Statements that bring the fence of a table to this state. Run them in one transaction, tables in
@@ -47,7 +55,6 @@ export function fenceStatements(
   unequal: ReadonlySet<string>,
   partitions: readonly TableName[],
 ): string[] {
-  const outsider = `session_user <> ${quoteLiteral(fence.applier)}`;
   const changed = fenced.columns.map((name) => {
     const column = quoteIdentifier(name);
     return unequal.has(name)
@@ -59,43 +66,64 @@ export function fenceStatements(
       `NEW.${quoteIdentifier(column)} IS DISTINCT FROM ${value === null ? 'NULL' : quoteLiteral(value)}`,
   );
   const partial = fenced.rows ? '' : fenced.columns.join(', ');
-  const trigger = (
-    kind: (typeof KINDS)[number],
-    moment: string,
-    each: string,
-    when: string,
-    name: TableName = fenced.table,
-  ): string[] => {
-    const table = quoteTable(name);
-    const label = quoteIdentifier(triggerName(kind));
-    const args = [
-      fence.capability,
-      fence.owner,
-      kind === 'update' || kind === 'insert' ? partial : '',
-    ]
-      .map((one) => quoteLiteral(one))
-      .join(', ');
-    return [
-      `CREATE OR REPLACE TRIGGER ${label} ${moment} ON ${table} FOR EACH ${each} WHEN (${when}) EXECUTE FUNCTION banyan.fence(${args})`,
-      `ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${label}`,
-    ];
-  };
+  const trigger = (kind: Kind, moment: string, when: string): string[] =>
+    triggerStatements(fence, fenced.table, { kind, moment: `${moment} ROW`, when }, partial);
   const any = (conditions: readonly string[], ...rows: readonly ('OLD' | 'NEW')[]): string => {
     if (conditions.length === 0) return 'false';
     const ours = rows.flatMap((row) => belongsSql(fenced.where, row) ?? []);
     return [
-      `${outsider} AND (${conditions.join(' OR ')})`,
+      `${outsiders(fence)} AND (${conditions.join(' OR ')})`,
       ...(ours.length > 0 ? [`(${ours.join(' OR ')})`] : []),
     ].join(' AND ');
   };
   return [
-    ...trigger('insert', 'AFTER INSERT', 'ROW', any(fenced.rows ? ['true'] : filled, 'NEW')),
-    ...trigger('update', 'AFTER UPDATE', 'ROW', any(changed, 'OLD', 'NEW')),
-    ...trigger('delete', 'AFTER DELETE', 'ROW', any(fenced.rows ? ['true'] : [], 'OLD')),
-    ...[fenced.table, ...partitions].flatMap((name) =>
-      trigger('truncate', 'BEFORE TRUNCATE', 'STATEMENT', any(fenced.rows ? ['true'] : []), name),
-    ),
+    ...trigger('insert', 'AFTER INSERT', any(fenced.rows ? ['true'] : filled, 'NEW')),
+    ...trigger('update', 'AFTER UPDATE', any(changed, 'OLD', 'NEW')),
+    ...trigger('delete', 'AFTER DELETE', any(fenced.rows ? ['true'] : [], 'OLD')),
+    ...[fenced.table, ...partitions].flatMap((name) => truncateStatements(fence, fenced, name)),
   ];
+}
+
+/** Statements for the one trigger that a partition does not inherit. */
+export function truncateStatements(
+  fence: Fence,
+  { rows }: Pick<FencedTable, 'rows'>,
+  table: TableName,
+): string[] {
+  const when = rows ? outsiders(fence) : 'false';
+  const moment = 'BEFORE TRUNCATE STATEMENT';
+  return triggerStatements(fence, table, { kind: 'truncate', moment, when }, '');
+}
+
+interface Trigger {
+  readonly kind: Kind;
+  /** `AFTER INSERT ROW`: when, and for each row or statement. */
+  readonly moment: string;
+  readonly when: string;
+}
+
+function triggerStatements(
+  fence: Fence,
+  name: TableName,
+  { kind, moment, when }: Trigger,
+  partial: string,
+): string[] {
+  const table = quoteTable(name);
+  const label = quoteIdentifier(triggerName(kind));
+  const [before, event, each] = moment.split(' ');
+  const args = [
+    fence.capability,
+    fence.owner,
+    kind === 'update' || kind === 'insert' ? partial : '',
+  ].map((one) => quoteLiteral(one));
+  return [
+    `CREATE OR REPLACE TRIGGER ${label} ${before} ${event} ON ${table} FOR EACH ${each} WHEN (${when}) EXECUTE FUNCTION banyan.fence(${args.join(', ')})`,
+    `ALTER TABLE ${table} ENABLE ALWAYS TRIGGER ${label}`,
+  ];
+}
+
+function outsiders({ applier }: Fence): string {
+  return `session_user <> ${quoteLiteral(applier)}`;
 }
 
 /** Statements that remove every trace of the fence from a table. */
@@ -106,6 +134,6 @@ export function unfenceStatements(table: TableName): string[] {
   );
 }
 
-function triggerName(kind: (typeof KINDS)[number]): string {
+function triggerName(kind: Kind): string {
   return `banyan_fence_${kind}`;
 }

@@ -1,0 +1,151 @@
+// The lease: one that was lost stops its holder before it touches what its successor has made, and one
+// whose holder stands still is had by the next.
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import type { Knex } from 'knex';
+import { waitFor } from '../core/lifecycle.ts';
+import { startBanyan, writeConfig, type Running } from '../test/support/command.ts';
+import { createPair, type Pair } from '../test/support/pair.ts';
+import {
+  advanceTo,
+  leftovers,
+  startSync,
+  streaming,
+  type RunningSync,
+} from '../test/support/sync.ts';
+import { withLease } from './lease.ts';
+
+let pair: Pair;
+let sync: RunningSync | undefined;
+
+beforeEach(async () => {
+  pair = await createPair();
+});
+
+afterEach(async () => {
+  await sync?.stop();
+  sync = undefined;
+  await pair.close();
+});
+
+/** The same database, for a coordinator that stands still after it has committed this event. */
+function stoppedAfter(event: string): { db: Knex; reached: Promise<void>; wake: () => void } {
+  const reached = Promise.withResolvers<undefined>();
+  const sleeping = Promise.withResolvers<undefined>();
+  const db = new Proxy(pair.db, {
+    get(target, property, receiver): unknown {
+      const value: unknown = Reflect.get(target, property, receiver);
+      if (property !== 'transaction') return value;
+      return async (work: (db: Knex.Transaction) => Promise<unknown>) => {
+        const result = await target.transaction(work);
+        const last = await target('banyan.journal')
+          .orderBy('id', 'desc')
+          .first<{ event: string }>();
+        if (last.event === event) {
+          reached.resolve(undefined);
+          await sleeping.promise;
+        }
+        return result;
+      };
+    },
+  });
+  return {
+    db,
+    reached: reached.promise,
+    wake: () => {
+      sleeping.resolve(undefined);
+    },
+  };
+}
+
+async function loseLease(): Promise<void> {
+  await pair.db.raw(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'banyan-lease' AND datname = current_database()`,
+  );
+}
+
+test('a coordinator that wakes up before it has built sync to leaves its successor’s flow and fence alone', async () => {
+  const slow = stoppedAfter('begin');
+  const late = pair
+    .coordinator({ db: slow.db })
+    .move({ capability: 'catalog', event: 'advance' })
+    .catch((error: unknown) => error);
+  await slow.reached;
+  await loseLease();
+  await advanceTo(pair, 'sync');
+  const made = await leftovers(pair);
+  slow.wake();
+  expect(await late).toMatchObject({ code: 'STALE_COORDINATOR' });
+  expect(await leftovers(pair)).toEqual(made);
+  sync = startSync(pair);
+  await streaming(pair, 'to');
+});
+
+test('a coordinator that wakes up before it has built sync back leaves its successor’s alone', async () => {
+  sync = startSync(pair);
+  await advanceTo(pair, 'shadow');
+  await streaming(pair, 'to');
+  const slow = stoppedAfter('begin');
+  const late = pair
+    .coordinator({ db: slow.db })
+    .move({ capability: 'catalog', event: 'advance' })
+    .catch((error: unknown) => error);
+  await slow.reached;
+  await loseLease();
+  await advanceTo(pair, 'canary');
+  await streaming(pair, 'back');
+  slow.wake();
+  expect(await late).toMatchObject({ code: 'STALE_COORDINATOR' });
+  expect((await leftovers(pair)).filter((one) => one.startsWith('slot'))).toHaveLength(2);
+  await streaming(pair, 'back');
+});
+
+test('a coordinator that wakes up while it tidies up leaves what its successor has begun anew', async () => {
+  await advanceTo(pair, 'sync');
+  const slow = stoppedAfter('rollback');
+  const late = pair
+    .coordinator({ db: slow.db })
+    .move({ capability: 'catalog', event: 'rollback' })
+    .catch((error: unknown) => error);
+  await slow.reached;
+  await loseLease();
+  await advanceTo(pair, 'sync');
+  const made = await leftovers(pair);
+  slow.wake();
+  expect(await late).toMatchObject({ code: 'STALE_COORDINATOR' });
+  expect(await leftovers(pair)).toEqual(made);
+});
+
+test('a lease is kept as long as its holder lives, and had by the next once it stands still', async () => {
+  const { monolith, services } = pair.connections;
+  const config = writeConfig({
+    ...pair.migration,
+    control: pair.controlUrl,
+    monolith,
+    services: { catalog: services['catalog'] },
+  });
+  // It waits there for as long as it is let: the table that it must fence is locked.
+  await pair.service.query('BEGIN; LOCK TABLE product IN ACCESS EXCLUSIVE MODE');
+  let advance: Running | undefined;
+  try {
+    advance = startBanyan(['--config', config.file, 'advance', 'catalog']);
+    const isHeld = async (): Promise<boolean> => {
+      const { rows } = await pair.db.raw<{ rows: unknown[] }>(
+        `SELECT 1 FROM pg_stat_activity WHERE application_name = 'banyan-lease' AND datname = current_database()
+            AND query NOT LIKE '%pg_try_advisory_lock%'`,
+      );
+      return rows.length > 0;
+    };
+    await waitFor(isHeld, { timeoutMs: 20_000, what: 'the command to have the lease' });
+    const free = (): Promise<void> => Promise.resolve();
+    await expect(withLease(pair.controlUrl, 'catalog', free, 7_500)).rejects.toMatchObject({
+      code: 'MOVE_IN_PROGRESS',
+    });
+    advance.child.kill('SIGSTOP');
+    await withLease(pair.controlUrl, 'catalog', free, 12_000);
+  } finally {
+    advance?.child.kill('SIGKILL');
+    await advance?.exited;
+    await pair.service.query('ROLLBACK');
+    config.remove();
+  }
+});
