@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { evaluateGates, type GateFacts } from './gates.ts';
-import type { FlowLine } from '../evidence.ts';
+import type { FlowLine } from '../flow-reports.ts';
 
 const flow = (direction: 'to' | 'back', more: Partial<FlowLine> = {}): FlowLine => ({
   capability: 'catalog',

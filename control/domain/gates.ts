@@ -1,7 +1,9 @@
 // Gates: what a move needs as evidence. Each gives its figure, its limit and a verdict; too little
 // evidence is inconclusive, and inconclusive is not a pass.
 import type { Gates } from '../definition.ts';
-import type { FlowLine, ShadowSample, ShadowGroup, VerifyLine } from '../evidence.ts';
+import type { FlowLine } from '../flow-reports.ts';
+import type { ShadowSample, ShadowGroup } from '../shadow-counts.ts';
+import type { VerifyLine } from '../verify-outcomes.ts';
 import type { Phase } from './phase.ts';
 
 export type Verdict = 'pass' | 'fail' | 'inconclusive';
