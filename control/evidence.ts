@@ -2,6 +2,7 @@
 // the outcome of verify runs. Writers add, the coordinator reads. One object over the files that know
 // how each of them is stored.
 import type { Knex } from 'knex';
+import * as answers from './answers.ts';
 import type { Direction } from './domain/flow.ts';
 import * as flows from './flow-reports.ts';
 import * as shadow from './shadow-counts.ts';
@@ -39,6 +40,26 @@ export class Evidence {
   /** Forgets what shadow traffic told before the state had this version. */
   clearShadow(capability: string, version: number): Promise<void> {
     return shadow.clearShadow(this.#db, capability, version);
+  }
+
+  /** Forgets how the paths answered before the state had this version. */
+  clearAnswers(capability: string, version: number): Promise<void> {
+    return answers.clearAnswers(this.#db, capability, version);
+  }
+
+  /** Adds what a facade counted of both paths' answers. */
+  addAnswers(counts: readonly answers.AnswerCounts[]): Promise<void> {
+    return answers.addAnswers(this.#db, counts);
+  }
+
+  answers(capability: string, range: answers.AnswerRange): Promise<answers.Answers> {
+    return answers.answers(this.#db, capability, range);
+  }
+
+  /** What both paths have answered since the present phase began. */
+  async answersOfPhase(capability: string, reads: boolean): Promise<answers.Answers> {
+    const from = await answers.phaseVersion(this.#db, capability);
+    return answers.answers(this.#db, capability, { from, reads });
   }
 
   reportFlow(report: flows.FlowReport): Promise<void> {
