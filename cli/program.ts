@@ -11,6 +11,7 @@ import { kafkaCommand } from './kafka.ts';
 import { answerError } from './output.ts';
 import { preflightCommand } from './preflight.ts';
 import { relayCommand } from './relay.ts';
+import { rolloutCommand } from './rollout.ts';
 import { shadowCommand } from './shadow.ts';
 import { statusCommand } from './status.ts';
 import { syncCommand } from './sync.ts';
@@ -25,6 +26,7 @@ Exit codes:
      not answer or refuses       lost changes
   4  the move is not allowed  8  verify found differences
   9  the demo found a failed request or a lost write
+  10 a rollout has gone back 11 a rollout waits for a human
   70 a defect of banyan       130 interrupted`;
 
 const program = new Command('banyan')
@@ -53,6 +55,7 @@ for (const add of [
   statusCommand,
   advanceCommand,
   rollbackCommand,
+  rolloutCommand,
   shadowCommand,
   verifyCommand,
   journalCommand,

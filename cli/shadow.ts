@@ -1,7 +1,8 @@
 // `banyan shadow`: what the copies told so far, route by route, and a new count once the service is mended.
 import type { Command } from 'commander';
 import { BanyanError } from '../core/errors.ts';
-import { Evidence, type ShadowGroup, type ShadowSample } from '../control/evidence.ts';
+import { Evidence } from '../control/evidence.ts';
+import type { ShadowGroup, ShadowSample } from '../control/shadow-counts.ts';
 import { openContext, type GlobalOptions } from './context.ts';
 import { answer, table } from './output.ts';
 

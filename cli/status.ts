@@ -2,7 +2,8 @@
 import type { Command } from 'commander';
 import { BanyanError } from '../core/errors.ts';
 import { ownerOf } from '../control/domain/phase.ts';
-import { Evidence, type FlowLine } from '../control/evidence.ts';
+import { Evidence } from '../control/evidence.ts';
+import type { FlowLine } from '../control/flow-reports.ts';
 import { RelayReports } from '../control/relay-reports.ts';
 import { StateStore } from '../control/store.ts';
 import { openContext, type GlobalOptions } from './context.ts';

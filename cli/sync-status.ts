@@ -2,7 +2,8 @@
 // forgetting; once, or again and again.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { Evidence, type FlowLine } from '../control/evidence.ts';
+import { Evidence } from '../control/evidence.ts';
+import type { FlowLine } from '../control/flow-reports.ts';
 import { RelayReports } from '../control/relay-reports.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
 import { answer, bytes, span, table } from './output.ts';

@@ -2,6 +2,7 @@
 import { Option, type Command } from 'commander';
 import type { Part } from '../core/lifecycle.ts';
 import { caretakerPart } from '../control/caretaker.ts';
+import { rolloutPart } from '../control/rollout-part.ts';
 import { StateStore } from '../control/store.ts';
 import { relayPart, syncPart } from '../sync/index.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
@@ -9,6 +10,7 @@ import { loseChange } from './faults.ts';
 import { keepSmall } from './heap.ts';
 import { answer } from './output.ts';
 import { assertPreflight } from './preflight.ts';
+import { rolloutsOf } from './rollouts.ts';
 import { runParts } from './running.ts';
 import { conflictsCommand } from './sync-conflicts.ts';
 import { letterCommands } from './sync-letters.ts';
@@ -54,6 +56,7 @@ export function syncCommand(program: Command): void {
 
 export function syncParts(context: Context, flags: SyncFlags = {}): Part[] {
   const capabilities = Object.keys(context.migration.capabilities);
+  const { options, webhooks } = rolloutsOf(context);
   return [
     caretakerPart({
       coordinator: context.coordinator(),
@@ -61,6 +64,7 @@ export function syncParts(context: Context, flags: SyncFlags = {}): Part[] {
       capabilities,
       log: context.log,
     }),
+    rolloutPart({ ...options, capabilities, webhooks }),
     ...(context.migration.changeLog === 'direct' ? [] : [relayPart(context)]),
     syncPart({ ...context, ...(flags.fault && { wrapLog: loseChange }) }),
   ];

@@ -1,7 +1,8 @@
 // `banyan verify`: compares every mapped row of both sides and leaves the outcome as evidence.
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { BanyanError } from '../core/errors.ts';
-import { Evidence, type VerifyOutcome } from '../control/evidence.ts';
+import { Evidence } from '../control/evidence.ts';
+import type { VerifyOutcome } from '../control/verify-outcomes.ts';
 import { ownerOf, type Owner } from '../control/domain/phase.ts';
 import { StateStore } from '../control/store.ts';
 import { VerifyRuns } from '../control/verify-runs.ts';

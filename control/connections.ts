@@ -4,6 +4,8 @@ import { BanyanError } from '../core/errors.ts';
 import type { KafkaConnection } from '../core/kafka/connection.ts';
 import type { Migration, Reference } from './definition.ts';
 import { resolveKafka } from './kafka-connection.ts';
+import { resolveWebhooks } from './webhook-connections.ts';
+import type { Webhook } from './webhooks.ts';
 
 /** The three logins of a database that takes part. */
 export interface Logins {
@@ -23,6 +25,8 @@ export interface Connections {
   readonly services: Readonly<Record<string, SideConnections>>;
   /** Where the change log is Kafka. */
   readonly kafka?: KafkaConnection | undefined;
+  /** By capability; an edge has none. */
+  readonly webhooks?: Readonly<Record<string, readonly Webhook[]>>;
 }
 
 /**
@@ -76,6 +80,9 @@ export function resolveConnections(
     ),
     ...(migration.changeLog !== 'direct' &&
       role === 'all' && { kafka: resolveKafka(migration.changeLog.kafka, environment, mistakes) }),
+    ...(role === 'all' && {
+      webhooks: resolveWebhooks(migration.capabilities, environment, mistakes),
+    }),
   };
   if (mistakes.length > 0)
     throw new BanyanError(

@@ -8,6 +8,7 @@ import type { Capability, Migration } from './definition.ts';
 import { evaluateGates } from './domain/gates.ts';
 import {
   assertDestination,
+  assertVersion,
   assertWayBack,
   gateError,
   leadsTo,
@@ -75,6 +76,7 @@ export class Coordinator {
     return this.#alone(capability, async (site) => {
       const cut = await this.#switches.open(capability);
       const state = await this.#recovered(capability, site);
+      assertVersion(request, state);
       // Asked again for a switch that was cut short after its flip: it has just been finished.
       if (cut?.status === 'flipped' && leadsTo(cut.from, request.event) === cut.to)
         return { ...stayed(state), from: cut.from };

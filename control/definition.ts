@@ -5,6 +5,7 @@ import { facade } from './facade-settings.ts';
 import { changeLog } from './kafka-settings.ts';
 import { sync } from './sync-settings.ts';
 import type { ConflictFunction } from './domain/conflicts.ts';
+import { rollout } from './rollout-settings.ts';
 import { share, text } from './schema-words.ts';
 import { tableMap } from './table-map.ts';
 
@@ -119,10 +120,20 @@ const capability = z.strictObject({
     .strictObject({
       shadowSamples: z.number().int().min(0).default(100),
       mismatchRate: share.default(0),
+      /** How sure the bounds are that are told of rates. */
+      confidence: z.number().min(0.5).max(0.9999).default(0.95),
+      /** Answers of the service in `canary` before its figures count. */
+      canarySamples: z.number().int().min(0).default(100),
+      /** How much slower the service may be at p95: by this factor, and by so many milliseconds at least. */
+      p95Factor: z.number().min(1).default(1.5),
+      p95FloorMs: z.number().min(0).default(50),
+      /** Conflicts of a write canary that may have been judged. */
+      conflicts: z.number().int().min(0).default(0),
       lagMs: z.number().positive().default(5_000),
       verifyAgeMs: z.number().positive().default(3_600_000),
     })
     .prefault({}),
+  rollout,
 });
 
 /** Everything but what only a look at the whole can tell (definition-checks.ts). */

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import type { Knex } from 'knex';
 import { eventually } from '../test/support/http.ts';
 import { createDatabase, type TestDatabase } from '../test/support/postgres.ts';
-import { Evidence, type ShadowCounts, type ShadowMismatch } from './evidence.ts';
+import { Evidence } from './evidence.ts';
+import type { ShadowCounts, ShadowMismatch } from './shadow-counts.ts';
 import { migrateControl, openControl } from './store.ts';
 
 let database: TestDatabase;

@@ -22,6 +22,7 @@ export async function gatherFacts(
     hasTables: capability.tables.length > 0,
     flows: await evidence.flows(id),
     shadow: await evidence.shadow(id),
+    answers: await evidence.answersOfPhase(id, !capability.canary.writes),
     // What was equal before the service owned it says nothing of what it wrote since.
     verify: await evidence.lastVerify(id, to === 'retired'),
     stillNeeded: leavesNothing && ends ? await stillNeeded(capability, ends) : [],

@@ -7,7 +7,8 @@ import {
   type Login,
   type Secret,
 } from '../core/kafka/connection.ts';
-import type { KafkaSettings, SecretReference } from './kafka-settings.ts';
+import type { KafkaSettings } from './kafka-settings.ts';
+import type { SecretReference } from './schema-words.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

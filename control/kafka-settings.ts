@@ -2,12 +2,7 @@
 // fills and flows read. The shape of `changeLog` in a definition. Secrets are named here, never written.
 import { z } from 'zod';
 import { outboxes } from './outbox-settings.ts';
-import { text } from './schema-words.ts';
-
-const secret = z.union(
-  [z.strictObject({ env: text }), z.strictObject({ file: text })],
-  "names where the secret stands: env('NAME') or { file: '/path' }; it is never written here",
-);
+import { secret, text } from './schema-words.ts';
 
 const brokerAddress = text.regex(
   /^[^\s:/,]+:\d{1,5}$/,
@@ -140,7 +135,6 @@ export const changeLog = z
   .default('direct');
 
 export type KafkaSettings = z.output<typeof kafka>;
-export type SecretReference = z.output<typeof secret>;
 
 function isLoopback(given: z.output<typeof brokers>): boolean {
   return (

@@ -92,9 +92,11 @@ export class Steps {
 
   /** Changes the state, and with it begins a new count of shadow traffic. */
   countAnew(state: CapabilityState, { to, weight, entry }: PlannedMove): Promise<CapabilityState> {
-    return this.#store.change(state, { phase: to, weight }, entry, (db) =>
-      new Evidence(db).clearShadow(state.capability, state.version + 1),
-    );
+    return this.#store.change(state, { phase: to, weight }, entry, async (db) => {
+      const evidence = new Evidence(db);
+      await evidence.clearShadow(state.capability, state.version + 1);
+      await evidence.clearAnswers(state.capability, state.version + 1);
+    });
   }
 
   /** Removes what a move that was cut short has left; false when there was nothing. */

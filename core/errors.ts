@@ -49,6 +49,10 @@ export const CATALOGUE = {
   SWITCH_UNDONE: entry(6, 409, true),
   /** A step did not finish within its time. */
   TIMED_OUT: entry(6, 504, true),
+  /** A gate turned red: the rollout has brought the traffic back. */
+  ROLLED_BACK: entry(10, 409),
+  /** A rollout waits for a human. */
+  ROLLOUT_PAUSED: entry(11, 409),
   /** A flow stopped because going on would lose or garble data. */
   FLOW_STOPPED: entry(7, 500),
   /** The replication slot of a flow is gone or invalidated: the stream has a hole. */

@@ -5,6 +5,7 @@ import type { Tracer } from '@opentelemetry/api';
 import type { Express } from 'express';
 import type { Knex } from 'knex';
 import type { Migration } from '../control/definition.ts';
+import type { CapabilityState } from '../control/domain/state.ts';
 import { Evidence } from '../control/evidence.ts';
 import { readSigningKey } from '../control/signing-key.ts';
 import { openControl } from '../control/store.ts';
@@ -13,6 +14,7 @@ import { aborted, sleep } from '../core/lifecycle.ts';
 import { createLogger, type Logger } from '../core/log.ts';
 import { createAccessLog, type AccessLog } from './access-log.ts';
 import { adminApp } from './admin.ts';
+import { AnswerTally } from './answer-tally.ts';
 import { compileRoutes } from './domain/routes.ts';
 import { hasTwoSides } from './domain/fallback.ts';
 import { createEdge, type Edge } from './edge.ts';
@@ -140,7 +142,10 @@ export function createEngine(options: EngineOptions): Engine {
   const ownWrites = createOwnWrites(freshness, () => signingKey);
   const guards = new Guards(migration.facade);
   const overload = watchOverload(shedding === false ? undefined : shedding.delayMs);
-  const witness = createWitness(metrics, accessLogOf(options));
+  const stateOf = (capability: string): CapabilityState | undefined =>
+    edge.states().get(capability);
+  const answers = new AnswerTally({ evidence, stateOf, log });
+  const witness = createWitness(metrics, accessLogOf(options), answers);
   const refused = (status: number, ms: number): void => {
     metrics.finished({
       ...UNFORWARDED,
@@ -176,7 +181,7 @@ export function createEngine(options: EngineOptions): Engine {
       ownWrites,
       freshness,
       trouble,
-      stateOf: (capability) => edge.states().get(capability),
+      stateOf,
     }),
     tunnels,
     holds,
@@ -208,6 +213,7 @@ export function createEngine(options: EngineOptions): Engine {
     while (!ending.signal.aborted) {
       await sleep(FLUSH_MS, ending.signal);
       await tally.flush();
+      await answers.flush();
     }
   };
 
@@ -245,6 +251,7 @@ export function createEngine(options: EngineOptions): Engine {
       overload.stop();
       await shadow.close();
       await tally.flush();
+      await answers.flush();
       await running.catch(() => undefined);
       await upstreams.close();
       await control.destroy();

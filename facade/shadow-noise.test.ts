@@ -9,7 +9,7 @@ import { stableAnswer, volatile, type Answered } from '../test/support/answers.t
 import { eventually, serve } from '../test/support/http.ts';
 import { randomOf } from '../test/support/random.ts';
 import { defineMigration } from '../control/define.ts';
-import type { ShadowMismatch } from '../control/evidence.ts';
+import type { ShadowMismatch } from '../control/shadow-counts.ts';
 import { waitFor } from '../core/lifecycle.ts';
 import { createLogger } from '../core/log.ts';
 import { compileRoutes } from './domain/routes.ts';

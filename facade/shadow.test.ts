@@ -3,7 +3,7 @@ import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { defineMigration } from '../control/define.ts';
 import type { MigrationInput } from '../control/definition.ts';
-import type { ShadowMismatch } from '../control/evidence.ts';
+import type { ShadowMismatch } from '../control/shadow-counts.ts';
 import { createLogger } from '../core/log.ts';
 import { serveEdge, type TestEdge } from '../test/support/edge.ts';
 import { call, eventually, json, serve } from '../test/support/http.ts';

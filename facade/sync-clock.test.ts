@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import type { FlowLine } from '../control/evidence.ts';
+import type { FlowLine } from '../control/flow-reports.ts';
 import { createSyncClock, type SyncClock } from './sync-clock.ts';
 
 interface Fake {

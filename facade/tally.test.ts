@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { defineMigration } from '../control/define.ts';
-import type { ShadowCounts, ShadowMismatch } from '../control/evidence.ts';
+import type { ShadowCounts, ShadowMismatch } from '../control/shadow-counts.ts';
 import { createLogger } from '../core/log.ts';
 import type { Difference } from './domain/compare.ts';
 import { compileRoutes, type Match } from './domain/routes.ts';

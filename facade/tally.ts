@@ -4,7 +4,8 @@
 //
 // eligible = matched + mismatched + Σ dropped, for every capability and at every moment: a read
 // becomes eligible in the very step in which its outcome is known. Until then it is pending.
-import type { Evidence, ShadowCounts, ShadowMismatch } from '../control/evidence.ts';
+import type { Evidence } from '../control/evidence.ts';
+import type { ShadowCounts, ShadowMismatch } from '../control/shadow-counts.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Difference } from './domain/compare.ts';

@@ -1,7 +1,7 @@
 // The state of a copy that runs beside the stream, as the applier sees it: everything here is called
 // in stream order. Progress is staged inside the applier's transaction and counts when it commits.
 import type pg from 'pg';
-import type { BackfillProgress } from '../control/evidence.ts';
+import type { BackfillProgress } from '../control/flow-reports.ts';
 import type { Chunk, Mark, Marks, Reading } from './chunk.ts';
 import { CopyRecords, type RowName, type Stage } from './copy-records.ts';
 import { keyText } from './domain/target-table.ts';

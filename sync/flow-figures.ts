@@ -1,7 +1,7 @@
 // What a flow tells of itself: how far behind it is, up to when its target is complete, how much it
 // has applied. With a change parked the target is not complete, whatever came after it.
 import { formatLsn, type Position } from '../core/postgres/lsn.ts';
-import type { BackfillProgress, FlowReport, FlowStatus } from '../control/evidence.ts';
+import type { BackfillProgress, FlowReport, FlowStatus } from '../control/flow-reports.ts';
 import type { Direction } from '../control/domain/flow.ts';
 import type { Applied } from './batch.ts';
 import { LagWindow } from './domain/lag.ts';

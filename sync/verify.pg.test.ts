@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { sleep } from '../core/lifecycle.ts';
 import { sqlState, withClient } from '../core/postgres/connect.ts';
-import type { VerifyOutcome } from '../control/evidence.ts';
+import type { VerifyOutcome } from '../control/verify-outcomes.ts';
 import { seedShop, writeLoad } from '../test/support/load.ts';
 import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
 import { advanceTo, equal, startSync, streaming, type RunningSync } from '../test/support/sync.ts';

@@ -11,7 +11,7 @@ import type { Logins } from '../control/connections.ts';
 import type { Capability } from '../control/definition.ts';
 import { mappedTable } from '../control/domain/mapped-table.ts';
 import type { Owner } from '../control/domain/phase.ts';
-import type { VerifyOutcome } from '../control/evidence.ts';
+import type { VerifyOutcome } from '../control/verify-outcomes.ts';
 import type { VerifyRun, VerifyRuns, VerifyRunState } from '../control/verify-runs.ts';
 import { passBarriers, type Sides } from './barriers.ts';
 import { compileEdges } from './domain/compile.ts';

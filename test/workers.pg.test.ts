@@ -48,7 +48,11 @@ beforeAll(async () => {
     monolith: { upstream: monolith.url },
     services: { catalog: { upstream: service.url } },
     capabilities: {
-      catalog: { service: 'catalog', routes: ['/api/**'], gates: { shadowSamples: 0 } },
+      catalog: {
+        service: 'catalog',
+        routes: ['/api/**'],
+        gates: { shadowSamples: 0, canarySamples: 0 },
+      },
     },
     facade: { timeoutMs: 20_000 },
   });
@@ -231,7 +235,7 @@ test('a change of state reaches every worker, each of which acknowledges it; tun
       catalog: {
         service: 'catalog',
         routes: ['/api/**'],
-        gates: { shadowSamples: 0 },
+        gates: { shadowSamples: 0, canarySamples: 0 },
       },
     },
   });

@@ -85,9 +85,10 @@ export class Walk {
     await this.#dwell();
     await this.#move({ event: 'rollback' }, 'sync back');
     await this.#batchJob();
+    await this.#move({ event: 'weight', weight: 50 });
     await this.#dwell();
     await this.#verifyNow();
-    await this.#move({ event: 'advance' });
+    await this.#move({ event: 'advance' }, 'answers of the service');
     await this.#dwell();
     await this.#verifyNow();
     await this.#move({ event: 'advance', to: 'retired' });

@@ -1,6 +1,8 @@
 import { expect, test } from '@jest/globals';
+import type { PathAnswers } from '../answers.ts';
 import { evaluateGates, type GateFacts } from './gates.ts';
-import type { FlowLine } from '../evidence.ts';
+import { bucketOf, LATENCY_BUCKETS } from './latencies.ts';
+import type { FlowLine } from '../flow-reports.ts';
 
 const flow = (direction: 'to' | 'back', more: Partial<FlowLine> = {}): FlowLine => ({
   capability: 'catalog',
@@ -21,8 +23,21 @@ const flow = (direction: 'to' | 'back', more: Partial<FlowLine> = {}): FlowLine 
   ...more,
 });
 
+/** So many answers, the slowest twentieth above 100 ms where they are slow. */
+function answered(count: number, failed: number, slow = 0): PathAnswers {
+  const latencies = new Array<number>(LATENCY_BUCKETS).fill(0);
+  latencies[bucketOf(20)] = count - slow;
+  latencies[bucketOf(400)] = slow;
+  const worst = failed === 0 ? undefined : { route: 'GET /a', answered: count, failed };
+  return { answered: count, failed, latencies, worst };
+}
+
 const GOOD: GateFacts = {
-  limits: { shadowSamples: 10, mismatchRate: 0.01, lagMs: 5_000, verifyAgeMs: 60_000 },
+  limits: {
+    ...{ shadowSamples: 10, mismatchRate: 0.01, confidence: 0.95 },
+    ...{ canarySamples: 100, p95Factor: 1.5, p95FloorMs: 50, conflicts: 0 },
+    ...{ lagMs: 5_000, verifyAgeMs: 60_000 },
+  },
   hasTables: true,
   flows: [flow('to'), flow('back')],
   shadow: {
@@ -31,6 +46,7 @@ const GOOD: GateFacts = {
     ],
     mismatches: [],
   },
+  answers: { monolith: answered(10_000, 100), service: answered(1_000, 10) },
   verify: {
     capability: 'catalog',
     rows: 10,
@@ -118,7 +134,7 @@ test('a mismatch names route and field', () => {
     },
   });
   expect(gates.find((gate) => gate.verdict === 'fail')).toMatchObject({
-    figure: '2 of 100',
+    figure: '2 of 100, so at most 6.16 % at 95 % confidence',
     note: '/a at items.*.price (2×)',
   });
 });
@@ -156,4 +172,50 @@ test('what a human has paused is told, and how it goes on', () => {
   const backfill = copy.find(({ gate }) => gate === 'backfill');
   expect(backfill).toMatchObject({ verdict: 'inconclusive', note: 'the copy is paused' });
   expect(backfill?.remedy).toContain('banyan sync resume catalog --copy`');
+});
+
+test('a service that fails more than the monolith, or is slower, stops a cutover', () => {
+  const stops = (service: PathAnswers): string[] =>
+    verdicts('canary', 'cutover', { answers: { ...GOOD.answers, service } });
+  expect(stops(answered(1_000, 12))).toEqual([]);
+  expect(stops(answered(1_000, 50))).toEqual(['canary errors: fail']);
+  expect(stops(answered(1_000, 10, 200))).toEqual(['canary p95: fail']);
+  expect(stops(answered(1_000, 10, 40))).toEqual([]);
+  expect(stops(answered(99, 0))).toEqual([
+    'canary answers: inconclusive',
+    'canary errors: inconclusive',
+    'canary p95: inconclusive',
+  ]);
+  const [gate] = evaluateGates('canary', 'cutover', {
+    ...GOOD,
+    answers: { ...GOOD.answers, service: answered(1_000, 50) },
+  }).filter(({ verdict }) => verdict === 'fail');
+  expect(gate).toMatchObject({ figure: '5.00 % of 1000, control 1.00 % of 10000' });
+  expect(gate?.note).toContain('GET /a');
+});
+
+test('conflicts that were judged stop a cutover past their limit, and are no matter where there is none', () => {
+  const judged = (conflicts: number): string[] =>
+    verdicts('canary', 'cutover', { flows: [flow('to'), flow('back', { conflicts })] });
+  expect(judged(0)).toEqual([]);
+  expect(judged(1)).toEqual(['conflicts: fail']);
+});
+
+test('what no comparison has shown yet is told as a bound, and a bound that is too wide is no pass', () => {
+  const gate = (compared: number, mismatched: number) =>
+    evaluateGates('shadow', 'canary', {
+      ...GOOD,
+      limits: { ...GOOD.limits, shadowSamples: 100, mismatchRate: 0.02 },
+      shadow: {
+        samples: [
+          { capability: 'catalog', route: '/a', compared, mismatched, dropped: 0, noise: 0 },
+        ],
+        mismatches: [],
+      },
+    }).find((one) => one.gate === 'shadow mismatches');
+  expect(gate(100, 0)).toMatchObject({ verdict: 'pass' });
+  expect(gate(100, 0)?.figure).toBe('0 of 100, so at most 2.95 % at 95 % confidence');
+  expect(gate(100, 2)).toMatchObject({ verdict: 'inconclusive' });
+  expect(gate(1_000, 20)).toMatchObject({ verdict: 'pass' });
+  expect(gate(100, 3)).toMatchObject({ verdict: 'fail' });
 });

@@ -1,21 +1,16 @@
 // Gates: what a move needs as evidence. Each gives its figure, its limit and a verdict; too little
 // evidence is inconclusive, and inconclusive is not a pass.
+import type { Answers } from '../answers.ts';
 import type { Gates } from '../definition.ts';
-import type { FlowLine, ShadowSample, ShadowGroup, VerifyLine } from '../evidence.ts';
+import type { FlowLine } from '../flow-reports.ts';
+import type { ShadowSample, ShadowGroup } from '../shadow-counts.ts';
+import type { VerifyLine } from '../verify-outcomes.ts';
+import { answerGates, type AnswerWatch } from './answer-gates.ts';
+import type { GateResult, Verdict } from './gate-result.ts';
 import type { Phase } from './phase.ts';
+import { cleanTrialsFor, upperBound } from './proportion.ts';
 
-export type Verdict = 'pass' | 'fail' | 'inconclusive';
-
-export interface GateResult {
-  readonly gate: string;
-  readonly verdict: Verdict;
-  readonly figure: string;
-  readonly limit: string;
-  /** What the figure is made of, where that helps: route and field of a mismatch, a flow's error. */
-  readonly note?: string;
-  /** What lets it pass, where that is known. */
-  readonly remedy?: string;
-}
+export type { GateResult };
 
 export interface GateFacts {
   readonly limits: Gates;
@@ -25,6 +20,10 @@ export interface GateFacts {
     readonly samples: readonly ShadowSample[];
     readonly mismatches: readonly ShadowGroup[];
   };
+  /** How both paths answered since the phase began. */
+  readonly answers: Answers;
+  /** What a rollout has made of them, look by look. */
+  readonly watch?: AnswerWatch | undefined;
   readonly verify: VerifyLine | undefined;
   /** Why the monolith still needs its tables; empty when it does not. */
   readonly stillNeeded: readonly string[];
@@ -38,16 +37,43 @@ export function evaluateGates(from: Phase, to: Phase, facts: GateFacts): GateRes
     .flatMap((gate) => GATES[gate](facts));
 }
 
-type Gate = 'flow to' | 'flow back' | 'backfill' | 'shadow' | 'verify' | 'tables free';
+/** What is watched while a capability stays where it is: red there is reason to go back. */
+export function watchedGates(at: Phase, facts: GateFacts): GateResult[] {
+  return (WATCHED[at] ?? [])
+    .filter((gate) => facts.hasTables || !OF_TABLES.has(gate))
+    .flatMap((gate) =>
+      // What has not been verified lately is no reason to go back; what was found wrong is.
+      GATES[gate](facts).filter(({ verdict }) => gate !== 'verify' || verdict === 'fail'),
+    );
+}
 
-const OF_TABLES = new Set<Gate>(['flow to', 'flow back', 'backfill', 'verify', 'tables free']);
+type Gate =
+  | 'flow to'
+  | 'flow back'
+  | 'backfill'
+  | 'shadow'
+  | 'answers'
+  | 'conflicts'
+  | 'verify'
+  | 'tables free';
+
+const OF_TABLES = new Set<Gate>([
+  ...(['flow to', 'flow back', 'backfill', 'conflicts', 'verify', 'tables free'] as const),
+]);
 
 const NEEDS: Readonly<Record<string, readonly Gate[]>> = {
   'sync>shadow': ['flow to', 'backfill'],
   'shadow>canary': ['flow to', 'backfill', 'shadow'],
-  'canary>cutover': ['flow to', 'flow back', 'verify'],
+  'canary>cutover': ['flow to', 'flow back', 'conflicts', 'answers', 'verify'],
   'cutover>canary': ['flow to', 'flow back'],
   'cutover>retired': ['flow to', 'flow back', 'verify', 'tables free'],
+};
+
+const WATCHED: Readonly<Partial<Record<Phase, readonly Gate[]>>> = {
+  sync: ['flow to'],
+  shadow: ['flow to', 'shadow'],
+  canary: ['flow to', 'flow back', 'conflicts', 'answers', 'verify'],
+  cutover: ['flow to', 'flow back', 'answers'],
 };
 
 const GATES: Readonly<Record<Gate, (facts: GateFacts) => GateResult[]>> = {
@@ -73,32 +99,20 @@ const GATES: Readonly<Record<Gate, (facts: GateFacts) => GateResult[]>> = {
       },
     ];
   },
-  shadow: ({ shadow, limits }) => {
-    const compared = sum(shadow.samples.map((one) => one.compared));
-    const mismatched = sum(shadow.samples.map((one) => one.mismatched));
-    const rate = compared === 0 ? 0 : mismatched / compared;
-    const worst = [...shadow.mismatches].sort((a, b) => b.count - a.count).slice(0, 5);
+  shadow: ({ shadow, limits }) => shadowGates(shadow, limits),
+  answers: ({ answers, limits, watch }) => answerGates(answers, limits, watch),
+  conflicts: ({ flows, limits }) => {
+    const judged = flows.find((one) => one.direction === 'back')?.conflicts;
+    if (typeof judged !== 'number') return [];
     return [
-      gate(
-        'shadow samples',
-        compared >= limits.shadowSamples ? 'pass' : 'inconclusive',
-        `${compared}`,
-        `at least ${limits.shadowSamples}`,
-      ),
       {
         ...gate(
-          'shadow mismatches',
-          rate > limits.mismatchRate
-            ? 'fail'
-            : compared < limits.shadowSamples
-              ? 'inconclusive'
-              : 'pass',
-          `${mismatched} of ${compared}`,
-          `at most ${limits.mismatchRate * 100} %`,
+          'conflicts',
+          judged <= limits.conflicts ? 'pass' : 'fail',
+          `${judged} judged`,
+          `at most ${limits.conflicts}`,
         ),
-        ...(worst.length > 0 && {
-          note: worst.map((one) => `${one.route} at ${one.path} (${one.count}×)`).join('; '),
-        }),
+        ...(judged > 0 && { note: '`banyan sync conflicts` lists them' }),
       },
     ];
   },
@@ -133,6 +147,43 @@ const GATES: Readonly<Record<Gate, (facts: GateFacts) => GateResult[]>> = {
     },
   ],
 };
+
+/**
+ * The share that differs must be within its limit, and known to be so: its upper bound is no higher than
+ * the limit, or than what the samples that are asked for would show if they were all clean.
+ */
+function shadowGates({ samples, mismatches }: GateFacts['shadow'], limits: Gates): GateResult[] {
+  const { shadowSamples, mismatchRate, confidence } = limits;
+  const compared = sum(samples.map((one) => one.compared));
+  const mismatched = sum(samples.map((one) => one.mismatched));
+  const rate = compared === 0 ? 0 : mismatched / compared;
+  const bound = upperBound(mismatched, compared, confidence);
+  const asked = Math.max(mismatchRate, upperBound(0, shadowSamples, confidence));
+  const known = bound <= asked ? 'pass' : 'inconclusive';
+  const worst = [...mismatches].sort((a, b) => b.count - a.count).slice(0, 5);
+  return [
+    gate(
+      'shadow samples',
+      compared >= shadowSamples ? 'pass' : 'inconclusive',
+      `${compared}`,
+      `at least ${shadowSamples}`,
+    ),
+    {
+      ...gate(
+        'shadow mismatches',
+        rate > mismatchRate ? 'fail' : known,
+        `${mismatched} of ${compared}, so at most ${percent(bound)} at ${percent(confidence)} confidence`,
+        `${percent(mismatchRate)}, known to ${percent(asked)}`,
+      ),
+      ...(known === 'inconclusive' && {
+        remedy: `It takes ${cleanTrialsFor(asked, confidence)} comparisons without a difference`,
+      }),
+      ...(worst.length > 0 && {
+        note: worst.map((one) => `${one.route} at ${one.path} (${one.count}×)`).join('; '),
+      }),
+    },
+  ];
+}
 
 /** Sync publishes four reports a second; silence for longer than this means that it does not run. */
 const SILENT_MS = 10_000;
@@ -186,6 +237,10 @@ function gate(name: string, verdict: Verdict, figure: string, limit: string): Ga
 
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
+}
+
+function percent(share: number): string {
+  return `${Number((share * 100).toPrecision(3))} %`;
 }
 
 function sum(values: readonly number[]): number {

@@ -13,6 +13,8 @@ export interface MoveRequest {
   /** Percent, for a canary. */
   readonly weight?: number;
   readonly why?: string;
+  /** Of the state that this was decided on; another one is a refusal. */
+  readonly version?: number;
   /** Where it should end up. Being there already is success; leading elsewhere is refused. Needed for `retired`. */
   readonly to?: Phase;
   /** Lets `sync` begin although the service's tables hold rows: those the monolith lacks are deleted. */
@@ -54,6 +56,16 @@ export function assertDestination(request: MoveRequest, from: Phase, leads: Phas
   );
 }
 
+/** What was decided on a state is not done to another. */
+export function assertVersion({ capability, version }: MoveRequest, state: CapabilityState): void {
+  if (version === undefined || version === state.version) return;
+  throw new BanyanError(
+    'MOVE_IN_PROGRESS',
+    `capability "${capability}" was moved by somebody else meanwhile`,
+    { hint: 'Look at `banyan status`, then decide again.' },
+  );
+}
+
 /** From `canary` on, what the service writes travels back: a mapping must be able to. */
 export function assertWayBack(definition: Capability, to: Phase): void {
   const { tables, leaves } = definition;
@@ -90,7 +102,9 @@ export function weightAfter(request: MoveRequest, state: CapabilityState, to: Ph
     throw new BanyanError('USAGE', `this move leads to ${to}; a weight exists in canary only`, {
       hint: 'Leave --weight out.',
     });
-  if (to !== 'canary' || request.event === 'rollback') return 0;
+  if (to !== 'canary') return 0;
+  // Reads go back at once, unless they are to go step by step.
+  if (request.event === 'rollback') return request.weight ?? 0;
   const weight = request.weight ?? (state.phase === 'canary' ? state.weight : 0);
   if (weight >= 0 && weight <= 100) return weight;
   throw new BanyanError('USAGE', `weight ${weight} is not a percentage`, {

@@ -141,7 +141,7 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
         routes: ['/api/products/**'],
         tables: TABLES ?? [],
         leaves: 'copy',
-        gates: { shadowSamples: 0 },
+        gates: { shadowSamples: 0, canarySamples: 0 },
         ...options.capability,
       },
     },

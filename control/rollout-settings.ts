@@ -1,0 +1,54 @@
+// What a team may say of a rollout: its steps, how long each bakes, how it goes back, who is told. The
+// shape of `rollout` in a capability.
+import { z } from 'zod';
+import { secret, text } from './schema-words.ts';
+
+const percent = z.number().gt(0).max(100);
+
+const webhook = z.strictObject({
+  /** Where each event is posted to. */
+  url: z.union([
+    z.url({ protocol: /^https?$/, error: 'is not a URL of the form https://…' }),
+    z.strictObject({ env: text }),
+  ]),
+  /** Signs each body (HMAC-SHA256); named here, never written. */
+  secret,
+});
+
+/** Under `rollout` of a capability in a definition. */
+export const rollout = z
+  .strictObject({
+    /** Shares of the reads in `canary`, one after the other. */
+    steps: z
+      .array(percent)
+      .min(1, 'name at least one share')
+      .default([5, 25, 50, 100])
+      .refine(
+        (given) => given.every((one, at) => at === 0 || one > (given[at - 1] ?? 0)),
+        'must rise from step to step',
+      ),
+    /** Where it ends. */
+    to: z.enum(['canary', 'cutover']).default('cutover'),
+    /** How long each step stays green before the next. */
+    bakeMs: z.number().int().min(0).default(300_000),
+    /** How long evidence may be missing before a human is called. */
+    waitMs: z.number().int().min(0).default(1_800_000),
+    rollback: z
+      .strictObject({
+        /** Shares by which reads go back when the monolith cannot take all of them at once; at once where empty. */
+        steps: z
+          .array(percent)
+          .default([])
+          .refine(
+            (given) => given.every((one, at) => at === 0 || one < (given[at - 1] ?? 0)),
+            'must fall from step to step',
+          ),
+        /** Time between two of them. */
+        everyMs: z.number().int().min(0).default(60_000),
+      })
+      .prefault({}),
+    webhooks: z.array(webhook).default([]),
+  })
+  .prefault({});
+
+export type RolloutSettings = z.output<typeof rollout>;
