@@ -27,7 +27,7 @@ export function recopyCommand(sync: Command): void {
               hint: `Roll ${capability} back to monolith and begin its sync anew. From cutover on, where the service owns the rows, bring what differs to the monolith by hand before that.`,
             },
           );
-        const where = { ...context, changeLog: context.migration.changeLog };
+        const where = { ...context.migration, connections: context.connections };
         const directions = await withEnds(where, capability, definition, async (ends) =>
           ends ? recopy(ends) : [],
         );

@@ -197,7 +197,7 @@ export class Coordinator {
   async #alone<T>(id: string, work: (site: Site) => Promise<T>, waitMs?: number): Promise<T> {
     const definition = this.#capability(id);
     const { controlUrl, connections, migration } = this.#options;
-    const where = { connections, changeLog: migration.changeLog };
+    const where = { ...migration, connections };
     return withLease(
       controlUrl,
       id,

@@ -1,6 +1,7 @@
 // Both databases of a capability, opened for the coordinator, and the two flows between them.
 import type { Connections } from './connections.ts';
 import type { Capability, Migration } from './definition.ts';
+import { mappedTables } from './grants.ts';
 import { Participant } from './participant.ts';
 import { flowEnds, type FlowEnds } from './replication.ts';
 
@@ -9,14 +10,13 @@ export interface FlowPair {
   readonly back: FlowEnds;
 }
 
-export interface Where {
+export interface Where extends Pick<Migration, 'changeLog' | 'capabilities'> {
   readonly connections: Connections;
-  readonly changeLog: Migration['changeLog'];
 }
 
 /** Runs `work` with both sides open; with undefined for a capability without tables. */
 export async function withEnds<T>(
-  { connections, changeLog }: Where,
+  { connections, changeLog, capabilities }: Where,
   id: string,
   capability: Capability,
   work: (ends: FlowPair | undefined) => Promise<T>,
@@ -38,8 +38,14 @@ export async function withEnds<T>(
     const service = await Participant.open({ ...common, side: 'service', logins: logins.service });
     try {
       return await work({
-        to: flowEnds(id, 'to', monolith, service, tables, relayed('monolith')),
-        back: flowEnds(id, 'back', monolith, service, tables, relayed(name)),
+        to: {
+          ...flowEnds(id, 'to', monolith, service, tables, relayed('monolith')),
+          known: mappedTables({ capabilities }, 'monolith'),
+        },
+        back: {
+          ...flowEnds(id, 'back', monolith, service, tables, relayed(name)),
+          known: mappedTables({ capabilities }, 'service', name),
+        },
       });
     } finally {
       await service.close();

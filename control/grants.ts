@@ -80,8 +80,12 @@ function createRole(role: string, attributes: string): string {
 }
 
 /** The tables of one side that the whole definition maps: the monolith's, or one service's. */
-export function mappedTables(migration: Migration, side: Owner, service?: string): string[] {
-  return Object.values(migration.capabilities)
+export function mappedTables(
+  { capabilities }: Pick<Migration, 'capabilities'>,
+  side: Owner,
+  service?: string,
+): string[] {
+  return Object.values(capabilities)
     .filter((capability) => side === 'monolith' || capability.service === service)
     .flatMap((capability) => capability.tables)
     .flatMap((table) => table[side]);

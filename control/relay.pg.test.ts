@@ -5,10 +5,10 @@ import { waitFor } from '../core/lifecycle.ts';
 import { connect } from '../core/postgres/connect.ts';
 import { parseLsn } from '../core/postgres/lsn.ts';
 import { relayNames } from './domain/names.ts';
-import { isRelayed, joinRelay, leaveRelay } from './relay.ts';
+import { isRelayed, joinRelay, leaveRelay, type Relayed } from './relay.ts';
 import { Participant } from './participant.ts';
 import { openSlotLog } from '../sync/slot-log.ts';
-import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
+import { createOwned, createPair, SESSION, type Pair } from '../test/support/pair.ts';
 import { leftovers } from '../test/support/sync.ts';
 
 let pair: Pair;
@@ -36,6 +36,8 @@ afterEach(async () => {
   await pair.close();
 });
 
+const of = (tables: string[]): Relayed => ({ tables, known: ['cat', 'prd'] });
+
 async function published(): Promise<string[]> {
   const { rows } = await pair.monolith.query<{ tablename: string }>(
     'SELECT tablename FROM pg_publication_tables ORDER BY 1',
@@ -46,11 +48,11 @@ async function published(): Promise<string[]> {
 const insert = (no: string): string => `INSERT INTO prd (no, nm, prc) VALUES ('${no}', 'n', 1)`;
 
 test('who joins a relay that is at work waits for open transactions, and gets all that commits later', async () => {
-  await joinRelay(source, ['cat']);
+  await joinRelay(source, of(['cat']));
   const open = await connect(pair.monolithAppUrl, SESSION);
   await open.query(`BEGIN; ${insert('OPEN')}`);
   let joined = false;
-  const joining = joinRelay(source, ['prd']).then((start) => {
+  const joining = joinRelay(source, of(['prd'])).then((start) => {
     joined = true;
     return start;
   });
@@ -83,37 +85,58 @@ test('who joins a relay that is at work waits for open transactions, and gets al
 });
 
 test('slot and publication go with the last table, and not before', async () => {
-  await joinRelay(source, ['cat']);
-  await joinRelay(source, ['prd']);
-  await joinRelay(source, ['prd']);
+  await joinRelay(source, of(['cat']));
+  await joinRelay(source, of(['prd']));
+  await joinRelay(source, of(['prd']));
   expect(await published()).toEqual(['cat', 'prd']);
-  expect(await leaveRelay(source, ['cat'])).toBe(false);
+  expect(await leaveRelay(source, of(['cat']))).toBe(false);
   expect(await isRelayed(source, ['cat'])).toBe(false);
   expect(await isRelayed(source, ['prd'])).toBe(true);
-  expect(await leaveRelay(source, ['prd'])).toBe(true);
-  expect(await leaveRelay(source, ['prd'])).toBe(true);
+  expect(await leaveRelay(source, of(['prd']))).toBe(true);
+  expect(await leaveRelay(source, of(['prd']))).toBe(true);
   expect(await leftovers(pair)).toEqual([]);
 });
 
 test('two that join at the same time both do', async () => {
   const other = await participant();
   try {
-    await Promise.all([joinRelay(source, ['cat']), joinRelay(other, ['prd'])]);
+    await Promise.all([joinRelay(source, of(['cat'])), joinRelay(other, of(['prd']))]);
     expect(await published()).toEqual(['cat', 'prd']);
   } finally {
     await other.close();
   }
-  await leaveRelay(source, ['cat', 'prd']);
+  await leaveRelay(source, of(['cat', 'prd']));
 });
 
 test('a slot that is gone is not made anew behind the back of the flows there are', async () => {
-  await joinRelay(source, ['cat']);
+  await joinRelay(source, of(['cat']));
   const { slot } = relayNames(source.database);
   await pair.monolith.query('SELECT pg_drop_replication_slot($1)', [slot]);
-  await expect(joinRelay(source, ['prd'])).rejects.toMatchObject({ code: 'SLOT_LOST' });
+  await expect(joinRelay(source, of(['prd']))).rejects.toMatchObject({ code: 'SLOT_LOST' });
   expect(await published()).toEqual(['cat']);
   // With nobody left that could miss anything, all begins anew.
-  await leaveRelay(source, ['cat']);
-  await joinRelay(source, ['prd']);
-  await leaveRelay(source, ['prd']);
+  await leaveRelay(source, of(['cat']));
+  await joinRelay(source, of(['prd']));
+  await leaveRelay(source, of(['prd']));
+});
+
+test('neither an outbox nor a table that the definition has dropped keeps slot and publication', async () => {
+  await createOwned(pair, 'events');
+  await createOwned(pair, 'dropped');
+  await joinRelay(source, { ...of(['cat']), outbox: ['events'] });
+  await joinRelay(source, { tables: ['dropped'], known: ['dropped', 'cat'] });
+  expect(await published()).toEqual(['cat', 'dropped', 'events']);
+  // The definition may have gone back to slots: it says nothing of an outbox any more.
+  expect(await leaveRelay(source, of(['cat']))).toBe(true);
+  expect(await leftovers(pair)).toEqual([]);
+});
+
+test('what a relay that is gone has left in the publication is not taken over', async () => {
+  await createOwned(pair, 'dropped');
+  await joinRelay(source, { tables: ['dropped'], known: ['dropped'] });
+  const { slot } = relayNames(source.database);
+  await pair.monolith.query('SELECT pg_drop_replication_slot($1)', [slot]);
+  await joinRelay(source, of(['prd']));
+  expect(await published()).toEqual(['prd']);
+  await leaveRelay(source, of(['prd']));
 });

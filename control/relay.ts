@@ -28,6 +28,14 @@ import {
 const RELAY = '`banyan relay` or `banyan sync`';
 const LOCK = `hashtextextended('banyan:relay', 0)`;
 
+/** The tables of a flow at its source, and what else is there. */
+export interface Relayed {
+  readonly tables: readonly string[];
+  /** What the whole definition maps there. */
+  readonly known: readonly string[];
+  readonly outbox?: readonly string[];
+}
+
 /**
  * Has the relay send these tables, and take the outbox tables along. Whatever commits after the position
  * that this gives comes through it. Throws TIMED_OUT while transactions stay open, SLOT_LOST when the
@@ -35,20 +43,23 @@ const LOCK = `hashtextextended('banyan:relay', 0)`;
  */
 export async function joinRelay(
   source: Participant,
-  own: readonly string[],
-  outbox: readonly string[] = [],
+  { tables: own, known, outbox = [] }: Relayed,
 ): Promise<SlotStart> {
   const tables = [...own, ...outbox];
   const { slot, publication } = relayNames(source.database);
   return locked(source.client, async () => {
     const listed = await publishedBy(source.client, publication);
     const status = await slotStatus(source.client, slot);
-    const others =
-      listed?.filter((label) => !tables.some((table) => labelOf(table) === label)) ?? [];
-    if (status === 'lost' || (status === undefined && others.length > 0)) throw hole(slot, status);
+    const hasOthers = needed(listed ?? [], known, tables);
+    if (status === 'lost' || (status === undefined && hasOthers)) throw hole(slot, status);
     await assertPublishable(source.client, outbox);
     const missing = tables.filter((table) => !listed?.includes(labelOf(table))).map(quoted);
-    if (!listed)
+    // Whatever else a relay that is gone has left there is nobody's.
+    if (listed && status === undefined)
+      await source.client.query(
+        `ALTER PUBLICATION ${quoteIdentifier(publication)} SET TABLE ${tables.map(quoted).join(', ')}`,
+      );
+    else if (!listed)
       await source.client.query(
         `CREATE PUBLICATION ${quoteIdentifier(publication)} FOR TABLE ${missing.join(', ')} WITH (publish_via_partition_root = true)`,
       );
@@ -105,20 +116,18 @@ export async function isRelayed(source: Participant, tables: readonly string[]):
 }
 
 /**
- * Has the relay send these tables no more; slot and publication go with the last ones but those of the
- * outbox, which gives true. Idempotent; waits until relays have let go of the slot.
+ * Has the relay send these tables no more; slot and publication go with the last that a flow needs, which
+ * gives true. Idempotent; waits until relays have let go of the slot.
  */
 export async function leaveRelay(
   source: Participant,
-  tables: readonly string[],
-  outbox: readonly string[] = [],
+  { tables, known }: Relayed,
 ): Promise<boolean> {
   const { slot, publication } = relayNames(source.database);
   return locked(source.client, async () => {
     const listed = (await publishedBy(source.client, publication)) ?? [];
     const leaving = tables.filter((table) => listed.includes(labelOf(table)));
-    const gone = new Set([...leaving, ...outbox].map(labelOf));
-    const isLast = listed.every((label) => gone.has(label));
+    const isLast = !needed(listed, known, tables);
     if (isLast) {
       await dropSlot(source.logins.capture, slot, RELAY);
       await source.client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(publication)}`);
@@ -128,6 +137,16 @@ export async function leaveRelay(
       );
     return isLast;
   });
+}
+
+/** Whether other flows need what is listed: neither an outbox nor a table that nobody maps any more keeps a relay. */
+function needed(
+  listed: readonly string[],
+  known: readonly string[],
+  own: readonly string[],
+): boolean {
+  const labels = new Set(own.map(labelOf));
+  return known.map(labelOf).some((label) => !labels.has(label) && listed.includes(label));
 }
 
 /** A new slot would hide from the flows there are that changes are missing. */

@@ -20,6 +20,8 @@ export interface FlowEnds {
   readonly tables: readonly string[];
   /** Set where the relay of the source, by its name, brings the changes over Kafka, and its outbox tables too. */
   readonly relayed: { readonly source: string; readonly outbox: readonly string[] } | undefined;
+  /** What the whole definition maps at the source: other flows may need a relay for them. */
+  readonly known: readonly string[];
 }
 
 const SESSION = { applicationName: 'banyan-coordinator' };
@@ -31,7 +33,7 @@ export function flowEnds(
   service: Participant,
   tables: readonly TableMap[],
   relayed: FlowEnds['relayed'],
-): FlowEnds {
+): Omit<FlowEnds, 'known'> {
   const [source, target] = direction === 'to' ? [monolith, service] : [service, monolith];
   return {
     names: flowNames(capability, direction, { source: source.database, target: target.database }),
@@ -50,7 +52,7 @@ export function flowEnds(
 export async function createFlow(ends: FlowEnds): Promise<void> {
   const { names, source, target } = ends;
   const { lsn, timeline } = ends.relayed
-    ? await joinRelay(source, ends.tables, ends.relayed.outbox)
+    ? await joinRelay(source, { ...ends, outbox: ends.relayed.outbox })
     : await publish(ends);
   await target.client.query(
     `INSERT INTO banyan.checkpoint (flow, timeline, commit_lsn, seq, mode) VALUES ($1, $2, $3, 0, $4)`,
@@ -91,7 +93,7 @@ export async function hasFlow({ names, source, target, ...ends }: FlowEnds): Pro
 export async function removeFlow(ends: FlowEnds): Promise<boolean> {
   const { names, source, target } = ends;
   const isRelays = ends.relayed !== undefined || (await isRelayed(source, ends.tables));
-  const isLast = isRelays && (await leaveRelay(source, ends.tables, ends.relayed?.outbox));
+  const isLast = isRelays && (await leaveRelay(source, ends));
   await dropSlot(source.logins.capture, names.slot, '`banyan sync`');
   await source.client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)}`);
   for (const table of [

@@ -107,7 +107,7 @@ test('what the new server lost goes, what it has is copied, and the monolith’s
     const definition = pair.migration.capabilities['catalog'];
     if (!definition) throw new Error('no definition');
     return withEnds(
-      { connections: pair.connections, changeLog: 'direct' },
+      { ...pair.migration, connections: pair.connections },
       'catalog',
       definition,
       async (ends) => (ends ? recopy(ends) : undefined),

@@ -18,6 +18,7 @@ import type { Owner } from '../control/domain/phase.ts';
 import type { Finding } from './domain/finding.ts';
 import { checkCanary } from './domain/canary-findings.ts';
 import { checkMapping } from './domain/findings.ts';
+import { checkOutboxes } from './kafka/outbox-findings.ts';
 import { checkKafka } from './kafka/topic-findings.ts';
 
 const ROLES = ['capture', 'applier', 'coordinator'] as const;
@@ -47,6 +48,7 @@ export async function preflight(
   );
   if (monolith && monolithSchema && timed.length > 0)
     findings.push(...(await checkTimes(timed.map(([id]) => id).join(', '), monolith)));
+  findings.push(...(await checkOutboxes(migration, connections)));
   const services = [...new Set(withTables.map(([, capability]) => capability.service))];
   for (const name of services) {
     const logins = connections.services[name]?.database;

@@ -26,6 +26,8 @@ export interface SlotLogOptions {
   readonly tables?: ReadonlyMap<number, TableName>;
   /** Whether pieces tell where in the WAL each of their changes is. */
   readonly lsns?: boolean;
+  /** Whether relations tell the types of their columns. */
+  readonly typed?: boolean;
   /** Whether idle WAL is acknowledged only by whoever reads: see `SlotLog.idleLsn`. */
   readonly holdsIdle?: boolean;
   /** How long the stream may say nothing, although it was asked, before it is given up. */
@@ -104,7 +106,7 @@ class SlotLog implements SlotChangeLog {
     this.#client = client;
     this.#connection = (client as unknown as { connection: CopyBothConnection }).connection;
     this.#options = options;
-    this.#decoder = new PgOutputDecoder(options.tables);
+    this.#decoder = new PgOutputDecoder(options.tables, options.typed);
     this.#raw = new RawPieces(this.#decoder, options.lsns === true);
     this.#from = from;
     this.timeline = timeline;

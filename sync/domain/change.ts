@@ -6,12 +6,18 @@ export interface RelationColumn {
   readonly name: string;
   /** Part of the replica identity. */
   readonly key: boolean;
+  /** `pg_attribute.atttypid` and `atttypmod` as they were; only where they were asked for. */
+  readonly typeOid?: number;
+  readonly typmod?: number;
 }
 
 export interface Relation {
   readonly schema: string;
   readonly table: string;
   readonly columns: readonly RelationColumn[];
+  /** Of the table, and its `relreplident` as it was; only where they were asked for. */
+  readonly oid?: number;
+  readonly identity?: string;
 }
 
 export type Value = string | null | undefined;

@@ -28,13 +28,18 @@ const OTHER: LogMessage = { kind: 'other' };
 export class PgOutputDecoder {
   readonly #relations = new Map<number, Relation>();
   readonly #names: ReadonlyMap<number, TableName>;
+  readonly #typed: boolean;
   #buffer: Buffer = Buffer.alloc(0);
   #at = 0;
   #end = 0;
 
-  /** `names` are those of tables by their numbers; others keep the name that they come with. */
-  constructor(names: ReadonlyMap<number, TableName> = new Map()) {
+  /**
+   * `names` are those of tables by their numbers; others keep the name that they come with. With `typed`,
+   * relations tell the types of their columns.
+   */
+  constructor(names: ReadonlyMap<number, TableName> = new Map(), typed = false) {
     this.#names = names;
+    this.#typed = typed;
   }
 
   /** Decodes the message that starts at `offset` of `buffer` and ends before `end`. */
@@ -122,16 +127,18 @@ export class PgOutputDecoder {
     const oid = this.#uint32();
     const schema = this.#string() || 'pg_catalog';
     const table = this.#string();
-    this.#at += 1; // replica identity
+    const identity = String.fromCharCode(this.#buffer[this.#at++] ?? 0);
     const count = this.#uint16();
     const columns = [];
     for (let index = 0; index < count; index++) {
       const key = (this.#buffer[this.#at++] ?? 0) === 1;
       const name = this.#string();
-      this.#at += 4 + 4; // type, type modifier
-      columns.push({ name, key });
+      const typeOid = this.#uint32();
+      const typmod = this.#uint32() | 0;
+      columns.push({ name, key, ...(this.#typed && { typeOid, typmod }) });
     }
-    this.#relations.set(oid, { schema, table, ...this.#names.get(oid), columns });
+    const described = this.#typed ? { oid, identity } : {};
+    this.#relations.set(oid, { schema, table, ...this.#names.get(oid), columns, ...described });
   }
 
   #tuple(): Value[] {

@@ -23,7 +23,10 @@ export interface ChangesOptions {
   readonly life?: string | undefined;
   readonly decode: (record: Fetched) => Decoded;
   /** Told of a change of a table that the flow does not read. */
-  readonly foreign: (decoded: Decoded & { readonly kind: 'foreign' }) => void;
+  readonly foreign: (
+    decoded: Decoded & { readonly kind: 'foreign' },
+    headers: Fetched['headers'],
+  ) => void;
   /**
    * Whether the source has, on this newer timeline, all that was taken up to a position. Throws
    * FLOW_STOPPED.
@@ -80,7 +83,7 @@ export class ChangesAssembly {
     const { xid = 0, commitMs, origin } = decoded.head;
     const { timeline, commitLsn } = position;
     this.#head ??= { xid, commitLsn, commitMs, origin, timeline };
-    if (decoded.kind === 'foreign') this.#options.foreign(decoded);
+    if (decoded.kind === 'foreign') this.#options.foreign(decoded, headers);
     this.#changes.push(decoded.kind === 'change' ? decoded.change : NOTHING);
     this.#bytes += sizeOf(record);
     const large = this.#changes.length >= this.#limit || this.#bytes >= PIECE_BYTES;

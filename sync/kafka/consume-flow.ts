@@ -4,7 +4,12 @@ import type pg from 'pg';
 import { BanyanError } from '../../core/errors.ts';
 import type { Fetched, KafkaClient } from '../../core/kafka/client.ts';
 import { withClient } from '../../core/postgres/connect.ts';
-import { formatTable, parseTableName, type TableName } from '../../core/postgres/identifiers.ts';
+import {
+  formatTable,
+  parseTableName,
+  quoteTable,
+  type TableName,
+} from '../../core/postgres/identifiers.ts';
 import type { Position } from '../../core/postgres/lsn.ts';
 import { unnoted } from './footing.ts';
 import { relayLife } from '../../control/relay.ts';
@@ -12,6 +17,7 @@ import type { KafkaSettings } from '../../control/kafka-settings.ts';
 import { tableTopic, topicPrefix } from '../../control/kafka-topics.ts';
 import type { ChangeLog } from '../change-log.ts';
 import { createDecoder } from '../domain/debezium/decoder.ts';
+import { HEADERS } from '../domain/debezium/position.ts';
 import { MappingError } from '../domain/mapping.ts';
 import { checkSlot, timelineFor } from '../slot.ts';
 import type { Checkpoint } from '../target.ts';
@@ -51,12 +57,16 @@ const SESSION = { applicationName: 'banyan-capture' };
 export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<ChangeLog> {
   const { kafka, settings, source, queueBytes, pieceLimit } = relayed;
   const { url, slot, publication, checkpoint } = flow;
-  const { tables, life } = await withClient(url, SESSION, async (client) => {
+  const { tables, numbers, life } = await withClient(url, SESSION, async (client) => {
     await assertRelayed(client, flow);
     await checkSlot(client, slot);
     const life = await relayLife(client, publication);
     if (!life) throw unnoted(slot, publication);
-    return { tables: await readSourceTables(client, flow.tables), life };
+    return {
+      tables: await readSourceTables(client, flow.tables),
+      numbers: await numbersOf(client, flow.tables),
+      life,
+    };
   });
   const byName = new Map(tables.map((table) => [formatTable(table), table]));
   const prefix = topicPrefix(settings, source);
@@ -72,8 +82,8 @@ export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<
     ...{ kafka, queueBytes, pieceLimit, life: life.name },
     groupId: `${settings.prefix}.${flow.flow}`,
     decode: (record: Fetched) => decoder.decode(record),
-    foreign: (table: TableName) => {
-      assertKnown(known, table);
+    foreign: (table: TableName, headers: Fetched['headers']) => {
+      assertKnown({ known, numbers }, table, headers[HEADERS.table]);
     },
     continues: async (from: Position) => {
       await withClient(url, { ...SESSION, replication: true }, (client) =>
@@ -107,10 +117,33 @@ async function assertRelayed(client: pg.ClientBase, { flow, ownSlot }: RelayedFl
   );
 }
 
-/** A name that the definition lacks is a table that was renamed: what is passed by of it would be lost. */
-function assertKnown(known: ReadonlySet<string>, name: TableName): void {
+/** As records have them. */
+async function numbersOf(
+  client: pg.ClientBase,
+  tables: readonly TableName[],
+): Promise<ReadonlySet<string>> {
+  const { rows } = await client.query<{ oid: string }>(
+    'SELECT to_regclass(name)::oid::text AS oid FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL',
+    [tables.map(quoteTable)],
+  );
+  return new Set(rows.map(({ oid }) => oid));
+}
+
+interface Tables {
+  /** What the definition names. */
+  readonly known: ReadonlySet<string>;
+  /** Numbers of those that the flow reads. */
+  readonly numbers: ReadonlySet<string>;
+}
+
+/** One of ours under another name: what is passed by of it would be lost. Others' are theirs to mind. */
+function assertKnown(
+  { known, numbers }: Tables,
+  name: TableName,
+  number: string | undefined,
+): void {
   const label = formatTable(name);
-  if (known.has(label)) return;
+  if (known.has(label) || (number !== undefined && !numbers.has(number))) return;
   throw new MappingError(
     `changes of table ${label} arrive, which the definition does not name: was a table renamed? If so, roll the capability back to monolith and start its sync anew`,
   );

@@ -100,7 +100,7 @@ export class LanesAssembly {
       const { timeline, commitLsn, seq } = position;
       const head = { xid, commitLsn, commitMs, origin, timeline };
       if (decoded.kind === 'foreign') {
-        this.#options.foreign(decoded);
+        this.#options.foreign(decoded, record.headers);
         lane.place = place;
         continue;
       }

@@ -1,5 +1,6 @@
 // The databases that changes come from, each with what its relay has to know of the definition.
 import type { NewTopic } from '../../core/kafka/client.ts';
+import { formatTable, parseTableName } from '../../core/postgres/identifiers.ts';
 import type { Connections } from '../../control/connections.ts';
 import type { Migration } from '../../control/definition.ts';
 import type { OutboxSettings } from '../domain/debezium/outbox.ts';
@@ -16,6 +17,8 @@ export interface RelaySource {
   /** First part of its topics' names. */
   readonly prefix: string;
   readonly topics: readonly NewTopic[];
+  /** What the definition names there, as `schema.table`. */
+  readonly tables: ReadonlySet<string>;
   /** By capability, the topics of the tables that it has there. */
   readonly topicsOf: ReadonlyMap<string, readonly string[]>;
   readonly outboxes: readonly OutboxSettings[];
@@ -38,18 +41,25 @@ export function relaySources(migration: Migration, connections: Connections): Re
     const own = Object.entries(migration.capabilities).filter(
       ([, { service, tables }]) => tables.length > 0 && (direction === 'to' || service === name),
     );
-    const topicsBy = own.map(([id, { tables }]): [string, string[]] => [
+    const tablesBy = own.map(([id, { tables }]): [string, string[]] => [
       id,
       tables
         .flatMap((table) => (direction === 'to' ? table.monolith : table.service))
-        .map((table) => tableTopic(prefix, table)),
+        .map((table) => formatTable(parseTableName(table))),
     ]);
+    const outboxes = settings.outbox[name] ?? [];
     return [
       {
         ...{ name, settings, prefix, url: side.database.capture },
-        outboxes: settings.outbox[name] ?? [],
+        outboxes,
+        tables: new Set([
+          ...tablesBy.flatMap(([, tables]) => tables),
+          ...outboxes.map(({ table }) => table),
+        ]),
         topics: topicsOf(migration, settings, name),
-        topicsOf: new Map(topicsBy),
+        topicsOf: new Map(
+          tablesBy.map(([id, tables]) => [id, tables.map((table) => tableTopic(prefix, table))]),
+        ),
         wanted: (phaseOf) =>
           own.some(
             ([id, { leaves }]) => flowsOf(phaseOf(id), { hasTables: true, leaves })[direction],

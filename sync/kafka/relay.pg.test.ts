@@ -37,13 +37,13 @@ beforeEach(async () => {
     tables: [],
   });
   await pair.monolith.query(`INSERT INTO prd (prd_id, no, nm, prc) VALUES (1, 'C', 'counter', 1)`);
-  await joinRelay(source, ['prd']);
+  await joinRelay(source, { tables: ['prd'], known: ['prd'] });
   life = await relayLife(source.client, relayNames(source.database).publication);
 });
 
 afterEach(async () => {
   for (const one of running.splice(0)) await one.end();
-  await leaveRelay(source, ['prd']);
+  await leaveRelay(source, { tables: ['prd'], known: ['prd'] });
   await source.close();
   await pair.close();
 });

@@ -131,7 +131,15 @@ class Relay {
     for (;;)
       try {
         return await openSlotLog(
-          { ...names, url, silenceMs, pieceLimit: PIECE_CHANGES, lsns: true, holdsIdle: true },
+          {
+            ...names,
+            url,
+            silenceMs,
+            pieceLimit: PIECE_CHANGES,
+            lsns: true,
+            typed: true,
+            holdsIdle: true,
+          },
           // The slot itself knows best where to begin.
           { timeline, commitLsn: 0n, seq: 0 },
         );

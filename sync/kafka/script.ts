@@ -6,10 +6,10 @@ import type pg from 'pg';
 import type { KafkaClient, KafkaRecord } from '../../core/kafka/client.ts';
 import { ensureTopics } from '../../core/kafka/topics.ts';
 import type { Logger } from '../../core/log.ts';
-import type { Lsn } from '../../core/postgres/lsn.ts';
 import { formatTable } from '../../core/postgres/identifiers.ts';
+import type { Lsn } from '../../core/postgres/lsn.ts';
 import { decodeMessage } from '../../control/domain/flow.ts';
-import { tableTopic } from '../../control/kafka-topics.ts';
+import { newTopic, tableTopic } from '../../control/kafka-topics.ts';
 import type { Footing } from '../domain/debezium/chain.ts';
 import { createEncoder, type Encoder, type OutRecord } from '../domain/debezium/encoder.ts';
 import { HEADERS, parsePosition } from '../domain/debezium/position.ts';
@@ -18,10 +18,11 @@ import type { Change, Piece, Relation } from '../domain/change.ts';
 import { topicName } from '../domain/debezium/topics.ts';
 import { databaseOf } from '../schemas.ts';
 import { OutboxEvents } from './outbox-events.ts';
+import { assertOutboxes } from './outbox-published.ts';
 import type { RelaySource } from './relay-sources.ts';
 import type { RelayOptions } from './relay.ts';
 import type { Script } from './relay-work.ts';
-import { readSourceTables } from './source-tables.ts';
+import { describeRelations } from './source-tables.ts';
 import { readTopicEnd } from './topic-end.ts';
 
 /** The two parts of a relay's work that know Debezium. */
@@ -53,8 +54,9 @@ export function scribe(
         isSettled,
         signal,
       ),
-    script: async (client, timeline, footing) =>
-      new DebeziumScript({
+    script: async (client, timeline, footing) => {
+      await assertOutboxes(client, source);
+      return new DebeziumScript({
         source,
         kafka,
         log,
@@ -62,7 +64,8 @@ export function scribe(
         timeline,
         footing,
         database: await databaseOf(client),
-      }),
+      });
+    },
   };
 }
 
@@ -79,20 +82,23 @@ interface Surroundings {
 class DebeziumScript implements Script {
   readonly #source: RelaySource;
   readonly #client: pg.Client;
+  readonly #kafka: Pick<KafkaClient, 'admin'>;
   readonly #encoder: Encoder;
   readonly #events: OutboxEvents;
-  /** Descriptions that the log gave since the catalog was last asked about their tables. */
-  readonly #described = new WeakSet<Relation>();
-  readonly #tables = new Map<string, SourceTable>();
-  readonly #partitions: ReadonlyMap<string, number>;
+  /** By the description that the log gave of the table at that time. */
+  readonly #tables = new WeakMap<object, SourceTable>();
+  /** Those that have a name which the definition does not know. */
+  readonly #strange = new Set<Relation>();
+  readonly #partitions: Map<string, number>;
   readonly #transactions: string;
   /** Topics that outbox tables would have: their rows are events, and nothing else. */
   readonly #outboxes: ReadonlySet<string>;
 
   constructor({ source, kafka, log, client, timeline, footing, database }: Surroundings) {
     const { prefix, settings, outboxes } = source;
-    const tables: SourceTables = (name) => this.#tables.get(formatTable(name));
+    const tables: SourceTables = (relation) => this.#tables.get(relation);
     this.#source = source;
+    this.#kafka = kafka;
     this.#client = client;
     this.#transactions = `${prefix}.transaction`;
     this.#outboxes = new Set(outboxes.map(({ table }) => tableTopic(prefix, table)));
@@ -104,7 +110,7 @@ class DebeziumScript implements Script {
 
   async write(piece: Piece): Promise<readonly KafkaRecord[]> {
     await this.#describe(piece.changes);
-    const records = this.#encoder.encode(piece, Date.now());
+    const records = this.#numbered(this.#encoder.encode(piece, Date.now()), piece);
     const events = await this.#events.of(piece);
     const own = this.#source.settings.layout === 'changes' ? records : this.#placed(records, piece);
     return events.length === 0 ? own : [...own, ...events];
@@ -125,11 +131,45 @@ class DebeziumScript implements Script {
       if (change.kind === 'truncate') for (const one of change.relations) fresh.add(one);
       else if (change.relation !== last) fresh.add((last = change.relation));
     }
-    const unknown = [...fresh].filter((relation) => !this.#described.has(relation));
+    const unknown = [...fresh].filter((relation) => !this.#tables.has(relation));
     if (unknown.length === 0) return;
-    for (const table of await readSourceTables(this.#client, unknown))
-      this.#tables.set(formatTable(table), table);
-    for (const relation of unknown) this.#described.add(relation);
+    for (const [relation, table] of await describeRelations(this.#client, unknown))
+      this.#tables.set(relation, table);
+    const strange = unknown.filter((one) => !this.#source.tables.has(formatTable(one)));
+    for (const relation of strange) this.#strange.add(relation);
+    if (this.#source.settings.layout === 'table') await this.#makeTopics(strange);
+  }
+
+  /** A table that was renamed has a topic of its new name from then on, as with Debezium. */
+  async #makeTopics(relations: readonly Relation[]): Promise<void> {
+    const { prefix, settings } = this.#source;
+    const { partitions } = settings.topics;
+    const topics = relations
+      .map((relation) => tableTopic(prefix, formatTable(relation)))
+      .filter((topic) => !this.#partitions.has(topic));
+    if (topics.length === 0) return;
+    const admin = await this.#kafka.admin();
+    try {
+      await ensureTopics(
+        admin,
+        topics.map((topic) => newTopic(settings, topic, partitions)),
+      );
+    } finally {
+      await admin.close();
+    }
+    for (const topic of topics) this.#partitions.set(topic, partitions);
+  }
+
+  /** Whoever reads tells by the number whether such a table is one of its own. */
+  #numbered(records: readonly OutRecord[], piece: Piece): readonly OutRecord[] {
+    if (this.#strange.size === 0) return records;
+    return records.map((record) => {
+      const change = changeOf(record, piece);
+      if (!change || change.kind === 'message' || change.kind === 'truncate') return record;
+      const { relation } = change;
+      if (!this.#strange.has(relation) || relation.oid === undefined) return record;
+      return { ...record, headers: { ...record.headers, [HEADERS.table]: String(relation.oid) } };
+    });
   }
 
   #placed(records: readonly OutRecord[], piece: Piece): readonly KafkaRecord[] {

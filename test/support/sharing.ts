@@ -23,10 +23,15 @@ async function moved(pair: Pair, move: typeof enterSharing): Promise<void> {
   const state = await pair.store.readOne('catalog');
   const entry = { who: 'test', event: 'share', why: '', evidence: {} };
   const { epoch } = await pair.store.change(state, { epoch: state.epoch + 1 }, entry);
-  await withEnds({ ...pair, changeLog: 'direct' }, 'catalog', definition, async (ends) => {
-    if (!ends) throw new Error('no ends');
-    await move({ ends, definition, epoch });
-  });
+  await withEnds(
+    { ...pair.migration, ...pair, changeLog: 'direct' },
+    'catalog',
+    definition,
+    async (ends) => {
+      if (!ends) throw new Error('no ends');
+      await move({ ends, definition, epoch });
+    },
+  );
 }
 
 export const share = (pair: Pair): Promise<void> => moved(pair, enterSharing);

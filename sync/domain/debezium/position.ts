@@ -16,6 +16,8 @@ export const HEADERS = {
   life: 'banyan.life',
   /** On a record that only says so: up to here there is nothing behind the transaction that it names. */
   idle: 'banyan.idle',
+  /** The number of a table that the definition does not name: it may be one that was renamed. */
+  table: 'banyan.table',
   /** On a TRUNCATE of several tables: all of them. */
   tables: 'banyan.tables',
 } as const;
