@@ -5,6 +5,7 @@
 // only forward. Each step is journaled once it is done, and guarded by the epoch in the database it
 // touches. Interrupted anywhere, `recoverSwitch` undoes or finishes it.
 import { BanyanError, messageOf } from '../core/errors.ts';
+import { isConnectionError } from '../core/postgres/connect.ts';
 import type { PlannedMove } from './domain/move.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { SwitchRecord } from './switch-log.ts';
@@ -20,9 +21,13 @@ export async function runSwitch(
   try {
     return await run.forward();
   } catch (error) {
-    if (run.flipped) throw error;
-    if (await run.flippedUnseen()) return run.finish();
-    await run.undo(messageOf(error));
+    if (run.flipped) throw cutShort(run, error);
+    try {
+      if (await run.flippedUnseen()) return await run.finish();
+      await run.undo(messageOf(error));
+    } catch (second) {
+      throw cutShort(run, second);
+    }
     throw new BanyanError(
       'SWITCH_UNDONE',
       `the switch was taken back before its flip: ${messageOf(error)}`,
@@ -58,4 +63,17 @@ export async function recoverSwitch(
   );
   if (record.status === 'flipped') return (await run.finish()).state;
   return run.undo('its coordinator died');
+}
+
+/** A database that went away in the middle: what becomes of the switch, and by whom. */
+function cutShort({ flipped }: SwitchRun, error: unknown): unknown {
+  if (!isConnectionError(error)) return error;
+  return new BanyanError(
+    'DATABASE_UNREACHABLE',
+    `a database went away in the middle of the switch: ${messageOf(error)}`,
+    {
+      hint: `Once it is back the switch is ${flipped ? 'finished' : 'taken back'} by itself where \`banyan sync\` runs; or give the command again.`,
+      cause: error,
+    },
+  );
 }

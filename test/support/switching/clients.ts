@@ -1,0 +1,102 @@
+// Clients of the two facades: each write has a number of its own, and what became of it is remembered.
+// They go on whatever happens; a write whose answer did not come is unknown, and none is sent twice.
+import { Agent, request } from 'undici';
+import { sleep } from '../../../core/lifecycle.ts';
+
+export interface Outcomes {
+  readonly acknowledged: ReadonlySet<number>;
+  /** Status by status, `0` where the connection broke; those that were answered otherwise than with 200. */
+  readonly failed: ReadonlyMap<string, number>;
+  readonly reads: number;
+  /** Milliseconds of each acknowledged write, with when it was sent. */
+  readonly times: readonly { readonly at: number; readonly ms: number }[];
+}
+
+export interface Clients {
+  outcomes(): Outcomes;
+  /** Forgets failures and times, not what was acknowledged. */
+  forget(): void;
+  stop(): Promise<void>;
+}
+
+export interface ClientOptions {
+  /** Where each facade listens now. */
+  readonly urls: () => readonly string[];
+  readonly writesPerSecond: number;
+  readonly readsPerSecond: number;
+  /** Sends a refused write (503: it was forwarded to nobody) again. */
+  readonly retries?: boolean;
+}
+
+/** Starts them: requests are due at a fixed rate, whatever the answers do. */
+export function startClients(options: ClientOptions): Clients {
+  const agent = new Agent({ connections: 256, pipelining: 1 });
+  const acknowledged = new Set<number>();
+  let failed = new Map<string, number>();
+  let times: { at: number; ms: number }[] = [];
+  let reads = 0;
+  let next = 1;
+  const ending = new AbortController();
+  const underWay = new Set<Promise<void>>();
+
+  const fail = (what: string): void => {
+    failed.set(what, (failed.get(what) ?? 0) + 1);
+  };
+  const ask = async (method: 'GET' | 'POST', id: number): Promise<number> => {
+    const urls = options.urls();
+    try {
+      const { statusCode, body } = await request(
+        `${urls[id % urls.length] ?? ''}/api/items/${id}`,
+        { method, dispatcher: agent, headers: { 'x-client': `c${id % 100}` } },
+      );
+      await body.text();
+      return statusCode;
+    } catch {
+      return 0;
+    }
+  };
+  const write = async (): Promise<void> => {
+    const id = next++;
+    const at = performance.now();
+    for (;;) {
+      const status = await ask('POST', id);
+      if (status === 200) {
+        acknowledged.add(id);
+        times.push({ at, ms: performance.now() - at });
+      } else if (status === 503 && options.retries) {
+        await sleep(50);
+        continue;
+      } else fail(`write ${status}`);
+      return;
+    }
+  };
+  const read = async (): Promise<void> => {
+    const status = await ask('GET', 1 + Math.floor(Math.random() * next));
+    reads += 1;
+    if (status !== 200) fail(`read ${status}`);
+  };
+  const at = async (perSecond: number, one: () => Promise<void>): Promise<void> => {
+    const began = performance.now();
+    for (let sent = 0; !ending.signal.aborted;) {
+      for (; began + (sent * 1000) / perSecond <= performance.now(); sent++) {
+        const running = one().finally(() => underWay.delete(running));
+        underWay.add(running);
+      }
+      await sleep(2);
+    }
+  };
+  const running = [at(options.writesPerSecond, write), at(options.readsPerSecond, read)];
+  return {
+    outcomes: () => ({ acknowledged, failed, reads, times }),
+    forget: () => {
+      failed = new Map();
+      times = [];
+    },
+    stop: async () => {
+      ending.abort();
+      await Promise.all(running);
+      await Promise.all(underWay);
+      if (!agent.closed) await agent.close();
+    },
+  };
+}
