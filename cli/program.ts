@@ -9,6 +9,7 @@ import { grantsCommand } from './grants.ts';
 import { journalCommand } from './journal.ts';
 import { kafkaCommand } from './kafka.ts';
 import { answerError } from './output.ts';
+import { planCommand } from './plan.ts';
 import { preflightCommand } from './preflight.ts';
 import { relayCommand } from './relay.ts';
 import { rolloutCommand } from './rollout.ts';
@@ -53,6 +54,7 @@ for (const add of [
   syncCommand,
   relayCommand,
   statusCommand,
+  planCommand,
   advanceCommand,
   rollbackCommand,
   rolloutCommand,

@@ -56,9 +56,14 @@ export class Evidence {
     return answers.answers(this.#db, capability, range);
   }
 
-  /** What both paths have answered since the present phase began. */
+  /** The version of its state with which the capability's present phase began. */
+  phaseVersion(capability: string): Promise<number> {
+    return answers.phaseVersion(this.#db, capability);
+  }
+
+  /** What both paths have answered since then. */
   async answersOfPhase(capability: string, reads: boolean): Promise<answers.Answers> {
-    const from = await answers.phaseVersion(this.#db, capability);
+    const from = await this.phaseVersion(capability);
     return answers.answers(this.#db, capability, { from, reads });
   }
 

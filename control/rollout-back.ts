@@ -9,7 +9,8 @@ import type { Coordinator } from './coordinator.ts';
 import type { RolloutRow, RolloutStore } from './rollout-store.ts';
 import type { StateStore } from './store.ts';
 
-const MOST_ATTEMPTS = 3;
+/** A gate is asked again every second, a switch takes its own time before it is undone. */
+const MOST_ATTEMPTS = { gate: 15, switch: 3 } as const;
 
 export interface BackOptions {
   readonly coordinator: Pick<Coordinator, 'move'>;
@@ -71,9 +72,10 @@ async function refused(
 ): Promise<void> {
   if (!isBanyanError(error)) throw error;
   const now = await rollouts.read(capability);
-  if (!now || isBanyanError(error, 'MOVE_IN_PROGRESS')) return;
+  if (!now || error.code === 'MOVE_IN_PROGRESS') return;
   const attempts = now.attempts + 1;
-  if (attempts < MOST_ATTEMPTS) {
+  const most = error.code === 'GATE_REFUSED' ? MOST_ATTEMPTS.gate : MOST_ATTEMPTS.switch;
+  if (attempts < most) {
     await rollouts.change(now, { attempts, going: null });
     return;
   }

@@ -143,7 +143,7 @@ async function inCanary(): Promise<void> {
   await store.change(await at(), { phase: 'canary' }, entry);
 }
 
-async function arrives(phase: string, weight: number, timeoutMs = 30_000): Promise<void> {
+async function arrives(phase: string, weight: number, timeoutMs = 60_000): Promise<void> {
   await waitFor(
     async () => {
       const state = await at();
@@ -185,9 +185,9 @@ test('a service that begins to fail under real traffic loses it by itself, withi
   await waitFor(() => (load?.answers.get(200) ?? 0) > 300, { timeoutMs: 30_000, what: 'answers' });
   await sleep(3_000);
   expect((await at()).weight).toBe(50);
-  // Two of a hundred, at fifty a second: the monolith fails none.
+  // The monolith fails none. (Two points are for rise.test.ts: this machine may be slow.)
   refusals = 2;
-  failsEach = 50;
+  failsEach = 25;
   const since = performance.now();
   await arrives('canary', 0);
   expect(performance.now() - since).toBeLessThan(30_000);
@@ -209,7 +209,7 @@ test('a service that begins to fail under real traffic loses it by itself, withi
   await expectTold();
   sender.child.kill('SIGKILL');
   await sender.exited;
-}, 120_000);
+}, 240_000);
 
 test('a rollout whose process is killed again and again is taken up each time, and ends', async () => {
   monolith.server.removeAllListeners('request');
@@ -236,7 +236,7 @@ test('a rollout whose process is killed again and again is taken up each time, a
   expect(seen.filter((one) => one === 'rollout step')).toHaveLength(5);
   expect(seen.filter((one) => one === 'rollout taken over')).toHaveLength(3);
   await expectTold();
-}, 120_000);
+}, 240_000);
 
 test('a human stops it, looks, lets it go on, and ends it: each by a command', async () => {
   await stage({ steps: [30], bakeMs: 600_000 }, 50);
@@ -245,6 +245,12 @@ test('a human stops it, looks, lets it go on, and ends it: each by a command', a
     banyan(['--config', config?.file ?? '', 'rollout', ...args], SECRET);
   const first = start('rollout', 'catalog');
   await arrives('canary', 30);
+  const planned = await banyan(['--config', config?.file ?? '', 'plan', 'catalog'], SECRET);
+  expect(planned.stdout).toContain('catalog: canary 30 % → cutover');
+  expect(planned.stdout).toContain('does: writes and reads go to the service, after a pause');
+  expect(planned.stdout).toMatch(
+    /rollout: running in canary 30 %; waits: baking for another \d+ min/,
+  );
   expect((await command('pause', 'catalog', '--why', 'a holiday')).code).toBe(0);
   expect(await first.exited).toBe(11);
   expect((await command('status', 'catalog')).stdout).toContain('paused in canary 30 %');
@@ -258,4 +264,4 @@ test('a human stops it, looks, lets it go on, and ends it: each by a command', a
     'rolled back in canary 0 %: no more',
   );
   expect((await command('nothing')).code).toBe(2);
-}, 120_000);
+}, 240_000);

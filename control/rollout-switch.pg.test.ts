@@ -1,0 +1,82 @@
+// A rollout whose gate turns red after the cutover, on real databases: ownership goes back when the way back
+// drains, and stays where it is when it does not.
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { createLogger } from '../core/log.ts';
+import { createPair, type Pair } from '../test/support/pair.ts';
+import { advanceTo, equal, startSync, streaming, type RunningSync } from '../test/support/sync.ts';
+import { LATENCY_BUCKETS } from './domain/latencies.ts';
+import { RolloutDriver } from './rollout-driver.ts';
+import { RolloutStore, type RolloutRow } from './rollout-store.ts';
+
+let pair: Pair;
+let sync: RunningSync;
+
+beforeEach(async () => {
+  pair = await createPair({ capability: { rollout: { bakeMs: 600_000 } } });
+  sync = startSync(pair);
+  await advanceTo(pair, 'cutover');
+});
+
+afterEach(async () => {
+  await sync.stop();
+  await pair.close();
+});
+
+/** Drives a rollout that has reached the cutover, while the service fails one read in ten. */
+async function driveRed(): Promise<RolloutRow | undefined> {
+  const rollouts = new RolloutStore(pair.db, () => 0);
+  const state = await pair.store.readOne('catalog');
+  const counted = async (path: 'monolith' | 'service', version: number, failed: number) =>
+    pair.evidence.addAnswers([
+      {
+        ...{ capability: 'catalog', route: 'GET /api/products', kind: 'read', path, version },
+        ...{ answered: 1_000, failed, latencies: new Array<number>(LATENCY_BUCKETS).fill(0) },
+      },
+    ]);
+  await counted('monolith', state.version - 1, 1);
+  await rollouts.begin(state, { who: 'test', why: '' });
+  const driver = new RolloutDriver({
+    ...{ migration: pair.migration, store: pair.store, evidence: pair.evidence, rollouts },
+    ...{ coordinator: pair.coordinator(), who: 'test', holder: 'test', everyMs: 50 },
+    log: createLogger({}, 'silent'),
+  });
+  const over = new AbortController();
+  const failing = (async () => {
+    while (!over.signal.aborted) await counted('service', state.version, 100);
+  })();
+  const row = await driver.run('catalog', AbortSignal.timeout(50_000));
+  over.abort();
+  await failing;
+  return row;
+}
+
+test('what the service has written is in the monolith before that owns again', async () => {
+  await streaming(pair, 'back');
+  await pair.service.query(
+    `INSERT INTO product (id, sku, name, price_cents, state) VALUES (900, 'N900', 'new', 100, 'active')`,
+  );
+  expect(await driveRed()).toMatchObject({ status: 'rolled back', phase: 'canary', weight: 0 });
+  const { rows } = await pair.monolith.query<{ no: string }>(
+    'SELECT no FROM prd WHERE prd_id = 900',
+  );
+  expect(rows).toEqual([{ no: 'N900' }]);
+  await equal(pair);
+}, 60_000);
+
+test('with a way back that does not drain the service stays the owner, and a human is called', async () => {
+  await streaming(pair, 'back');
+  await sync.stop();
+  await pair.service.query(
+    `INSERT INTO product (id, sku, name, price_cents, state) VALUES (900, 'N900', 'new', 100, 'active')`,
+  );
+  const row = await driveRed();
+  expect(row?.status).toBe('stuck');
+  expect(row?.why).toContain('canary errors');
+  expect(row?.why).toContain('the way back is refused');
+  expect(await pair.store.readOne('catalog')).toMatchObject({ phase: 'cutover', holding: false });
+  // Nothing was given up: once sync runs again, so does the way back.
+  sync = startSync(pair);
+  await streaming(pair, 'back');
+  await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
+  await equal(pair);
+}, 90_000);

@@ -1,0 +1,149 @@
+import { createHmac } from 'node:crypto';
+import type { RequestListener } from 'node:http';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import type { Knex } from 'knex';
+import { createLogger } from '../core/log.ts';
+import { json, serve, type TestServer } from '../test/support/http.ts';
+import { createControl, type TestDatabase } from '../test/support/postgres.ts';
+import { RolloutStore, type RolloutRow } from './rollout-store.ts';
+import { openControl, StateStore } from './store.ts';
+import { outstanding } from './webhook-queue.ts';
+import { signatureOf, WebhookSender } from './webhooks.ts';
+
+let database: TestDatabase;
+let control: Knex;
+let rollouts: RolloutStore;
+let row: RolloutRow;
+const servers: TestServer[] = [];
+
+beforeEach(async () => {
+  database = await createControl();
+  control = openControl(database.url);
+  rollouts = new RolloutStore(control, () => servers.length);
+});
+
+afterEach(async () => {
+  for (const one of servers.splice(0)) await one.close();
+  await control.destroy();
+  await database.drop();
+});
+
+/** A webhook each, told of the begin of a rollout. */
+async function senderTo(...listeners: RequestListener[]): Promise<WebhookSender> {
+  for (const one of listeners) servers.push(await serve(one));
+  const who = { who: 'test', why: 'because' };
+  await rollouts.begin(await new StateStore(control).readOne('catalog'), who);
+  row = (await rollouts.read('catalog')) as RolloutRow;
+  const hooks = servers.map(({ url }) => ({ url, secret: () => 'only we know' }));
+  return new WebhookSender({ db: control, hooks: () => hooks, log: createLogger({}, 'silent') });
+}
+
+/** Whatever waits is due now. */
+async function hurry(): Promise<void> {
+  await control('banyan.webhook_delivery').update({ next_at: '-infinity' });
+}
+
+const stop = (): AbortSignal => AbortSignal.timeout(20_000);
+
+test('an event says what happened, to whom, and is signed together with its time', async () => {
+  const got: { headers: Record<string, unknown>; body: string }[] = [];
+  const sender = await senderTo((req, res) => {
+    let body = '';
+    req.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    req.on('end', () => {
+      got.push({ headers: req.headers, body });
+      res.end();
+    });
+  });
+  await sender.deliver('catalog', stop());
+  expect(JSON.parse(got[0]?.body ?? '')).toMatchObject({
+    ...{ event: 'rollout started', capability: 'catalog', phase: 'monolith', who: 'test' },
+    ...{ why: 'because', id: got[0]?.headers['banyan-delivery'] },
+  });
+  const given = String(got[0]?.headers['banyan-signature']);
+  const [, seconds = ''] = /^t=(\d+),/.exec(given) ?? [];
+  const mac = createHmac('sha256', 'only we know').update(`${seconds}.${got[0]?.body ?? ''}`);
+  expect(given).toBe(`t=${seconds},v1=${mac.digest('hex')}`);
+  expect(signatureOf('{}', 'one', 1)).not.toBe(signatureOf('{}', 'another', 1));
+  expect(Math.abs(Number(seconds) - Date.now() / 1_000)).toBeLessThan(60);
+  await sender.deliver('catalog', stop());
+  expect(got).toHaveLength(1);
+});
+
+test('what is refused is told again, later each time, and is the same event', async () => {
+  const ids: unknown[] = [];
+  const sender = await senderTo((req, res) => {
+    ids.push(req.headers['banyan-delivery']);
+    json({}, ids.length < 3 ? 503 : 200)(req, res);
+  });
+  await sender.deliver('catalog', stop());
+  const pauseS = async (): Promise<number> => {
+    const { rows } = await control.raw<{ rows: { s: string }[] }>(
+      'SELECT extract(epoch FROM next_at - clock_timestamp()) AS s FROM banyan.webhook_delivery',
+    );
+    return Number(rows[0]?.s);
+  };
+  const first = await pauseS();
+  expect(first).toBeLessThan(1.1);
+  // Not due yet.
+  await sender.deliver('catalog', stop());
+  expect(ids).toHaveLength(1);
+  expect(await outstanding(control, 'catalog')).toEqual({
+    ...{ waiting: 1, givenUp: 0, error: 'answered 503' },
+  });
+  await hurry();
+  await sender.deliver('catalog', stop());
+  expect(await pauseS()).toBeGreaterThan(first);
+  await hurry();
+  await sender.deliver('catalog', stop());
+  expect(ids).toHaveLength(3);
+  expect(new Set(ids).size).toBe(1);
+  expect(await outstanding(control, 'catalog')).toMatchObject({ waiting: 0 });
+});
+
+test('one that never answers keeps neither another webhook nor the rollout waiting', async () => {
+  let told = 0;
+  const sender = await senderTo(
+    (req) => req.resume(),
+    (req, res) => {
+      told += 1;
+      json({})(req, res);
+    },
+  );
+  const over = new AbortController();
+  const delivering = sender.deliver('catalog', over.signal);
+  const since = performance.now();
+  const event = { event: 'rollout red', who: 'test', why: 'red' };
+  expect(await rollouts.change(row, { status: 'rolling back' }, event)).toBe(true);
+  expect(performance.now() - since).toBeLessThan(2_000);
+  while (told < 1) await new Promise(setImmediate);
+  over.abort();
+  await delivering;
+  expect(await outstanding(control, 'catalog')).toMatchObject({ waiting: 3 });
+});
+
+test('a redirect is not followed, and after so many attempts it is given up', async () => {
+  let asked = 0;
+  const sender = await senderTo((req, res) => {
+    asked += 1;
+    req.resume();
+    res.writeHead(307, { location: `http://127.0.0.1:${servers[0]?.port}/elsewhere` }).end();
+  });
+  await sender.deliver('catalog', stop());
+  expect(asked).toBe(1);
+  await control('banyan.webhook_delivery').update({ attempts: 149, next_at: '-infinity' });
+  await sender.deliver('catalog', stop());
+  expect(await outstanding(control, 'catalog')).toMatchObject({ waiting: 0, givenUp: 1 });
+});
+
+test('two senders tell each event once', async () => {
+  let asked = 0;
+  const sender = await senderTo((req, res) => {
+    asked += 1;
+    json({})(req, res);
+  });
+  for (let n = 0; n < 30; n++)
+    await rollouts.tell(row, { event: `rollout step`, who: 'test', why: `${n}` });
+  await Promise.all([1, 2, 3, 4].map(() => sender.flush('catalog', 10_000)));
+  expect(asked).toBe(31);
+});
