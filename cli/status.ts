@@ -36,7 +36,9 @@ export function statusCommand(program: Command): void {
         );
         const rows = lines.map((line) => [
           line.capability,
-          line.phase === 'canary' ? `canary ${line.weight} %` : line.phase,
+          line.phase === 'canary'
+            ? `canary ${line.weight} %${line.shared ? ', writes too' : ''}`
+            : line.phase,
           line.holding ? `${line.owner} (writes held)` : line.owner,
           line.flows.map(flow).join(', ') || '-',
           line.verify === null

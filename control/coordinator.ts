@@ -2,6 +2,7 @@
 // What an interrupted move left behind is undone or finished before the next begins.
 import type { Knex } from 'knex';
 import { BanyanError } from '../core/errors.ts';
+import { sleep } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
 import type { Connections } from './connections.ts';
 import type { Capability, Migration } from './definition.ts';
@@ -11,6 +12,7 @@ import {
   assertVersion,
   assertWayBack,
   gateError,
+  isShared,
   leadsTo,
   stayed,
   weightAfter,
@@ -33,6 +35,10 @@ import { StateStore } from './store.ts';
 import { recoverSwitch, runSwitch } from './switch.ts';
 import { SwitchLog } from './switch-log.ts';
 import type { SwitchContext } from './switch-run.ts';
+import { enterWriteCanary } from './write-canary.ts';
+
+const FLOWING_TIMEOUT_MS = 20_000;
+const FLOWING_POLL_MS = 100;
 
 export interface CoordinatorOptions {
   readonly migration: Migration;
@@ -90,7 +96,7 @@ export class Coordinator {
       const { to } = outcome;
       assertWayBack(site.definition, to);
       assertDestination(request, state.phase, to);
-      if (site.ends && to !== state.phase)
+      if (site.ends && to !== state.phase && !state.shared)
         for (const side of [site.ends.to.source, site.ends.to.target]) await side.assertOneWriter();
       const weight = weightAfter(request, state, to);
       const facts = await gatherFacts(this.#evidence, capability, site.definition, site.ends, to);
@@ -108,13 +114,56 @@ export class Coordinator {
         },
       };
       const result = { capability, from: state.phase, to, weight, gates };
-      if (takesOwnership(state.phase, to)) {
-        const { evidence } = await runSwitch(this.#switchContext(site), state, move);
-        return { ...result, pauseMs: evidence.pauseMs };
-      }
-      await this.#steps.take(state, move, site, request.replaceTarget ?? false);
-      return result;
+      const pauseMs = await this.#carryOut(state, move, site, request.replaceTarget ?? false);
+      return { ...result, ...(pauseMs !== undefined && { pauseMs }) };
     });
+  }
+
+  /** Gives how long writes were held, where they were. */
+  async #carryOut(
+    state: CapabilityState,
+    move: PlannedMove,
+    site: Site,
+    replaceTarget: boolean,
+  ): Promise<number | undefined> {
+    const { to } = move;
+    const shares = isShared(site.definition, move);
+    const context = this.#switchContext(site);
+    if (takesOwnership(state.phase, to) || (state.shared && to === 'canary' && !shares))
+      return (await runSwitch(context, state, move)).evidence.pauseMs;
+    if (shares && !state.shared) {
+      // The way back is built first, and must be seen to run.
+      const closed = { ...move, weight: 0 };
+      if (state.phase !== to) await this.#steps.take(state, closed, site, replaceTarget);
+      await this.#flowing(state, site);
+      const there = await this.#store.readOne(state.capability);
+      await enterWriteCanary(context, there, move);
+      return undefined;
+    }
+    const left = state.shared && to !== 'canary' ? { ...move, to: state.phase } : undefined;
+    const outcome = left && (await runSwitch(context, state, left));
+    await this.#steps.take(outcome?.state ?? state, move, site, replaceTarget);
+    return outcome?.evidence.pauseMs;
+  }
+
+  /** Waits until both flows run and keep up; just built, one has yet to begin. Throws GATE_REFUSED. */
+  async #flowing({ capability, phase }: CapabilityState, site: Site): Promise<void> {
+    const deadline = performance.now() + (phase === 'canary' ? 0 : FLOWING_TIMEOUT_MS);
+    for (;;) {
+      const facts = await gatherFacts(
+        this.#evidence,
+        capability,
+        site.definition,
+        site.ends,
+        'canary',
+      );
+      const gates = evaluateGates('cutover', 'canary', facts);
+      const refused = gates.filter((gate) => gate.verdict !== 'pass');
+      if (refused.length === 0) return;
+      if (performance.now() > deadline)
+        throw gateError({ capability, event: 'weight' }, 'canary', refused, gates);
+      await sleep(FLOWING_POLL_MS);
+    }
   }
 
   /** Forgets what shadow traffic told so far: the service has been mended. Throws MOVE_NOT_ALLOWED outside `shadow`. */
@@ -218,7 +267,7 @@ export class Coordinator {
       store: this.#store,
       switches: this.#switches,
       replicas: this.#replicas,
-      tables: definition.tables,
+      definition,
       ends,
       who: this.#options.who,
       log: this.#options.log,

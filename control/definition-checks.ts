@@ -3,6 +3,7 @@
 import type { z } from 'zod';
 import { formatTable, parseTableName } from '../core/postgres/identifiers.ts';
 import type { Migration } from './definition.ts';
+import { oneWayReason } from './domain/mapped-table.ts';
 import { checkTable } from './table-checks.ts';
 
 /** One line an issue: its path and what is wrong. */
@@ -36,7 +37,7 @@ function depth(issues: readonly z.core.$ZodIssue[]): number {
   );
 }
 
-type Draft = Pick<Migration, 'monolith' | 'services' | 'capabilities' | 'changeLog'>;
+type Draft = Pick<Migration, 'monolith' | 'services' | 'capabilities' | 'changeLog' | 'facade'>;
 
 /** For zod's superRefine. */
 export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void {
@@ -79,6 +80,23 @@ export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void 
       report(
         [...at, 'canary', 'writes'],
         "who judges what both sides write needs whole transactions in one order: changeLog.kafka.layout 'changes'",
+      );
+    const oneWay = writes ? oneWayReason(given.tables) : undefined;
+    if (oneWay !== undefined)
+      report(
+        [...at, 'canary', 'writes'],
+        `what cohorts write at the service must travel back, and ${oneWay}: give the lens a put that undoes its get`,
+      );
+    const { cookie, header } = given.canary.cohort;
+    if (writes && cookie !== undefined && cookie !== 'banyan_cohort')
+      report(
+        [...at, 'canary', 'cohort', 'cookie'],
+        'anybody can write this cookie, and so choose where writes go: leave it out under `canary.writes`, the facade signs one of its own',
+      );
+    if (writes && header !== undefined && draft.facade.trustedProxies.length === 0)
+      report(
+        [...at, 'canary', 'cohort', 'header'],
+        'anybody can send this header, and so choose where writes go: under `canary.writes` name who may say it in facade.trustedProxies, or leave it out',
       );
     if (conflicts !== 'owner-wins' && !writes)
       report([...at, 'canary', 'conflicts'], 'there are none without `canary.writes: true`');

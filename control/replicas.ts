@@ -42,6 +42,19 @@ export class Replicas {
     );
   }
 
+  /**
+   * Takes an acknowledgement back, and then tells whether another replica has not acknowledged `version`
+   * yet: in this order, so that a coordinator which sees the other's sees that ours is gone.
+   */
+  async withdraw(id: string, capability: string, version: number, other: string): Promise<boolean> {
+    await this.#db.raw(
+      'UPDATE banyan.replica_ack SET version = ? - 1 WHERE replica_id = ? AND capability = ? AND version >= ?',
+      [version, id, capability, version],
+    );
+    const { live, silent } = await this.#acknowledged(capability, version);
+    return live.includes(other) && silent.includes(other);
+  }
+
   async leave(id: string): Promise<void> {
     await this.#db('banyan.replica').where({ id }).delete();
   }

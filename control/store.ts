@@ -25,12 +25,15 @@ export interface JournalLine extends JournalEntry {
 }
 
 /** Fields of a state that a move may change. */
-export type StateChange = Partial<Pick<CapabilityState, 'phase' | 'weight' | 'holding' | 'epoch'>>;
+export type StateChange = Partial<
+  Pick<CapabilityState, 'phase' | 'weight' | 'shared' | 'holding' | 'epoch'>
+>;
 
 interface StateRow {
   capability: string;
   phase: Phase;
   weight: string;
+  shared: boolean;
   holding: boolean;
   epoch: string;
   version: string;
@@ -166,6 +169,7 @@ function stateOf(row: StateRow): CapabilityState {
     capability: row.capability,
     phase: row.phase,
     weight: Number(row.weight),
+    shared: row.shared,
     holding: row.holding,
     epoch: Number(row.epoch),
     version: Number(row.version),

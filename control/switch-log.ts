@@ -11,6 +11,8 @@ export interface SwitchRecord {
   readonly from: Phase;
   readonly to: Phase;
   readonly weight: number;
+  /** Whether a write canary is open once it has flipped. */
+  readonly shared: boolean;
   readonly status: SwitchStatus;
 }
 
@@ -27,6 +29,7 @@ interface Row {
   from_phase: Phase;
   to_phase: Phase;
   weight: string;
+  shared: boolean;
   status: SwitchStatus;
 }
 
@@ -38,7 +41,9 @@ export class SwitchLog {
   }
 
   async begin(
-    given: Pick<SwitchRecord, 'capability' | 'from' | 'to' | 'weight'>,
+    given: Pick<SwitchRecord, 'capability' | 'from' | 'to' | 'weight'> & {
+      readonly shared?: boolean;
+    },
   ): Promise<SwitchRecord> {
     const rows = await this.#db<Row>('banyan.switch')
       .insert({
@@ -46,6 +51,7 @@ export class SwitchLog {
         from_phase: given.from,
         to_phase: given.to,
         weight: String(given.weight),
+        shared: given.shared ?? false,
         status: 'running',
       })
       .returning('*');
@@ -108,6 +114,7 @@ function recordOf(row: Row): SwitchRecord {
     from: row.from_phase,
     to: row.to_phase,
     weight: Number(row.weight),
+    shared: row.shared,
     status: row.status,
   };
 }

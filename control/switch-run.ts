@@ -9,16 +9,17 @@ import type { Acknowledged, Replicas } from './replicas.ts';
 import type { FlowPair } from './ends.ts';
 import type { FencePlan } from './fence-plan.ts';
 import { waitForBarrier } from './replication.ts';
+import { SharedExit } from './shared-exit.ts';
+import type { Shared } from './sharing.ts';
 import { findSequences, raiseSequences, type SequenceStep } from './sequences.ts';
 import type { JournalEntry, StateStore } from './store.ts';
 import type { SwitchLog, SwitchRecord } from './switch-log.ts';
-import type { TableMap } from './definition.ts';
 
 export interface SwitchContext {
   readonly store: StateStore;
   readonly switches: SwitchLog;
   readonly replicas: Replicas;
-  readonly tables: readonly TableMap[];
+  readonly definition: Shared;
   /** None for a capability without tables. */
   readonly ends: FlowPair | undefined;
   readonly who: string;
@@ -55,6 +56,8 @@ export class SwitchRun {
   readonly #entry: JournalEntry;
   readonly #started = performance.now();
   readonly #steps: { step: string; ms: number }[] = [];
+  /** Leaving a write canary backwards does not. */
+  readonly #changesOwner: boolean;
   #state: CapabilityState;
   #record: SwitchRecord | undefined;
   #heldAt = performance.now();
@@ -63,6 +66,8 @@ export class SwitchRun {
   #attempts = 0;
   #replicas: Acknowledged = { live: [], silent: [] };
   #sequences: SequenceStep[] = [];
+  /** Where it ends a write canary. */
+  readonly #exit: SharedExit | undefined;
 
   constructor(
     context: SwitchContext,
@@ -76,11 +81,18 @@ export class SwitchRun {
     this.#weight = weight;
     this.#entry = entry;
     this.#record = record;
+    this.#changesOwner = ownerOf(record?.from ?? state.phase) !== ownerOf(to);
     this.#fenceTouched = record !== undefined;
+    const { ends, definition } = context;
+    if (ends && state.shared)
+      this.#exit = new SharedExit({
+        ...{ ends, definition, timeoutMs: DRAIN_TIMEOUT_MS / 2 },
+        onDrained: () => this.#done('drained back'),
+      });
   }
 
   async forward(): Promise<SwitchOutcome> {
-    const { store, switches, ends, tables } = this.#context;
+    const { store, switches, ends, definition } = this.#context;
     this.#state = await store.change(this.#state, { epoch: this.#state.epoch + 1 }, this.#entry);
     this.#record = await switches.begin({
       capability: this.#state.capability,
@@ -90,7 +102,9 @@ export class SwitchRun {
     });
     const sides = this.#sides();
     if (sides) {
-      const blockers = await sides.previous.blockers(BLOCKER_AGE_MS);
+      const closed = this.#exit ? [sides.previous, sides.next] : [sides.previous];
+      const blockers: string[] = [];
+      for (const side of closed) blockers.push(...(await side.blockers(BLOCKER_AGE_MS)));
       if (blockers.length > 0)
         throw new BanyanError(
           'GATE_REFUSED',
@@ -100,7 +114,10 @@ export class SwitchRun {
           },
         );
     }
-    const sequences = sides ? await findSequences(tables, sides.next, sides.previous) : [];
+    const sequences =
+      sides && this.#changesOwner
+        ? await findSequences(definition.tables, sides.next, sides.previous)
+        : [];
     await this.#done('checked');
     await this.#context.replicas.steady();
     // Read before anybody is held, and as late as that.
@@ -110,7 +127,8 @@ export class SwitchRun {
     };
     await this.#holdAndFence(plans.close);
     if (ends && sides) {
-      await waitForBarrier(sides.flow, this.#state.epoch, DRAIN_TIMEOUT_MS);
+      if (this.#exit) await this.#exit.settle(this.#state.epoch);
+      else await waitForBarrier(sides.flow, this.#state.epoch, DRAIN_TIMEOUT_MS);
       await this.#done('drained');
       this.#sequences = await raiseSequences(
         sequences,
@@ -127,7 +145,8 @@ export class SwitchRun {
   /** Whether the flip was committed although its answer was lost. */
   async flippedUnseen(): Promise<boolean> {
     const current = await this.#context.store.readOne(this.#state.capability);
-    if (current.epoch !== this.#state.epoch || current.phase !== this.#to) return false;
+    const { epoch, phase, shared } = current;
+    if (epoch !== this.#state.epoch || phase !== this.#to || shared) return false;
     this.#state = current;
     return true;
   }
@@ -138,7 +157,8 @@ export class SwitchRun {
     const { store, switches } = this.#context;
     const sides = this.#sides();
     const [owner, epoch] = [ownerOf(this.#to), this.#state.epoch];
-    if (sides && !(plan && (await sides.next.fenceAs(owner, plan, epoch))))
+    // Who wrote all along has no fence to be lifted.
+    if (sides && this.#changesOwner && !(plan && (await sides.next.fenceAs(owner, plan, epoch))))
       await waitFor(() => sides.next.fence(owner, epoch), {
         timeoutMs: 60_000,
         everyMs: LOCK_PAUSE_MS,
@@ -178,7 +198,8 @@ export class SwitchRun {
         { hint: 'Look at `banyan status`.' },
       );
     const sides = this.#sides();
-    if (sides && this.#fenceTouched)
+    const goesOn = !this.#exit || !this.#fenceTouched || (await this.#exit.undo(current.epoch));
+    if (sides && this.#fenceTouched && !this.#exit)
       await waitFor(() => sides.previous.fence(ownerOf(current.phase), current.epoch), {
         timeoutMs: 60_000,
         everyMs: LOCK_PAUSE_MS,
@@ -187,7 +208,7 @@ export class SwitchRun {
       });
     this.#state = await store.change(
       current,
-      { holding: false },
+      goesOn ? { holding: false } : { holding: false, shared: false, weight: 0 },
       { ...this.#entry, event: 'undo', why, evidence: {} },
     );
     if (this.#record) {
@@ -216,11 +237,19 @@ export class SwitchRun {
         leftBehind: this.#replicas.silent,
       });
       this.#fenceTouched = true;
-      if (!sides || !plan || (await sides.previous.fenceAs(owner, plan, this.#state.epoch))) break;
+      if (!sides) break;
+      const { epoch } = this.#state;
+      const isClosed = this.#exit
+        ? this.#exit.fence(owner, epoch)
+        : plan
+          ? sides.previous.fenceAs(owner, plan, epoch)
+          : sides.previous.fence(owner, epoch);
+      if (await isClosed) break;
       this.#fenceTouched = false;
       this.#state = await store.change(
         this.#state,
-        { holding: false },
+        // The barrier of the next attempt is not that of this one.
+        { holding: false, ...(this.#exit && { epoch: this.#state.epoch + 1 }) },
         { ...this.#entry, event: 'unhold', why: 'a lock could not be had' },
       );
       if (this.#attempts >= FENCE_ATTEMPTS) {
@@ -264,7 +293,7 @@ export class SwitchRun {
     const record = this.#record;
     this.#state = await store.change(
       this.#state,
-      { phase: this.#to, weight: this.#weight },
+      { phase: this.#to, weight: this.#weight, shared: false },
       { ...this.#entry, event: 'flip' },
       async (db) => {
         if (record) await switches.setStatus(record, 'flipped', db);

@@ -9,6 +9,7 @@ import { isConnectionError } from '../core/postgres/connect.ts';
 import type { PlannedMove } from './domain/move.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { SwitchRecord } from './switch-log.ts';
+import { undoWriteCanary } from './write-canary.ts';
 import { SwitchRun, type SwitchContext, type SwitchOutcome } from './switch-run.ts';
 
 /** Walks the whole switch. Throws SWITCH_UNDONE when it had to be taken back. */
@@ -54,6 +55,7 @@ export async function recoverSwitch(
     why: 'the coordinator of a switch died',
     evidence: { switch: record.id },
   };
+  if (record.shared) return undoWriteCanary(context, state, record, 'its coordinator died');
   const raised = await context.store.change(state, { epoch: state.epoch + 1 }, entry);
   const run = new SwitchRun(
     context,

@@ -3,8 +3,11 @@
 // change between two requests, never within one.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { writePath, type CapabilityState } from '../control/domain/state.ts';
+import type { Calls } from './calls.ts';
 import { isIgnored } from './closing.ts';
-import { decide, type Forward, type Surroundings } from './domain/decide.ts';
+import type { CohortKeys } from './cohort-keys.ts';
+import { CALL_FIELD } from './domain/call-token.ts';
+import { decide, type Forward } from './domain/decide.ts';
 import type { Match, Routes } from './domain/routes.ts';
 import { UNFORWARDED } from './ended.ts';
 import { CLIENT_GONE, type Outcome, type Tap } from './job.ts';
@@ -14,6 +17,7 @@ import type { Path } from './request-figures.ts';
 import type { Overload } from './overload.ts';
 import type { OwnWrites } from './own-writes.ts';
 import { answerProblem, PROBLEMS, refusedProblem, type ProblemName } from './problem.ts';
+import { surroundings } from './surroundings.ts';
 import type { Shadow } from './shadow.ts';
 import type { Tracing } from './tracing.ts';
 import type { Trust } from './trust.ts';
@@ -30,7 +34,13 @@ export interface EdgeOptions {
   readonly tunnels: Tunnels;
   readonly holds: Holds;
   readonly shadow: Shadow;
-  readonly ownWrites: OwnWrites;
+  readonly ownWrites: Pick<OwnWrites, 'wroteAt'>;
+  readonly cohorts: Pick<CohortKeys, 'isSigned'>;
+  readonly calls: Calls;
+  /** Whether another replica still has writes in flight that are older than this version; ours is asked for again. */
+  readonly isBusy: (capability: string, version: number, replica: string) => Promise<boolean>;
+  /** Deadline of writes whose route has none of its own. */
+  readonly timeoutMs: number;
   readonly overload: Pick<Overload, 'sheds'>;
   readonly witness: Witness;
   /** A request was refused before anything else was known of it; it took this long. */
@@ -61,14 +71,11 @@ export interface Edge {
 }
 
 export function createEdge(options: EdgeOptions): Edge {
-  const { routes, forwarder, tunnels, holds, shadow, overload, tracing } = options;
+  const { routes, forwarder, tunnels, holds, shadow, overload, tracing, calls } = options;
   let states: ReadonlyMap<string, CapabilityState> = new Map();
   let inFlight = 0;
   let draining = false;
-  const around: Surroundings<Visit> = {
-    leaseValid: options.leaseValid,
-    awaitsOwnWrites: ({ req }, capability) => options.ownWrites.awaits(req, capability, 'to'),
-  };
+  const around = surroundings(options);
 
   const finish = (
     visit: Visit,
@@ -96,7 +103,7 @@ export function createEdge(options: EdgeOptions): Edge {
     finish(visit, match, 'none', { ...UNFORWARDED, status: PROBLEMS[why].status, why });
   };
 
-  const route = (visit: Visit, next: Next | undefined, released: boolean): void => {
+  const route = (visit: Visit, next: Next | undefined, released: boolean, alone = false): void => {
     const decision = decide(routes, states, visit, around);
     const isOurs = decision.kind !== 'unclaimed' || next === undefined;
     if (tracing && isOurs && !visit.trace) {
@@ -109,13 +116,17 @@ export function createEdge(options: EdgeOptions): Edge {
           inFlight -= 1;
           next();
         } else if (overload.sheds('normal')) refuse(visit, undefined, 'overloaded');
-        else forwarder.unclaimed(visit, passing(visit, undefined, undefined, undefined));
+        else {
+          passOn(visit);
+          forwarder.unclaimed(visit, passing(visit, undefined, undefined, undefined));
+        }
         break;
       case 'refuse':
         refuse(visit, decision.match, decision.why);
         break;
       case 'hold':
-        hold(visit, next, decision.match);
+        if (alone) hold(visit, next, decision.match);
+        else letThrough(visit, next, decision.match);
         break;
       case 'forward':
         // Who has waited already is not sent away.
@@ -124,10 +135,43 @@ export function createEdge(options: EdgeOptions): Edge {
         else if (decision.match.kind === 'read') read(visit, decision);
         // Nobody overtakes those who wait already.
         else if (!released && holds.mustWait(decision.match.capability))
-          hold(visit, next, decision.match);
+          if (alone) hold(visit, next, decision.match);
+          else letThrough(visit, next, decision.match);
         else write(visit, decision);
         break;
     }
+  };
+
+  /** Holds a write, unless one that is in flight waits for it. */
+  const letThrough = (visit: Visit, next: Next | undefined, match: Match): void => {
+    const { capability } = match;
+    const state = states.get(capability);
+    const parent = calls.broughtBy(visit.req);
+    if (!state || parent?.capability !== capability) hold(visit, next, match);
+    else if (calls.isOurs(parent)) {
+      if (holds.has(capability, parent.write)) nested(visit, next, match, holds.enter(capability));
+      else hold(visit, next, match);
+    } else {
+      // In flight from here on: so ours is said again only once it is through.
+      const leave = holds.enter(capability);
+      void options.isBusy(capability, state.version, parent.replica).then((isBusy) => {
+        if (isBusy) nested(visit, next, match, leave);
+        else {
+          leave();
+          route(visit, next, false, true);
+        }
+      });
+    }
+  };
+
+  /** Forwards a held write to where it would go were it not held; `leave` keeps its place meanwhile. */
+  const nested = (visit: Visit, next: Next | undefined, match: Match, leave: () => void): void => {
+    const state = states.get(match.capability);
+    const open = state && new Map([[match.capability, { ...state, holding: false }]]);
+    const decision = open && decide(routes, open, visit, around);
+    if (decision?.kind === 'forward') write(visit, decision);
+    else hold(visit, next, match);
+    leave();
   };
 
   const hold = (visit: Visit, next: Next | undefined, match: Match): void => {
@@ -151,13 +195,24 @@ export function createEdge(options: EdgeOptions): Edge {
 
   const hasRoom = (match: Match): boolean => {
     const state = states.get(match.capability);
-    return state === undefined || forwarder.hasRoom(match, writePath(state));
+    if (state === undefined) return true;
+    return (
+      forwarder.hasRoom(match, writePath(state)) &&
+      (!state.shared || forwarder.hasRoom(match, 'service'))
+    );
   };
 
   const read = (visit: Visit, decision: Forward): void => {
     const { match } = decision;
     const tap = decision.shadow ? copy(visit, match) : undefined;
+    passOn(visit);
     forwarder.read(visit, decision, passing(visit, match, tap, undefined));
+  };
+
+  /** What is called on the way belongs to the same write. */
+  const passOn = ({ req, head }: Visit): void => {
+    const brought = req.headers[CALL_FIELD];
+    if (typeof brought === 'string' && calls.broughtBy(req)) head.headers.push(CALL_FIELD, brought);
   };
 
   const copy = ({ method, target, head, trace }: Visit, match: Match): Tap | undefined =>
@@ -165,7 +220,10 @@ export function createEdge(options: EdgeOptions): Edge {
 
   const write = (visit: Visit, decision: Forward): void => {
     const { match } = decision;
-    const leave = holds.enter(match.capability);
+    const name = calls.next();
+    const leave = holds.enter(match.capability, name);
+    const token = calls.sign(match.capability, name, match.timeoutMs ?? options.timeoutMs);
+    if (token !== undefined) visit.head.headers.push(CALL_FIELD, token);
     forwarder.write(visit, decision, passing(visit, match, undefined, leave));
   };
 

@@ -7,6 +7,7 @@ import type { Knex } from 'knex';
 import type { Migration } from '../control/definition.ts';
 import type { CapabilityState } from '../control/domain/state.ts';
 import { Evidence } from '../control/evidence.ts';
+import { readCallKeys } from '../control/call-keys.ts';
 import { readSigningKey } from '../control/signing-key.ts';
 import { openControl } from '../control/store.ts';
 import { BanyanError } from '../core/errors.ts';
@@ -15,6 +16,8 @@ import { createLogger, type Logger } from '../core/log.ts';
 import { createAccessLog, type AccessLog } from './access-log.ts';
 import { adminApp } from './admin.ts';
 import { AnswerTally } from './answer-tally.ts';
+import { Calls } from './calls.ts';
+import { createCohortKeys } from './cohort-keys.ts';
 import { compileRoutes } from './domain/routes.ts';
 import { hasTwoSides } from './domain/fallback.ts';
 import { createEdge, type Edge } from './edge.ts';
@@ -70,6 +73,8 @@ export interface Engine {
 }
 
 const FLUSH_MS = 250;
+const CALL_KEYS_MS = 30_000;
+
 /** Wires a facade; does no I/O before `start`. Throws CONFIG_INVALID for routes that cannot be told apart. */
 export function createEngine(options: EngineOptions): Engine {
   const { migration, log } = options;
@@ -140,6 +145,9 @@ export function createEngine(options: EngineOptions): Engine {
     isWanted: () => [...edge.states().values()].some(({ phase }) => hasTwoSides(phase)),
   });
   const ownWrites = createOwnWrites(freshness, () => signingKey);
+  const isSigning = [...routes.policies.values()].some(({ writes }) => writes);
+  const calls = new Calls({ replicaId, readKeys: () => readCallKeys(control) });
+  const cohorts = createCohortKeys(() => (isSigning ? signingKey : undefined));
   const guards = new Guards(migration.facade);
   const overload = watchOverload(shedding === false ? undefined : shedding.delayMs);
   const stateOf = (capability: string): CapabilityState | undefined =>
@@ -166,6 +174,7 @@ export function createEngine(options: EngineOptions): Engine {
     drainMs: migration.facade.upgrades.drainMs,
     holds,
     ownWrites,
+    cohorts,
     witness,
     refused,
     trouble,
@@ -179,6 +188,7 @@ export function createEngine(options: EngineOptions): Engine {
       guards,
       settings: migration.facade,
       ownWrites,
+      cohorts,
       freshness,
       trouble,
       stateOf,
@@ -187,6 +197,10 @@ export function createEngine(options: EngineOptions): Engine {
     holds,
     shadow,
     ownWrites,
+    cohorts,
+    calls,
+    isBusy: (capability, version, other) => replica.withdraw(capability, version, other),
+    timeoutMs: migration.facade.timeoutMs,
     overload,
     witness,
     refused,
@@ -217,6 +231,13 @@ export function createEngine(options: EngineOptions): Engine {
     }
   };
 
+  const keepKeys = async (): Promise<void> => {
+    while (!ending.signal.aborted) {
+      await sleep(CALL_KEYS_MS, ending.signal);
+      await calls.refresh().catch(() => undefined);
+    }
+  };
+
   /** Without the key nothing is served: what another replica has signed could not be read. */
   const readKey = async (): Promise<void> => {
     while (signingKey === undefined && !ending.signal.aborted) {
@@ -236,11 +257,12 @@ export function createEngine(options: EngineOptions): Engine {
         replica.run(ending.signal),
         keepFlushing(),
         freshness.run(ending.signal),
+        keepKeys(),
       ]).then(() => undefined);
       running.catch((error: unknown) => {
         failure.reject(error);
       });
-      const known = Promise.all([firstStates.promise, readKey()]);
+      const known = Promise.all([firstStates.promise, readKey().then(() => calls.refresh())]);
       await Promise.race([known, aborted(signal), failure.promise]);
     },
     setReady: (now) => {

@@ -4,6 +4,7 @@
 import type { Migration } from '../control/definition.ts';
 import type { Owner } from '../control/domain/phase.ts';
 import type { CapabilityState } from '../control/domain/state.ts';
+import type { CohortKeys } from './cohort-keys.ts';
 import type { Forward } from './domain/decide.ts';
 import { fallbackOf, hasTwoSides } from './domain/fallback.ts';
 import { cohortCookie } from './domain/policy.ts';
@@ -25,6 +26,7 @@ export interface ForwardOptions {
     'timeoutMs' | 'idleTimeoutMs' | 'retry' | 'fallback'
   >;
   readonly ownWrites: OwnWrites;
+  readonly cohorts: Pick<CohortKeys, 'sign'>;
   readonly freshness: Pick<Freshness, 'now' | 'watermark'>;
   readonly trouble: TroubleLog;
   readonly stateOf: (capability: string) => CapabilityState | undefined;
@@ -127,7 +129,11 @@ export function createForwarder(options: ForwardOptions): Forwarder {
         added: () =>
           setCohort === undefined
             ? closeIf(passing.closing)
-            : ['set-cookie', cohortCookie(setCohort), ...closeIf(passing.closing)],
+            : [
+                'set-cookie',
+                cohortCookie(options.cohorts.sign(setCohort)),
+                ...closeIf(passing.closing),
+              ],
       });
     },
     write: (visit, decision, passing) => {
@@ -139,7 +145,7 @@ export function createForwarder(options: ForwardOptions): Forwarder {
         added: () => {
           const close = closeIf(passing.closing);
           return isNoted(decision, options.stateOf(match.capability))
-            ? [...ownWrites.note(visit.req, match.capability), ...close]
+            ? [...ownWrites.note(visit.req, match.capability, decision.to), ...close]
             : close;
         },
       });

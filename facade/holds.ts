@@ -42,6 +42,8 @@ interface Gate {
   holding: boolean;
   version: number;
   inFlight: number;
+  /** Names of those in flight that may be called back for. */
+  readonly named: Set<string>;
   releasing: boolean;
   heldTotal: number;
   readonly waiting: Set<Entry>;
@@ -79,12 +81,14 @@ export class Holds {
     }
   }
 
-  /** Counts a write in; the returned function, called once, counts it out. */
-  enter(capability: string): () => void {
+  /** Counts a write in, under a name where it has one; the returned function, called once, counts it out. */
+  enter(capability: string, name?: string): () => void {
     const gate = this.#gate(capability);
     gate.inFlight += 1;
+    if (name !== undefined) gate.named.add(name);
     return () => {
       gate.inFlight -= 1;
+      if (name !== undefined) gate.named.delete(name);
       if (gate.holding && gate.inFlight === 0) this.#options.onQuiet(capability, gate.version);
     };
   }
@@ -93,6 +97,11 @@ export class Holds {
   mustWait(capability: string): boolean {
     const gate = this.#gate(capability);
     return gate.holding || gate.waiting.size > 0;
+  }
+
+  /** Whether a write of this name is in flight. */
+  has(capability: string, name: string): boolean {
+    return this.#gate(capability).named.has(name);
   }
 
   isHolding(capability: string): boolean {
@@ -165,6 +174,7 @@ export class Holds {
         holding: false,
         version: -1,
         inFlight: 0,
+        named: new Set(),
         releasing: false,
         heldTotal: 0,
         waiting: new Set(),

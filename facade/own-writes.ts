@@ -4,6 +4,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Direction } from '../control/domain/flow.ts';
+import type { Owner } from '../control/domain/phase.ts';
 import { cookieValue } from './domain/headers.ts';
 import { formatMoments, parseMoments, type Moments } from './domain/wrote.ts';
 import type { Freshness } from './freshness.ts';
@@ -15,11 +16,21 @@ const WROTE_FIELD = 'x-banyan-wrote';
 const AGE_S = 3_600;
 const SIGNATURE_BYTES = 16;
 
+/** Where the changes of a flow were made. */
+const SOURCE: Readonly<Record<Direction, Owner>> = { to: 'monolith', back: 'service' };
+
+/** No capability is called like the service's. */
+function nameOf(capability: string, at: Owner): string {
+  return at === 'monolith' ? capability : `${capability}@service`;
+}
+
 export interface OwnWrites {
-  /** Names and values for the answer of a write that ends now. */
-  note(req: IncomingMessage, capability: string): readonly string[];
+  /** Names and values for the answer of a write that ends now, `at` this side. */
+  note(req: IncomingMessage, capability: string, at: Owner): readonly string[];
   /** Whether this client has written what the flow's target may not have yet. */
   awaits(req: IncomingMessage, capability: string, direction: Direction): boolean;
+  /** Where this client has written last what the other side may not have yet. */
+  wroteAt(req: IncomingMessage, capability: string): Owner | undefined;
 }
 
 /** `key` signs; undefined while it is not known. */
@@ -45,25 +56,42 @@ export function createOwnWrites(
       (token) => (token === undefined ? [] : [parseMoments(token, isSigned)]),
     );
 
+  /** The latest moment at which it was written `at` a side, if the other may not have it yet. */
+  const pending = (
+    brought: readonly Moments[],
+    capability: string,
+    at: Owner,
+  ): number | undefined => {
+    const name = nameOf(capability, at);
+    const moments = brought.flatMap((one) => one.get(name) ?? []);
+    if (moments.length === 0) return undefined;
+    const latest = Math.max(...moments);
+    const watermark = freshness.watermark(capability, at === 'monolith' ? 'to' : 'back');
+    return watermark === undefined || watermark <= latest ? latest : undefined;
+  };
+
   return {
-    note: (req, capability) => {
+    note: (req, capability, at) => {
       const now = freshness.now();
       if (now === undefined || key() === undefined) return [];
       const moments = new Map<string, number>();
       for (const brought of broughtBy(req))
         for (const [name, at] of brought)
           if (at > now - AGE_S * 1_000) moments.set(name, Math.max(at, moments.get(name) ?? 0));
-      moments.set(capability, now);
+      moments.set(nameOf(capability, at), now);
       const token = formatMoments(moments, (text) => macOf(text)?.toString('base64url') ?? '');
       const cookie = `${WROTE_COOKIE}=${token}; Path=/; Max-Age=${AGE_S}; HttpOnly; SameSite=Lax`;
       return ['set-cookie', cookie, WROTE_FIELD, token];
     },
-    awaits: (req, capability, direction) => {
-      const watermark = freshness.watermark(capability, direction);
-      return broughtBy(req).some((brought) => {
-        const at = brought.get(capability);
-        return at !== undefined && (watermark === undefined || watermark <= at);
-      });
+    awaits: (req, capability, direction) =>
+      pending(broughtBy(req), capability, SOURCE[direction]) !== undefined,
+    wroteAt: (req, capability) => {
+      const brought = broughtBy(req);
+      if (brought.length === 0) return undefined;
+      const mine = pending(brought, capability, 'monolith') ?? -1;
+      const theirs = pending(brought, capability, 'service') ?? -1;
+      if (mine < 0 && theirs < 0) return undefined;
+      return theirs > mine ? 'service' : 'monolith';
     },
   };
 }

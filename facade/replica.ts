@@ -26,6 +26,11 @@ export interface Replica {
   run(signal: AbortSignal): Promise<void>;
   /** Says that nothing accepted under a state older than `version` is still to be forwarded. */
   acknowledge(capability: string, version: number): void;
+  /**
+   * Has coordinators wait for this replica again, and then tells whether another one still has writes in
+   * flight that are older than `version`. False when that cannot be said for sure.
+   */
+  withdraw(capability: string, version: number, other: string): Promise<boolean>;
   /** Whether coordinators still wait for this replica. */
   leaseValid(): boolean;
   /** Milliseconds since the last heartbeat that was stored; undefined before the first. */
@@ -136,6 +141,11 @@ export function createReplica(options: ReplicaOptions): Replica {
     acknowledge: (capability, version) => {
       unsaid.set(capability, Math.max(version, unsaid.get(capability) ?? 0));
       sayAll();
+    },
+    withdraw: async (capability, version, other) => {
+      unsaid.delete(capability);
+      while (saying) await saying;
+      return replicas.withdraw(id, capability, version, other).catch(() => false);
     },
     leaseValid: () => lastBeat !== undefined && performance.now() - lastBeat < REPLICA_LEASE_MS,
     heartbeatAgeMs: () => (lastBeat === undefined ? undefined : performance.now() - lastBeat),

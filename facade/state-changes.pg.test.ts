@@ -143,7 +143,7 @@ function destination({ method, client }: Request, version: number): Owner | unde
       query: () => undefined,
       freshCohort: () => '',
     },
-    { leaseValid: () => true, awaitsOwnWrites: () => false },
+    { leaseValid: () => true, wroteAt: () => undefined, isVerified: () => true },
   );
   return decision.kind === 'forward' ? decision.to : undefined;
 }

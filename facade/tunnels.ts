@@ -12,7 +12,8 @@ import type { Duplex } from 'node:stream';
 import type { Owner } from '../control/domain/phase.ts';
 import type { CapabilityState } from '../control/domain/state.ts';
 import { isIgnored } from './closing.ts';
-import { decide, type Decision, type Surroundings } from './domain/decide.ts';
+import type { CohortKeys } from './cohort-keys.ts';
+import { decide, type Decision } from './domain/decide.ts';
 import type { CloseCode } from './domain/frames.ts';
 import { cohortCookie } from './domain/policy.ts';
 import type { Match, Routes } from './domain/routes.ts';
@@ -26,6 +27,7 @@ import { PROBLEMS, refusedProblem, type ProblemName } from './problem.ts';
 import { answerOn, serveWithoutUpgrade } from './raw-socket.ts';
 import type { Path } from './request-figures.ts';
 import type { TroubleLog } from './trouble.ts';
+import { surroundings } from './surroundings.ts';
 import { Tunnel } from './tunnel.ts';
 import type { Upstream, Upstreams } from './upstreams.ts';
 import type { Trust } from './trust.ts';
@@ -41,7 +43,8 @@ export interface TunnelsOptions {
   /** For the end of a tunnel that is not wanted any more. */
   readonly drainMs: number;
   readonly holds: Holds;
-  readonly ownWrites: Pick<OwnWrites, 'awaits'>;
+  readonly ownWrites: Pick<OwnWrites, 'wroteAt'>;
+  readonly cohorts: CohortKeys;
   readonly witness: Witness;
   /** A request was refused before anything else was known of it; it took this long. */
   readonly refused: (status: number, ms: number) => void;
@@ -82,7 +85,7 @@ interface Open {
 const LEASE_CHECK_MS = 1_000;
 
 export function createTunnels(options: TunnelsOptions): Tunnels {
-  const { upstreams, holds, ownWrites } = options;
+  const { upstreams, holds, cohorts } = options;
   const routes: Routes = {
     policies: options.routes.policies,
     match: (method, segments) => options.routes.match(method, segments)?.tunnel,
@@ -92,10 +95,7 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
   let draining = false;
   let leaseTimer: NodeJS.Timeout | undefined;
 
-  const around: Surroundings<Visit> = {
-    leaseValid: options.leaseValid,
-    awaitsOwnWrites: ({ req }, capability) => ownWrites.awaits(req, capability, 'to'),
-  };
+  const around = surroundings(options);
   const judge = (facts: Visit): Decision => decide(routes, options.states(), facts, around);
 
   const count = (
@@ -191,7 +191,7 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
       requestId: visit.requestId,
       timeoutMs: options.timeoutMs,
       drainMs: options.drainMs,
-      added: setCohort === undefined ? [] : ['set-cookie', cohortCookie(setCohort)],
+      added: setCohort === undefined ? [] : ['set-cookie', cohortCookie(cohorts.sign(setCohort))],
       answered: (status, error) => {
         if (error) options.trouble(upstream.path, error);
         count(visit, match, upstream.path, status);

@@ -34,6 +34,8 @@ export class Visit implements RequestFacts {
   readonly startedAt: number;
   /** Where it is sampled for tracing. */
   trace: Trace | undefined;
+  /** What its peer says of its client is believed. */
+  readonly trusted: boolean;
   /** How long it has waited for the end of a switch. */
   heldMs = 0;
 
@@ -44,6 +46,7 @@ export class Visit implements RequestFacts {
     target: Target,
     reading: { readonly segments: readonly string[]; readonly certain: boolean },
     startedAt: number,
+    trusted: boolean,
   ) {
     this.req = req;
     this.res = res;
@@ -52,6 +55,7 @@ export class Visit implements RequestFacts {
     this.segments = reading.segments;
     this.certain = reading.certain;
     this.startedAt = startedAt;
+    this.trusted = trusted;
   }
 
   get method(): string {
@@ -115,14 +119,15 @@ export function readVisit(
   // Node takes a bare `GET /x` for HTTP/0.9, and would let a body follow it.
   if (req.httpVersionMajor !== 1) return refused('the protocol version is not served');
   const isOld = req.httpVersionMinor === 0;
-  const head = readRequestHead(req.rawHeaders, peerOf(req, trusts), freshId, isOld);
+  const peer = peerOf(req, trusts);
+  const head = readRequestHead(req.rawHeaders, peer, freshId, isOld);
   if (head.kind === 'refused') return head;
   const target = parseTarget(urlOf(req), head.host);
   if (target.kind === 'refused') return target;
   const method = req.method ?? 'GET';
   const settled = settle(target, (segments) => routes.match(method, segments));
   if (settled.kind === 'refused') return settled;
-  return new Visit(req, res, head, target, settled, startedAt);
+  return new Visit(req, res, head, target, settled, startedAt, peer.trusted);
 }
 
 /** Express and connect strip the mount path from `url` and keep the whole in `originalUrl`. */

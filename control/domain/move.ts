@@ -76,6 +76,14 @@ export function assertWayBack(definition: Capability, to: Phase): void {
   });
 }
 
+/** Whether cohorts write to the service once a move is done: in a canary that has any, and may. */
+export function isShared(
+  { canary }: Capability,
+  { to, weight }: Pick<PlannedMove, 'to' | 'weight'>,
+): boolean {
+  return to === 'canary' && canary.writes && weight > 0;
+}
+
 /** It is where it should be: a command that is given again, after another one finished the move. */
 export function stayed(state: CapabilityState): MoveResult {
   const { capability, phase, weight } = state;

@@ -7,6 +7,8 @@ export interface CapabilityState {
   readonly phase: Phase;
   /** Percent (0 to 100) of the read cohorts that the service answers in `canary`. */
   readonly weight: number;
+  /** A write canary is open: cohorts write to the service too, and the monolith judges. In `canary` only. */
+  readonly shared: boolean;
   /** A switch holds new writes: they wait in the facade, forwarded to nobody. */
   readonly holding: boolean;
   /** Raised by every coordinator that takes over; a lower one may touch nothing. */
@@ -17,10 +19,12 @@ export interface CapabilityState {
 
 /** Where a capability begins. */
 export function initialState(capability: string): CapabilityState {
-  return { capability, phase: 'monolith', weight: 0, holding: false, epoch: 0, version: 0 };
+  return { capability, phase: 'monolith', ...NOTHING };
 }
 
-/** Which path writes of the capability take when they are not held. */
+const NOTHING = { weight: 0, shared: false, holding: false, epoch: 0, version: 0 };
+
+/** Which path writes of the capability take when they are not held; under a write canary, those of no cohort. */
 export function writePath(state: CapabilityState): Owner {
   return ownerOf(state.phase);
 }

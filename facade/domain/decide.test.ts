@@ -57,7 +57,8 @@ function decideFor(
   const states = new Map([['catalog', { ...initialState('catalog'), ...state }]]);
   return decide(compileRoutes(capabilities), states, facts(given), {
     leaseValid: () => leaseValid,
-    awaitsOwnWrites: () => awaitsOwnWrites,
+    wroteAt: () => (awaitsOwnWrites ? 'monolith' : undefined),
+    isVerified: () => true,
   });
 }
 
@@ -112,7 +113,8 @@ describe('the phase table', () => {
     });
     const decision = decide(compileRoutes(capabilities), new Map(), facts({}), {
       leaseValid: () => true,
-      awaitsOwnWrites: () => false,
+      wroteAt: () => undefined,
+      isVerified: () => true,
     });
     expect(decision).toMatchObject({ kind: 'refuse', why: 'state-unknown' });
   });

@@ -6,13 +6,15 @@
 //   shadow           the same, plus a copy of each sampled read
 //   canary           reads by rule, then by weight of the cohort, but who has just written reads at
 //                    the monolith until the service has caught up; writes → monolith
+//   the same, shared writes by weight of a cohort that nobody can make up, and by rules only to the
+//                    monolith; who has just written writes and reads there until the other side has it
 //   cutover, retired reads and writes → service
 //   holding          writes wait, whatever the phase
 import type { CapabilityState } from '../../control/domain/state.ts';
 import { writePath } from '../../control/domain/state.ts';
 import type { Owner } from '../../control/domain/phase.ts';
 import { inShare } from './cohort.ts';
-import type { CompiledRule } from './policy.ts';
+import type { CohortSource, CompiledRule } from './policy.ts';
 import type { Match, Routes } from './routes.ts';
 
 export interface RequestFacts {
@@ -62,8 +64,10 @@ const UNCLAIMED: Decision = { kind: 'unclaimed' };
 export interface Surroundings<Facts extends RequestFacts> {
   /** Whether coordinators still count on this replica: its heartbeat is younger than its lease. */
   readonly leaseValid: () => boolean;
-  /** Whether this client has written what the service may not have yet. */
-  readonly awaitsOwnWrites: (facts: Facts, capability: string) => boolean;
+  /** Where this client has written what the other side may not have yet. */
+  readonly wroteAt: (facts: Facts, capability: string) => Owner | undefined;
+  /** Whether the key of a cohort, as it was brought, is one that a client could not make up. */
+  readonly isVerified: (facts: Facts, key: string, source: CohortSource) => boolean;
 }
 
 /** Decides one request. */
@@ -79,7 +83,7 @@ export function decide<Facts extends RequestFacts>(
   if (!state) return { kind: 'refuse', match, why: 'state-unknown' };
   const decision =
     match.kind === 'write'
-      ? decideWrite(match, state, around)
+      ? decideWrite(match, state, facts, around)
       : decideRead(match, state, facts, around);
   return facts.certain ? decision : decideAmbiguous(decision, state);
 }
@@ -92,16 +96,17 @@ function decideAmbiguous(decision: Decision, state: CapabilityState): Decision {
     : { kind: 'refuse', match: decision.match, why: 'ambiguous' };
 }
 
-function decideWrite(
+function decideWrite<Facts extends RequestFacts>(
   match: Match,
   state: CapabilityState,
-  around: Pick<Surroundings<RequestFacts>, 'leaseValid'>,
+  facts: Facts,
+  around: Surroundings<Facts>,
 ): Decision {
   if (state.holding) return { kind: 'hold', match };
   // With tables, the fence stops a replica that was left behind. Without, only the replica can.
   if (!match.policy.hasTables && !around.leaseValid())
     return { kind: 'refuse', match, why: 'lease-lapsed' };
-  return forward(match, writePath(state));
+  return forward(match, state.shared ? sharedPath(match, state, facts, around) : writePath(state));
 }
 
 function decideRead<Facts extends RequestFacts>(
@@ -117,11 +122,10 @@ function decideRead<Facts extends RequestFacts>(
     case 'shadow':
       return { ...forward(match, 'monolith'), shadow: isSampled(match, facts) };
     case 'canary': {
-      const decision = decideCanary(match, state, facts);
-      // The monolith owns the data: what this client has just written may be there alone.
-      return decision.to === 'service' && around.awaitsOwnWrites(facts, match.capability)
-        ? { ...decision, to: 'monolith' }
-        : decision;
+      const decision = decideCanary(match, state, facts, around);
+      // What this client has just written may be there alone.
+      const to = around.wroteAt(facts, match.capability) ?? decision.to;
+      return to === decision.to ? decision : { ...decision, to };
     }
     case 'cutover':
     case 'retired':
@@ -129,19 +133,68 @@ function decideRead<Facts extends RequestFacts>(
   }
 }
 
-function decideCanary(match: Match, state: CapabilityState, facts: RequestFacts): Forward {
-  const { rules, cohort, capability } = match.policy;
+function decideCanary<Facts extends RequestFacts>(
+  match: Match,
+  state: CapabilityState,
+  facts: Facts,
+  around: Surroundings<Facts>,
+): Forward {
+  const { rules, cohort } = match.policy;
   for (const rule of rules) if (applies(rule, facts)) return forward(match, rule.to);
-  const known = cohort.source === 'header' ? facts.header(cohort.name) : facts.cookie(cohort.name);
-  const setCohort =
-    (known === undefined || known === '') && cohort.given ? facts.freshCohort() : undefined;
-  const key = setCohort ?? known;
+  // Whoever is to write by its cohort must have a key that counts for that.
+  const known = state.shared ? verifiedKey(match, facts, around) : broughtKey(match, facts);
+  const setCohort = known === undefined && cohort.given ? facts.freshCohort() : undefined;
+  const to = cohortPath(match, state, setCohort ?? known);
+  return { kind: 'forward', to, match, shadow: false, setCohort };
+}
+
+/** Where a write goes under a write canary. */
+function sharedPath<Facts extends RequestFacts>(
+  match: Match,
+  state: CapabilityState,
+  facts: Facts,
+  around: Surroundings<Facts>,
+): Owner {
+  // One client's writes follow each other on one side, also while the weight changes.
+  const before = around.wroteAt(facts, match.capability);
+  if (before !== undefined) return before;
+  const rule = match.policy.rules.find((one) => applies(one, facts));
+  if (rule?.to === 'monolith') return 'monolith';
+  return cohortPath(match, state, verifiedKey(match, facts, around));
+}
+
+function cohortPath(
+  { policy }: Match,
+  { weight }: CapabilityState,
+  key: string | undefined,
+): Owner {
   // Without a key nobody can be kept on a path, so nobody is moved before all are.
   const chosen =
-    key === undefined || key === ''
-      ? state.weight >= 100
-      : inShare(capability, key, state.weight / 100);
-  return { kind: 'forward', to: chosen ? 'service' : 'monolith', match, shadow: false, setCohort };
+    key === undefined
+      ? weight >= 100
+      : inShare(policy.capability, idOf(key, policy.cohort), weight / 100);
+  return chosen ? 'service' : 'monolith';
+}
+
+function broughtKey({ policy }: Match, facts: RequestFacts): string | undefined {
+  const { source, name } = policy.cohort;
+  const known = source === 'header' ? facts.header(name) : facts.cookie(name);
+  return known === '' ? undefined : known;
+}
+
+function verifiedKey<Facts extends RequestFacts>(
+  match: Match,
+  facts: Facts,
+  around: Surroundings<Facts>,
+): string | undefined {
+  const key = broughtKey(match, facts);
+  return key !== undefined && around.isVerified(facts, key, match.policy.cohort) ? key : undefined;
+}
+
+/** Of a key of ours, what stands before its signature: the same cohort whether it is signed or not. */
+function idOf(key: string, { given }: CohortSource): string {
+  const dot = given ? key.indexOf('.') : -1;
+  return dot < 0 ? key : key.slice(0, dot);
 }
 
 function applies(rule: CompiledRule, facts: RequestFacts): boolean {

@@ -24,6 +24,8 @@ export interface Policy {
   readonly service: string;
   readonly rules: readonly CompiledRule[];
   readonly cohort: CohortSource;
+  /** Whether a write canary may be open: then only a key that nobody can make up counts for writes. */
+  readonly writes: boolean;
   /** Share of the reads that is copied in `shadow`, 0 to 1. */
   readonly sample: number;
   /** Whether a read may be answered by the other path when its own fails. */
@@ -56,6 +58,7 @@ export function compilePolicy(name: string, capability: Capability): Policy {
             given: (cookie ?? OWN_COOKIE) === OWN_COOKIE,
           }
         : { source: 'header', name: header.toLowerCase(), given: false },
+    writes: capability.canary.writes,
     sample: capability.shadow.sample,
     fallback: capability.fallback,
     hasTables: capability.tables.length > 0,

@@ -27,7 +27,8 @@ function isCopied(requestId: string, sample: number, capability = 'catalog'): bo
   const states = new Map([[capability, { ...initialState(capability), phase: 'shadow' as const }]]);
   const decision = decide(compileRoutes(capabilities), states, facts, {
     leaseValid: () => true,
-    awaitsOwnWrites: () => false,
+    wroteAt: () => undefined,
+    isVerified: () => true,
   });
   if (decision.kind !== 'forward') throw new Error('not forwarded');
   return decision.shadow;

@@ -7,9 +7,9 @@ import {
   type TableName,
 } from '../../core/postgres/identifiers.ts';
 import type { Capability } from '../../control/definition.ts';
+import { apart, mayCollide, numberingOf } from '../../control/domain/key-space.ts';
 import { mappedTable } from '../../control/domain/mapped-table.ts';
 import type { Finding } from './finding.ts';
-import { apart, mayCollide, numberingOf } from './key-space.ts';
 
 /** Nothing where the capability has no `canary.writes`. */
 export function checkCanary(
@@ -44,7 +44,7 @@ export function checkCanary(
       mayCollide(numbering.monolith, numbering.service)
     )
       findings.push({
-        severity: 'warning',
+        severity: 'error',
         where: `${id}: ${label}`,
         what: `canary.writes: both sides number the rows of ${formatTable(parseTableName(label))} by sequences of their own, and give the same number to two rows`,
         hint: apart(numbering.monolith, numbering.service),

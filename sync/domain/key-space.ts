@@ -1,57 +1,9 @@
-// Two sequences that number rows of one table, one on either side: whether they can ever give the same
-// number twice, and what keeps them from it.
-import type { LiveSchema, LiveTable, Sequence } from '../../core/postgres/catalog.ts';
-import { formatTable, parseTableName } from '../../core/postgres/identifiers.ts';
+// Rows that "where" leaves to the monolith share their table's keys with those of the capability: what
+// numbers the two must never meet.
+import type { LiveSchema } from '../../core/postgres/catalog.ts';
+import { apart, mayCollide, numberingOf } from '../../control/domain/key-space.ts';
 import type { MappedTable } from '../../control/domain/mapped-table.ts';
 import type { Finding } from './finding.ts';
-
-export interface Numbering {
-  readonly monolith: Sequence | undefined;
-  readonly service: Sequence | undefined;
-}
-
-/** The sequences behind the key that the drivers hand out; undefined where neither side has one. */
-export function numberingOf(
-  { key, monolith, service }: MappedTable,
-  schemas: Readonly<Record<'monolith' | 'service', LiveSchema>>,
-): Numbering | undefined {
-  const table = (side: 'monolith' | 'service', name = ''): LiveTable | undefined =>
-    schemas[side].get(formatTable(parseTableName(name)));
-  for (const link of key) {
-    if (link.monolith.table > 0 || link.service.table > 0) continue;
-    const mine = table('monolith', monolith[0])?.columns.get(link.monolith.column)?.sequence;
-    const theirs = table('service', service[0])?.columns.get(link.service.column)?.sequence;
-    if (mine || theirs) return { monolith: mine ?? undefined, service: theirs ?? undefined };
-  }
-  return undefined;
-}
-
-/** Numbers go up in steps: two sequences never meet where their rests by a step of both differ. */
-export function mayCollide(a: Sequence, b: Sequence): boolean {
-  if (a.last === null || b.last === null) return true;
-  return (a.last - b.last) % gcd(a.increment, b.increment) === 0n;
-}
-
-/** SQL that has the two hand out every other number, or every other block of them. */
-export function apart(monolith: Sequence, service: Sequence): string {
-  const [mine, theirs] = [size(monolith.increment), size(service.increment)];
-  const block = (mine * theirs) / gcd(mine, theirs);
-  const step = 2n * block;
-  const [even, odd] = block === 1n ? ['Even numbers', 'Odd ones'] : ['One half', 'The other'];
-  return [
-    `${even} at the monolith: ALTER SEQUENCE ${monolith.name} INCREMENT BY ${step}; SELECT setval('${monolith.name}', (last_value / ${step} + 1) * ${step}) FROM ${monolith.name}.`,
-    `${odd} at the service: ALTER SEQUENCE ${service.name} INCREMENT BY ${step}; SELECT setval('${service.name}', (greatest(last_value, ${monolith.last ?? 'the monolith’s'}) / ${step} + 1) * ${step} + ${block}) FROM ${service.name}.`,
-    ...(block === 1n
-      ? []
-      : [
-          `An application that takes ${block} numbers at a time goes on to do so, and must accept the step of ${step}.`,
-        ]),
-  ].join(' ');
-}
-
-function size(increment: bigint): bigint {
-  return increment < 0n ? -increment : increment;
-}
 
 /** Rows that "where" leaves to the monolith get their keys there for ever, and those of the capability at the service. */
 export function checkKeySpace(
@@ -79,9 +31,4 @@ export function checkKeySpace(
       hint: 'Let the other side make keys that no such number is, or give it a sequence with a step in common and another rest.',
     },
   ];
-}
-
-function gcd(a: bigint, b: bigint): bigint {
-  const [x, y] = [a < 0n ? -a : a, b < 0n ? -b : b];
-  return y === 0n ? x : gcd(y, x % y);
 }

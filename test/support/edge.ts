@@ -4,9 +4,11 @@ import { defineMigration } from '../../control/define.ts';
 import type { MigrationInput } from '../../control/definition.ts';
 import { initialState, type CapabilityState } from '../../control/domain/state.ts';
 import type { AccessLog } from '../../facade/access-log.ts';
-import { createEdge, type Edge } from '../../facade/edge.ts';
+import { createEdge, type Edge, type EdgeOptions } from '../../facade/edge.ts';
 import { compileRoutes, type Priority } from '../../facade/domain/routes.ts';
 import { UNFORWARDED } from '../../facade/ended.ts';
+import { Calls } from '../../facade/calls.ts';
+import { createCohortKeys } from '../../facade/cohort-keys.ts';
 import { createForwarder } from '../../facade/forward.ts';
 import type { Freshness } from '../../facade/freshness.ts';
 import { Guards } from '../../facade/guards.ts';
@@ -48,9 +50,13 @@ export interface TestEdgeOptions {
   readonly freshness?: Pick<Freshness, 'now' | 'watermark'>;
   readonly accessLog?: AccessLog;
   readonly tracing?: Tracing;
+  readonly isBusy?: EdgeOptions['isBusy'];
+  readonly replicaId?: string;
   readonly sheds?: (priority: Priority) => boolean;
   readonly trusts?: Trust | undefined;
 }
+
+const KEY = Buffer.alloc(32, 'key');
 
 const NO_SHADOW: Shadow = { begin: () => undefined, close: () => Promise.resolve() };
 
@@ -93,7 +99,13 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
   const troubles: string[] = [];
   const guards = new Guards(migration.facade);
   const freshness = options.freshness ?? { now: () => undefined, watermark: () => undefined };
-  const ownWrites = createOwnWrites(freshness, () => Buffer.alloc(32, 'key'));
+  const ownWrites = createOwnWrites(freshness, () => KEY);
+  const calls = new Calls({
+    replicaId: options.replicaId ?? 'replica',
+    readKeys: () => Promise.resolve([{ id: '1', key: KEY, ageMs: 0 }]),
+  });
+  await calls.refresh();
+  const cohorts = createCohortKeys(() => (options.canary?.writes ? KEY : undefined));
   const trouble = (_path: unknown, error: Error): void => {
     troubles.push(error.message);
   };
@@ -111,6 +123,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     drainMs: migration.facade.upgrades.drainMs,
     holds,
     ownWrites,
+    cohorts,
     witness,
     refused,
     trouble,
@@ -125,6 +138,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
       guards,
       settings: migration.facade,
       ownWrites,
+      cohorts,
       freshness,
       trouble,
       stateOf: (capability) => edge.states().get(capability),
@@ -132,6 +146,10 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     holds,
     shadow: options.shadow ?? NO_SHADOW,
     ownWrites,
+    cohorts,
+    calls,
+    isBusy: options.isBusy ?? (() => Promise.resolve(false)),
+    timeoutMs: migration.facade.timeoutMs,
     overload: { sheds: options.sheds ?? (() => false) },
     witness,
     refused,

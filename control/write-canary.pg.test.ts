@@ -1,0 +1,229 @@
+// Into a write canary and out of it by command: who may write at each moment, whatever ends the move.
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { waitFor } from '../core/lifecycle.ts';
+import {
+  advanceTo,
+  logGate,
+  startSync,
+  type LogGate,
+  type RunningSync,
+} from '../test/support/sync.ts';
+import type { Pair } from '../test/support/pair.ts';
+import { atRest, bothStream, createItems, sameItems } from '../test/support/write-canary.ts';
+import type { MoveRequest, MoveResult } from './domain/move.ts';
+
+let pair: Pair;
+let sync: RunningSync;
+let gate: LogGate;
+
+beforeEach(async () => {
+  pair = await createItems();
+  gate = logGate();
+  sync = startSync(pair, { wrapLog: gate.wrap });
+  await advanceTo(pair, 'canary');
+  await bothStream(pair);
+});
+
+afterEach(async () => {
+  gate.open();
+  await sync.stop();
+  await pair.close();
+});
+
+const BOTH = ['monolith', 'service'] as const;
+
+function move(request: Omit<MoveRequest, 'capability'>): Promise<MoveResult> {
+  return pair.coordinator().move({ capability: 'catalog', ...request });
+}
+
+const weigh = (weight: number): Promise<MoveResult> => move({ event: 'weight', weight });
+
+async function cutOver(): Promise<MoveResult> {
+  const clean = { rows: 1, missing: 0, extra: 0, different: 0, unsettled: 0, samples: [] };
+  await pair.evidence.addVerify({ capability: 'catalog', ...clean });
+  await bothStream(pair);
+  return move({ event: 'advance' });
+}
+
+/** Writes at both sides, the same row too. */
+async function writeBoth(tag: string): Promise<void> {
+  await pair.monolith.query(`INSERT INTO item (tag) VALUES ('m ${tag}')`);
+  await pair.service.query(`INSERT INTO article (label) VALUES ('s ${tag}')`);
+  await pair.service.query(`UPDATE article SET count = count + 1 WHERE label = 'seed1'`);
+  await pair.monolith.query(`UPDATE item SET n = n + 1 WHERE tag = 'seed1'`);
+}
+
+test('a weight lets both sides write, another weight changes nothing of that, and none ends it', async () => {
+  await atRest(pair, { phase: 'canary', shared: false }, ['monolith']);
+  await weigh(5);
+  await atRest(pair, { phase: 'canary', weight: 5, shared: true }, BOTH);
+  await writeBoth('one');
+  const { epoch } = await pair.store.readOne('catalog');
+  expect((await weigh(25)).pauseMs).toBeUndefined();
+  expect(await pair.store.readOne('catalog')).toMatchObject({ weight: 25, shared: true, epoch });
+  await writeBoth('two');
+  expect((await weigh(0)).pauseMs).toBeGreaterThan(0);
+  await atRest(pair, { phase: 'canary', weight: 0, shared: false }, ['monolith']);
+  // Whatever the service wrote is there already.
+  const { rows } = await pair.monolith.query(`SELECT tag FROM item WHERE tag LIKE 's %'`);
+  expect(rows.length).toBe(2);
+  await sameItems(pair);
+  for (const table of ['flight', 'ownership'])
+    expect(
+      (await pair.service.query(`SELECT * FROM banyan.${table} WHERE '${table}' = 'flight'`)).rows,
+    ).toEqual([]);
+  const events = (await pair.store.journal('catalog')).map((line) => line.event);
+  expect(events).toEqual(expect.arrayContaining(['share', 'hold', 'flip', 'release']));
+});
+
+test('shadow goes into it at once, and a rollback from it ends in shadow', async () => {
+  await move({ event: 'rollback' });
+  await move({ event: 'advance', weight: 10 });
+  await atRest(pair, { phase: 'canary', weight: 10, shared: true }, BOTH);
+  await writeBoth('one');
+  await move({ event: 'rollback' });
+  await atRest(pair, { phase: 'shadow', weight: 0, shared: false }, ['monolith']);
+  const rows = await sameItems(pair);
+  expect(rows).toEqual(expect.arrayContaining([expect.objectContaining({ tag: 's one' })]));
+});
+
+test('it leads to a cutover and that back to a canary, with every write on both sides', async () => {
+  await weigh(50);
+  await writeBoth('one');
+  expect(await cutOver()).toMatchObject({ from: 'canary', to: 'cutover' });
+  await atRest(pair, { phase: 'cutover', shared: false }, ['service']);
+  await pair.service.query(`INSERT INTO article (label) VALUES ('s two')`);
+  await bothStream(pair);
+  await move({ event: 'rollback' });
+  await atRest(pair, { phase: 'canary', weight: 0, shared: false }, ['monolith']);
+  const rows = await sameItems(pair);
+  for (const tag of ['m one', 's one', 's two'])
+    expect(rows).toEqual(expect.arrayContaining([expect.objectContaining({ tag })]));
+});
+
+/** Starts a move whose coordinator stops at `step` and loses its lease, as a killed one would. */
+async function dieAt(step: string, request: Omit<MoveRequest, 'capability'>) {
+  const sleeping = Promise.withResolvers<undefined>();
+  const reached = Promise.withResolvers<undefined>();
+  const coordinator = pair.coordinator({
+    who: 'dead',
+    onStep: async (done) => {
+      if (done !== step) return;
+      reached.resolve(undefined);
+      await sleeping.promise;
+    },
+  });
+  const outcome = coordinator
+    .move({ capability: 'catalog', ...request })
+    .catch((error: unknown) => {
+      reached.reject(error);
+      return error;
+    });
+  await reached.promise;
+  await pair.db.raw(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'banyan-lease' AND datname = current_database()`,
+  );
+  return () => {
+    sleeping.resolve(undefined);
+    return outcome;
+  };
+}
+
+async function recovered(): Promise<void> {
+  await waitFor(
+    () =>
+      pair
+        .coordinator({ who: 'second' })
+        .recover('catalog')
+        .catch(() => false),
+    { timeoutMs: 15_000, what: 'the switch to be recovered' },
+  );
+}
+
+test.each(['checked', 'shared'])(
+  'one that dies after "%s" on the way in is taken back, with what was written directly meanwhile',
+  async (step) => {
+    const wake = await dieAt(step, { event: 'weight', weight: 5 });
+    if (step === 'shared') await writeBoth('meanwhile');
+    await recovered();
+    await atRest(pair, { phase: 'canary', weight: 0, shared: false }, ['monolith']);
+    expect(await wake()).toMatchObject({ code: 'STALE_COORDINATOR' });
+    await atRest(pair, { phase: 'canary', weight: 0, shared: false }, ['monolith']);
+    await sameItems(pair);
+  },
+);
+
+describe.each([
+  ['back', { event: 'weight', weight: 0 }],
+  ['on to cutover', { event: 'advance' }],
+] as const)('on the way %s', (_, request) => {
+  beforeEach(async () => {
+    await weigh(20);
+    await writeBoth('one');
+    const clean = { rows: 1, missing: 0, extra: 0, different: 0, unsettled: 0, samples: [] };
+    await pair.evidence.addVerify({ capability: 'catalog', ...clean });
+    await bothStream(pair);
+  });
+
+  test.each(['checked', 'held', 'drained back'])(
+    'one that dies after "%s" is taken back, and both sides write on',
+    async (step) => {
+      const wake = await dieAt(step, request);
+      await recovered();
+      await atRest(pair, { phase: 'canary', weight: 20, shared: true }, BOTH);
+      await writeBoth('two');
+      expect(await wake()).toMatchObject({ code: 'STALE_COORDINATOR' });
+      await atRest(pair, { phase: 'canary', weight: 20, shared: true }, BOTH);
+      await bothStream(pair);
+      await bothStream(pair);
+      await sameItems(pair);
+    },
+  );
+
+  test.each(['fenced', 'drained'])(
+    'one that dies after "%s" leaves a canary in which the monolith alone writes',
+    async (step) => {
+      const wake = await dieAt(step, request);
+      await recovered();
+      await atRest(pair, { phase: 'canary', weight: 0, shared: false }, ['monolith']);
+      expect(await wake()).toMatchObject({ code: 'STALE_COORDINATOR' });
+      await atRest(pair, { phase: 'canary', weight: 0, shared: false }, ['monolith']);
+      expect(await sameItems(pair)).toEqual(
+        expect.arrayContaining([expect.objectContaining({ tag: 's one' })]),
+      );
+      await weigh(5);
+      await atRest(pair, { phase: 'canary', weight: 5, shared: true }, BOTH);
+    },
+  );
+
+  test.each(['flipped', 'released'])('one that dies after "%s" is finished', async (step) => {
+    const wake = await dieAt(step, request);
+    await recovered();
+    const [phase, owner] =
+      request.event === 'advance'
+        ? (['cutover', 'service'] as const)
+        : (['canary', 'monolith'] as const);
+    await atRest(pair, { phase, weight: 0, shared: false }, [owner]);
+    await wake();
+    await atRest(pair, { phase, weight: 0, shared: false }, [owner]);
+    await sameItems(pair);
+  });
+
+  test('one that cannot drain in time is taken back, and both sides write on', async () => {
+    gate.shut();
+    await writeBoth('late');
+    await expect(move(request)).rejects.toMatchObject({ code: 'SWITCH_UNDONE' });
+    await atRest(pair, { phase: 'canary', weight: 20, shared: true }, BOTH);
+    gate.open();
+    await sameItems(pair);
+  });
+});
+
+test('numbers that both sides may give out are refused before anything is opened', async () => {
+  await pair.service.query(`SELECT setval('article_id_seq', 4)`);
+  await expect(weigh(5)).rejects.toMatchObject({
+    code: 'PREFLIGHT_FAILED',
+    hint: expect.stringMatching(/ALTER SEQUENCE/),
+  });
+  await atRest(pair, { phase: 'canary', weight: 0, shared: false }, ['monolith']);
+});
