@@ -66,6 +66,7 @@ async function measure(world: World, size: Size): Promise<Figures> {
   const { failed, reads, times } = world.clients?.outcomes() ?? {
     failed: new Map<string, number>(),
     reads: 0,
+    retried: 0,
     times: [],
   };
   const isHeld = ({ at }: { at: number }): boolean =>
@@ -126,7 +127,7 @@ try {
   const { CONTROL_TEMPLATE } = await import('../test/support/postgres.ts');
   const { World } = await import('../test/support/switching/world.ts');
   await migrateControl(await server.createDatabase(CONTROL_TEMPLATE));
-  world = await World.start({ ...size });
+  world = await World.start({ ...size, atMost: Number.POSITIVE_INFINITY });
   const figures = await measure(world, size);
   process.stdout.write(`${print(figures)}\n`);
   if (flags.json !== undefined)

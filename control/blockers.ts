@@ -11,6 +11,12 @@ export type LockPurpose =
   /** Triggers that are dropped: whoever has touched the table is in the way. */
   | 'remove';
 
+/** Lock modes that are in nobody's way; those of serializable readers never are. */
+const HARMLESS: Readonly<Record<LockPurpose, readonly string[]>> = {
+  fence: ['AccessShareLock', 'RowShareLock', 'SIReadLock'],
+  remove: ['SIReadLock'],
+};
+
 interface Session {
   pid: number;
   role: string;
@@ -41,7 +47,7 @@ export async function findBlockers(
                      WHERE l.pid = a.pid AND (l.mode <> ALL ($3))
                        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
       ORDER BY a.xact_start`,
-    [olderThanMs / 1000, tables, purpose === 'fence' ? ['AccessShareLock', 'RowShareLock'] : []],
+    [olderThanMs / 1000, tables, HARMLESS[purpose]],
   );
   const { rows: prepared } = await client.query<{ line: string }>(
     `SELECT format('prepared transaction %s of %s', gid, owner) AS line

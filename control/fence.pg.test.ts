@@ -224,7 +224,7 @@ test('who only reads is in nobody’s way, and nobody’s data are told', async 
   const reader = await connect(pair.monolithAppUrl, { applicationName: 'report' });
   const batch = await connect(pair.monolithAppUrl, { applicationName: 'nightly' });
   try {
-    await reader.query('BEGIN; SELECT count(*) FROM prd');
+    await reader.query('BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT count(*) FROM prd');
     expect(await monolith.blockers(0)).toEqual([]);
     expect((await monolith.blockers(0, 'remove')).join()).toMatch(/report/);
     await batch.query('BEGIN');

@@ -35,7 +35,7 @@ const ended = { finished: 0, undone: 0 };
 
 beforeAll(async () => {
   world = await World.start();
-}, 90_000);
+}, 240_000);
 
 afterAll(async () => {
   await world.close();

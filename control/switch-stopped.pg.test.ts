@@ -11,7 +11,7 @@ let world: World;
 
 beforeAll(async () => {
   world = await World.start();
-}, 90_000);
+}, 240_000);
 
 afterAll(async () => {
   await world.close();

@@ -53,8 +53,8 @@ const NAMES: Readonly<Record<Owner, Names>> = {
 
 export interface App {
   readonly url: string;
-  /** The next write commits, and its answer never comes. */
-  loseNext(): void;
+  /** Writes with this Idempotency-Key commit, and their answers never come. */
+  loseAnswersTo(key: string): void;
   close(): Promise<void>;
 }
 
@@ -63,7 +63,7 @@ export async function startApp(side: Owner, databaseUrl: string): Promise<App> {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 16 });
   pool.on('error', () => undefined);
   const { account, item, key } = NAMES[side];
-  let loses = false;
+  const losing = new Set<string>();
   const add = async (id: number, given: string | undefined): Promise<string> => {
     const session = await pool.connect();
     let broken: Error | undefined;
@@ -105,10 +105,8 @@ export async function startApp(side: Owner, databaseUrl: string): Promise<App> {
     req.resume().on('end', () => {
       work.then(
         (answer) => {
-          if (req.method === 'POST' && loses) {
-            loses = false;
-            res.destroy();
-          } else res.end(answer);
+          if (losing.has(String(given))) res.destroy();
+          else res.end(answer);
         },
         (error: unknown) => {
           res.statusCode = (error as { code?: string }).code === 'BN001' ? 409 : 500;
@@ -119,8 +117,8 @@ export async function startApp(side: Owner, databaseUrl: string): Promise<App> {
   });
   return {
     url: server.url,
-    loseNext: () => {
-      loses = true;
+    loseAnswersTo: (lost) => {
+      losing.add(lost);
     },
     close: async () => {
       await server.close();

@@ -8,6 +8,8 @@ export interface Outcomes {
   /** Status by status, `0` where the connection broke; those that were answered otherwise than with 200. */
   readonly failed: ReadonlyMap<string, number>;
   readonly reads: number;
+  /** Times that a write was refused (503), and sent again. */
+  readonly retried: number;
   /** Milliseconds of each acknowledged write, with when it was sent. */
   readonly times: readonly { readonly at: number; readonly ms: number }[];
 }
@@ -24,17 +26,20 @@ export interface ClientOptions {
   readonly urls: () => readonly string[];
   readonly writesPerSecond: number;
   readonly readsPerSecond: number;
+  /** Requests of a kind under way at once: what is due beyond that is left out. */
+  readonly atMost?: number;
   /** Sends a refused write (503: it was forwarded to nobody) again. */
   readonly retries?: boolean;
 }
 
-/** Starts them: requests are due at a fixed rate, whatever the answers do. */
+/** Starts them: requests are due at a fixed rate, whatever the answers do, up to `atMost`. */
 export function startClients(options: ClientOptions): Clients {
   const agent = new Agent({ connections: 256, pipelining: 1 });
   const acknowledged = new Set<number>();
   let failed = new Map<string, number>();
   let times: { at: number; ms: number }[] = [];
   let reads = 0;
+  let retried = 0;
   let next = 1;
   const ending = new AbortController();
   const underWay = new Set<Promise<void>>();
@@ -64,6 +69,7 @@ export function startClients(options: ClientOptions): Clients {
         acknowledged.add(id);
         times.push({ at, ms: performance.now() - at });
       } else if (status === 503 && options.retries) {
+        retried += 1;
         await sleep(50);
         continue;
       } else fail(`write ${status}`);
@@ -76,10 +82,16 @@ export function startClients(options: ClientOptions): Clients {
     if (status !== 200) fail(`read ${status}`);
   };
   const at = async (perSecond: number, one: () => Promise<void>): Promise<void> => {
+    const { atMost = Number.POSITIVE_INFINITY } = options;
     const began = performance.now();
-    for (let sent = 0; !ending.signal.aborted;) {
-      for (; began + (sent * 1000) / perSecond <= performance.now(); sent++) {
-        const running = one().finally(() => underWay.delete(running));
+    for (let due = 0, busy = 0; !ending.signal.aborted;) {
+      for (; began + (due * 1000) / perSecond <= performance.now(); due++) {
+        if (busy >= atMost) continue;
+        busy += 1;
+        const running = one().finally(() => {
+          busy -= 1;
+          underWay.delete(running);
+        });
         underWay.add(running);
       }
       await sleep(2);
@@ -87,7 +99,7 @@ export function startClients(options: ClientOptions): Clients {
   };
   const running = [at(options.writesPerSecond, write), at(options.readsPerSecond, read)];
   return {
-    outcomes: () => ({ acknowledged, failed, reads, times }),
+    outcomes: () => ({ acknowledged, failed, reads, retried, times }),
     forget: () => {
       failed = new Map();
       times = [];

@@ -59,7 +59,7 @@ export class Stops {
         );
         return rows.length > 0;
       },
-      { timeoutMs: 40_000, everyMs: 10, what: 'the coordinator to come to the step' },
+      { timeoutMs: 100_000, everyMs: 10, what: 'the coordinator to come to the step' },
     );
     await this.#db('public.stop_at').delete();
   }

@@ -112,10 +112,15 @@ export class World {
     await this.flowing('to', 'back');
     await keepHistory(this.pair.monolith, 'monolith');
     await keepHistory(this.pair.service, 'service');
-    const { writesPerSecond = 40, readsPerSecond = 40, retries = false } = this.#options;
+    const {
+      writesPerSecond = 40,
+      readsPerSecond = 40,
+      retries = false,
+      atMost = 24,
+    } = this.#options;
     this.clients = startClients({
       urls: () => this.#facadeUrls,
-      ...{ writesPerSecond, readsPerSecond, retries },
+      ...{ writesPerSecond, readsPerSecond, retries, atMost },
     });
   }
 
@@ -176,7 +181,7 @@ export class World {
   async #startFacade(nth: number): Promise<void> {
     const facade = this.#banyan('facade', nth, ['facade', '--port', '0', '--admin-port', '0']);
     this.facades[nth] = facade;
-    await facade.says('"ready"');
+    await facade.says('"ready"', 120_000);
     this.#facadeUrls[nth] = (JSON.parse(facade.stdout()) as { url: string }).url;
   }
 
@@ -207,6 +212,11 @@ export class World {
         await this.#servers[victim].kill();
         await this.#servers[victim].start();
     }
+  }
+
+  /** Where the facades listen now. */
+  facadeUrls(): readonly string[] {
+    return this.#facadeUrls;
   }
 
   /** Waits until no switch is under way and nothing is held. */
