@@ -238,10 +238,13 @@ export function createEngine(options: EngineOptions): Engine {
     }
   };
 
-  /** Without the key nothing is served: what another replica has signed could not be read. */
+  /** Without the keys nothing is served: what another replica has signed could not be read. */
   const readKey = async (): Promise<void> => {
     while (signingKey === undefined && !ending.signal.aborted) {
-      signingKey = await readSigningKey(control).catch(() => undefined);
+      signingKey = await calls
+        .refresh()
+        .then(() => readSigningKey(control))
+        .catch(() => undefined);
       if (signingKey === undefined) await sleep(FLUSH_MS, ending.signal);
     }
   };
@@ -262,7 +265,7 @@ export function createEngine(options: EngineOptions): Engine {
       running.catch((error: unknown) => {
         failure.reject(error);
       });
-      const known = Promise.all([firstStates.promise, readKey().then(() => calls.refresh())]);
+      const known = Promise.all([firstStates.promise, readKey()]);
       await Promise.race([known, aborted(signal), failure.promise]);
     },
     setReady: (now) => {
