@@ -31,15 +31,17 @@ function counts(version: number, more: Partial<AnswerCounts> = {}): AnswerCounts
 test('counts of all facades add up, by path, and by the versions that are asked for', async () => {
   await evidence.addAnswers([counts(5), counts(6), counts(6, { path: 'monolith', failed: 0 })]);
   await evidence.addAnswers([
-    counts(6, { route: 'GET /b', failed: 2 }),
+    counts(6, { route: 'GET /b', failed: 3 }),
     counts(6, { kind: 'write' }),
   ]);
+  await evidence.addAnswers([counts(6)]);
   const found = await evidence.answers('catalog', { from: 6, reads: true });
-  expect(found.service).toMatchObject({ answered: 6, failed: 3, worst: { route: 'GET /b' } });
-  expect(found.service.latencies[bucketOf(10)]).toBe(6);
+  expect(found.service).toMatchObject({ answered: 9, failed: 5 });
+  expect(found.service.worst).toEqual({ route: 'GET /b', answered: 3, failed: 3 });
+  expect(found.service.latencies[bucketOf(10)]).toBe(9);
   expect(found.monolith).toMatchObject({ answered: 3, failed: 0 });
   expect(found.monolith.worst).toBeUndefined();
-  expect((await evidence.answers('catalog', { from: 0, reads: false })).service.answered).toBe(12);
+  expect((await evidence.answers('catalog', { from: 0, reads: false })).service.answered).toBe(15);
   expect(
     (await evidence.answers('catalog', { from: 0, before: 6, reads: true })).service.answered,
   ).toBe(3);

@@ -268,8 +268,36 @@ test.each<[string, (draft: any) => void, RegExp]>([
     (draft) => (draft.facade = { accessLog: { sampel: 1 } }),
     /facade\.accessLog\.sampel: unknown key/,
   ],
+  [
+    'a rollout that does not rise from step to step',
+    (draft) => (draft.capabilities.catalog.rollout = { steps: [5, 50, 25] }),
+    /catalog\.rollout\.steps: must rise from step to step/,
+  ],
+  [
+    'a secret of a webhook that stands in the definition',
+    (draft) =>
+      (draft.capabilities.catalog.rollout = { webhooks: [{ url: 'https://h/', secret: 'hush' }] }),
+    /catalog\.rollout\.webhooks\.0\.secret: .*expected object/,
+  ],
 ])('%s is a mistake', (_, spoil, expected) => {
   expect(mistakes(spoil).join('\n')).toMatch(expected);
+});
+
+test('what a webhook lacks is named with its place; an edge needs none of it', () => {
+  const webhooks = [{ url: { env: 'HOOK' }, secret: { env: 'HOOK_SECRET' } }];
+  const migration = defineMigration({
+    monolith: { upstream: 'http://m' },
+    services: { catalog: { upstream: 'http://s' } },
+    capabilities: { catalog: { service: 'catalog', routes: ['/a'], rollout: { webhooks } } },
+  });
+  expect(() => resolveConnections(migration, { HOOK: 'ftp://h/hush' })).toThrow(
+    /webhooks\.0\.secret: environment variable HOOK_SECRET is not set\n.*webhooks\.0\.url: not a URL|webhooks\.0\.url: not a URL.*\n.*HOOK_SECRET is not set/,
+  );
+  expect(resolveConnections(migration, {}, 'edge').webhooks).toBeUndefined();
+  const found = resolveConnections(migration, { HOOK: 'https://h/', HOOK_SECRET: 'hush' });
+  expect(found.webhooks?.['catalog']?.map(({ url, secret }) => [url, secret()])).toEqual([
+    ['https://h/', 'hush'],
+  ]);
 });
 
 test('missing and unreadable connections are all named at once, never shown', () => {
