@@ -112,6 +112,16 @@ test.each<[string, unknown, string]>([
     "changeLog.kafka.topics.partitions: the topic of layout 'changes' has one partition",
   ],
   [
+    'a compression that the client lacks',
+    { ...KAFKA, compression: 'snappy' },
+    "changeLog.kafka.compression: must be 'none', 'gzip' or 'zstd'",
+  ],
+  [
+    'a form of records where there is one only',
+    { ...KAFKA, records: { schemas: true } },
+    "changeLog.kafka.records: layout 'changes' has one form",
+  ],
+  [
     'a retention of seconds',
     { ...KAFKA, topics: { retentionMs: 5_000 } },
     'changeLog.kafka.topics.retentionMs: is at least 60000',

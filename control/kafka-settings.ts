@@ -83,6 +83,21 @@ const topics = z
   })
   .prefault({});
 
+/** How values stand in the topics of layout `table`: the connector's own modes, by its own names. */
+const records = z.strictObject({
+  /** Each record brings its schema along (`schemas.enable`). */
+  schemas: z.boolean().default(false),
+  /** `decimal.handling.mode`. */
+  decimals: z.enum(['precise', 'string', 'double']).default('precise'),
+  /** `time.precision.mode`. */
+  temporals: z
+    .enum([
+      ...(['adaptive', 'adaptive_time_microseconds', 'microseconds', 'nanoseconds'] as const),
+      ...(['isostring', 'connect'] as const),
+    ])
+    .default('adaptive'),
+});
+
 const kafka = z
   .strictObject({
     brokers,
@@ -97,7 +112,13 @@ const kafka = z
       ),
     /** `changes`: one ordered topic a database, transactions whole. `table`: Debezium's topics, one a table. */
     layout: z.enum(['changes', 'table']).default('changes'),
-    compression: z.enum(['none', 'gzip', 'zstd']).default('none'),
+    compression: z
+      .enum(
+        ['none', 'gzip', 'zstd'],
+        "must be 'none', 'gzip' or 'zstd': the client has no snappy and no lz4",
+      )
+      .default('none'),
+    records: records.optional(),
     tls: z.union([z.boolean(), tls]).default(false),
     sasl: z
       .discriminatedUnion('mechanism', [password, bearer], {
@@ -109,6 +130,13 @@ const kafka = z
     outbox: outboxes,
   })
   .superRefine((given, context) => {
+    if (given.records && given.layout === 'changes')
+      context.addIssue({
+        code: 'custom',
+        path: ['records'],
+        message:
+          "layout 'changes' has one form, in which nothing is lost: this is for layout 'table'",
+      });
     if (given.topics.partitions > 1 && given.layout === 'changes')
       context.addIssue({
         code: 'custom',
@@ -133,6 +161,16 @@ const kafka = z
 export const changeLog = z
   .union([z.literal('direct', "must be 'direct' or { kafka: { … } }"), z.strictObject({ kafka })])
   .default('direct');
+
+/** What encoders and decoders of a source's topics are told. */
+export function recordForm({ records }: Pick<KafkaSettings, 'records'>): {
+  readonly schemas: boolean;
+  readonly modes: Partial<Pick<NonNullable<KafkaSettings['records']>, 'decimals' | 'temporals'>>;
+} {
+  if (!records) return { schemas: false, modes: {} };
+  const { schemas, ...modes } = records;
+  return { schemas, modes };
+}
 
 export type KafkaSettings = z.output<typeof kafka>;
 

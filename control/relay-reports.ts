@@ -23,6 +23,8 @@ export interface RelayProgress {
   readonly lagP99Ms: number | null;
   /** Records written since the process started. */
   readonly written: number;
+  /** Rows of outboxes that went to the topic of dead letters since then. */
+  readonly letters: number;
 }
 
 export interface RelayLine extends RelayReport {
@@ -32,6 +34,7 @@ export interface RelayLine extends RelayReport {
   readonly lagP50Ms: number | null;
   readonly lagP99Ms: number | null;
   readonly written: number;
+  readonly letters: number;
   /** WAL that is not with the brokers yet. */
   readonly behindBytes: number | null;
   /** WAL that the source keeps for the slot. */
@@ -68,6 +71,7 @@ export class RelayReports {
         lag_p50_ms: progress.lagP50Ms,
         lag_p99_ms: progress.lagP99Ms,
         written: progress.written,
+        letters: progress.letters,
       }),
     };
     await this.#db('banyan.relay').insert(row).onConflict('source').merge();
@@ -109,6 +113,7 @@ export class RelayReports {
       lagP50Ms: row.lag_p50_ms,
       lagP99Ms: row.lag_p99_ms,
       written: Number(row.written),
+      letters: Number(row.letters),
       behindBytes: numberOf(row.behind_bytes),
       retainedBytes: numberOf(row.retained_bytes),
       standby: row.standby,
@@ -128,6 +133,7 @@ interface Row {
   lag_p50_ms: number | null;
   lag_p99_ms: number | null;
   written: string;
+  letters: string;
   behind_bytes: string | null;
   retained_bytes: string | null;
   standby: boolean;

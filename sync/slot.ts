@@ -29,14 +29,19 @@ export async function checkSlot(client: pg.ClientBase, slot: string): Promise<vo
     );
 }
 
+/** What mends a flow that reads its source by a slot of its own. */
+const RECOPY =
+  '`banyan verify` names the rows that differ. `banyan sync recopy` takes the new server as it is: rows that it lost go, and all others are copied again, in whatever phase the capability is.';
+
 /**
  * The timeline of the server behind a replication connection. Throws FLOW_STOPPED when the checkpoint
- * is not good there.
+ * is not good there; `mend` says what to do where the server lacks what was taken from the one before.
  */
 export async function timelineFor(
   client: pg.Client,
   slot: string,
   checkpoint: Position,
+  mend = RECOPY,
 ): Promise<number> {
   const { timeline, verdict } = await standing(client, checkpoint);
   if (verdict.kind === 'goes on') return timeline;
@@ -50,9 +55,7 @@ export async function timelineFor(
   throw new BanyanError(
     'FLOW_STOPPED',
     `the source of slot ${slot} was promoted at ${formatLsn(verdict.switchPoint)}, behind which the target has changes that it lost (checkpoint: ${before})`,
-    {
-      hint: '`banyan verify` names the rows that differ. `banyan sync recopy` takes the new server as it is: rows that it lost go, and all others are copied again, in whatever phase the capability is.',
-    },
+    { hint: mend },
   );
 }
 

@@ -13,7 +13,7 @@ import {
 import type { Position } from '../../core/postgres/lsn.ts';
 import { unnoted } from './footing.ts';
 import { relayLife } from '../../control/relay.ts';
-import type { KafkaSettings } from '../../control/kafka-settings.ts';
+import { recordForm, type KafkaSettings } from '../../control/kafka-settings.ts';
 import { tableTopic, topicPrefix } from '../../control/kafka-topics.ts';
 import type { ChangeLog } from '../change-log.ts';
 import { createDecoder } from '../domain/debezium/decoder.ts';
@@ -22,7 +22,7 @@ import { MappingError } from '../domain/mapping.ts';
 import { checkSlot, timelineFor } from '../slot.ts';
 import type { Checkpoint } from '../target.ts';
 import { openKafkaLog } from './consume.ts';
-import { assertSameTopics } from './consume-start.ts';
+import { ANEW, assertSameTopics } from './consume-start.ts';
 import { openTablesLog } from './consume-tables.ts';
 import { readSourceTables } from './source-tables.ts';
 
@@ -51,6 +51,7 @@ export interface RelayedFlow {
   readonly tables: readonly TableName[];
 }
 
+const MEND = `\`banyan verify\` names the rows that differ. ${ANEW}`;
 const SESSION = { applicationName: 'banyan-capture' };
 
 /** Throws FLOW_STOPPED, SLOT_LOST, KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_LOG_LOST. */
@@ -73,6 +74,7 @@ export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<
   const { layout, topics } = settings;
   const decoder = createDecoder({
     layout,
+    modes: recordForm(settings).modes,
     tables: (name) => byName.get(formatTable(name)),
     // Where a row that moved may have gone to another partition, it goes in one and comes in the other.
     keyChanges: topics.partitions > 1 ? 'pair' : 'update',
@@ -87,7 +89,7 @@ export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<
     },
     continues: async (from: Position) => {
       await withClient(url, { ...SESSION, replication: true }, (client) =>
-        timelineFor(client, slot, from),
+        timelineFor(client, slot, from, MEND),
       );
     },
   };

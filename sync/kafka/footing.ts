@@ -82,7 +82,7 @@ export async function assertHistory(
   last: Position,
 ): Promise<number> {
   return withClient(url, { applicationName: 'banyan-relay', replication: true }, async (client) => {
-    const timeline = await timelineFor(client, slot, last);
+    const timeline = await timelineFor(client, slot, last, ANEW);
     const { rows } = await client.query<{ xlogpos: string }>('IDENTIFY_SYSTEM');
     if (last.commitLsn > parseLsn(rows[0]?.xlogpos ?? '0/0'))
       throw setBack(

@@ -12,7 +12,7 @@ const relation: Relation = {
   columns: COLUMNS.map((name) => ({ name, key: name === 'id' })),
 };
 const source = {
-  name: 'monolith',
+  ...{ name: 'monolith', prefix: 'p.monolith' },
   settings: { topics: { partitions: 1, retentionMs: -1, maxMessageBytes: 65_536 } },
   outboxes: [
     {
@@ -53,35 +53,62 @@ const piece = (...rows: (string | null)[][]): Piece => ({
   ...{ size: rows.length, bytes: 1, firstSeq: 1, endLsn: 0x20n },
 });
 
-test('a row for a partition that its topic does not have is named', async () => {
-  const sent = events({ orders: 2 }).of(
-    piece(['a', 'orders', '1', '{}', '1'], ['b', 'orders', '1', '{}', '2']),
+const LETTERS = 'p.monolith.dead-letters';
+
+test('rows that cannot be events are dead letters in their place, and the rest goes on', async () => {
+  const { records, letters } = await events({ orders: 2 }).of(
+    piece(
+      ['a', 'orders', '1', '{}', '1'],
+      ['b', 'orders', '1', '{"x":1}', '2'],
+      ['c', 'orders', '1', '{}', 'none'],
+      ['d', '..', '1', '{}', null],
+      ['e', 'orders', '1', 'x'.repeat(70_000), '0'],
+      ['f', 'orders', '1', '{}', '0'],
+    ),
   );
-  await expect(sent).rejects.toMatchObject({
-    code: 'FLOW_STOPPED',
-    message:
-      'the event of outbox row b, at position 1/0/10/2, is for partition 2 of topic orders, which has 2 of them',
-    hint: expect.stringContaining('Give the topic more partitions') as unknown,
+  expect(letters).toBe(4);
+  expect(records.map(({ topic }) => topic)).toEqual([
+    ...['orders', LETTERS, LETTERS, LETTERS, LETTERS, 'orders'],
+  ]);
+  expect(records[1]).toEqual({
+    ...{ topic: LETTERS, partition: 0, key: '{"id":"b"}' },
+    value:
+      '{"id":"b","aggregatetype":"orders","aggregateid":"1","payload":"{\\"x\\":1}","shard":"2"}',
+    headers: {
+      'banyan.position': '1/0/10/2',
+      'banyan.error': 'it is for partition 2 of topic orders, which has 2 of them',
+      'banyan.outbox': 'public.outbox',
+    },
   });
+  expect(records.slice(2, 5).map(({ headers }) => headers['banyan.error'])).toEqual([
+    "its shard is no number of a partition: 'none'",
+    "'..' is no name of a topic",
+    expect.stringMatching(/^it has 70\d+ bytes, and a topic takes 65536$/),
+  ]);
+  expect((records[4]?.value ?? '').length).toBeLessThan(2_000);
 });
 
 test('partitions that a topic gets later are seen', async () => {
   const topics = { orders: 1 };
   const outbox = events(topics);
-  expect(await outbox.of(piece(['a', 'orders', '1', '{}', '0']))).toMatchObject([{ partition: 0 }]);
+  expect((await outbox.of(piece(['a', 'orders', '1', '{}', '0']))).records).toMatchObject([
+    { partition: 0 },
+  ]);
   topics.orders = 3;
-  expect(await outbox.of(piece(['b', 'orders', '1', '{}', '2']))).toMatchObject([{ partition: 2 }]);
+  expect((await outbox.of(piece(['b', 'orders', '1', '{}', '2']))).records).toMatchObject([
+    { partition: 2 },
+  ]);
 });
 
 test('a row whose topic cannot be made is named, and what can be done', async () => {
   const refusal = new BanyanError('KAFKA_REFUSED', 'INVALID_TOPIC_EXCEPTION', { hint: 'Look.' });
   const sent = events({ orders: 1 }, refusal).of(
-    piece(['a', 'orders', '1', '{}', null], ['b', '..', '1', '{}', null]),
+    piece(['a', 'orders', '1', '{}', null], ['b', 'bills', '1', '{}', null]),
   );
   await expect(sent).rejects.toMatchObject({
     code: 'KAFKA_REFUSED',
     message: expect.stringMatching(
-      /row b, at position 1\/0\/10\/2, goes to topic \.\., which cannot be made: INVALID/,
+      /row b, at position 1\/0\/10\/2, goes to topic bills, which cannot be made: INVALID/,
     ) as unknown,
     hint: expect.stringMatching(/^Look\. All after this row waits/) as unknown,
   });
@@ -89,6 +116,8 @@ test('a row whose topic cannot be made is named, and what can be done', async ()
 
 test('a topic that is missing is made', async () => {
   const topics: Record<string, number> = {};
-  expect(await events(topics).of(piece(['a', 'orders', '1', '{}', null]))).toHaveLength(1);
+  expect((await events(topics).of(piece(['a', 'orders', '1', '{}', null]))).records).toHaveLength(
+    1,
+  );
   expect(topics).toEqual({ orders: 1 });
 });

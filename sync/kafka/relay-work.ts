@@ -19,6 +19,8 @@ import { Outlet, type Sent, type Written } from './outlet.ts';
 
 /** How changes are written down for Kafka. */
 export interface Script {
+  /** Rows of an outbox that could not be events, so far. */
+  readonly letters: number;
   /** The records of the next piece of the log, in order. */
   write(piece: Piece): Promise<readonly KafkaRecord[]>;
   /**
@@ -102,7 +104,7 @@ export class RelayWork {
       outlet.run(signal),
       this.#stream(script, outlet, sees, signal),
       this.#beat(script, outlet, signal),
-      this.#reports(outlet, signal),
+      this.#reports(script, outlet, signal),
     ]);
   }
 
@@ -155,7 +157,7 @@ export class RelayWork {
   }
 
   /** Without the control database the relay goes on; only its reports are missing. */
-  async #reports(outlet: Outlet, signal: AbortSignal): Promise<void> {
+  async #reports(script: Script, outlet: Outlet, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#options
         .report({
@@ -164,6 +166,7 @@ export class RelayWork {
           lagP50Ms: this.#lag.percentile(0.5),
           lagP99Ms: this.#lag.percentile(0.99),
           written: this.#written,
+          letters: script.letters,
         })
         .catch((error: unknown) => {
           this.#options.log.warn('the relay could not be reported', { error: String(error) });

@@ -88,6 +88,7 @@ const whole = (): Mark => ({
 
 /** The counter's values, with their positions. */
 const script: Script = {
+  letters: 0,
   write: ({ head, changes, firstSeq }: Piece) =>
     Promise.resolve(
       changes.flatMap((change, index) =>

@@ -9,6 +9,7 @@ import type { Logger } from '../../core/log.ts';
 import { formatTable } from '../../core/postgres/identifiers.ts';
 import type { Lsn } from '../../core/postgres/lsn.ts';
 import { decodeMessage } from '../../control/domain/flow.ts';
+import { recordForm } from '../../control/kafka-settings.ts';
 import { newTopic, tableTopic } from '../../control/kafka-topics.ts';
 import type { Footing } from '../domain/debezium/chain.ts';
 import { createEncoder, type Encoder, type OutRecord } from '../domain/debezium/encoder.ts';
@@ -82,6 +83,7 @@ interface Surroundings {
 class DebeziumScript implements Script {
   readonly #source: RelaySource;
   readonly #client: pg.Client;
+  #letters = 0;
   readonly #kafka: Pick<KafkaClient, 'admin'>;
   readonly #encoder: Encoder;
   readonly #events: OutboxEvents;
@@ -104,7 +106,15 @@ class DebeziumScript implements Script {
     this.#outboxes = new Set(outboxes.map(({ table }) => tableTopic(prefix, table)));
     this.#partitions = new Map(source.topics.map(({ topic, partitions }) => [topic, partitions]));
     const { layout } = settings;
-    this.#encoder = createEncoder({ prefix, database, timeline, layout, tables, footing });
+    this.#encoder = createEncoder({
+      prefix,
+      database,
+      timeline,
+      layout,
+      tables,
+      footing,
+      ...recordForm(settings),
+    });
     this.#events = new OutboxEvents(source, tables, kafka, log, timeline);
   }
 
@@ -113,7 +123,12 @@ class DebeziumScript implements Script {
     const records = this.#numbered(this.#encoder.encode(piece, Date.now()), piece);
     const events = await this.#events.of(piece);
     const own = this.#source.settings.layout === 'changes' ? records : this.#placed(records, piece);
-    return events.length === 0 ? own : [...own, ...events];
+    this.#letters += events.letters;
+    return events.records.length === 0 ? own : [...own, ...events.records];
+  }
+
+  get letters(): number {
+    return this.#letters;
   }
 
   beat(idle: Lsn | undefined): readonly KafkaRecord[] {

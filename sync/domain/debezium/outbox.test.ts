@@ -87,11 +87,12 @@ test('other tables are none of its business, and a column that is missing is nam
 });
 
 test.each(['-1', '1.5', 'north', '', ' 1', '2147483648', 'NaN'])(
-  'a row whose partition is %p is refused by its id and position',
+  'a row whose partition is %p cannot be an event, and holds nothing up',
   (shard) => {
     const additional = [{ column: 'shard', placement: 'partition' as const, alias: 'shard' }];
-    expect(() => route(inserted(row.with(6, shard)), { additional })).toThrow(
-      `row a-1 of outbox table shop.outbox, at position 1/0/1/1, cannot be an event: its shard is no number of a partition: '${shard}'`,
-    );
+    expect(route(inserted(row.with(6, shard)), { additional })).toEqual({
+      records: [],
+      unfit: `its shard is no number of a partition: '${shard}'`,
+    });
   },
 );

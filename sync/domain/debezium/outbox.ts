@@ -1,7 +1,7 @@
 // Rows of an outbox table as events, by the convention of Debezium's outbox event router: the topic by
 // the aggregate's type, the key by its id, the payload alone as the value. Rows are only ever inserted;
 // their deletion is no event.
-import { BanyanError, isBanyanError, messageOf } from '../../../core/errors.ts';
+import { BanyanError, messageOf } from '../../../core/errors.ts';
 import type { Change, Relation, Tuple } from '../change.ts';
 import { formOf } from './forms.ts';
 import { quote, readJson } from './json-text.ts';
@@ -49,13 +49,11 @@ export interface Routed {
   readonly records: readonly OutboxRecord[];
   /** Something that should not have been, but does not stop anything. */
   readonly warning?: string;
+  /** Why the row cannot be an event. */
+  readonly unfit?: string;
 }
 
 const NONE: Routed = { records: [] };
-
-/** Of a row that is written and cannot be changed any more: only what is made of it can be. */
-export const UNFIT_HINT =
-  'All after this row waits for it. Change how such rows are routed (columns, topic, additional under changeLog.kafka.outbox), or take the table out there, and start `banyan relay` again: it goes on from this row.';
 
 interface Field {
   readonly index: number;
@@ -64,8 +62,6 @@ interface Field {
 
 interface Route {
   readonly settings: OutboxSettings;
-  /** For people. */
-  readonly id: (tuple: Tuple) => string;
   readonly field: (tuple: Tuple, column: string) => string | null;
   readonly json: (tuple: Tuple, column: string) => string;
 }
@@ -90,8 +86,9 @@ class OutboxRouter {
   }
 
   /**
-   * The events of a change; undefined when it is of no outbox table. Throws FLOW_STOPPED when a
-   * column that the settings name is missing, or at an update that is to be refused.
+   * The events of a change; undefined when it is of no outbox table. What is wrong with one row is
+   * said, not thrown. Throws FLOW_STOPPED when a column that the settings name is missing, or at an
+   * update that is to be refused.
    */
   route(change: Change, position: string): Routed | undefined {
     if (change.kind === 'message' || change.kind === 'truncate') return undefined;
@@ -104,7 +101,7 @@ class OutboxRouter {
     try {
       return { records: [eventOf(route, change.after, position)] };
     } catch (error) {
-      throw unfit(route, change.after, position, error);
+      return { records: [], unfit: messageOf(error) };
     }
   }
 
@@ -123,9 +120,12 @@ class OutboxRouter {
         },
       );
     };
+    // A name that is wrong is wrong for every row.
+    const { columns, additional } = settings;
+    for (const name of [...Object.values(columns), ...additional.map(({ column }) => column)])
+      field(name);
     const made: Route = {
       settings,
-      id: (tuple) => tuple[fields.get(settings.columns.id)?.index ?? -1] ?? '(without an id)',
       field: (tuple, column) => tuple[field(column).index] ?? null,
       json: (tuple, column) => {
         const { index, write } = field(column);
@@ -189,15 +189,7 @@ function eventOf({ settings, field, json }: Route, row: Tuple, position: string)
 function partitionOf(value: string, column: string): number {
   const number = Number(value);
   if (/^\d+$/.test(value) && number <= 2_147_483_647) return number;
-  throw new BanyanError('FLOW_STOPPED', `its ${column} is no number of a partition: '${value}'`);
-}
-
-function unfit({ settings, id }: Route, row: Tuple, position: string, error: unknown): BanyanError {
-  return new BanyanError(
-    'FLOW_STOPPED',
-    `row ${id(row)} of outbox table ${settings.table}, at position ${position}, cannot be an event: ${messageOf(error)}`,
-    { hint: (isBanyanError(error) ? error.hint : undefined) ?? UNFIT_HINT, cause: error },
-  );
+  throw new RangeError(`its ${column} is no number of a partition: '${value}'`);
 }
 
 /** Objects and lists as they are; any other text as a text, as the router does. */
