@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { BanyanError } from '../core/errors.ts';
+import { abortCommand } from './abort.ts';
 import { advanceCommand, rollbackCommand } from './move.ts';
 import { demoCommand } from './demo.ts';
 import { facadeCommand } from './facade.ts';
@@ -10,6 +11,7 @@ import { journalCommand } from './journal.ts';
 import { kafkaCommand } from './kafka.ts';
 import { answerError } from './output.ts';
 import { preflightCommand } from './preflight.ts';
+import { rehearseCommand } from './rehearse.ts';
 import { relayCommand } from './relay.ts';
 import { shadowCommand } from './shadow.ts';
 import { statusCommand } from './status.ts';
@@ -53,6 +55,8 @@ for (const add of [
   statusCommand,
   advanceCommand,
   rollbackCommand,
+  abortCommand,
+  rehearseCommand,
   shadowCommand,
   verifyCommand,
   journalCommand,

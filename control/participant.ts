@@ -11,6 +11,7 @@ import { encodeMessage } from './domain/flow.ts';
 import { columnsWithoutEquality, partitionsOf } from './table-facts.ts';
 import { fenceStatements, unfenceStatements, type Fence } from './domain/fence.ts';
 import { fencedTables } from './domain/fenced-tables.ts';
+import { removeNoteStatements } from './domain/bypass.ts';
 import { removeShareStatements } from './domain/share.ts';
 import { MESSAGE_PREFIX, PARTICIPANT_SCHEMA } from './domain/names.ts';
 import type { Owner } from './domain/phase.ts';
@@ -252,6 +253,7 @@ export class Participant {
         for (const statement of [
           ...unfenceStatements(name),
           ...removeShareStatements(capability, name),
+          ...removeNoteStatements(name),
         ])
           await this.#patiently(statement);
     await transaction(this.client, async () => {

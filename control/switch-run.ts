@@ -104,8 +104,8 @@ export class SwitchRun {
     await this.#context.replicas.steady();
     await this.#holdAndFence();
     if (ends && sides) {
-      await waitForBarrier(sides.flow, this.#state.epoch, DRAIN_TIMEOUT_MS);
-      await this.#done('drained');
+      const position = await waitForBarrier(sides.flow, this.#state.epoch, DRAIN_TIMEOUT_MS);
+      await this.#done('drained', { position });
       this.#sequences = await raiseSequences(
         sequences,
         sides.next,
