@@ -1,15 +1,21 @@
 // `banyan journal`: every move of a capability, with who, when, why and the evidence.
 import type { Command } from 'commander';
 import { BanyanError } from '../core/errors.ts';
+import { certificates, type Certificate } from '../control/certificates.ts';
 import { StateStore } from '../control/store.ts';
 import { openContext, type GlobalOptions } from './context.ts';
-import { answer, table } from './output.ts';
+import { answer, span, table } from './output.ts';
+
+interface Flags {
+  readonly certificates?: boolean;
+}
 
 export function journalCommand(program: Command): void {
   program
     .command('journal <capability>')
     .description('show every move of a capability')
-    .action(async (capability: string, _flags: unknown, command: Command) => {
+    .option('--certificates', 'what each switch of ownership leaves for the record')
+    .action(async (capability: string, flags: Flags, command: Command) => {
       const globals = command.optsWithGlobals<GlobalOptions>();
       const context = await openContext(globals);
       try {
@@ -18,6 +24,11 @@ export function journalCommand(program: Command): void {
           throw new BanyanError('UNKNOWN_CAPABILITY', `there is no capability "${capability}"`, {
             hint: `The definition names: ${Object.keys(context.migration.capabilities).join(', ')}.`,
           });
+        if (flags.certificates) {
+          const all = await certificates(context.db, capability);
+          answer(globals.json, all, table([HEAD, ...all.map(lineOf)]));
+          return;
+        }
         const rows = lines.map((line) => [
           line.at,
           line.who,
@@ -30,4 +41,20 @@ export function journalCommand(program: Command): void {
         await context.close();
       }
     });
+}
+
+const HEAD = ['started', 'switch', 'outcome', 'who', 'gates', 'verified', 'drained to', 'paused'];
+
+function lineOf(one: Certificate): string[] {
+  const passed = one.gates.filter((gate) => gate.verdict === 'pass').length;
+  return [
+    one.startedAt,
+    `${one.from} → ${one.to}`,
+    one.outcome,
+    one.who,
+    `${passed} of ${one.gates.length}`,
+    one.verified ? `${one.verified.rows} rows` : '-',
+    one.drainedTo ?? '-',
+    one.pauseMs === null ? '-' : span(one.pauseMs),
+  ];
 }

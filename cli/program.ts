@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { BanyanError } from '../core/errors.ts';
+import { abortCommand } from './abort.ts';
 import { advanceCommand, rollbackCommand } from './move.ts';
 import { demoCommand } from './demo.ts';
 import { facadeCommand } from './facade.ts';
@@ -11,6 +12,7 @@ import { kafkaCommand } from './kafka.ts';
 import { answerError } from './output.ts';
 import { planCommand } from './plan.ts';
 import { preflightCommand } from './preflight.ts';
+import { rehearseCommand } from './rehearse.ts';
 import { relayCommand } from './relay.ts';
 import { rolloutCommand } from './rollout.ts';
 import { shadowCommand } from './shadow.ts';
@@ -58,6 +60,8 @@ for (const add of [
   advanceCommand,
   rollbackCommand,
   rolloutCommand,
+  abortCommand,
+  rehearseCommand,
   shadowCommand,
   verifyCommand,
   journalCommand,

@@ -4,6 +4,7 @@ import type { Knex } from 'knex';
 import { BanyanError } from '../core/errors.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
+import { abort, type AbortRequest, type AbortResult } from './abort.ts';
 import type { Connections } from './connections.ts';
 import type { Capability, Migration } from './definition.ts';
 import { evaluateGates } from './domain/gates.ts';
@@ -26,12 +27,17 @@ import { Evidence } from './evidence.ts';
 import { coverPartitions } from './late-partitions.ts';
 import { withLease } from './lease.ts';
 import { withEnds } from './ends.ts';
+import { giveUp, type Loss } from './giving-up.ts';
 import { gatherFacts } from './gate-facts.ts';
 import { pauseFlows, resumeFlows, type Pausable } from './pauses.ts';
+import type { Rehearsal } from './domain/rehearsal.ts';
+import { assertWindow } from './rehearsal-checks.ts';
+import { endRehearsal, rehearse, type RehearsalContext } from './rehearsal.ts';
+import { RehearsalLog } from './rehearsal-log.ts';
 import { RelayReports } from './relay-reports.ts';
 import { Replicas } from './replicas.ts';
 import { Steps, type Site } from './steps.ts';
-import { StateStore } from './store.ts';
+import { StateStore, type JournalEntry } from './store.ts';
 import { recoverSwitch, runSwitch } from './switch.ts';
 import { SwitchLog } from './switch-log.ts';
 import type { SwitchContext } from './switch-run.ts';
@@ -57,6 +63,7 @@ export class Coordinator {
   readonly #evidence: Evidence;
   readonly #replicas: Replicas;
   readonly #switches: SwitchLog;
+  readonly #rehearsals: RehearsalLog;
   readonly #steps: Steps;
 
   constructor(options: CoordinatorOptions) {
@@ -65,6 +72,7 @@ export class Coordinator {
     this.#evidence = new Evidence(options.db);
     this.#replicas = new Replicas(options.db);
     this.#switches = new SwitchLog(options.db);
+    this.#rehearsals = new RehearsalLog(options.db);
     this.#steps = new Steps({
       store: this.#store,
       evidence: this.#evidence,
@@ -166,6 +174,53 @@ export class Coordinator {
     }
   }
 
+  /**
+   * Back to `monolith` from any phase before retirement, with nothing of ours left. From `cutover` by the
+   * switch back; with `losing` also where that is refused or the service's database is gone. Throws what
+   * a move throws; what it has done by then stands, and the same command goes on.
+   */
+  async abort({ capability, why = '', losing }: AbortRequest): Promise<AbortResult> {
+    const state = await this.#store.readOne(capability);
+    if (state.phase === 'retired') throw notAllowed(state, 'retired has given up the way back');
+    const entry = { who: this.#options.who, event: 'abort', why, evidence: {} };
+    return abort({ capability, ...(losing && { losing }) }, state, {
+      rollBack: () =>
+        this.move({ capability, event: 'rollback', to: state.shared ? 'shadow' : 'canary', why }),
+      withdraw: () =>
+        this.#alone(capability, async (site) =>
+          this.#steps.withdraw(await this.#recovered(capability, site), entry, site),
+        ),
+      giveUp: () => this.#giveUp(capability, entry),
+    });
+  }
+
+  #giveUp(capability: string, entry: JournalEntry): Promise<Loss> {
+    const definition = this.#capability(capability);
+    const { controlUrl, connections, migration } = this.#options;
+    const { changeLog, capabilities } = migration;
+    const at = { where: { connections, changeLog, capabilities }, definition, entry };
+    const parts = { store: this.#store, evidence: this.#evidence, replicas: this.#replicas };
+    const relays = new RelayReports(this.#options.db);
+    return withLease(controlUrl, capability, (lease) =>
+      giveUp({ ...parts, relays, lease, ...at }, capability),
+    );
+  }
+
+  /**
+   * Holds, drains and releases as a switch does, without its fence and its flip; watches for `windowMs`
+   * at least who writes beside the facade. Throws what a switch throws before its fence, and USAGE.
+   */
+  async rehearse(capability: string, windowMs = 0, why = ''): Promise<Rehearsal> {
+    assertWindow(windowMs, this.#options.migration.facade.hold.timeoutMs);
+    return this.#alone(capability, async (site) =>
+      rehearse(
+        this.#rehearsalContext(site, why),
+        await this.#recovered(capability, site),
+        windowMs,
+      ),
+    );
+  }
+
   /** Forgets what shadow traffic told so far: the service has been mended. Throws MOVE_NOT_ALLOWED outside `shadow`. */
   async restartShadow(capability: string, why = ''): Promise<void> {
     await this.#alone(capability, async (site) => {
@@ -208,9 +263,14 @@ export class Coordinator {
     });
   }
 
-  /** Finishes or undoes a switch that a dead coordinator left; throws MOVE_IN_PROGRESS while a live one is at it. */
+  /**
+   * Finishes or undoes a switch, or ends a rehearsal, that a dead coordinator left; throws
+   * MOVE_IN_PROGRESS while a live one is at it.
+   */
   async recover(capability: string): Promise<boolean> {
-    if (!(await this.#switches.open(capability))) return false;
+    const open =
+      (await this.#switches.open(capability)) ?? (await this.#rehearsals.open(capability));
+    if (open === undefined) return false;
     await this.#alone(capability, (site) => this.#recovered(capability, site), 0);
     return true;
   }
@@ -257,7 +317,12 @@ export class Coordinator {
 
   /** The state, once a switch that was cut short is undone or finished. */
   async #recovered(id: string, site: Site): Promise<CapabilityState> {
-    const state = await this.#store.readOne(id);
+    const found = await this.#store.readOne(id);
+    const rehearsal = await this.#rehearsals.open(id);
+    const state =
+      rehearsal === undefined
+        ? found
+        : await endRehearsal(this.#rehearsalContext(site), found, rehearsal);
     const open = await this.#switches.open(id);
     return open ? recoverSwitch(this.#switchContext(site), state, open) : state;
   }
@@ -272,6 +337,20 @@ export class Coordinator {
       who: this.#options.who,
       log: this.#options.log,
       ...(this.#options.onStep && { onStep: this.#options.onStep }),
+    };
+  }
+
+  #rehearsalContext({ definition, ends }: Site, why = ''): RehearsalContext {
+    return {
+      store: this.#store,
+      rehearsals: this.#rehearsals,
+      replicas: this.#replicas,
+      evidence: this.#evidence,
+      tables: definition.tables,
+      ends,
+      who: this.#options.who,
+      why,
+      onStep: this.#options.onStep,
     };
   }
 

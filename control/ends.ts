@@ -1,6 +1,7 @@
 // Both databases of a capability, opened for the coordinator, and the two flows between them.
 import type { Connections } from './connections.ts';
 import type { Capability, Migration } from './definition.ts';
+import { flowNames } from './domain/names.ts';
 import { mappedTables } from './grants.ts';
 import { Participant } from './participant.ts';
 import { flowEnds, type FlowEnds } from './replication.ts';
@@ -12,6 +13,52 @@ export interface FlowPair {
 
 export interface Where extends Pick<Migration, 'changeLog' | 'capabilities'> {
   readonly connections: Connections;
+}
+
+/** What a capability has at the monolith, where the service's database is not to be had. */
+export interface MonolithOnly {
+  readonly monolith: Participant;
+  readonly to: Omit<FlowEnds, 'direction' | 'target'>;
+  readonly back: Pick<FlowEnds, 'names' | 'target'>;
+}
+
+/** Runs `work` with the monolith's side open alone; with undefined for a capability without tables. */
+export async function withMonolith<T>(
+  { connections, changeLog, capabilities }: Where,
+  id: string,
+  { service: name, tables }: Capability,
+  work: (only: MonolithOnly | undefined) => Promise<T>,
+): Promise<T> {
+  const logins = connections.monolith.database;
+  if (tables.length === 0 || !logins) return work(undefined);
+  const labels = { monolith: 'the monolith', service: `service "${name}"` };
+  const monolith = await Participant.open({
+    ...{ capability: id, labels, tables, logins, side: 'monolith' },
+  });
+  try {
+    const { database } = monolith;
+    const outbox = changeLog === 'direct' ? [] : (changeLog.kafka.outbox['monolith'] ?? []);
+    return await work({
+      monolith,
+      // The names at one side are made of that side's database alone.
+      to: {
+        names: flowNames(id, 'to', { source: database, target: '' }),
+        source: monolith,
+        tables: tables.flatMap((table) => table.monolith),
+        relayed:
+          changeLog === 'direct'
+            ? undefined
+            : { source: 'monolith', outbox: outbox.map(({ table }) => table) },
+        known: mappedTables({ capabilities }, 'monolith'),
+      },
+      back: {
+        names: flowNames(id, 'back', { source: '', target: database }),
+        target: monolith,
+      },
+    });
+  } finally {
+    await monolith.close();
+  }
 }
 
 /** Runs `work` with both sides open; with undefined for a capability without tables. */

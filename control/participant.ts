@@ -10,6 +10,7 @@ import { encodeMessage } from './domain/flow.ts';
 import { findBlockers, type LockPurpose } from './blockers.ts';
 import { unfenceStatements, type Fence, type FencedTable } from './domain/fence.ts';
 import { fencedTables } from './domain/fenced-tables.ts';
+import { removeNoteStatements } from './domain/bypass.ts';
 import { removeShareStatements } from './domain/share.ts';
 import { MESSAGE_PREFIX, PARTICIPANT_SCHEMA } from './domain/names.ts';
 import type { Owner } from './domain/phase.ts';
@@ -259,6 +260,7 @@ export class Participant {
         for (const statement of [
           ...unfenceStatements(name),
           ...removeShareStatements(capability, name),
+          ...removeNoteStatements(name),
         ])
           await this.#patiently(epoch, statement);
     await transaction(this.client, async () => {

@@ -79,18 +79,38 @@ export class Replicas {
     }
   }
 
-  /** Waits until every live replica has acknowledged `version`, at most `timeoutMs`; gives who has not. */
+  /**
+   * Waits until every live replica has acknowledged `version`, at most `timeoutMs`; gives who has not.
+   * `onFound` hears at each look of those that have.
+   */
   async acknowledged(
     capability: string,
     version: number,
     timeoutMs: number,
+    onFound?: (id: string) => void,
   ): Promise<Acknowledged> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const found = await this.#acknowledged(capability, version);
+      if (onFound)
+        found.live
+          .filter((id) => !found.silent.includes(id))
+          .forEach((id) => {
+            onFound(id);
+          });
       if (found.silent.length === 0 || performance.now() > deadline) return found;
       await sleep(POLL_MS);
     }
+  }
+
+  /** Replicas that have not signed off, and whose lease has run out: nobody knows whether they still run. */
+  async unheard(): Promise<string[]> {
+    const { rows } = await this.#db.raw<{ rows: { id: string }[] }>(
+      `SELECT id FROM banyan.replica
+        WHERE heartbeat_at <= clock_timestamp() - make_interval(secs => ?) ORDER BY id`,
+      [REPLICA_LEASE_MS / 1000],
+    );
+    return rows.map((row) => row.id);
   }
 
   async #acknowledged(capability: string, version: number): Promise<Acknowledged> {

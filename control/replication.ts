@@ -68,7 +68,7 @@ async function publish({ names, source, ...ends }: FlowEnds): Promise<SlotStart>
   return createSlot(source, names.slot);
 }
 
-/** Whether anything of the flow is there: the origin goes last. */
+/** Whether anything of the flow is there. An applier that never ran has made no origin. */
 export async function hasFlow({ names, source, target, ...ends }: FlowEnds): Promise<boolean> {
   // Also where the definition has gone back to slots: nobody reads the relay's any more.
   if (await isRelayed(source, ends.tables)) return true;
@@ -83,7 +83,11 @@ export async function hasFlow({ names, source, target, ...ends }: FlowEnds): Pro
     'SELECT EXISTS (SELECT 1 FROM pg_replication_origin WHERE roname = $1)',
     [names.origin],
   );
-  return atSource === 'true' || atTarget === 'true';
+  if (atSource === 'true' || atTarget === 'true') return true;
+  const table = await scalar(target.client, `SELECT to_regclass('banyan.checkpoint')`);
+  if (table === '') return false;
+  const rows = 'SELECT count(*) FROM banyan.checkpoint WHERE flow = $1';
+  return (await scalar(target.client, rows, [names.flow])) !== '0';
 }
 
 /**
@@ -91,11 +95,29 @@ export async function hasFlow({ names, source, target, ...ends }: FlowEnds): Pro
  * true. Idempotent; waits until sync has let go of the slot.
  */
 export async function removeFlow(ends: FlowEnds): Promise<boolean> {
-  const { names, source, target } = ends;
+  const isLast = await removeSourceParts(ends);
+  await removeTargetParts(ends);
+  return isLast;
+}
+
+/** What of it is at the source; true when the relay's own parts have gone along. */
+export async function removeSourceParts({
+  names,
+  source,
+  ...ends
+}: Omit<FlowEnds, 'direction' | 'target'>): Promise<boolean> {
   const isRelays = ends.relayed !== undefined || (await isRelayed(source, ends.tables));
   const isLast = isRelays && (await leaveRelay(source, ends));
   await dropSlot(source.logins.capture, names.slot, '`banyan sync`');
   await source.client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)}`);
+  return isLast;
+}
+
+/** What of it is at the target. */
+export async function removeTargetParts({
+  names,
+  target,
+}: Pick<FlowEnds, 'names' | 'target'>): Promise<void> {
   for (const table of [
     'checkpoint',
     'backfill',
@@ -126,31 +148,55 @@ export async function removeFlow(ends: FlowEnds): Promise<boolean> {
       { timeoutMs: 15_000, what: `the applier to let go of origin ${names.origin}` },
     );
   });
-  return isLast;
 }
 
 /**
  * Waits until the flow's applier has passed the ownership message of this epoch, and no row is to be
- * read again. Throws TIMED_OUT, and GATE_REFUSED when a change is parked: the target lacks it.
+ * read again; gives the commit it has come to. Throws TIMED_OUT, and GATE_REFUSED when a change is parked: the target lacks it.
  */
 export async function waitForBarrier(
   ends: FlowEnds,
   epoch: number,
   timeoutMs: number,
+): Promise<string> {
+  const position = await waitToPass(ends, 'barrier >= $2', epoch, timeoutMs);
+  // The applier may have passed it by a commit that is not on the target's disk yet; the next that is
+  // takes it along, and the owner must not change before that.
+  const { target } = ends;
+  await transaction(target.client, async () => {
+    await target.client.query('SET LOCAL synchronous_commit = on');
+    await target.client.query('SELECT pg_logical_emit_message(true, $1, $2)', [MESSAGE_PREFIX, '']);
+  });
+  return position;
+}
+
+/** The same for what had been committed before this position of the source. */
+export async function waitForPosition(
+  ends: FlowEnds,
+  lsn: string,
+  timeoutMs: number,
 ): Promise<void> {
-  const { target, names } = ends;
-  await waitFor(
+  await waitToPass(ends, 'commit_lsn >= $2::pg_lsn', lsn, timeoutMs);
+}
+
+async function waitToPass(
+  { target, names }: FlowEnds,
+  condition: string,
+  value: number | string,
+  timeoutMs: number,
+): Promise<string> {
+  return waitFor(
     async () => {
       // In one look: a row must not be seen on neither of the two lists while it goes from one to the other.
-      const { rows } = await target.client.query<{ passed: boolean; parked: string }>(
-        `SELECT barrier >= $2 AND NOT EXISTS (SELECT 1 FROM banyan.reread WHERE flow = $1) AS passed,
-                (SELECT count(*) FROM banyan.parked WHERE flow = $1) AS parked
+      const { rows } = await target.client.query<{ passed: boolean; parked: string; at: string }>(
+        `SELECT ${condition} AND NOT EXISTS (SELECT 1 FROM banyan.reread WHERE flow = $1) AS passed,
+                (SELECT count(*) FROM banyan.parked WHERE flow = $1) AS parked, commit_lsn::text AS at
            FROM banyan.checkpoint WHERE flow = $1`,
-        [names.flow, epoch],
+        [names.flow, value],
       );
       const [found] = rows;
       if (!found?.passed) return false;
-      if (found.parked === '0') return true;
+      if (found.parked === '0') return found.at;
       throw new BanyanError(
         'GATE_REFUSED',
         `flow ${names.flow} has ${found.parked} changes parked: its target lacks them`,
@@ -164,10 +210,4 @@ export async function waitForBarrier(
       hint: 'Is `banyan sync` running? `banyan status` shows its lag and errors.',
     },
   );
-  // The applier may have passed it by a commit that is not on the target's disk yet; the next that is
-  // takes it along, and the owner must not change before that.
-  await transaction(target.client, async () => {
-    await target.client.query('SET LOCAL synchronous_commit = on');
-    await target.client.query('SELECT pg_logical_emit_message(true, $1, $2)', [MESSAGE_PREFIX, '']);
-  });
 }

@@ -47,11 +47,12 @@ export class SharedExit {
     return false;
   }
 
-  /** Every answer is at the service, and no change is in flight there. */
-  async settle(epoch: number): Promise<void> {
+  /** Every answer is at the service, and no change is in flight there; gives the position of that. */
+  async settle(epoch: number): Promise<string> {
     const { ends, timeoutMs } = this.#options;
-    await waitForBarrier(ends.to, epoch, timeoutMs);
+    const position = await waitForBarrier(ends.to, epoch, timeoutMs);
     await forgetSharing(ends);
+    return position;
   }
 
   /** Takes it back, wherever it has come to; gives whether both sides write as before. */

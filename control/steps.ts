@@ -14,7 +14,8 @@ import type { RelayReports } from './relay-reports.ts';
 import type { Replicas } from './replicas.ts';
 import { createFlow, removeFlow } from './replication.ts';
 import { tidy } from './rest.ts';
-import type { StateStore } from './store.ts';
+import { ownerOf } from './domain/phase.ts';
+import type { JournalEntry, StateStore } from './store.ts';
 
 const TRAFFIC_TIMEOUT_MS = 5_000;
 
@@ -72,6 +73,8 @@ export class Steps {
         await change();
         break;
       case 'sync>monolith':
+      case 'shadow>monolith':
+      case 'canary>monolith':
       case 'cutover>retired':
         await this.#left(await change(), site);
         break;
@@ -88,6 +91,23 @@ export class Steps {
       default:
         await change();
     }
+  }
+
+  /** Back to `monolith` at once, while the monolith owns the data. Throws MOVE_NOT_ALLOWED. */
+  async withdraw(state: CapabilityState, entry: JournalEntry, site: Site): Promise<void> {
+    if (state.phase === 'monolith') {
+      await this.tidied(state, site);
+      return;
+    }
+    if (ownerOf(state.phase) === 'service')
+      throw new BanyanError(
+        'MOVE_NOT_ALLOWED',
+        `the service owns the data of "${state.capability}" by now`,
+        { hint: 'Give the command again: it goes back by a switch.' },
+      );
+    for (const side of site.ends ? [site.ends.to.source, site.ends.to.target] : [])
+      await side.assertOneWriter();
+    await this.take(state, { to: 'monolith', weight: 0, entry }, site, false);
   }
 
   /** Changes the state, and with it begins a new count of shadow traffic. */

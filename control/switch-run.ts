@@ -127,9 +127,10 @@ export class SwitchRun {
     };
     await this.#holdAndFence(plans.close);
     if (ends && sides) {
-      if (this.#exit) await this.#exit.settle(this.#state.epoch);
-      else await waitForBarrier(sides.flow, this.#state.epoch, DRAIN_TIMEOUT_MS);
-      await this.#done('drained');
+      const position = this.#exit
+        ? await this.#exit.settle(this.#state.epoch)
+        : await waitForBarrier(sides.flow, this.#state.epoch, DRAIN_TIMEOUT_MS);
+      await this.#done('drained', { position });
       this.#sequences = await raiseSequences(
         sequences,
         sides.next,
