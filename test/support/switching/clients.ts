@@ -84,7 +84,8 @@ export function startClients(options: ClientOptions): Clients {
   const at = async (perSecond: number, one: () => Promise<void>): Promise<void> => {
     const { atMost = Number.POSITIVE_INFINITY } = options;
     const began = performance.now();
-    for (let due = 0, busy = 0; !ending.signal.aborted;) {
+    let busy = 0;
+    for (let due = 0; !ending.signal.aborted;) {
       for (; began + (due * 1000) / perSecond <= performance.now(); due++) {
         if (busy >= atMost) continue;
         busy += 1;

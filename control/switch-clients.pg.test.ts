@@ -1,0 +1,178 @@
+// A switch among clients of every kind, each of which has lost somebody a write before: transactions left
+// open across it, old snapshots, batch jobs, refused and repeated writes, locks in the opposite order, and
+// machines whose clocks are hours apart. All of it through real facades and commands, under load.
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type pg from 'pg';
+import { request } from 'undici';
+import { connect, sqlState } from '../core/postgres/connect.ts';
+import { sleep, waitFor } from '../core/lifecycle.ts';
+import { SESSION } from '../test/support/pair.ts';
+import { World } from '../test/support/switching/world.ts';
+
+const HOUR_MS = 3_600_000;
+const SKEWS = { facade: [HOUR_MS, -HOUR_MS], sync: [-2 * HOUR_MS], coordinator: [3 * HOUR_MS] };
+
+/** Options of Node's that have a process believe in another time. */
+function clockOff(ms: number): string {
+  const source = `const Real = Date;
+    globalThis.Date = class extends Real {
+      constructor(...given) { if (given.length === 0) super(Real.now() + ${ms}); else super(...given); }
+      static now() { return Real.now() + ${ms}; }
+    };`;
+  return `--import=data:text/javascript,${encodeURIComponent(source)}`;
+}
+
+let world: World;
+
+beforeAll(async () => {
+  world = await World.start({
+    writesPerSecond: 30,
+    readsPerSecond: 20,
+    retries: true,
+    facade: { hold: { limit: 2, timeoutMs: 30_000 } },
+    environment: (part, nth) => ({ NODE_OPTIONS: clockOff(SKEWS[part][nth] ?? 0) }),
+  });
+}, 240_000);
+
+afterAll(async () => {
+  await world.close();
+}, 60_000);
+
+async function go(to: 'canary' | 'cutover'): Promise<void> {
+  await world.ready();
+  const command = world.command(to);
+  const code = await command.exited;
+  expect([code, code === 0 ? '' : command.stdout() + command.stderr()]).toEqual([0, '']);
+}
+
+async function session(side: 'monolith' | 'service'): Promise<pg.Client> {
+  return connect(
+    side === 'monolith' ? world.pair.monolithAppUrl : world.pair.serviceAppUrl,
+    SESSION,
+  );
+}
+
+test('transactions left open across the switch delay nobody, and what they write late is refused, at either isolation level', async () => {
+  const left = await Promise.all(
+    ['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'].map(async (level) => {
+      const client = await session('monolith');
+      await client.query(`BEGIN ISOLATION LEVEL ${level}; SELECT count(*) FROM item`);
+      return client;
+    }),
+  );
+  await waitFor(
+    async () => {
+      const { rows } = await world.pair.monolith.query<{ old: boolean }>(
+        `SELECT bool_and(clock_timestamp() - xact_start > '2.2 s') AS old FROM pg_stat_activity
+          WHERE application_name = $1 AND state = 'idle in transaction'`,
+        [SESSION.applicationName],
+      );
+      return rows[0]?.old === true;
+    },
+    { timeoutMs: 10_000, what: 'the transactions to be old' },
+  );
+  await go('cutover');
+  for (const client of left) {
+    await expect(client.query('INSERT INTO item VALUES (-1, 1)')).rejects.toMatchObject({
+      code: 'BN001',
+      message: expect.stringContaining('service "catalog"'),
+    });
+    await client.query('ROLLBACK');
+    await client.end();
+  }
+}, 120_000);
+
+test('a client that is refused while writes are held tries again, and its write is there once', async () => {
+  await world.ready();
+  const before = world.clients?.outcomes().retried ?? 0;
+  await world.stops.set('held');
+  const command = world.command('canary');
+  try {
+    await world.stops.reached(() => command.child.exitCode !== null);
+    await waitFor(() => (world.clients?.outcomes().retried ?? 0) > before + 5, {
+      timeoutMs: 20_000,
+      what: 'writes over the limit to be refused',
+    });
+  } finally {
+    await world.stops.release();
+  }
+  expect(await command.exited).toBe(0);
+}, 120_000);
+
+test('a batch job that writes the database directly meets the fence, which names the owner; what it had committed moves along', async () => {
+  const job = await session('monolith');
+  const committed: number[] = [];
+  const running = (async (): Promise<unknown> => {
+    for (let id = 5_000_000; ; id++) {
+      try {
+        await job.query(
+          `BEGIN; INSERT INTO item VALUES (${id}, 3); UPDATE acct SET bal = bal + 1 WHERE aid = 3; COMMIT`,
+        );
+      } catch (error) {
+        return error;
+      }
+      committed.push(id);
+      await sleep(2);
+    }
+  })();
+  await go('cutover');
+  const error = await running;
+  expect(error).toMatchObject({
+    code: 'BN001',
+    hint: expect.stringContaining('Write through service "catalog" instead'),
+  });
+  expect(committed.length).toBeGreaterThan(10);
+  const { rows } = await world.pair.service.query<{ count: string }>(
+    'SELECT count(*) FROM thing WHERE id >= 5000000',
+  );
+  expect(Number(rows[0]?.count)).toBe(committed.length);
+  await job.end();
+}, 120_000);
+
+test('an application that locks the tables in the opposite order is never the victim of a deadlock', async () => {
+  const over = new AbortController();
+  const rounds = [0, 0];
+  const states: unknown[] = [];
+  const sessions = await Promise.all([session('service'), session('service')]);
+  const running = sessions.map(async (client, nth) => {
+    const text = `BEGIN; UPDATE thing SET account_id = account_id WHERE id = (SELECT min(id) + ${nth} FROM thing);
+      SELECT pg_sleep(0.01); UPDATE account SET balance = balance WHERE id = ${10 + nth}; COMMIT`;
+    while (!over.signal.aborted) {
+      await client.query(text).catch(async (error: unknown) => {
+        states.push(sqlState(error));
+        await client.query('ROLLBACK');
+      });
+      rounds[nth] = (rounds[nth] ?? 0) + 1;
+      await sleep(60);
+    }
+    await client.end();
+  });
+  await go('canary');
+  over.abort();
+  await Promise.all(running);
+  expect(states).toEqual([]);
+  expect(Math.min(...rounds)).toBeGreaterThan(5);
+}, 120_000);
+
+test('a POST that commits at the old owner, whose answer is lost, is answered by the new one when it is sent again', async () => {
+  const key = 'lost-answer';
+  const send = async (): Promise<{ status: number; text: string }> => {
+    const { statusCode, body } = await request(`${world.facadeUrls()[0] ?? ''}/api/items/9000000`, {
+      method: 'POST',
+      headers: { 'idempotency-key': key, 'x-client': 'c1' },
+    });
+    return { status: statusCode, text: await body.text() };
+  };
+  world.apps.monolith.loseAnswersTo(key);
+  expect((await send()).status).toBe(502);
+  await go('cutover');
+  expect(await send()).toEqual({ status: 200, text: '9000000 by the monolith' });
+}, 120_000);
+
+test('nothing failed, nothing is lost or doubled, and there was one owner, though the clocks were hours apart', async () => {
+  expect([...(world.clients?.outcomes().failed ?? [])]).toEqual([]);
+  const { faults, history } = await world.settle();
+  expect(faults).toEqual([]);
+  expect(history.wrong).toEqual([]);
+  expect(Math.min(history.writes.monolith, history.writes.service)).toBeGreaterThan(20);
+}, 120_000);
