@@ -98,6 +98,7 @@ export class Participant {
     await this.client.query(
       `GRANT SELECT, INSERT, UPDATE, DELETE ON banyan.checkpoint, banyan.log_offset, banyan.backfill, banyan.reread, banyan.orphan, banyan.parked, banyan.conflict, banyan.awaited, banyan.tombstone, banyan.flight TO ${applier}`,
     );
+    await this.client.query(`GRANT SELECT ON banyan.ownership_change TO ${applier}`);
     await this.client.query(
       `INSERT INTO banyan.ownership (capability, epoch, owns) VALUES ($1, $2, $3)
        ON CONFLICT (capability) DO UPDATE SET epoch = greatest(ownership.epoch, excluded.epoch)`,
@@ -164,17 +165,26 @@ export class Participant {
       await this.#guarded(epoch, async () => {
         // All at once: writes are held meanwhile, and each round trip would count.
         await this.client.query(all.join(';\n'));
-        await this.client.query('UPDATE banyan.ownership SET owns = $2 WHERE capability = $1', [
-          capability,
-          owns,
-        ]);
-        await this.client.query('SELECT pg_logical_emit_message(true, $1, $2)', [
-          MESSAGE_PREFIX,
-          encodeMessage({
-            ...{ kind: 'ownership', capability, epoch, owns },
-            ...(shared !== undefined && { shared }),
-          }),
-        ]);
+        const { rows } = await this.client.query<{ noted: boolean }>(
+          `UPDATE banyan.ownership SET owns = $2 WHERE capability = $1
+           RETURNING to_regclass('banyan.ownership_change') IS NOT NULL AS noted`,
+          [capability, owns],
+        );
+        const message = encodeMessage({
+          ...{ kind: 'ownership', capability, epoch, owns },
+          ...(shared !== undefined && { shared }),
+        });
+        // Noted for flows that do not read the WAL. A schema made by an older version has no place for it.
+        if (rows[0]?.noted)
+          await this.client.query(
+            `INSERT INTO banyan.ownership_change SELECT $3, $4, pg_logical_emit_message(true, $1, $2), $2`,
+            [MESSAGE_PREFIX, message, capability, epoch],
+          );
+        else
+          await this.client.query('SELECT pg_logical_emit_message(true, $1, $2)', [
+            MESSAGE_PREFIX,
+            message,
+          ]);
       });
       return true;
     } catch (error) {
@@ -258,6 +268,10 @@ export class Participant {
       // Another capability may just be entering: it waits for this, and makes the schema anew.
       await this.client.query('LOCK TABLE banyan.ownership IN ACCESS EXCLUSIVE MODE');
       await this.client.query('DELETE FROM banyan.ownership WHERE capability = $1', [capability]);
+      if ((await scalar(this.client, `SELECT to_regclass('banyan.ownership_change')`)) !== '')
+        await this.client.query('DELETE FROM banyan.ownership_change WHERE capability = $1', [
+          capability,
+        ]);
       const left = await scalar(this.client, 'SELECT count(*) FROM banyan.ownership');
       if (left === '0') await this.client.query(`DROP SCHEMA ${PARTICIPANT_SCHEMA} CASCADE`);
     });
