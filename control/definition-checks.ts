@@ -69,6 +69,9 @@ export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void 
       if (service && !service.database)
         report(['services', given.service, 'database'], `needed: capability "${id}" has tables`);
     }
+    checkSource(draft, given, (path, message) => {
+      report([...at, ...path], message);
+    });
     const { writes, conflicts } = given.canary;
     for (const [index, table] of given.tables.entries())
       if (writes && (table.monolith.length > 1 || Object.keys(table.where).length > 0))
@@ -132,4 +135,28 @@ export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void 
       }
     });
   }
+}
+
+/** What a capability needs whose changes a Debezium connector brings. */
+function checkSource(
+  { changeLog }: Draft,
+  { source, tables, canary }: Migration['capabilities'][string],
+  report: (path: (string | number)[], message: string) => void,
+): void {
+  if (!source) return;
+  const at = ['source', 'debezium'];
+  if (changeLog === 'direct')
+    report(at, 'its topics are read from the brokers that changeLog.kafka names: set it');
+  if (tables.length === 0) report(at, 'a capability without tables has no changes');
+  if (canary.writes)
+    report(
+      ['canary', 'writes'],
+      "who judges what both sides write needs whole transactions in one order, which a connector's topics do not have: leave `source` out, and a relay brings the changes",
+    );
+  const own = new Set(
+    tables.flatMap((table) => table.monolith).map((name) => formatTable(parseTableName(name))),
+  );
+  for (const name of Object.keys(source.debezium.topics))
+    if (!own.has(formatTable(parseTableName(name))))
+      report([...at, 'topics', name], 'is no table of the monolith under tables');
 }

@@ -251,6 +251,35 @@ test.each<[string, (draft: any) => void, RegExp]>([
     /canary\.writes: .*layout 'changes'/,
   ],
   [
+    'a connector without brokers',
+    (draft) => (draft.capabilities.catalog.source = { debezium: { prefix: 'shop' } }),
+    /source\.debezium: its topics are read from the brokers that changeLog\.kafka names/,
+  ],
+  [
+    'a topic of a table that is not mapped',
+    (draft) => {
+      draft.capabilities.catalog.source = { debezium: { prefix: 'shop', topics: { other: 'x' } } };
+      draft.changeLog = { kafka: { brokers: ['k:9092'], prefix: 'own' } };
+    },
+    /source\.debezium\.topics\.other: is no table of the monolith/,
+  ],
+  [
+    'a write canary by a connector',
+    (draft) => {
+      draft.capabilities.catalog.source = { debezium: { prefix: 'shop' } };
+      draft.capabilities.catalog.canary = { writes: true };
+      draft.changeLog = { kafka: { brokers: ['k:9092'], prefix: 'own' } };
+    },
+    /canary\.writes: .*whole transactions in one order, which a connector/,
+  ],
+  [
+    'a mode that no connector has',
+    (draft) => {
+      draft.capabilities.catalog.source = { debezium: { prefix: 'a', modes: { decimals: 'x' } } };
+    },
+    /source\.debezium\.modes\.decimals: .*precise/,
+  ],
+  [
     'a rule that is no regular expression',
     (draft) =>
       (draft.capabilities.catalog.canary = {

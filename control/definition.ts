@@ -1,6 +1,7 @@
 // What a team writes: its databases, its capabilities, their routes and tables (table-map.ts). The shape, as a zod
 // schema, in which an unknown key is a mistake; define.ts parses it.
 import { z } from 'zod';
+import { source } from './debezium-settings.ts';
 import { facade } from './facade-settings.ts';
 import { changeLog } from './kafka-settings.ts';
 import { sync } from './sync-settings.ts';
@@ -74,6 +75,8 @@ const capability = z.strictObject({
   service: name,
   routes: z.array(route).min(1),
   tables: z.array(tableMap).default([]),
+  /** Where the monolith's changes come from, when a Debezium connector that runs already brings them. */
+  source,
   /** What the monolith keeps when the capability has retired: nothing, or a live, fenced copy. */
   leaves: z.enum(['nothing', 'copy']).default('nothing'),
   canary: z

@@ -76,7 +76,7 @@ export async function withEnds<T>(
   if (tables.length === 0 || !logins.monolith || !logins.service) return work(undefined);
   const labels = { monolith: 'the monolith', service: `service "${name}"` };
   const relayed = (source: string): FlowEnds['relayed'] =>
-    changeLog === 'direct'
+    changeLog === 'direct' || (source === 'monolith' && capability.source)
       ? undefined
       : { source, outbox: (changeLog.kafka.outbox[source] ?? []).map(({ table }) => table) };
   const common = { capability: id, labels, tables };
@@ -88,6 +88,7 @@ export async function withEnds<T>(
         to: {
           ...flowEnds(id, 'to', monolith, service, tables, relayed('monolith')),
           known: mappedTables({ capabilities }, 'monolith'),
+          connector: capability.source?.debezium,
         },
         back: {
           ...flowEnds(id, 'back', monolith, service, tables, relayed(name)),

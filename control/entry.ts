@@ -24,6 +24,7 @@ export async function enter(
   await client.query(
     `GRANT SELECT, INSERT, UPDATE, DELETE ON banyan.checkpoint, banyan.log_offset, banyan.backfill, banyan.reread, banyan.orphan, banyan.parked, banyan.conflict, banyan.awaited, banyan.tombstone, banyan.flight TO ${role}`,
   );
+  await client.query(`GRANT SELECT ON banyan.ownership_change TO ${role}`);
   await client.query(
     `INSERT INTO banyan.ownership (capability, epoch, owns) VALUES ($1, $2, $3)
      ON CONFLICT (capability) DO UPDATE SET epoch = greatest(ownership.epoch, excluded.epoch)`,

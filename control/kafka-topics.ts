@@ -1,8 +1,9 @@
 // The topics of a source database, as a relay fills them: `<prefix>.<source>.changes`, or Debezium's. A
 // source is the monolith, or the service whose database it is.
 import type { NewTopic } from '../core/kafka/client.ts';
-import { parseTableName } from '../core/postgres/identifiers.ts';
-import type { Migration } from './definition.ts';
+import { formatTable, parseTableName } from '../core/postgres/identifiers.ts';
+import type { DebeziumSettings } from './debezium-settings.ts';
+import type { Capability, Migration } from './definition.ts';
 import { mappedTables } from './grants.ts';
 import type { KafkaSettings } from './kafka-settings.ts';
 
@@ -17,13 +18,28 @@ export function tableTopic(prefix: string, table: string): string {
   return `${prefix}.${schema}.${name}`.replaceAll(/[^A-Za-z0-9._-]/g, '_');
 }
 
-/** Every database of the definition that changes come from. */
+/** Topic of a table that a Debezium connector of the team's writes. */
+export function connectorTopic({ prefix, topics }: DebeziumSettings, table: string): string {
+  const label = (name: string): string => formatTable(parseTableName(name));
+  const named = Object.entries(topics).find(([name]) => label(name) === label(table));
+  return named?.[1] ?? tableTopic(prefix, table);
+}
+
+/** Whether a relay of ours brings what the monolith changes. */
+export function isRelayedTo({ source, tables }: Capability): boolean {
+  return tables.length > 0 && source === undefined;
+}
+
+/** Every database of the definition that a relay brings changes from. */
 export function sourcesOf(migration: Migration): string[] {
   const capabilities = Object.values(migration.capabilities).filter(
     ({ tables }) => tables.length > 0,
   );
   if (capabilities.length === 0) return [];
-  return ['monolith', ...new Set(capabilities.map(({ service }) => service))];
+  return [
+    ...(capabilities.some(isRelayedTo) ? ['monolith'] : []),
+    ...new Set(capabilities.map(({ service }) => service)),
+  ];
 }
 
 /** A topic with the settings that ours have. */
@@ -59,7 +75,7 @@ export function topicsOf(
   if (settings.layout === 'changes') return [topic(`${prefix}.changes`, 1)];
   const tables = new Set(
     source === 'monolith'
-      ? mappedTables(migration, 'monolith')
+      ? mappedTables({ ...migration, capabilities: relayedTo(migration) }, 'monolith')
       : mappedTables(migration, 'service', source),
   );
   return [
@@ -68,4 +84,8 @@ export function topicsOf(
     topic(`${prefix}.message`, 1),
     topic(`__debezium-heartbeat.${prefix}`, 1),
   ];
+}
+
+function relayedTo({ capabilities }: Migration): Migration['capabilities'] {
+  return Object.fromEntries(Object.entries(capabilities).filter(([, one]) => isRelayedTo(one)));
 }

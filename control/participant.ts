@@ -6,17 +6,17 @@ import { BanyanError } from '../core/errors.ts';
 import { connect, sqlState, transaction, withClient } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
 import { quoteTable } from '../core/postgres/identifiers.ts';
-import { encodeMessage } from './domain/flow.ts';
 import { findBlockers, type LockPurpose } from './blockers.ts';
 import { unfenceStatements, type Fence, type FencedTable } from './domain/fence.ts';
 import { fencedTables } from './domain/fenced-tables.ts';
 import { removeNoteStatements } from './domain/bypass.ts';
 import { removeShareStatements } from './domain/share.ts';
-import { MESSAGE_PREFIX, PARTICIPANT_SCHEMA } from './domain/names.ts';
+import { PARTICIPANT_SCHEMA } from './domain/names.ts';
 import type { Owner } from './domain/phase.ts';
 import type { Logins } from './connections.ts';
 import { enter } from './entry.ts';
 import { planFence, type FencePlan } from './fence-plan.ts';
+import { forgetOwnership, tellOwnership } from './ownership.ts';
 import { scalar } from './scalar.ts';
 import { partitionsOf } from './table-facts.ts';
 import type { TableMap } from './definition.ts';
@@ -178,17 +178,7 @@ export class Participant {
         const results: unknown = await this.client.query(all.join(';\n'));
         const last = (results as pg.QueryResult<{ facts: string }>[]).at(-1);
         if (last?.rows[0]?.facts !== facts.found) throw outdated;
-        await this.client.query('UPDATE banyan.ownership SET owns = $2 WHERE capability = $1', [
-          capability,
-          owns,
-        ]);
-        await this.client.query('SELECT pg_logical_emit_message(true, $1, $2)', [
-          MESSAGE_PREFIX,
-          encodeMessage({
-            ...{ kind: 'ownership', capability, epoch, owns },
-            ...(shared !== undefined && { shared }),
-          }),
-        ]);
+        await tellOwnership(this.client, { capability, epoch, owns, shared });
       });
       return true;
     } catch (error) {
@@ -267,7 +257,7 @@ export class Participant {
       // Another capability may just be entering: it waits for this, and makes the schema anew.
       await this.client.query('LOCK TABLE banyan.ownership IN ACCESS EXCLUSIVE MODE');
       await this.#assertEpoch(epoch);
-      await this.client.query('DELETE FROM banyan.ownership WHERE capability = $1', [capability]);
+      await forgetOwnership(this.client, capability);
       const left = await scalar(this.client, 'SELECT count(*) FROM banyan.ownership');
       if (left === '0') await this.client.query(`DROP SCHEMA ${PARTICIPANT_SCHEMA} CASCADE`);
     });

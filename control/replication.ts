@@ -4,6 +4,8 @@ import { BanyanError } from '../core/errors.ts';
 import { waitFor } from '../core/lifecycle.ts';
 import { sqlState, transaction, withClient } from '../core/postgres/connect.ts';
 import { quoteIdentifier, quoteTable, parseTableName } from '../core/postgres/identifiers.ts';
+import { beginAtConnector } from './connector.ts';
+import type { DebeziumSettings } from './debezium-settings.ts';
 import type { TableMap } from './definition.ts';
 import type { Direction } from './domain/flow.ts';
 import { flowNames, MESSAGE_PREFIX, type FlowNames } from './domain/names.ts';
@@ -22,6 +24,8 @@ export interface FlowEnds {
   readonly relayed: { readonly source: string; readonly outbox: readonly string[] } | undefined;
   /** What the whole definition maps at the source: other flows may need a relay for them. */
   readonly known: readonly string[];
+  /** Set where a connector of the team's brings them: it has a slot and a publication of its own. */
+  readonly connector?: DebeziumSettings | undefined;
 }
 
 const SESSION = { applicationName: 'banyan-coordinator' };
@@ -47,13 +51,15 @@ export function flowEnds(
 
 /**
  * Makes the flow's parts, ready to be run by sync. The publication comes before the slot: decoding
- * looks it up as it was at each change. Over Kafka both are the relay's.
+ * looks it up as it was at each change. Over Kafka both are the relay's, or a connector's.
  */
 export async function createFlow(ends: FlowEnds): Promise<void> {
   const { names, source, target } = ends;
-  const { lsn, timeline } = ends.relayed
-    ? await joinRelay(source, { ...ends, outbox: ends.relayed.outbox })
-    : await publish(ends);
+  const { lsn, timeline } = ends.connector
+    ? await beginAtConnector(source, ends.connector)
+    : ends.relayed
+      ? await joinRelay(source, { ...ends, outbox: ends.relayed.outbox })
+      : await publish(ends);
   await target.client.query(
     `INSERT INTO banyan.checkpoint (flow, timeline, commit_lsn, seq, mode) VALUES ($1, $2, $3, 0, $4)`,
     [names.flow, timeline, lsn, ends.direction === 'to' ? 'owner' : 'guest'],

@@ -3,6 +3,7 @@
 import { BanyanError } from '../core/errors.ts';
 import { waitFor } from '../core/lifecycle.ts';
 import { parseTableName, quoteTable } from '../core/postgres/identifiers.ts';
+import { assertOrigins } from './connector.ts';
 import type { Capability } from './definition.ts';
 import type { PlannedMove } from './domain/move.ts';
 import type { CapabilityState } from './domain/state.ts';
@@ -158,6 +159,7 @@ export class Steps {
 
   /** Publication, slot and checkpoint of sync back; a half-made one is removed again. */
   async #buildWayBack(state: CapabilityState, site: Site, ends: FlowPair): Promise<void> {
+    if (ends.to.connector) await assertOrigins(ends.to.target, ends.to.names.flow);
     try {
       await site.lease.assertHeld();
       await removeFlow(ends.back);

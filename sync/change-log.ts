@@ -3,9 +3,12 @@
 // least once, and forgets nothing that was not acknowledged.
 import type { Lsn } from '../core/postgres/lsn.ts';
 import type { Piece } from './domain/change.ts';
+import type { Offsets } from './kafka/consume-offsets.ts';
 
 export interface ChangeLog {
   readonly timeline: number;
+  /** Where a new flow begins, to be stored before anything else is done; where left out, nothing is. */
+  readonly begins?: Offsets;
   /** Waits for the next pieces. Resolves to an empty list when the signal aborts; rejects when the log fails. */
   read(signal: AbortSignal): Promise<readonly Piece[]>;
   /** Everything that ends at or before this LSN is durable at the target. */

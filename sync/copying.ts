@@ -162,8 +162,9 @@ export class Copying {
 
   // From here on: what the applier tells and asks.
 
+  /** 0 is no transaction: a row that a connector has read, or a word of our own. */
   delivered(xid: number): void {
-    this.#delivered.add(xid);
+    if (xid !== 0) this.#delivered.add(xid);
   }
 
   /** Every snapshot from now on sees what is older than `xmin`. */

@@ -24,9 +24,10 @@ import { copyWaits } from './domain/copy-order.ts';
 import { planFlow, targetsOf, type FlowPlan } from './domain/plan.ts';
 import { countConflicts } from './conflicts.ts';
 import { FlowFigures } from './flow-figures.ts';
+import type { Connected } from './kafka/connector-flow.ts';
 import type { Relayed } from './kafka/consume-flow.ts';
 import { followLetters } from './letters.ts';
-import { relayedHome, slotHome } from './log-home.ts';
+import { connectedHome, relayedHome, slotHome } from './log-home.ts';
 import { Parking } from './parking.ts';
 import { Mutex } from './mutex.ts';
 import { explain } from './refusal.ts';
@@ -54,6 +55,8 @@ export interface FlowOptions {
   readonly chunkRows?: number;
   /** Set where changes come over Kafka. */
   readonly relayed?: Relayed;
+  /** Set where a connector of the team's brings them there. */
+  readonly connected?: Connected;
   /** How long a server may say nothing, although it was asked. */
   readonly silenceMs?: number;
   /** Called when source and target are open and the stream begins. */
@@ -113,17 +116,21 @@ class Flow {
     const beatClient = await this.#open(from.capture, 'heartbeat');
     const driftClient = await this.#open(from.capture, 'drift');
     const targetReader = await this.#open(into.applier, 'schema');
-    const { plan, names, schemas, database } = await this.#plan(sourceClient, targetReader);
-    const { relayed, silenceMs } = this.#options;
+    const { plan, names, other, schemas, database } = await this.#plan(sourceClient, targetReader);
+    const { relayed, connected, silenceMs } = this.#options;
     const at = { url: from.capture, database, names, silenceMs };
-    const home = relayed ? relayedHome(at, relayed) : slotHome(at);
+    const home = connected
+      ? connectedHome({ ...at, watchUrl: from.applier }, id, connected, other)
+      : relayed
+        ? relayedHome(at, relayed)
+        : slotHome(at);
     await disconnect(targetReader);
 
     const target = await Target.open(into.applier, names, this.#options.silenceMs);
     this.#closers.push(() => target.close());
     const copying = new Copying(names.flow, randomUUID());
-    const source = new Source(sourceClient);
-    const beats = new Source(beatClient);
+    const source = new Source(sourceClient, home.say);
+    const beats = new Source(beatClient, home.say);
     const checkpoint = await target.checkpoint(home.kept);
     const load = (): Promise<void> =>
       copying.load(target.client, plan.sourceOrder, direction === 'to' ? 'prune' : 'done');
@@ -139,7 +146,6 @@ class Flow {
     for (const { table, why } of again)
       this.#options.log.warn('a table is copied again', { capability: id, direction, table, why });
     if (again.length > 0) await load();
-    copying.suspect(await source.snapshot());
     const judged = direction === 'back' ? await countConflicts(target.client, names.flow) : null;
     const figures = new FlowFigures(id, direction, judged);
     const parking = new Parking(names.flow, targetsOf(plan));
@@ -147,7 +153,12 @@ class Flow {
     const opened = await home.open(checkpoint, plan, shapes);
     const log = this.#options.wrapLog?.(opened) ?? opened;
     this.#closers.push(() => log.close());
-    const begin = await target.onTimeline(checkpoint, log.timeline);
+    // What lies before the place where the log begins was committed by now, or runs.
+    copying.suspect(await source.snapshot());
+    const begin = await target.onTimeline(
+      await target.beginningAt(checkpoint, opened.begins),
+      log.timeline,
+    );
     const applier = new Applier(
       target,
       { ...plan, scattered: home.scattered },
@@ -208,7 +219,7 @@ class Flow {
           parallel: this.#options.copyTables ?? 1,
           openSource: async () => {
             const client = await this.#open(from.capture, 'read');
-            return { source: new Source(client), close: () => client.end() };
+            return { source: new Source(client, home.say), close: () => client.end() };
           },
           pace: new CopyPace({
             rowsPerSecond: this.#options.copyRowsPerSecond,
@@ -276,6 +287,8 @@ class Flow {
   ): Promise<{
     plan: FlowPlan;
     names: FlowNames;
+    /** Of the flow that leads the other way. */
+    other: FlowNames;
     schemas: Awaited<ReturnType<typeof readSchemas>>;
     /** The source's. */
     database: string;
@@ -295,6 +308,6 @@ class Flow {
       conflicts: capability.canary.conflicts,
     });
     const database = direction === 'to' ? databases.monolith : databases.service;
-    return { plan, names, schemas, database };
+    return { plan, names, other, schemas, database };
   }
 }

@@ -7,9 +7,11 @@ import { relayNames, type FlowNames } from '../control/domain/names.ts';
 import type { ChangeLog } from './change-log.ts';
 import { tablesByOid, type Shapes } from './drift.ts';
 import type { FlowPlan } from './domain/plan.ts';
+import { ConnectorFlow, type Connected } from './kafka/connector-flow.ts';
 import { openRelayed, type Relayed } from './kafka/consume-flow.ts';
 import { openSlotLog } from './slot-log.ts';
 import { checkSlot } from './slot.ts';
+import type { Say } from './source.ts';
 import type { Checkpoint } from './target.ts';
 
 export interface LogHome {
@@ -19,6 +21,8 @@ export interface LogHome {
   readonly kept: 'position' | 'offsets';
   /** Whether only each row's changes come in the order in which they were made. */
   readonly scattered: boolean;
+  /** Brings a message of the flow's into its stream, where that is not by the WAL. */
+  readonly say?: Say;
   /** Throws SLOT_LOST, KAFKA_LOG_LOST, FLOW_STOPPED and what connecting throws. */
   open(checkpoint: Checkpoint, plan: FlowPlan, shapes: Shapes): Promise<ChangeLog>;
   /** Looks until the signal aborts whether changes are being lost. Throws SLOT_LOST. */
@@ -61,6 +65,39 @@ export function relayedHome({ url, database, names }: LogHomeOptions, relayed: R
     watch: async (client, signal) => {
       while (!signal.aborted) {
         await checkSlot(client, slot);
+        await sleep(LOOK_MS, signal);
+      }
+    },
+  };
+}
+
+/** `watchUrl` sees what the coordinator notes at the source. */
+export function connectedHome(
+  { url, names, watchUrl }: LogHomeOptions & { readonly watchUrl: string },
+  capability: string,
+  connected: Connected,
+  back: FlowNames,
+): LogHome {
+  const { slot, publication } = connected.settings;
+  const flow = new ConnectorFlow(connected, {
+    ...{
+      url,
+      watchUrl,
+      capability,
+      ownSlot: names.slot,
+      flow: names.flow,
+      backOrigin: back.origin,
+    },
+  });
+  return {
+    publication,
+    ...{ kept: 'offsets', scattered: true },
+    say: (message) => flow.say(message),
+    open: (checkpoint, _, shapes) => flow.open(checkpoint, shapes),
+    watch: async (client, signal) => {
+      while (!signal.aborted) {
+        await checkSlot(client, slot);
+        await flow.assertTopics();
         await sleep(LOOK_MS, signal);
       }
     },

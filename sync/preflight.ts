@@ -18,6 +18,7 @@ import type { Owner } from '../control/domain/phase.ts';
 import type { Finding } from './domain/finding.ts';
 import { checkCanary } from './domain/canary-findings.ts';
 import { checkMapping } from './domain/findings.ts';
+import { checkConnector } from './kafka/connector-findings.ts';
 import { checkOutboxes } from './kafka/outbox-findings.ts';
 import { checkKafka } from './kafka/topic-findings.ts';
 
@@ -49,6 +50,9 @@ export async function preflight(
   if (monolith && monolithSchema && timed.length > 0)
     findings.push(...(await checkTimes(timed.map(([id]) => id).join(', '), monolith)));
   findings.push(...(await checkOutboxes(migration, connections)));
+  if (monolith && monolithSchema)
+    for (const [id, capability] of withTables)
+      findings.push(...(await checkConnector(id, capability, monolith.capture, connections.kafka)));
   const services = [...new Set(withTables.map(([, capability]) => capability.service))];
   for (const name of services) {
     const logins = connections.services[name]?.database;

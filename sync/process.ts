@@ -172,7 +172,10 @@ function startWatch(
   const ended = watchRetainedWal(
     {
       ...{ reader: 'flow', which: { capability: id, direction }, url, alarmBytes, log },
-      slotIn: (source) => flowNames(id, direction, { source, target: '' }).slot,
+      slotIn: (source) =>
+        direction === 'to' && capability.source
+          ? capability.source.debezium.slot
+          : flowNames(id, direction, { source, target: '' }).slot,
       report: (retained) => evidence.reportRetained(id, direction, retained),
     },
     stop.signal,
@@ -218,7 +221,7 @@ async function keepRunning(
         service: service.database,
         evidence,
         log,
-        ...relayedBy(options, kafka, capability, direction),
+        ...broughtBy(options, kafka, capability, direction),
         silenceMs: options.migration.sync.silenceMs,
         onRunning: () => {
           run.begun = true;
@@ -253,14 +256,16 @@ async function keepRunning(
 }
 
 /** Where changes come over Kafka: the topics of the flow's source. */
-function relayedBy(
+function broughtBy(
   { migration }: SyncOptions,
   kafka: KafkaClient | undefined,
-  { service }: Capability,
+  { service, source: from }: Capability,
   direction: Direction,
-): Pick<FlowOptions, 'relayed'> {
+): Pick<FlowOptions, 'relayed' | 'connected'> {
   if (migration.changeLog === 'direct' || !kafka) return {};
   const settings = migration.changeLog.kafka;
+  if (direction === 'to' && from)
+    return { connected: { kafka, settings: from.debezium, group: settings.prefix } };
   const [source, side] =
     direction === 'to' ? (['monolith', 'monolith'] as const) : ([service, 'service'] as const);
   // Rows of its outbox stand in the log as well.

@@ -76,15 +76,24 @@ export function deleteOf(table: SourceTable, key: Key): RowChange {
   return { kind: 'delete', relation: table.relation, before };
 }
 
+export type Say = (message: FlowMessage) => Promise<void>;
+
 export class Source {
   readonly #client: pg.Client;
+  readonly #say: Say | undefined;
 
-  constructor(client: pg.Client) {
+  /** `say` brings messages into the stream where that is not by the WAL. */
+  constructor(client: pg.Client, say?: Say) {
     this.#client = client;
+    this.#say = say;
   }
 
   /** Writes a message into the WAL, in a transaction of its own. */
   async emit(message: FlowMessage): Promise<void> {
+    if (this.#say) {
+      await this.#say(message);
+      return;
+    }
     await rawRows(this.#client, 'SELECT pg_logical_emit_message(true, $1, $2)', [
       MESSAGE_PREFIX,
       encodeMessage(message),

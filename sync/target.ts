@@ -125,6 +125,14 @@ export class Target {
     return after;
   }
 
+  /** The checkpoint of a flow that begins, with where it does so, stored before anything is read. */
+  async beginningAt(before: Checkpoint, offsets: Offsets | undefined): Promise<Checkpoint> {
+    if (!offsets) return before;
+    const after = { ...before, offsets };
+    await transaction(this.client, () => this.advance(before, after));
+    return after;
+  }
+
   /** Moves the checkpoint from `before` to `after`. Throws APPLIER_REPLACED when it is not at `before`. */
   async advance(before: Checkpoint, after: Checkpoint): Promise<void> {
     const { rowCount } = await this.client.query({

@@ -60,6 +60,12 @@ export interface LogPlace {
   readonly position: Position;
   /** Which of the records of that position it was, where a change is several; counted from 0. */
   readonly part: number;
+  /** Of a connector's partition: where the last change was, where `position` is of the transaction before. */
+  readonly lsn?: Lsn;
+  /** Of which rows: those of one COPY stand at one place. */
+  readonly keys?: readonly string[];
+  /** The last record that came by it does not say where its change was made. */
+  readonly originless?: boolean;
 }
 
 /** How far a log of partitions has been read with a piece. */

@@ -22,6 +22,20 @@ export function checkTopics(wanted: readonly NewTopic[], cluster: ClusterFacts):
   });
 }
 
+/** How a topic that others write keeps what a flow has yet to read. */
+export function checkKept(topic: string, { config, replication }: TopicFacts): Finding[] {
+  const report = reporter(topic);
+  checkRetention(config, 'retention.ms of the topic', report);
+  if (config['cleanup.policy']?.includes('compact'))
+    report(
+      'warning',
+      'it is compacted: a deletion is gone after delete.retention.ms, and a flow that is away for longer keeps the row',
+      'Raise delete.retention.ms above the longest time that a flow may be away.',
+    );
+  checkCopies(replication, config, report);
+  return [...report.findings];
+}
+
 type Report = ((severity: Finding['severity'], what: string, hint: string) => void) & {
   readonly findings: Finding[];
 };

@@ -27,8 +27,11 @@ export async function loadOffsets(client: pg.ClientBase, flow: string): Promise<
     commit_lsn: string;
     seq: number;
     part: number;
+    change_lsn: string | null;
+    change_keys: string[] | null;
+    originless: boolean;
   }>(
-    'SELECT topic, partition, next_offset, timeline, commit_lsn::text, seq, part FROM banyan.log_offset WHERE flow = $1',
+    'SELECT topic, partition, next_offset, timeline, commit_lsn::text, seq, part, change_lsn::text, change_keys, originless FROM banyan.log_offset WHERE flow = $1',
     [flow],
   );
   return new Map(
@@ -38,20 +41,25 @@ export async function loadOffsets(client: pg.ClientBase, flow: string): Promise<
         next: BigInt(row.next_offset),
         position: { timeline: row.timeline, commitLsn: parseLsn(row.commit_lsn), seq: row.seq },
         part: row.part,
+        ...(row.change_lsn !== null && { lsn: parseLsn(row.change_lsn) }),
+        ...(row.change_keys !== null && { keys: row.change_keys }),
+        ...(row.originless && { originless: true }),
       },
     ]),
   );
 }
 
 const MOVE = `
-  WITH given AS (SELECT * FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::int[], $7::pg_lsn[], $8::int[], $9::int[])
-                   AS g (topic, partition, before, next_offset, timeline, commit_lsn, seq, part)),
+  WITH given AS (SELECT * FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::int[], $7::pg_lsn[], $8::int[], $9::int[], $10::pg_lsn[], $11::boolean[], $12::jsonb[])
+                   AS g (topic, partition, before, next_offset, timeline, commit_lsn, seq, part, change_lsn, originless, change_keys)),
        moved AS (UPDATE banyan.log_offset o
-                    SET next_offset = g.next_offset, timeline = g.timeline, commit_lsn = g.commit_lsn, seq = g.seq, part = g.part
+                    SET next_offset = g.next_offset, timeline = g.timeline, commit_lsn = g.commit_lsn, seq = g.seq, part = g.part,
+                        change_lsn = g.change_lsn, originless = g.originless, change_keys = g.change_keys
                    FROM given g WHERE o.flow = $1 AND o.topic = g.topic AND o.partition = g.partition
                     AND o.next_offset = g.before RETURNING 1),
        made AS (INSERT INTO banyan.log_offset
-                SELECT $1, topic, partition, next_offset, timeline, commit_lsn, seq, part FROM given WHERE before IS NULL
+                (flow, topic, partition, next_offset, timeline, commit_lsn, seq, part, change_lsn, originless, change_keys)
+                SELECT $1, topic, partition, next_offset, timeline, commit_lsn, seq, part, change_lsn, originless, change_keys FROM given WHERE before IS NULL
                     ON CONFLICT DO NOTHING RETURNING 1)
   SELECT (SELECT count(*) FROM moved) + (SELECT count(*) FROM made) AS n`;
 
@@ -80,6 +88,9 @@ export async function saveOffsets(
       moves.map(({ place }) => formatLsn(place.position.commitLsn)),
       moves.map(({ place }) => place.position.seq),
       moves.map(({ place }) => place.part),
+      moves.map(({ place: { lsn } }) => (lsn === undefined ? null : formatLsn(lsn))),
+      moves.map(({ place }) => place.originless ?? false),
+      moves.map(({ place: { keys } }) => (keys === undefined ? null : JSON.stringify(keys))),
     ],
   });
   return Number(rows[0]?.n) === moves.length;

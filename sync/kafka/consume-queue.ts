@@ -55,6 +55,7 @@ export class RecordQueue {
   /** Joins the group. Throws KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_LOG_LOST. */
   async open(): Promise<void> {
     const { kafka, groupId, queueBytes } = this.#options;
+    if (this.#lanes.size === 0) return;
     this.#consumer = await kafka.consumer({
       groupId,
       topics: [...new Set([...this.#lanes.keys()].map((name) => partitionOf(name).topic))],
@@ -74,14 +75,24 @@ export class RecordQueue {
     });
   }
 
-  /** Waits until there is a record of a wanted partition; false when the signal aborts. Throws what ended the consumer. */
+  /** Has whoever waits look again. */
+  poke(): void {
+    this.#wake.resolve(undefined);
+  }
+
+  /**
+   * Waits until there is a record of a wanted partition, or `otherwise` says so; false when the signal
+   * aborts. Throws what ended the consumer.
+   */
   async wait(
     signal: AbortSignal,
     wanted: (name: string) => boolean = () => true,
+    otherwise: () => boolean = () => false,
   ): Promise<boolean> {
     const over = aborted(signal);
     while (!signal.aborted) {
       if (this.#failure !== undefined) throw this.#failure as Error;
+      if (otherwise()) return true;
       for (const [name, { records }] of this.#lanes)
         if (records.length > 0 && wanted(name)) return true;
       await Promise.race([this.#wake.promise, over]);

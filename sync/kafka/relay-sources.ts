@@ -6,7 +6,13 @@ import type { Migration } from '../../control/definition.ts';
 import type { OutboxSettings } from '../domain/debezium/outbox.ts';
 import { flowsOf, type Phase } from '../../control/domain/phase.ts';
 import type { KafkaSettings } from '../../control/kafka-settings.ts';
-import { sourcesOf, tableTopic, topicPrefix, topicsOf } from '../../control/kafka-topics.ts';
+import {
+  isRelayedTo,
+  sourcesOf,
+  tableTopic,
+  topicPrefix,
+  topicsOf,
+} from '../../control/kafka-topics.ts';
 
 export interface RelaySource {
   /** `monolith`, or the service whose database it is. */
@@ -39,7 +45,8 @@ export function relaySources(migration: Migration, connections: Connections): Re
     if (!side?.database) return [];
     const prefix = topicPrefix(settings, name);
     const own = Object.entries(migration.capabilities).filter(
-      ([, { service, tables }]) => tables.length > 0 && (direction === 'to' || service === name),
+      ([, one]) =>
+        one.tables.length > 0 && (direction === 'to' ? isRelayedTo(one) : one.service === name),
     );
     const tablesBy = own.map(([id, { tables }]): [string, string[]] => [
       id,

@@ -21,6 +21,8 @@ export interface InRecord {
 export interface RecordHead {
   readonly xid: number | undefined;
   readonly lsn: Lsn | undefined;
+  /** Commit of the transaction before it, where a connector says so. */
+  readonly lastCommit?: Lsn | undefined;
   readonly commitMs: number;
   readonly origin: string | undefined;
   /** False where the connector is too old to say an origin: sync back would loop. */
@@ -65,6 +67,11 @@ export interface DecoderOptions {
    * both are in one partition. `pair` leaves them: right where each key has its own order.
    */
   readonly keyChanges?: 'update' | 'pair';
+  /**
+   * A row that moved and came in part is an update of what is not there, so that it is read again;
+   * refused where left out.
+   */
+  readonly partial?: boolean;
 }
 
 export function createDecoder(options: DecoderOptions): Decoder {
@@ -154,6 +161,8 @@ class Decoder {
       const before = aligned(reader, relation, reader.before(oldKey));
       return { kind: 'update', relation, before, after };
     }
+    if (this.#options.partial && after.includes(undefined))
+      return { kind: 'update', relation, before: undefined, after };
     assertWhole(relation, after);
     return { kind: 'insert', relation, after };
   }
@@ -220,10 +229,17 @@ function headOf(source: JsonObject): RecordHead {
   return {
     xid: xid instanceof Digits ? Number(xid.text) : undefined,
     lsn: lsn instanceof Digits ? BigInt(lsn.text) : undefined,
+    lastCommit: lastCommitOf(textOf(source, 'sequence')),
     commitMs: commitMs instanceof Digits ? Number(commitMs.text) : 0,
     origin: typeof origin === 'string' ? origin : undefined,
     originKnown: source.has('origin'),
   };
+}
+
+/** `sequence` is `["commit LSN before","LSN"]`; null where there was none. */
+function lastCommitOf(sequence: string): Lsn | undefined {
+  const digits = /^\["(\d+)"/.exec(sequence)?.[1];
+  return digits === undefined ? undefined : BigInt(digits);
 }
 
 function messageOf(payload: JsonObject, modes: Modes): Change {

@@ -1,0 +1,104 @@
+// Looks at a team's Debezium connector from the outside: its slot, its publication, its topics, and the
+// columns that it carries. Changes nothing.
+import type { Client } from 'pg';
+import { isBanyanError } from '../../core/errors.ts';
+import { kafkaClient } from '../../core/kafka/connect.ts';
+import type { KafkaConnection } from '../../core/kafka/connection.ts';
+import type { TopicFacts } from '../../core/kafka/client.ts';
+import { createLogger } from '../../core/log.ts';
+import { withClient } from '../../core/postgres/connect.ts';
+import { formatTable, parseTableName } from '../../core/postgres/identifiers.ts';
+import type { Capability } from '../../control/definition.ts';
+import type { DebeziumSettings } from '../../control/debezium-settings.ts';
+import { mappedTable, type Place } from '../../control/domain/mapped-table.ts';
+import { connectorTopic } from '../../control/kafka-topics.ts';
+import type { SourceTable } from '../domain/debezium/source.ts';
+import { checkConnectorFacts, type ConnectorFacts } from '../domain/connector-findings.ts';
+import type { Finding } from '../domain/finding.ts';
+import { readSourceTables } from './source-tables.ts';
+
+/** None where a relay or a slot brings the changes. `url` is a login that reads the monolith. */
+export async function checkConnector(
+  id: string,
+  { source, tables: maps }: Capability,
+  url: string,
+  connection: KafkaConnection | undefined,
+): Promise<Finding[]> {
+  if (!source || !connection) return [];
+  const { debezium: settings } = source;
+  const tables = maps.flatMap((one) => one.monolith);
+  const where = `connector of ${id}`;
+  try {
+    const topics = await topicsOf(
+      [...new Set(tables.map((table) => connectorTopic(settings, table)))],
+      connection,
+    );
+    const atSource = await withClient(url, { applicationName: 'banyan-preflight' }, (client) =>
+      factsOf(client, settings, maps),
+    );
+    return checkConnectorFacts(where, { ...atSource, topics });
+  } catch (error) {
+    if (!isBanyanError(error)) throw error;
+    const { message, hint = '' } = error;
+    return [{ severity: 'error', where, what: message, hint }];
+  }
+}
+
+async function topicsOf(
+  topics: readonly string[],
+  connection: KafkaConnection,
+): Promise<{ topic: string; facts: TopicFacts | undefined }[]> {
+  const client = kafkaClient(connection, createLogger({ part: 'preflight' }, 'silent'));
+  const admin = await client.admin();
+  try {
+    const there = await admin.topics(topics);
+    return topics.map((topic) => ({ topic, facts: there.get(topic) }));
+  } finally {
+    await admin.close();
+  }
+}
+
+async function factsOf(
+  client: Client,
+  { slot, publication, modes }: DebeziumSettings,
+  maps: Capability['tables'],
+): Promise<Omit<ConnectorFacts, 'topics'>> {
+  const names = maps.flatMap((one) => one.monolith).map(parseTableName);
+  const { rows } = await client.query<{
+    version: number;
+    plugin: string | null;
+    published: string[];
+  }>(
+    `SELECT current_setting('server_version_num')::int AS version,
+            (SELECT plugin::text FROM pg_replication_slots WHERE slot_name = $1 AND database = current_database()) AS plugin,
+            ARRAY(SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = $2) AS published`,
+    [slot, publication],
+  );
+  const { version = 0, plugin = null, published = [] } = rows[0] ?? {};
+  return {
+    ...{ slot, publication, serverVersion: version, plugin: plugin ?? undefined },
+    unpublished: names.map(formatTable).filter((label) => !published.includes(label)),
+    tables: mapped(await readSourceTables(client, names), maps),
+    modes: { ...modes, exact: false },
+  };
+}
+
+/** With the columns that a flow reads. */
+function mapped(tables: readonly SourceTable[], maps: Capability['tables']): SourceTable[] {
+  const needed = new Set<string>();
+  for (const { monolith, key, links, where } of maps.map(mappedTable)) {
+    const places: Place[] = [
+      ...key.map((one) => one.monolith),
+      ...links.flatMap((one) => one.monolith),
+      ...where.map(({ column }) => ({ table: 0, column })),
+    ];
+    for (const { table, column } of places)
+      needed.add(JSON.stringify([formatTable(parseTableName(monolith[table] ?? '')), column]));
+  }
+  return tables.map((table) => ({
+    ...table,
+    columns: table.columns.filter(({ name }) =>
+      needed.has(JSON.stringify([formatTable(table), name])),
+    ),
+  }));
+}
