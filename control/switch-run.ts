@@ -8,6 +8,7 @@ import type { CapabilityState } from './domain/state.ts';
 import type { Acknowledged, Replicas } from './replicas.ts';
 import type { FlowPair } from './ends.ts';
 import type { FencePlan } from './fence-plan.ts';
+import type { Participant } from './participant.ts';
 import { waitForBarrier } from './replication.ts';
 import { SharedExit } from './shared-exit.ts';
 import type { Shared } from './sharing.ts';
@@ -122,8 +123,8 @@ export class SwitchRun {
     await this.#context.replicas.steady();
     // Read before anybody is held, and as late as that.
     const plans = {
-      close: await sides?.previous.planned(ownerOf(this.#to)),
-      open: await sides?.next.planned(ownerOf(this.#to)),
+      close: await this.#planned(sides?.previous),
+      open: await this.#planned(sides?.next),
     };
     await this.#holdAndFence(plans.close);
     if (ends && sides) {
@@ -219,6 +220,11 @@ export class SwitchRun {
     return this.#state;
   }
 
+  /** A side's fence as it will be. Out of a write canary it is worked out when the service is closed. */
+  async #planned(side: Participant | undefined): Promise<FencePlan | undefined> {
+    return this.#exit ? undefined : side?.planned(ownerOf(this.#to));
+  }
+
   /** While a lock waits, every writer behind it waits too: between attempts the hold is released. */
   async #holdAndFence(planned: FencePlan | undefined): Promise<void> {
     const { store } = this.#context;
@@ -267,7 +273,7 @@ export class SwitchRun {
         );
       }
       await sleep(100 + 50 * this.#attempts);
-      plan = await sides.previous.planned(owner);
+      plan = await this.#planned(sides.previous);
     }
     await this.#done('fenced', { attempts: this.#attempts });
   }
