@@ -11,6 +11,7 @@ import {
 import type { Pair } from '../test/support/pair.ts';
 import { atRest, bothStream, createItems, sameItems } from '../test/support/write-canary.ts';
 import type { MoveRequest, MoveResult } from './domain/move.ts';
+import { cases } from '../test/support/long.ts';
 
 let pair: Pair;
 let sync: RunningSync;
@@ -140,7 +141,7 @@ async function recovered(): Promise<void> {
   );
 }
 
-test.each(['checked', 'shared'])(
+test.each(cases(['checked', 'shared'], 'shared'))(
   'one that dies after "%s" on the way in is taken back, with what was written directly meanwhile',
   async (step) => {
     const wake = await dieAt(step, { event: 'weight', weight: 5 });
@@ -165,7 +166,7 @@ describe.each([
     await bothStream(pair);
   });
 
-  test.each(['checked', 'held', 'drained back'])(
+  test.each(cases(['checked', 'held', 'drained back'], 'drained back'))(
     'one that dies after "%s" is taken back, and both sides write on',
     async (step) => {
       const wake = await dieAt(step, request);
@@ -180,7 +181,7 @@ describe.each([
     },
   );
 
-  test.each(['fenced', 'drained'])(
+  test.each(cases(['fenced', 'drained'], 'fenced'))(
     'one that dies after "%s" leaves a canary in which the monolith alone writes',
     async (step) => {
       const wake = await dieAt(step, request);
@@ -196,18 +197,21 @@ describe.each([
     },
   );
 
-  test.each(['flipped', 'released'])('one that dies after "%s" is finished', async (step) => {
-    const wake = await dieAt(step, request);
-    await recovered();
-    const [phase, owner] =
-      request.event === 'advance'
-        ? (['cutover', 'service'] as const)
-        : (['canary', 'monolith'] as const);
-    await atRest(pair, { phase, weight: 0, shared: false }, [owner]);
-    await wake();
-    await atRest(pair, { phase, weight: 0, shared: false }, [owner]);
-    await sameItems(pair);
-  });
+  test.each(cases(['flipped', 'released'], 'flipped'))(
+    'one that dies after "%s" is finished',
+    async (step) => {
+      const wake = await dieAt(step, request);
+      await recovered();
+      const [phase, owner] =
+        request.event === 'advance'
+          ? (['cutover', 'service'] as const)
+          : (['canary', 'monolith'] as const);
+      await atRest(pair, { phase, weight: 0, shared: false }, [owner]);
+      await wake();
+      await atRest(pair, { phase, weight: 0, shared: false }, [owner]);
+      await sameItems(pair);
+    },
+  );
 
   test('one that cannot drain in time is taken back, and both sides write on', async () => {
     gate.shut();

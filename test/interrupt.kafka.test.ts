@@ -1,6 +1,7 @@
 // As without it, nothing of a demo over Kafka stays: no broker either.
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { strayFolder, type StrayFolder } from './support/stray.ts';
+import { cases } from './support/long.ts';
 
 let folder: StrayFolder;
 
@@ -12,7 +13,7 @@ afterEach(() => {
   folder.remove();
 });
 
-test.each(['starting Kafka', 'Load is running'])(
+test.each(cases(['starting Kafka', 'Load is running'], 'Load is running'))(
   'Ctrl-C at "%s" ends the broker too',
   async (moment) => {
     const demo = await folder.start(

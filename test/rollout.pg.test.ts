@@ -10,6 +10,7 @@ import { openControl, StateStore } from '../control/store.ts';
 import { banyan, startBanyan, writeConfig, type Running } from './support/command.ts';
 import { json, serve, type TestServer } from './support/http.ts';
 import { createControl, type TestDatabase } from './support/postgres.ts';
+import { longTest } from './support/long.ts';
 
 interface Told {
   readonly event: string;
@@ -211,32 +212,36 @@ test('a service that begins to fail under real traffic loses it by itself, withi
   await sender.exited;
 }, 240_000);
 
-test('a rollout whose process is killed again and again is taken up each time, and ends', async () => {
-  monolith.server.removeAllListeners('request');
-  monolith.server.on('request', json({ by: 'all' }));
-  service.server.removeAllListeners('request');
-  service.server.on('request', json({ by: 'all' }));
-  await stage({ steps: [20, 60], bakeMs: 1_000 }, 100);
-  let driver = start('rollout', 'catalog');
-  for (const [phase, weight] of [
-    ['shadow', 0],
-    ['canary', 20],
-    ['canary', 60],
-  ] as const) {
-    await arrives(phase, weight);
-    driver.child.kill('SIGKILL');
-    await driver.exited;
-    expect(await at()).toMatchObject({ phase, weight });
-    driver = start('rollout', 'catalog');
-  }
-  expect(`${await driver.exited} ${driver.stdout()}`).toMatch(/^0 .*"status":"done"/);
-  expect(await at()).toMatchObject({ phase: 'cutover' });
-  expect([...(load?.answers.keys() ?? [])]).toEqual([200]);
-  const seen = await events();
-  expect(seen.filter((one) => one === 'rollout step')).toHaveLength(5);
-  expect(seen.filter((one) => one === 'rollout taken over')).toHaveLength(3);
-  await expectTold();
-}, 240_000);
+longTest(
+  'a rollout whose process is killed again and again is taken up each time, and ends',
+  async () => {
+    monolith.server.removeAllListeners('request');
+    monolith.server.on('request', json({ by: 'all' }));
+    service.server.removeAllListeners('request');
+    service.server.on('request', json({ by: 'all' }));
+    await stage({ steps: [20, 60], bakeMs: 1_000 }, 100);
+    let driver = start('rollout', 'catalog');
+    for (const [phase, weight] of [
+      ['shadow', 0],
+      ['canary', 20],
+      ['canary', 60],
+    ] as const) {
+      await arrives(phase, weight);
+      driver.child.kill('SIGKILL');
+      await driver.exited;
+      expect(await at()).toMatchObject({ phase, weight });
+      driver = start('rollout', 'catalog');
+    }
+    expect(`${await driver.exited} ${driver.stdout()}`).toMatch(/^0 .*"status":"done"/);
+    expect(await at()).toMatchObject({ phase: 'cutover' });
+    expect([...(load?.answers.keys() ?? [])]).toEqual([200]);
+    const seen = await events();
+    expect(seen.filter((one) => one === 'rollout step')).toHaveLength(5);
+    expect(seen.filter((one) => one === 'rollout taken over')).toHaveLength(3);
+    await expectTold();
+  },
+  240_000,
+);
 
 test('a human stops it, looks, lets it go on, and ends it: each by a command', async () => {
   await stage({ steps: [30], bakeMs: 600_000 }, 50);

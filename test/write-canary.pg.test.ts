@@ -15,9 +15,7 @@ import {
 import type { Pair } from './support/pair.ts';
 import { advanceTo, startSync } from './support/sync.ts';
 import { atRest, bothStream, createItems, sameItems } from './support/write-canary.ts';
-
-/** With SEEDS more than one, every process at every moment. */
-const ALL_KILLS = Number(process.env['SEEDS'] ?? 1) > 1;
+import { longTest } from './support/long.ts';
 
 const NO_LOAD: ItemsLoad = { wrong: [], acknowledged: () => 0, stop: () => Promise.resolve([]) };
 
@@ -162,64 +160,72 @@ test('cohorts write at the service and read what they wrote, on to a cutover and
   expect([...apps.monolith.refusals, ...apps.service.refusals]).toEqual([]);
 }, 240_000);
 
-test('no process that is killed on the way in or out loses a write, and the capability comes to rest by itself', async () => {
-  const isOpen = async (): Promise<boolean> =>
-    (
-      await pair.db.raw<{ rows: unknown[] }>(
-        `SELECT 1 FROM banyan.switch WHERE status IN ('running', 'flipped')`,
-      )
-    ).rows.length > 0;
-  const isHeld = async (): Promise<boolean> => (await pair.store.readOne('catalog')).holding;
-  /** Starts a command, kills somebody once `moment` has come, and waits until all is at rest again. */
-  const killAt = async (
-    moment: () => Promise<boolean>,
-    victim: 'coordinator' | 'sync' | 'edge',
-    ...args: string[]
-  ): Promise<void> => {
-    const command = startBanyan(['--config', config.file, '--json', ...args]);
-    await waitFor(moment, { timeoutMs: 30_000, everyMs: 1, what: `the moment to kill ${victim}` });
-    if (victim === 'coordinator') await kill(command);
-    else if (victim === 'sync') await kill(sync);
-    else {
-      const [first] = edges.splice(0, 1);
-      if (first) await kill(first.running);
-    }
-    if (victim === 'sync') await restartSync();
-    if (victim === 'edge') edges.push(await startEdge());
-    await command.exited;
-    await waitFor(async () => !(await isOpen()) && !(await isHeld()), {
-      timeoutMs: 40_000,
-      what: 'the capability to come to rest',
-    });
+longTest(
+  'no process that is killed on the way in or out loses a write, and the capability comes to rest by itself',
+  async () => {
+    const isOpen = async (): Promise<boolean> =>
+      (
+        await pair.db.raw<{ rows: unknown[] }>(
+          `SELECT 1 FROM banyan.switch WHERE status IN ('running', 'flipped')`,
+        )
+      ).rows.length > 0;
+    const isHeld = async (): Promise<boolean> => (await pair.store.readOne('catalog')).holding;
+    /** Starts a command, kills somebody once `moment` has come, and waits until all is at rest again. */
+    const killAt = async (
+      moment: () => Promise<boolean>,
+      victim: 'coordinator' | 'sync' | 'edge',
+      ...args: string[]
+    ): Promise<void> => {
+      const command = startBanyan(['--config', config.file, '--json', ...args]);
+      await waitFor(moment, {
+        timeoutMs: 30_000,
+        everyMs: 1,
+        what: `the moment to kill ${victim}`,
+      });
+      if (victim === 'coordinator') await kill(command);
+      else if (victim === 'sync') await kill(sync);
+      else {
+        const [first] = edges.splice(0, 1);
+        if (first) await kill(first.running);
+      }
+      if (victim === 'sync') await restartSync();
+      if (victim === 'edge') edges.push(await startEdge());
+      await command.exited;
+      await waitFor(async () => !(await isOpen()) && !(await isHeld()), {
+        timeoutMs: 40_000,
+        what: 'the capability to come to rest',
+      });
+      await writes(20);
+    };
+    const weigh = async (weight: number): Promise<void> => {
+      await bothStream(pair);
+      expect(await run('advance', 'catalog', '--weight', String(weight))).toMatchObject({
+        code: 0,
+      });
+      const { shared } = await pair.store.readOne('catalog');
+      expect(shared).toBe(weight > 0);
+    };
     await writes(20);
-  };
-  const weigh = async (weight: number): Promise<void> => {
-    await bothStream(pair);
-    expect(await run('advance', 'catalog', '--weight', String(weight))).toMatchObject({ code: 0 });
-    const { shared } = await pair.store.readOne('catalog');
-    expect(shared).toBe(weight > 0);
-  };
-  await writes(20);
-  await killAt(isOpen, 'coordinator', 'advance', 'catalog', '--weight', '40');
-  if (ALL_KILLS) await killAt(isOpen, 'sync', 'advance', 'catalog', '--weight', '40');
-  await weigh(40);
-  await writes(20);
-  if (ALL_KILLS) {
+    await killAt(isOpen, 'coordinator', 'advance', 'catalog', '--weight', '40');
+    await killAt(isOpen, 'sync', 'advance', 'catalog', '--weight', '40');
+    await weigh(40);
+    await writes(20);
     await killAt(isHeld, 'coordinator', 'advance', 'catalog', '--weight', '0');
     await weigh(40);
     await killAt(isHeld, 'edge', 'advance', 'catalog', '--weight', '0');
     await weigh(40);
-  }
-  await killAt(isHeld, 'sync', 'advance', 'catalog', '--weight', '0');
-  await weigh(40);
-  await verified();
-  await killAt(isHeld, 'coordinator', 'advance', 'catalog');
-  // Whether its flip came first is nobody's guess.
-  if ((await pair.store.readOne('catalog')).phase === 'canary') await weigh(0);
-  expect(load.wrong).toEqual([]);
-  await nothingLost(await load.stop());
-  expect([...apps.monolith.refusals, ...apps.service.refusals]).toEqual([]);
-}, 400_000);
+    await killAt(isHeld, 'sync', 'advance', 'catalog', '--weight', '0');
+    await weigh(40);
+    await verified();
+    await killAt(isHeld, 'coordinator', 'advance', 'catalog');
+    // Whether its flip came first is nobody's guess.
+    if ((await pair.store.readOne('catalog')).phase === 'canary') await weigh(0);
+    expect(load.wrong).toEqual([]);
+    await nothingLost(await load.stop());
+    expect([...apps.monolith.refusals, ...apps.service.refusals]).toEqual([]);
+  },
+  400_000,
+);
 
 test('a write that calls back through the other edge during a hold is let through, and the switch goes on', async () => {
   const [one = '', two = ''] = edges.map(({ url }) => url);

@@ -24,6 +24,7 @@ import {
   streaming,
   type RunningSync,
 } from '../../test/support/sync.ts';
+import { longTest } from '../../test/support/long.ts';
 
 let kafka: TestKafka;
 let pair: ConnectedPair;
@@ -75,68 +76,76 @@ async function kill(): Promise<void> {
   await killed?.stop();
 }
 
-test('rows that a snapshot of the connector reads are taken, beside what goes on', async () => {
-  await begin();
-  running.connector = await pair.connect();
-  await advanceTo(pair, 'sync');
-  running.sync = startSync(pair);
-  await streaming(pair, 'to');
-  await running.connector.stop();
-  const { applier = '' } = pair.connections.services['catalog']?.database ?? {};
-  await withClient(applier, SESSION, (client) =>
-    client.query(
-      `UPDATE product SET name = 'not so' WHERE id < 20; DELETE FROM product WHERE id = 150`,
-    ),
-  );
-  running.connector = await pair.connect({ properties: { 'snapshot.mode': 'always' } });
-  // One that starts over sends no deletes of before its snapshot.
-  await equal(pair, () => shopViews(pair));
-  await writeLoad(pair, 2, 60);
-  await equal(pair, () => shopViews(pair));
-}, 120_000);
+longTest(
+  'rows that a snapshot of the connector reads are taken, beside what goes on',
+  async () => {
+    await begin();
+    running.connector = await pair.connect();
+    await advanceTo(pair, 'sync');
+    running.sync = startSync(pair);
+    await streaming(pair, 'to');
+    await running.connector.stop();
+    const { applier = '' } = pair.connections.services['catalog']?.database ?? {};
+    await withClient(applier, SESSION, (client) =>
+      client.query(
+        `UPDATE product SET name = 'not so' WHERE id < 20; DELETE FROM product WHERE id = 150`,
+      ),
+    );
+    running.connector = await pair.connect({ properties: { 'snapshot.mode': 'always' } });
+    // One that starts over sends no deletes of before its snapshot.
+    await equal(pair, () => shopViews(pair));
+    await writeLoad(pair, 2, 60);
+    await equal(pair, () => shopViews(pair));
+  },
+  120_000,
+);
 
-test('several partitions, a topic that is made late, a connector and a consumer that die: equal, and no row goes back in time', async () => {
-  pair = await connectedPair(kafka, { partitions: 3 });
-  await seedShop(pair);
-  await pair.service.query(`
+longTest(
+  'several partitions, a topic that is made late, a connector and a consumer that die: equal, and no row goes back in time',
+  async () => {
+    pair = await connectedPair(kafka, { partitions: 3 });
+    await seedShop(pair);
+    await pair.service.query(`
     CREATE TABLE seen (n bigint GENERATED ALWAYS AS IDENTITY, id bigint, cents bigint);
     CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
       BEGIN INSERT INTO seen (id, cents) VALUES (new.id, new.price_cents); RETURN NULL; END $$;
     CREATE TRIGGER see AFTER INSERT OR UPDATE ON product FOR EACH ROW EXECUTE FUNCTION see()`);
-  running.connector = await pair.connect();
-  await advanceTo(pair, 'sync');
-  running.sync = startSync(pair);
-  await streaming(pair, 'to').catch(() => undefined);
-  await pair.makeTopics();
-  await writeLoad(pair, 3, 60);
-  await streaming(pair, 'to');
-  await equal(pair, () => shopViews(pair));
-
-  await pair.service.query('TRUNCATE seen');
-  let at = 1_000_000;
-  const raise = async (times: number): Promise<void> => {
-    for (let round = 0; round < times; round++)
-      await pair.monolith.query(`UPDATE prd SET prc = ${(at++).toFixed(2)} WHERE prd_id % 5 = 0`);
-  };
-  for (let round = 0; round < 2; round++) {
-    await raise(40);
-    await kill();
-    await raise(20);
     running.connector = await pair.connect();
-    await raise(20);
-    await running.sync.stop();
-    await raise(20);
+    await advanceTo(pair, 'sync');
     running.sync = startSync(pair);
-  }
-  await equal(pair, () => shopViews(pair));
-  await streaming(pair, 'to');
-  const { rows } = await pair.service.query(`
+    await streaming(pair, 'to').catch(() => undefined);
+    await pair.makeTopics();
+    await writeLoad(pair, 3, 60);
+    await streaming(pair, 'to');
+    await equal(pair, () => shopViews(pair));
+
+    await pair.service.query('TRUNCATE seen');
+    let at = 1_000_000;
+    const raise = async (times: number): Promise<void> => {
+      for (let round = 0; round < times; round++)
+        await pair.monolith.query(`UPDATE prd SET prc = ${(at++).toFixed(2)} WHERE prd_id % 5 = 0`);
+    };
+    for (let round = 0; round < 2; round++) {
+      await raise(40);
+      await kill();
+      await raise(20);
+      running.connector = await pair.connect();
+      await raise(20);
+      await running.sync.stop();
+      await raise(20);
+      running.sync = startSync(pair);
+    }
+    await equal(pair, () => shopViews(pair));
+    await streaming(pair, 'to');
+    const { rows } = await pair.service.query(`
     SELECT id, cents, before FROM (SELECT *, lag(cents) OVER (PARTITION BY id ORDER BY n) AS before FROM seen) s
      WHERE before >= cents`);
-  expect(rows).toEqual([]);
-  const { rows: parked } = await pair.service.query('SELECT error FROM banyan.parked');
-  expect(parked).toEqual([]);
-}, 180_000);
+    expect(rows).toEqual([]);
+    const { rows: parked } = await pair.service.query('SELECT error FROM banyan.parked');
+    expect(parked).toEqual([]);
+  },
+  180_000,
+);
 
 test('values that a mode of the connector has cut are refused, with the reason, before any has an effect', async () => {
   await begin();
@@ -176,47 +185,51 @@ test('preflight names what the modes lose, what is not published, what is not th
   expect(await look()).not.toMatch(/replication slot|does not send/);
 }, 90_000);
 
-test('a switch waits until the connector has confirmed the barrier, and all before it is there', async () => {
-  await begin();
-  running.connector = await pair.connect();
-  await advanceTo(pair, 'sync');
-  running.sync = startSync(pair);
-  running.relay = startRelay(pair);
-  await advanceTo(pair, 'canary');
-  await streaming(pair, 'to');
-  await streaming(pair, 'back');
-  await pair.evidence.addVerify({
-    ...{ capability: 'catalog', rows: 1, missing: 0, extra: 0, different: 0, unsettled: 0 },
-    samples: [],
-  });
-  const { pid } = running.connector;
-  process.kill(-pid, 'SIGSTOP');
-  try {
-    await pair.monolith.query(`UPDATE prd SET nm = 'the last one' WHERE prd_id = 7`);
-    await expect(
-      pair.coordinator().move({ capability: 'catalog', event: 'advance' }),
-    ).rejects.toMatchObject({ code: 'SWITCH_UNDONE' });
-  } finally {
-    process.kill(-pid, 'SIGCONT');
-  }
-  await advanceTo(pair, 'cutover');
-  const { rows } = await pair.service.query('SELECT name FROM product WHERE id = 7');
-  expect(rows).toEqual([{ name: 'the last one' }]);
+longTest(
+  'a switch waits until the connector has confirmed the barrier, and all before it is there',
+  async () => {
+    await begin();
+    running.connector = await pair.connect();
+    await advanceTo(pair, 'sync');
+    running.sync = startSync(pair);
+    running.relay = startRelay(pair);
+    await advanceTo(pair, 'canary');
+    await streaming(pair, 'to');
+    await streaming(pair, 'back');
+    await pair.evidence.addVerify({
+      ...{ capability: 'catalog', rows: 1, missing: 0, extra: 0, different: 0, unsettled: 0 },
+      samples: [],
+    });
+    const { pid } = running.connector;
+    process.kill(-pid, 'SIGSTOP');
+    try {
+      await pair.monolith.query(`UPDATE prd SET nm = 'the last one' WHERE prd_id = 7`);
+      await expect(
+        pair.coordinator().move({ capability: 'catalog', event: 'advance' }),
+      ).rejects.toMatchObject({ code: 'SWITCH_UNDONE' });
+    } finally {
+      process.kill(-pid, 'SIGCONT');
+    }
+    await advanceTo(pair, 'cutover');
+    const { rows } = await pair.service.query('SELECT name FROM product WHERE id = 7');
+    expect(rows).toEqual([{ name: 'the last one' }]);
 
-  // And back: what the monolith changes from its fence on is its own again, and not before.
-  await pair.service.query(`UPDATE product SET name = 'by the service' WHERE id < 30`);
-  await pair.monolith.query('UPDATE prd SET stk = stk + 1 WHERE prd_id < 30');
-  await streaming(pair, 'to');
-  await streaming(pair, 'back');
-  await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
-  await pair.monolith.query(`UPDATE prd SET nm = 'by the monolith' WHERE prd_id < 10`);
-  await equal(pair, () => shopViews(pair));
-  const { rows: names } = await pair.service.query<{ name: string; n: number }>(
-    'SELECT name, count(*)::int AS n FROM product WHERE id < 30 AND name LIKE $1 GROUP BY 1 ORDER BY 1',
-    ['by the %'],
-  );
-  expect(names.map(({ name }) => name)).toEqual(['by the monolith', 'by the service']);
-}, 120_000);
+    // And back: what the monolith changes from its fence on is its own again, and not before.
+    await pair.service.query(`UPDATE product SET name = 'by the service' WHERE id < 30`);
+    await pair.monolith.query('UPDATE prd SET stk = stk + 1 WHERE prd_id < 30');
+    await streaming(pair, 'to');
+    await streaming(pair, 'back');
+    await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
+    await pair.monolith.query(`UPDATE prd SET nm = 'by the monolith' WHERE prd_id < 10`);
+    await equal(pair, () => shopViews(pair));
+    const { rows: names } = await pair.service.query<{ name: string; n: number }>(
+      'SELECT name, count(*)::int AS n FROM product WHERE id < 30 AND name LIKE $1 GROUP BY 1 ORDER BY 1',
+      ['by the %'],
+    );
+    expect(names.map(({ name }) => name)).toEqual(['by the monolith', 'by the service']);
+  },
+  120_000,
+);
 
 /** A change of a product as a connector writes it that knows no origins. */
 async function sendOriginless(id: number): Promise<void> {

@@ -17,6 +17,7 @@ import {
   streaming,
   type RunningSync,
 } from '../../test/support/sync.ts';
+import { cases } from '../../test/support/long.ts';
 
 let kafka: TestKafka;
 let pair: Pair;
@@ -51,7 +52,7 @@ async function said(topic: string): Promise<unknown[]> {
     .map(({ source, op, before, after }) => [source?.table, op, before, after]);
 }
 
-test.each(['changes', 'table'] as const)(
+test.each(cases(['changes', 'table'] as const, 'changes'))(
   'what the log says is written, whatever became of its tables since (layout %s)',
   async (layout) => {
     pair = await relayedPair(kafka, { layout });

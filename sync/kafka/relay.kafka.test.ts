@@ -22,6 +22,7 @@ import {
   type RelayPair,
 } from '../../test/support/relay.ts';
 import { leftovers } from '../../test/support/sync.ts';
+import { cases, longTest } from '../../test/support/long.ts';
 
 const KILLS = Number(process.env['KILLS'] ?? 2);
 const TAKEOVER_MS = 10_000;
@@ -117,7 +118,7 @@ test.each(seeds(1))(
   240_000,
 );
 
-test.each(['changes', 'table'] as const)(
+test.each(cases(['changes', 'table'] as const, 'changes'))(
   'a relay that is killed, one that stands still, and one that wakes up: another works within ten seconds, and the topic of layout %s stays in order',
   async (layout) => {
     const topic = await begin({ layout, ...(layout === 'table' && { partitions: 2 }) });
@@ -155,42 +156,49 @@ test.each(['changes', 'table'] as const)(
   120_000,
 );
 
-test('while Kafka is down the source holds its WAL, status and log say so, and everything arrives afterwards', async () => {
-  const downMs = Number(process.env['DOWN_S'] ?? 3) * 1_000;
-  const topic = await begin({ sync: { walAlarmBytes: 65_536 } });
-  const relay = pair.relay();
-  counting = await startCounting(own);
-  await caughtUp();
-  await kafka.kill();
-  const since = performance.now();
-  const down = await waitFor(
-    async () => {
-      const line = await pair.line();
-      return line?.status === 'retrying' && (line.behindBytes ?? 0) > 65_536 && line;
-    },
-    { timeoutMs: 60_000, what: 'the outage to be reported' },
-  );
-  expect(down.errorCode).toBe('KAFKA_UNREACHABLE');
-  expect(down.retainedBytes).toBeGreaterThan(65_536);
-  await waitFor(() => relay.stderr().includes('the source keeps WAL for a relay that is behind'), {
-    timeoutMs: 15_000,
-    what: 'the alarm',
-  });
-  await sleep(Math.max(0, downMs - (performance.now() - since)));
-  const late = await pair.line();
-  expect(late?.behindMs).toBeGreaterThan(downMs * 0.8);
-  await kafka.start();
-  await caughtUp(60_000);
-  const last = await counting.stop();
-  counting = undefined;
-  const again = await expectGapless(pair, topic, last);
-  expect(again).toBeLessThan(last);
-  await waitFor(async () => (await pair.line())?.status === 'running', {
-    timeoutMs: 10_000,
-    what: 'the relay to say that it works',
-  });
-  expect((await pair.line())?.error).toBeNull();
-}, 600_000);
+longTest(
+  'while Kafka is down the source holds its WAL, status and log say so, and everything arrives afterwards',
+  async () => {
+    const downMs = Number(process.env['DOWN_S'] ?? 3) * 1_000;
+    const topic = await begin({ sync: { walAlarmBytes: 65_536 } });
+    const relay = pair.relay();
+    counting = await startCounting(own);
+    await caughtUp();
+    await kafka.kill();
+    const since = performance.now();
+    const down = await waitFor(
+      async () => {
+        const line = await pair.line();
+        return line?.status === 'retrying' && (line.behindBytes ?? 0) > 65_536 && line;
+      },
+      { timeoutMs: 60_000, what: 'the outage to be reported' },
+    );
+    expect(down.errorCode).toBe('KAFKA_UNREACHABLE');
+    expect(down.retainedBytes).toBeGreaterThan(65_536);
+    await waitFor(
+      () => relay.stderr().includes('the source keeps WAL for a relay that is behind'),
+      {
+        timeoutMs: 15_000,
+        what: 'the alarm',
+      },
+    );
+    await sleep(Math.max(0, downMs - (performance.now() - since)));
+    const late = await pair.line();
+    expect(late?.behindMs).toBeGreaterThan(downMs * 0.8);
+    await kafka.start();
+    await caughtUp(60_000);
+    const last = await counting.stop();
+    counting = undefined;
+    const again = await expectGapless(pair, topic, last);
+    expect(again).toBeLessThan(last);
+    await waitFor(async () => (await pair.line())?.status === 'running', {
+      timeoutMs: 10_000,
+      what: 'the relay to say that it works',
+    });
+    expect((await pair.line())?.error).toBeNull();
+  },
+  600_000,
+);
 
 test('a transaction that is larger than what may be on its way comes whole', async () => {
   const topic = await begin();
