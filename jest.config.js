@@ -15,6 +15,9 @@ const here = (command) =>
 const kafka = process.env.KAFKA === 'required' || (here('java') && here('mvn'));
 process.env.BANYAN_TEST_WITHOUT_KAFKA = kafka ? '' : 'yes';
 
+// The commands that tests start by the hundred are compiled once.
+process.env.NODE_COMPILE_CACHE ??= path.join(import.meta.dirname, 'node_modules/.cache/compile');
+
 export default {
   testMatch: ['**/*.test.ts'],
   testPathIgnorePatterns: ['/node_modules/', '/dist/', ...(kafka ? [] : ['\\.kafka\\.test\\.ts$'])],
