@@ -95,7 +95,7 @@ const pause: Work = async (context, capability, flags, json) => {
   const { rollouts } = rolloutsOf(context).options;
   const why = flags.why ?? `paused by ${context.who}`;
   await decide(context, capability, ['running'], 'rollout paused', flags, (row, event) =>
-    rollouts.change(row, { status: 'paused', why }, event),
+    rollouts.change(row, { status: 'paused', why, stops: true }, event),
   );
   answer(json, { capability, paused: true }, `${capability}: paused`);
 };
@@ -109,7 +109,8 @@ const abort: Work = async (context, capability, flags, json) => {
     ['running', 'paused', 'stuck', 'rolling back'],
     'rollout aborted',
     flags,
-    (row, event) => rollouts.change(row, { status: 'rolling back', why, attempts: 0 }, event),
+    (row, event) =>
+      rollouts.change(row, { status: 'rolling back', why, attempts: 0, stops: true }, event),
   );
   await drive(context, capability, flags, json, true);
 };

@@ -273,3 +273,59 @@ test('a driver that died between its move and its word is taken for ours', async
   await load.end();
   expect(await events()).toEqual(['rollout started', 'rollout step', 'rollout done']);
 }, 30_000);
+
+test('a pause between its look and its word is not overwritten', async () => {
+  const load = traffic(() => 1);
+  await begin({ phase: 'canary', weight: 5 });
+  const change = rollouts.change.bind(rollouts);
+  let isPaused = false;
+  rollouts.change = async (row, what, event) => {
+    if (!isPaused && what.watch && what.status === undefined) {
+      isPaused = true;
+      await change(row, { status: 'paused', why: 'by hand' });
+    }
+    return change(row, what, event);
+  };
+  const migration = migrationOf({ steps: [5, 50], to: 'canary', bakeMs: 0 });
+  const row = await driverOf(migration).run('catalog', stop());
+  await load.end();
+  expect(row).toMatchObject({ status: 'paused', why: 'by hand', weight: 5 });
+  expect(moves).toEqual([]);
+}, 30_000);
+
+test('a pause stops a move that was announced and comes late', async () => {
+  const load = traffic(() => 1);
+  await begin({ phase: 'canary', weight: 5 });
+  const asked: unknown[] = [];
+  const sleepy = async (request: MoveRequest): Promise<MoveResult> => {
+    const row = (await rollouts.read('catalog')) as RolloutRow;
+    await rollouts.change(row, { status: 'paused', why: 'by hand', stops: true });
+    return move(request).catch((error: unknown) => {
+      asked.push(error);
+      throw error;
+    });
+  };
+  const migration = migrationOf({ steps: [5, 50], to: 'canary', bakeMs: 0 });
+  const row = await driverOf(migration, sleepy).run('catalog', stop());
+  await load.end();
+  expect(row).toMatchObject({ status: 'paused', why: 'by hand', weight: 5 });
+  expect(asked).toMatchObject([{ code: 'MOVE_IN_PROGRESS' }]);
+  expect((await store.readOne('catalog')).weight).toBe(5);
+}, 30_000);
+
+test('an abort while its move is refused is not overwritten', async () => {
+  const load = traffic(() => 1);
+  await begin({ phase: 'canary', weight: 5 });
+  let isAborted = false;
+  const refuses = async (request: MoveRequest): Promise<MoveResult> => {
+    if (isAborted) return move(request);
+    isAborted = true;
+    const row = (await rollouts.read('catalog')) as RolloutRow;
+    await rollouts.change(row, { status: 'rolling back', why: 'aborted by hand', stops: true });
+    throw new BanyanError('PREFLIGHT_FAILED', 'refused');
+  };
+  const migration = migrationOf({ steps: [5, 50], to: 'canary', bakeMs: 0 });
+  const row = await driverOf(migration, refuses).run('catalog', stop());
+  await load.end();
+  expect(row).toMatchObject({ status: 'rolled back', weight: 0 });
+}, 30_000);

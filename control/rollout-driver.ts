@@ -134,11 +134,12 @@ export class RolloutDriver {
     const { verify, who } = this.#options;
     const evidence = { gates: facts.watched };
     if (decision.kind === 'back') {
-      await this.#change(
+      const isTold = await this.#change(
         row,
         { status: 'rolling back', why: decision.why, watch, attempts: 0, going: null },
         { event: 'rollout red', who, why: decision.why, evidence },
       );
+      if (!isTold) return;
       const definition = this.#options.migration.capabilities[row.capability];
       const now = await this.#options.rollouts.read(row.capability);
       // Traffic goes back in this very turn.
@@ -146,7 +147,8 @@ export class RolloutDriver {
         await takeStepBack(this.#options, definition, now, state, true);
       return;
     }
-    await this.#change(row, { watch });
+    // Somebody has paused, aborted or taken it since it was read: his word stands.
+    if (!(await this.#change(row, { watch }))) return;
     // Who waits for a human looks out for red only.
     if (row.status === 'paused') return;
     const now = { ...row, revision: row.revision + 1 };
@@ -193,7 +195,8 @@ export class RolloutDriver {
       });
     } catch (error) {
       const now = await rollouts.read(row.capability);
-      if (now) await this.#refused(now, error);
+      // What a human or a successor has decided meanwhile is not overwritten.
+      if (now?.status === 'running' && now.holder === row.holder) await this.#refused(now, error);
       return;
     }
     const now = await rollouts.read(row.capability);
