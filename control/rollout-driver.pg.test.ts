@@ -72,7 +72,7 @@ async function move(request: MoveRequest): Promise<MoveResult> {
 
 function driverOf(migration: Migration, mover = move, holder = 'one'): RolloutDriver {
   return new RolloutDriver({
-    ...{ migration, rollouts, store, evidence, holder, who: 'test', everyMs: 20 },
+    ...{ migration, rollouts, store, evidence, holder, who: 'test', everyMs: 20, pauseMs: 1 },
     coordinator: { move: mover },
     log: createLogger({}, 'silent'),
   });
@@ -197,7 +197,8 @@ test('where ownership cannot go back it stays, and so does the traffic, and a hu
   await load.end();
   expect(row?.status).toBe('stuck');
   expect(row?.why).toContain('the way back has not drained');
-  expect(asked).toBe(3);
+  expect(asked).toBe(20);
+  expect(await events()).toContain('rollout way back refused');
   expect((await store.readOne('catalog')).phase).toBe('cutover');
   expect((await events()).at(-1)).toBe('rollout stuck');
 }, 30_000);
@@ -328,4 +329,31 @@ test('an abort while its move is refused is not overwritten', async () => {
   const row = await driverOf(migration, refuses).run('catalog', stop());
   await load.end();
   expect(row).toMatchObject({ status: 'rolled back', weight: 0 });
+}, 30_000);
+
+test('traffic goes back however often that is refused', async () => {
+  await begin({ phase: 'canary', weight: 50 });
+  const row = await rollouts.read('catalog');
+  await rollouts.change(row as RolloutRow, { status: 'rolling back', why: 'red' });
+  let asked = 0;
+  const refuses = async (request: MoveRequest): Promise<MoveResult> => {
+    asked += 1;
+    if (asked > 6) return move(request);
+    throw new BanyanError('DATABASE_UNREACHABLE', 'the service is down');
+  };
+  const last = await driverOf(migrationOf({}), refuses).run('catalog', stop());
+  expect(last).toMatchObject({ status: 'rolled back', weight: 0 });
+  expect((await events()).filter((one) => one === 'rollout way back refused')).toHaveLength(1);
+}, 30_000);
+
+test('a step back that is done and fails afterwards is its own', async () => {
+  await begin({ phase: 'canary', weight: 50 });
+  const row = await rollouts.read('catalog');
+  await rollouts.change(row as RolloutRow, { status: 'rolling back', why: 'red' });
+  const fails = async (request: MoveRequest): Promise<MoveResult> => {
+    await move(request);
+    throw new BanyanError('TIMED_OUT', 'a facade has not heard of it');
+  };
+  const last = await driverOf(migrationOf({}), fails).run('catalog', stop());
+  expect(last).toMatchObject({ status: 'rolled back', weight: 0, why: 'red' });
 }, 30_000);

@@ -9,7 +9,7 @@
 import { BanyanError, isBanyanError, messageOf } from '../core/errors.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
-import type { Migration } from './definition.ts';
+import type { Capability, Migration } from './definition.ts';
 import {
   decideRollout,
   describePlace,
@@ -37,6 +37,7 @@ export interface DriverOptions extends BackOptions {
 export class RolloutDriver {
   readonly #options: DriverOptions;
   #said = '';
+  #notBefore = 0;
 
   constructor(options: DriverOptions) {
     this.#options = options;
@@ -115,7 +116,9 @@ export class RolloutDriver {
       return;
     }
     if (row.status === 'rolling back') {
-      await takeStepBack(this.#options, definition, row, state, false);
+      // Who aborts, or takes it up, begins anew.
+      if (row.attempts > 0 && performance.now() < this.#notBefore) return;
+      await this.#stepBack(definition, row, state, false);
       return;
     }
     const { version, atMs, nowMs, watch } = row;
@@ -144,7 +147,7 @@ export class RolloutDriver {
       const now = await this.#options.rollouts.read(row.capability);
       // Traffic goes back in this very turn.
       if (definition && now?.status === 'rolling back')
-        await takeStepBack(this.#options, definition, now, state, true);
+        await this.#stepBack(definition, now, state, true);
       return;
     }
     // Somebody has paused, aborted or taken it since it was read: his word stands.
@@ -177,6 +180,16 @@ export class RolloutDriver {
         await this.#call(now, decision.why);
         break;
     }
+  }
+
+  async #stepBack(
+    definition: Capability,
+    row: RolloutRow,
+    state: CapabilityState,
+    first: boolean,
+  ): Promise<void> {
+    const pauseMs = await takeStepBack(this.#options, definition, row, state, first);
+    this.#notBefore = performance.now() + pauseMs;
   }
 
   async #advance(row: RolloutRow, state: CapabilityState, to: Place): Promise<void> {
