@@ -101,7 +101,7 @@ const pause: Work = async (context, capability, flags, json) => {
 };
 
 const abort: Work = async (context, capability, flags, json) => {
-  const { rollouts } = rolloutsOf(context).options;
+  const { rollouts, store } = rolloutsOf(context).options;
   const why = flags.why ?? `aborted by ${context.who}`;
   await decide(
     context,
@@ -109,8 +109,17 @@ const abort: Work = async (context, capability, flags, json) => {
     ['running', 'paused', 'stuck', 'rolling back'],
     'rollout aborted',
     flags,
-    (row, event) =>
-      rollouts.change(row, { status: 'rolling back', why, attempts: 0, stops: true }, event),
+    async (row, event) => {
+      const { phase, weight, version } = await store.readOne(capability);
+      // Whoever moved it while it waited for a human has brought it to where it now goes back from.
+      const waits = row.status === 'paused' || row.status === 'stuck';
+      const place = waits && { going: null, place: { phase, weight }, version };
+      return rollouts.change(
+        row,
+        { status: 'rolling back', why, attempts: 0, stops: true, ...place },
+        event,
+      );
+    },
   );
   await drive(context, capability, flags, json, true);
 };

@@ -17,7 +17,7 @@ const FIRST_PAUSE_MS = 1_000;
 const MOST_SWITCHES = 20;
 
 export interface BackOptions {
-  readonly coordinator: Pick<Coordinator, 'move'>;
+  readonly coordinator: Pick<Coordinator, 'move' | 'recover'>;
   readonly rollouts: RolloutStore;
   readonly store: StateStore;
   /** Who drives, for the journal. */

@@ -70,10 +70,13 @@ async function move(request: MoveRequest): Promise<MoveResult> {
   return { capability: 'catalog', from: state.phase, to: outcome.to, weight, gates: [] };
 }
 
+let recovers = (): Promise<boolean> => Promise.resolve(false);
+const recover = (): Promise<boolean> => recovers();
+
 function driverOf(migration: Migration, mover = move, holder = 'one'): RolloutDriver {
   return new RolloutDriver({
     ...{ migration, rollouts, store, evidence, holder, who: 'test', everyMs: 20, pauseMs: 1 },
-    coordinator: { move: mover },
+    coordinator: { move: mover, recover },
     log: createLogger({}, 'silent'),
   });
 }
@@ -356,4 +359,43 @@ test('a step back that is done and fails afterwards is its own', async () => {
   };
   const last = await driverOf(migrationOf({}), fails).run('catalog', stop());
   expect(last).toMatchObject({ status: 'rolled back', weight: 0, why: 'red' });
+}, 30_000);
+
+test('an advance that is done and fails afterwards is its own', async () => {
+  const load = traffic(() => 1);
+  await begin({ phase: 'canary', weight: 5 });
+  const fails = async (request: MoveRequest): Promise<MoveResult> => {
+    await move(request);
+    throw new BanyanError('PREFLIGHT_FAILED', 'what comes after it');
+  };
+  const migration = migrationOf({ steps: [5, 50], to: 'canary', bakeMs: 0 });
+  const row = await driverOf(migration, fails).run('catalog', stop());
+  await load.end();
+  expect(row).toMatchObject({ status: 'done', weight: 50 });
+}, 30_000);
+
+test('a gate that refuses the move for too long calls a human', async () => {
+  const load = traffic(() => 1);
+  await begin({ phase: 'canary', weight: 5 });
+  const refuses = (): Promise<never> =>
+    Promise.reject(new BanyanError('GATE_REFUSED', 'the gates say no'));
+  const migration = migrationOf({ steps: [5, 50], to: 'canary', bakeMs: 0, waitMs: 200 });
+  const row = await driverOf(migration, refuses).run('catalog', AbortSignal.timeout(10_000));
+  await load.end();
+  expect(row).toMatchObject({ status: 'paused', why: 'the gates say no', going: null });
+}, 30_000);
+
+test('a switch that nobody is at any more is brought to an end', async () => {
+  await begin({ phase: 'canary', weight: 5 });
+  const entry = { who: 'test', event: 'test', why: '', evidence: {} };
+  await store.change(await store.readOne('catalog'), { holding: true }, entry);
+  recovers = async () => {
+    await store.change(await store.readOne('catalog'), { holding: false }, entry);
+    return true;
+  };
+  const load = traffic(() => 1);
+  const migration = migrationOf({ steps: [5], to: 'canary', bakeMs: 0 });
+  const row = await driverOf(migration).run('catalog', AbortSignal.timeout(10_000));
+  await load.end();
+  expect(row?.status).toBe('done');
 }, 30_000);
