@@ -95,13 +95,13 @@ const pause: Work = async (context, capability, flags, json) => {
   const { rollouts } = rolloutsOf(context).options;
   const why = flags.why ?? `paused by ${context.who}`;
   await decide(context, capability, ['running'], 'rollout paused', flags, (row, event) =>
-    rollouts.change(row, { status: 'paused', why }, event),
+    rollouts.change(row, { status: 'paused', why, stops: true }, event),
   );
   answer(json, { capability, paused: true }, `${capability}: paused`);
 };
 
 const abort: Work = async (context, capability, flags, json) => {
-  const { rollouts } = rolloutsOf(context).options;
+  const { rollouts, store } = rolloutsOf(context).options;
   const why = flags.why ?? `aborted by ${context.who}`;
   await decide(
     context,
@@ -109,7 +109,17 @@ const abort: Work = async (context, capability, flags, json) => {
     ['running', 'paused', 'stuck', 'rolling back'],
     'rollout aborted',
     flags,
-    (row, event) => rollouts.change(row, { status: 'rolling back', why, attempts: 0 }, event),
+    async (row, event) => {
+      const { phase, weight, version } = await store.readOne(capability);
+      // Whoever moved it while it waited for a human has brought it to where it now goes back from.
+      const waits = row.status === 'paused' || row.status === 'stuck';
+      const place = waits && { going: null, place: { phase, weight }, version };
+      return rollouts.change(
+        row,
+        { status: 'rolling back', why, attempts: 0, stops: true, ...place },
+        event,
+      );
+    },
   );
   await drive(context, capability, flags, json, true);
 };

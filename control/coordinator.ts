@@ -1,9 +1,10 @@
 // One command, one move: looks the phase table up, asks the gates, has the move done and journaled.
 // What an interrupted move left behind is undone or finished before the next begins.
 import type { Knex } from 'knex';
-import { BanyanError } from '../core/errors.ts';
+import { BanyanError, messageOf } from '../core/errors.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
+import { isConnectionError } from '../core/postgres/connect.ts';
 import { abort, type AbortRequest, type AbortResult } from './abort.ts';
 import type { Connections } from './connections.ts';
 import type { Capability, Migration } from './definition.ts';
@@ -41,10 +42,12 @@ import { StateStore, type JournalEntry } from './store.ts';
 import { recoverSwitch, runSwitch } from './switch.ts';
 import { SwitchLog } from './switch-log.ts';
 import type { SwitchContext } from './switch-run.ts';
+import { bringTrafficBack, leadsTrafficBack } from './traffic-back.ts';
 import { enterWriteCanary } from './write-canary.ts';
 
 const FLOWING_TIMEOUT_MS = 20_000;
 const FLOWING_POLL_MS = 100;
+const TRAFFIC_TIMEOUT_MS = 5_000;
 
 export interface CoordinatorOptions {
   readonly migration: Migration;
@@ -87,6 +90,8 @@ export class Coordinator {
    */
   async move(request: MoveRequest): Promise<MoveResult> {
     const { capability } = request;
+    const back = await this.#trafficBack(request);
+    if (back) return back;
     return this.#alone(capability, async (site) => {
       const cut = await this.#switches.open(capability);
       const state = await this.#recovered(capability, site);
@@ -125,6 +130,38 @@ export class Coordinator {
       const pauseMs = await this.#carryOut(state, move, site, request.replaceTarget ?? false);
       return { ...result, ...(pauseMs !== undefined && { pauseMs }) };
     });
+  }
+
+  /** Done with the control database alone; undefined where a move needs more than that. */
+  async #trafficBack(request: MoveRequest): Promise<MoveResult | undefined> {
+    const { capability, event, why = '' } = request;
+    if (event === 'advance') return undefined;
+    const definition = this.#capability(capability);
+    const { controlUrl, who, log } = this.#options;
+    const moved = await withLease(controlUrl, capability, async () => {
+      const state = await this.#store.readOne(capability);
+      assertVersion(request, state);
+      const leads = leadsTrafficBack(request, state, definition);
+      if (!leads || (await this.#switches.open(capability))) return undefined;
+      if ((await this.#rehearsals.open(capability)) !== undefined) return undefined;
+      const evidence = { gates: [], ...(leads.to === 'canary' && { weight: leads.weight }) };
+      const move = { ...leads, entry: { who, event, why, evidence } };
+      const parts = { store: this.#store, steps: this.#steps };
+      const { version } = await bringTrafficBack(parts, state, move);
+      return { result: { capability, from: state.phase, ...leads, gates: [] }, version };
+    });
+    if (moved?.result.to !== 'shadow') return moved?.result;
+    try {
+      await this.#replicas.acknowledged(capability, moved.version, TRAFFIC_TIMEOUT_MS);
+      await this.#alone(capability, async (site) =>
+        this.#steps.tidied(await this.#recovered(capability, site), site),
+      );
+    } catch (error) {
+      // The caretaker does it once the database is there again.
+      if (!isConnectionError(error)) throw error;
+      log.warn('what the canary needed is removed later', { capability, error: messageOf(error) });
+    }
+    return moved.result;
   }
 
   /** Gives how long writes were held, where they were. */

@@ -70,10 +70,13 @@ async function move(request: MoveRequest): Promise<MoveResult> {
   return { capability: 'catalog', from: state.phase, to: outcome.to, weight, gates: [] };
 }
 
+let recovers = (): Promise<boolean> => Promise.resolve(false);
+const recover = (): Promise<boolean> => recovers();
+
 function driverOf(migration: Migration, mover = move, holder = 'one'): RolloutDriver {
   return new RolloutDriver({
-    ...{ migration, rollouts, store, evidence, holder, who: 'test', everyMs: 20 },
-    coordinator: { move: mover },
+    ...{ migration, rollouts, store, evidence, holder, who: 'test', everyMs: 20, pauseMs: 1 },
+    coordinator: { move: mover, recover },
     log: createLogger({}, 'silent'),
   });
 }
@@ -197,7 +200,8 @@ test('where ownership cannot go back it stays, and so does the traffic, and a hu
   await load.end();
   expect(row?.status).toBe('stuck');
   expect(row?.why).toContain('the way back has not drained');
-  expect(asked).toBe(3);
+  expect(asked).toBe(20);
+  expect(await events()).toContain('rollout way back refused');
   expect((await store.readOne('catalog')).phase).toBe('cutover');
   expect((await events()).at(-1)).toBe('rollout stuck');
 }, 30_000);
@@ -272,4 +276,126 @@ test('a driver that died between its move and its word is taken for ours', async
   expect((await driverOf(migration).run('catalog', stop()))?.status).toBe('done');
   await load.end();
   expect(await events()).toEqual(['rollout started', 'rollout step', 'rollout done']);
+}, 30_000);
+
+test('a pause between its look and its word is not overwritten', async () => {
+  const load = traffic(() => 1);
+  await begin({ phase: 'canary', weight: 5 });
+  const change = rollouts.change.bind(rollouts);
+  let isPaused = false;
+  rollouts.change = async (row, what, event) => {
+    if (!isPaused && what.watch && what.status === undefined) {
+      isPaused = true;
+      await change(row, { status: 'paused', why: 'by hand' });
+    }
+    return change(row, what, event);
+  };
+  const migration = migrationOf({ steps: [5, 50], to: 'canary', bakeMs: 0 });
+  const row = await driverOf(migration).run('catalog', stop());
+  await load.end();
+  expect(row).toMatchObject({ status: 'paused', why: 'by hand', weight: 5 });
+  expect(moves).toEqual([]);
+}, 30_000);
+
+test('a pause stops a move that was announced and comes late', async () => {
+  const load = traffic(() => 1);
+  await begin({ phase: 'canary', weight: 5 });
+  const asked: unknown[] = [];
+  const sleepy = async (request: MoveRequest): Promise<MoveResult> => {
+    const row = (await rollouts.read('catalog')) as RolloutRow;
+    await rollouts.change(row, { status: 'paused', why: 'by hand', stops: true });
+    return move(request).catch((error: unknown) => {
+      asked.push(error);
+      throw error;
+    });
+  };
+  const migration = migrationOf({ steps: [5, 50], to: 'canary', bakeMs: 0 });
+  const row = await driverOf(migration, sleepy).run('catalog', stop());
+  await load.end();
+  expect(row).toMatchObject({ status: 'paused', why: 'by hand', weight: 5 });
+  expect(asked).toMatchObject([{ code: 'MOVE_IN_PROGRESS' }]);
+  expect((await store.readOne('catalog')).weight).toBe(5);
+}, 30_000);
+
+test('an abort while its move is refused is not overwritten', async () => {
+  const load = traffic(() => 1);
+  await begin({ phase: 'canary', weight: 5 });
+  let isAborted = false;
+  const refuses = async (request: MoveRequest): Promise<MoveResult> => {
+    if (isAborted) return move(request);
+    isAborted = true;
+    const row = (await rollouts.read('catalog')) as RolloutRow;
+    await rollouts.change(row, { status: 'rolling back', why: 'aborted by hand', stops: true });
+    throw new BanyanError('PREFLIGHT_FAILED', 'refused');
+  };
+  const migration = migrationOf({ steps: [5, 50], to: 'canary', bakeMs: 0 });
+  const row = await driverOf(migration, refuses).run('catalog', stop());
+  await load.end();
+  expect(row).toMatchObject({ status: 'rolled back', weight: 0 });
+}, 30_000);
+
+test('traffic goes back however often that is refused', async () => {
+  await begin({ phase: 'canary', weight: 50 });
+  const row = await rollouts.read('catalog');
+  await rollouts.change(row as RolloutRow, { status: 'rolling back', why: 'red' });
+  let asked = 0;
+  const refuses = async (request: MoveRequest): Promise<MoveResult> => {
+    asked += 1;
+    if (asked > 6) return move(request);
+    throw new BanyanError('DATABASE_UNREACHABLE', 'the service is down');
+  };
+  const last = await driverOf(migrationOf({}), refuses).run('catalog', stop());
+  expect(last).toMatchObject({ status: 'rolled back', weight: 0 });
+  expect((await events()).filter((one) => one === 'rollout way back refused')).toHaveLength(1);
+}, 30_000);
+
+test('a step back that is done and fails afterwards is its own', async () => {
+  await begin({ phase: 'canary', weight: 50 });
+  const row = await rollouts.read('catalog');
+  await rollouts.change(row as RolloutRow, { status: 'rolling back', why: 'red' });
+  const fails = async (request: MoveRequest): Promise<MoveResult> => {
+    await move(request);
+    throw new BanyanError('TIMED_OUT', 'a facade has not heard of it');
+  };
+  const last = await driverOf(migrationOf({}), fails).run('catalog', stop());
+  expect(last).toMatchObject({ status: 'rolled back', weight: 0, why: 'red' });
+}, 30_000);
+
+test('an advance that is done and fails afterwards is its own', async () => {
+  const load = traffic(() => 1);
+  await begin({ phase: 'canary', weight: 5 });
+  const fails = async (request: MoveRequest): Promise<MoveResult> => {
+    await move(request);
+    throw new BanyanError('PREFLIGHT_FAILED', 'what comes after it');
+  };
+  const migration = migrationOf({ steps: [5, 50], to: 'canary', bakeMs: 0 });
+  const row = await driverOf(migration, fails).run('catalog', stop());
+  await load.end();
+  expect(row).toMatchObject({ status: 'done', weight: 50 });
+}, 30_000);
+
+test('a gate that refuses the move for too long calls a human', async () => {
+  const load = traffic(() => 1);
+  await begin({ phase: 'canary', weight: 5 });
+  const refuses = (): Promise<never> =>
+    Promise.reject(new BanyanError('GATE_REFUSED', 'the gates say no'));
+  const migration = migrationOf({ steps: [5, 50], to: 'canary', bakeMs: 0, waitMs: 200 });
+  const row = await driverOf(migration, refuses).run('catalog', AbortSignal.timeout(10_000));
+  await load.end();
+  expect(row).toMatchObject({ status: 'paused', why: 'the gates say no', going: null });
+}, 30_000);
+
+test('a switch that nobody is at any more is brought to an end', async () => {
+  await begin({ phase: 'canary', weight: 5 });
+  const entry = { who: 'test', event: 'test', why: '', evidence: {} };
+  await store.change(await store.readOne('catalog'), { holding: true }, entry);
+  recovers = async () => {
+    await store.change(await store.readOne('catalog'), { holding: false }, entry);
+    return true;
+  };
+  const load = traffic(() => 1);
+  const migration = migrationOf({ steps: [5], to: 'canary', bakeMs: 0 });
+  const row = await driverOf(migration).run('catalog', AbortSignal.timeout(10_000));
+  await load.end();
+  expect(row?.status).toBe('done');
 }, 30_000);

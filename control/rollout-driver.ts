@@ -8,8 +8,9 @@
 //     with the data where they are, and a human is called.
 import { BanyanError, isBanyanError, messageOf } from '../core/errors.ts';
 import { sleep } from '../core/lifecycle.ts';
+import { isConnectionError } from '../core/postgres/connect.ts';
 import type { Logger } from '../core/log.ts';
-import type { Migration } from './definition.ts';
+import type { Capability, Migration } from './definition.ts';
 import {
   decideRollout,
   describePlace,
@@ -37,6 +38,7 @@ export interface DriverOptions extends BackOptions {
 export class RolloutDriver {
   readonly #options: DriverOptions;
   #said = '';
+  #notBefore = 0;
 
   constructor(options: DriverOptions) {
     this.#options = options;
@@ -108,14 +110,19 @@ export class RolloutDriver {
     if (!definition)
       throw new BanyanError('UNKNOWN_CAPABILITY', `there is no capability "${row.capability}"`);
     const state = await store.readOne(row.capability);
-    // A switch is under way: its coordinator, or whoever recovers it, brings it to an end.
-    if (state.holding) return;
+    // A switch is under way: its coordinator brings it to an end, or we do where that one is dead.
+    if (state.holding) {
+      await this.#recover(row.capability);
+      return;
+    }
     if (!samePlace(state, row)) {
       await this.#arrived(row, state);
       return;
     }
     if (row.status === 'rolling back') {
-      await takeStepBack(this.#options, definition, row, state, false);
+      // Who aborts, or takes it up, begins anew.
+      if (row.attempts > 0 && performance.now() < this.#notBefore) return;
+      await this.#stepBack(definition, row, state, false);
       return;
     }
     const { version, atMs, nowMs, watch } = row;
@@ -123,6 +130,14 @@ export class RolloutDriver {
       ...{ version, atMs, nowMs, watch },
     });
     await this.#act(row, state, look, decideRollout(look.facts));
+  }
+
+  async #recover(capability: string): Promise<void> {
+    try {
+      await this.#options.coordinator.recover(capability);
+    } catch (error) {
+      if (!isBanyanError(error, 'MOVE_IN_PROGRESS')) throw error;
+    }
   }
 
   async #act(
@@ -134,19 +149,21 @@ export class RolloutDriver {
     const { verify, who } = this.#options;
     const evidence = { gates: facts.watched };
     if (decision.kind === 'back') {
-      await this.#change(
+      const isTold = await this.#change(
         row,
         { status: 'rolling back', why: decision.why, watch, attempts: 0, going: null },
         { event: 'rollout red', who, why: decision.why, evidence },
       );
+      if (!isTold) return;
       const definition = this.#options.migration.capabilities[row.capability];
       const now = await this.#options.rollouts.read(row.capability);
       // Traffic goes back in this very turn.
       if (definition && now?.status === 'rolling back')
-        await takeStepBack(this.#options, definition, now, state, true);
+        await this.#stepBack(definition, now, state, true);
       return;
     }
-    await this.#change(row, { watch });
+    // Somebody has paused, aborted or taken it since it was read: his word stands.
+    if (!(await this.#change(row, { watch }))) return;
     // Who waits for a human looks out for red only.
     if (row.status === 'paused') return;
     const now = { ...row, revision: row.revision + 1 };
@@ -177,6 +194,16 @@ export class RolloutDriver {
     }
   }
 
+  async #stepBack(
+    definition: Capability,
+    row: RolloutRow,
+    state: CapabilityState,
+    first: boolean,
+  ): Promise<void> {
+    const pauseMs = await takeStepBack(this.#options, definition, row, state, first);
+    this.#notBefore = performance.now() + pauseMs;
+  }
+
   async #advance(row: RolloutRow, state: CapabilityState, to: Place): Promise<void> {
     const { coordinator, rollouts } = this.#options;
     if (!(await this.#change(row, { going: to }))) return;
@@ -193,7 +220,12 @@ export class RolloutDriver {
       });
     } catch (error) {
       const now = await rollouts.read(row.capability);
-      if (now) await this.#refused(now, error);
+      // What a human or a successor has decided meanwhile is not overwritten.
+      if (now?.status !== 'running' || now.holder !== row.holder) return;
+      // It may have been done all the same, and only what comes after it has failed.
+      const there = await this.#options.store.readOne(row.capability);
+      if (samePlace(there, to)) await this.#arrived(now, there);
+      else await this.#refused(now, error);
       return;
     }
     const now = await rollouts.read(row.capability);
@@ -205,9 +237,17 @@ export class RolloutDriver {
   async #refused(row: RolloutRow, error: unknown): Promise<void> {
     if (!isBanyanError(error)) throw error;
     const { code, retryable } = error;
-    if (code === 'MOVE_IN_PROGRESS' || code === 'GATE_REFUSED') return;
-    const attempts = row.attempts + 1;
+    if (code === 'MOVE_IN_PROGRESS') return;
     const why = messageOf(error);
+    if (code === 'GATE_REFUSED') {
+      const { bakeMs = 0, waitMs = 0 } =
+        this.#options.migration.capabilities[row.capability]?.rollout ?? {};
+      this.#say(why);
+      if (row.atMs > bakeMs + waitMs) await this.#call(row, why);
+      else await this.#change(row, { going: null });
+      return;
+    }
+    const attempts = row.attempts + 1;
     if (retryable && attempts < MOST_ATTEMPTS) {
       await this.#change(row, { attempts });
       this.#say(`tried ${attempts} times: ${why}`);
@@ -281,7 +321,14 @@ function isOver({ status }: RolloutRow, stays: boolean): boolean {
   }
 }
 
-/** What `pg` and the network throw has a code. */
+/** What `pg` and the network throw has a code, but for a connection that broke, or was waited for in vain. */
 function isDatabaseError(error: unknown): boolean {
-  return error instanceof Error && typeof (error as NodeJS.ErrnoException).code === 'string';
+  if (!(error instanceof Error)) return false;
+  const { code, name, message } = error as NodeJS.ErrnoException;
+  return (
+    typeof code === 'string' ||
+    name === 'KnexTimeoutError' ||
+    /timeout expired|connection timeout/.test(message) ||
+    isConnectionError(error)
+  );
 }

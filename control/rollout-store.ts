@@ -44,6 +44,8 @@ export interface RolloutChange {
   readonly watch?: WatchState | null;
   /** The step begins now. */
   readonly anew?: boolean;
+  /** A move that was announced and has not been made yet is refused from now on. */
+  readonly stops?: boolean;
 }
 
 /** What the journal and the webhooks are told. */
@@ -101,13 +103,18 @@ export class RolloutStore {
 
   /** Takes a rollout whose driver is not heard of any more; false when somebody was faster. */
   async take(row: RolloutRow, holder: string): Promise<boolean> {
-    const { rows } = await this.#db.raw<{ rows: unknown[] }>(
-      `UPDATE banyan.rollout SET holder = ?, revision = revision + 1,
-              lease_until = clock_timestamp() + make_interval(secs => ?)
-        WHERE capability = ? AND revision = ? AND lease_until < clock_timestamp() RETURNING 1`,
-      [holder, ROLLOUT_LEASE_MS / 1_000, row.capability, row.revision],
-    );
-    return rows.length > 0;
+    return this.#db.transaction(async (db) => {
+      const { rows } = await db.raw<{ rows: unknown[] }>(
+        `UPDATE banyan.rollout SET holder = ?, revision = revision + 1,
+                lease_until = clock_timestamp() + make_interval(secs => ?)
+          WHERE capability = ? AND revision = ? AND lease_until < clock_timestamp() RETURNING 1`,
+        [holder, ROLLOUT_LEASE_MS / 1_000, row.capability, row.revision],
+      );
+      if (rows.length === 0) return false;
+      // Who held it may only stand still, with a move on its lips.
+      if (row.holder !== null) await outdate(db, row.capability);
+      return true;
+    });
   }
 
   /** Says that the holder lives; false when another has it. */
@@ -129,7 +136,7 @@ export class RolloutStore {
 
   /** Changes the row that was read, and tells of it; false when it has changed since. */
   async change(row: RolloutRow, change: RolloutChange, event?: RolloutEvent): Promise<boolean> {
-    const { status, why, place, version, going, attempts, watch, anew } = change;
+    const { status, why, place, version, going, attempts, watch, anew, stops } = change;
     return this.#db.transaction(async (db) => {
       const changed = await db<{ capability: string; revision: string }>('banyan.rollout')
         .where({ capability: row.capability, revision: String(row.revision) })
@@ -145,6 +152,7 @@ export class RolloutStore {
           ...(anew && { step_at: db.raw('clock_timestamp()') }),
         } as never);
       if (changed === 0) return false;
+      if (stops) await outdate(db, row.capability);
       if (event) await this.#tell(db, { ...row, ...place }, event);
       return true;
     });
@@ -168,6 +176,18 @@ export class RolloutStore {
       .returning('id');
     if (line) await queueEvent(db, line.id, capability, this.#hooks(capability));
   }
+}
+
+/**
+ * Raises the version that moves are decided on, so that one decided before is refused however late it comes.
+ * A switch that holds writes already is let finish or be undone by its own rules.
+ */
+async function outdate(db: Knex.Transaction, capability: string): Promise<void> {
+  await db.raw(
+    `INSERT INTO banyan.capability AS c (capability, version) VALUES (?, 1)
+     ON CONFLICT (capability) DO UPDATE SET version = c.version + 1 WHERE NOT c.holding`,
+    [capability],
+  );
 }
 
 interface Row {

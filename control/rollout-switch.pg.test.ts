@@ -23,7 +23,7 @@ afterEach(async () => {
 });
 
 /** Drives a rollout that has reached the cutover, while the service fails one read in ten. */
-async function driveRed(): Promise<RolloutRow | undefined> {
+async function driveRed(ms = 50_000): Promise<RolloutRow | undefined> {
   const rollouts = new RolloutStore(pair.db, () => 0);
   const state = await pair.store.readOne('catalog');
   const counted = async (path: 'monolith' | 'service', version: number, failed: number) =>
@@ -44,7 +44,7 @@ async function driveRed(): Promise<RolloutRow | undefined> {
   const failing = (async () => {
     while (!over.signal.aborted) await counted('service', state.version, 100);
   })();
-  const row = await driver.run('catalog', AbortSignal.timeout(50_000));
+  const row = await driver.run('catalog', AbortSignal.timeout(ms));
   over.abort();
   await failing;
   return row;
@@ -69,10 +69,14 @@ test('with a way back that does not drain the service stays the owner, and a hum
   await pair.service.query(
     `INSERT INTO product (id, sku, name, price_cents, state) VALUES (900, 'N900', 'new', 100, 'active')`,
   );
-  const row = await driveRed();
-  expect(row?.status).toBe('stuck');
-  expect(row?.why).toContain('canary errors');
-  expect(row?.why).toContain('the way back is refused');
+  const row = await driveRed(20_000);
+  // It goes on trying, and a human has been called.
+  expect(row?.status).toBe('rolling back');
+  const [called] = (await pair.store.journal('catalog')).filter(
+    ({ event }) => event === 'rollout way back refused',
+  );
+  expect(called?.why).toContain('canary errors');
+  expect(called?.why).toContain('the way back is refused');
   expect(await pair.store.readOne('catalog')).toMatchObject({ phase: 'cutover', holding: false });
   // Nothing was given up: once sync runs again, so does the way back.
   sync = startSync(pair);
