@@ -194,6 +194,22 @@ test('a service that fails more than the monolith, or is slower, stops a cutover
   expect(gate?.note).toContain('GET /a');
 });
 
+test('without a control, beside or earlier, nothing passes; with an earlier one it is judged by that', () => {
+  const judged = (service: PathAnswers, earlier?: PathAnswers, beside = 0): string[] =>
+    verdicts('canary', 'cutover', { answers: { monolith: answered(beside, 0), service, earlier } });
+  const open = ['canary errors: inconclusive', 'canary p95: inconclusive'];
+  expect(judged(answered(1_000, 500))).toEqual(open);
+  expect(judged(answered(1_000, 0), answered(50, 0), 49)).toEqual(open);
+  expect(judged(answered(1_000, 0), answered(50, 0), 50)).toEqual([]);
+  expect(judged(answered(1_000, 10), answered(10_000, 100))).toEqual([]);
+  expect(judged(answered(1_000, 500), answered(10_000, 100))).toEqual(['canary errors: fail']);
+  expect(judged(answered(1_000, 10, 500), answered(10_000, 100))).toEqual(['canary p95: fail']);
+  // Who asks for no samples asks for none of the control either.
+  const limits = { ...GOOD.limits, canarySamples: 0 };
+  const none = { monolith: answered(0, 0), service: answered(0, 0) };
+  expect(verdicts('canary', 'cutover', { limits, answers: none })).toEqual([]);
+});
+
 test('conflicts that were judged stop a cutover past their limit, and are no matter where there is none', () => {
   const judged = (conflicts: number): string[] =>
     verdicts('canary', 'cutover', { flows: [flow('to'), flow('back', { conflicts })] });
