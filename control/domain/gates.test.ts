@@ -98,10 +98,18 @@ test('too little evidence is inconclusive, and that is no pass', () => {
 test('a flow that lags, is silent, has failed or has no watermark yet stops a move', () => {
   const stops = (more: Partial<FlowLine>): string[] =>
     verdicts('canary', 'cutover', { flows: [flow('to', more), flow('back')] });
-  expect(stops({ watermarkAgeMs: 5_001 })).toEqual(['sync to lag: fail']);
-  expect(stops({ reportAgeMs: 11_000 })).toEqual(['sync to: inconclusive']);
+  expect(stops({ watermarkAgeMs: 5_101 })).toEqual(['sync to lag: fail']);
+  expect(stops({ reportAgeMs: 3_001 })).toEqual(['sync to: inconclusive']);
   expect(stops({ error: 'a value cannot be mapped' })).toEqual(['sync to: fail']);
   expect(stops({ watermarkAgeMs: null })).toEqual(['sync to lag: inconclusive']);
+});
+
+test('a sync that is started anew is silent, and does not lag by its silence', () => {
+  for (let silentMs = 0; silentMs < 60_000; silentMs += 250) {
+    const line = flow('to', { reportAgeMs: silentMs, watermarkAgeMs: silentMs + 300 });
+    const found = verdicts('canary', 'cutover', { flows: [line, flow('back')] });
+    expect(found).toEqual(silentMs > 3_000 ? ['sync to: inconclusive'] : []);
+  }
 });
 
 test('one wrong row, an old run or an unsettled row stops a cutover', () => {
