@@ -30,7 +30,10 @@ export interface PathAnswers {
     { readonly route: string; readonly answered: number; readonly failed: number } | undefined;
 }
 
-export type Answers = Readonly<Record<Owner, PathAnswers>>;
+export interface Answers extends Readonly<Record<Owner, PathAnswers>> {
+  /** What the monolith answered before: all there is to go by where little or none of it runs beside. */
+  readonly earlier?: PathAnswers | undefined;
+}
 
 export interface AnswerRange {
   /** The first version that counts, and the first that does not any more. */

@@ -303,6 +303,11 @@ test.each<[string, (draft: any) => void, RegExp]>([
     /catalog\.rollout\.steps: must rise from step to step/,
   ],
   [
+    'a share finer than the state keeps it',
+    (draft) => (draft.capabilities.catalog.rollout = { steps: [0.001, 0.07, 50] }),
+    /catalog\.rollout\.steps\.0: is finer than 0\.01/,
+  ],
+  [
     'a secret of a webhook that stands in the definition',
     (draft) =>
       (draft.capabilities.catalog.rollout = { webhooks: [{ url: 'https://h/', secret: 'hush' }] }),
@@ -323,6 +328,10 @@ test('what a webhook lacks is named with its place; an edge needs none of it', (
     /webhooks\.0\.secret: environment variable HOOK_SECRET is not set\n.*webhooks\.0\.url: not a URL|webhooks\.0\.url: not a URL.*\n.*HOOK_SECRET is not set/,
   );
   expect(resolveConnections(migration, {}, 'edge').webhooks).toBeUndefined();
+  const withUser = (): unknown =>
+    resolveConnections(migration, { HOOK: 'https://u:hush@h/', HOOK_SECRET: 'x' });
+  expect(withUser).toThrow(/webhooks\.0\.url: contains a user or password/);
+  expect(withUser).not.toThrow(/hush/);
   const found = resolveConnections(migration, { HOOK: 'https://h/', HOOK_SECRET: 'hush' });
   expect(found.webhooks?.['catalog']?.map(({ url, secret }) => [url, secret()])).toEqual([
     ['https://h/', 'hush'],

@@ -61,10 +61,12 @@ export class Evidence {
     return answers.phaseVersion(this.#db, capability);
   }
 
-  /** What both paths have answered since then. */
+  /** What both paths have answered since then, and the monolith before. */
   async answersOfPhase(capability: string, reads: boolean): Promise<answers.Answers> {
     const from = await this.phaseVersion(capability);
-    return answers.answers(this.#db, capability, { from, reads });
+    const before = await answers.answers(this.#db, capability, { from: 0, before: from, reads });
+    const since = await answers.answers(this.#db, capability, { from, reads });
+    return { ...since, earlier: before.monolith };
   }
 
   reportFlow(report: flows.FlowReport): Promise<void> {

@@ -213,6 +213,7 @@ test('evidence that does not come calls a human, who may let it go on', async ()
   expect(row?.status).toBe('paused');
   expect(row?.why).toContain('canary answers: 0, limit at least 10');
   await rollouts.change(row as RolloutRow, { status: 'running', anew: true, watch: null });
+  await answered(row?.version ?? 0, 'monolith', 20, 0);
   await answered(row?.version ?? 0, 'service', 20, 0);
   expect((await driverOf(migration).run('catalog', stop()))?.status).toBe('done');
 }, 30_000);

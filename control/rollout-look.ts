@@ -47,7 +47,7 @@ export async function lookAt(
   const made = since.watch ? goOnWatching(since.watch, looked) : beginWatch(looked);
   const facts: GateFacts = {
     ...(await gatherFacts(evidence, id, definition, undefined, next?.phase ?? state.phase)),
-    answers: { monolith: control ?? earlier, service: now.service },
+    answers: { monolith: control ?? earlier, service: now.service, ...(control && { earlier }) },
     watch: { errors: made.errors, slow: made.slow, steps: rollout.steps.length + 1 },
   };
   const watched = watchedGates(state.phase, facts);

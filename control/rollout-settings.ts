@@ -3,7 +3,15 @@
 import { z } from 'zod';
 import { secret, text } from './schema-words.ts';
 
-const percent = z.number().gt(0).max(100);
+/** As fine as the control database keeps a share: a step that never arrives would be taken forever. */
+const percent = z
+  .number()
+  .gt(0)
+  .max(100)
+  .refine(
+    (share) => Number(share.toFixed(2)) === share,
+    'is finer than 0.01: shares have two decimals at most',
+  );
 
 const webhook = z.strictObject({
   /** Where each event is posted to. */

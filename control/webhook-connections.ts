@@ -38,8 +38,14 @@ export function resolveWebhooks(
       rollout.webhooks.map((hook, index) => {
         const at = `capabilities.${id}.rollout.webhooks.${index}`;
         const url = typeof hook.url === 'string' ? hook.url : value(hook.url.env, `${at}.url`);
-        if (url !== '' && !/^https?:$/.test(URL.parse(url)?.protocol ?? ''))
+        const parsed = URL.parse(url);
+        if (url !== '' && !/^https?:$/.test(parsed?.protocol ?? ''))
           mistakes.push(`${at}.url: not a URL of the form https://…`);
+        // No request takes them, and each refusal would tell them.
+        if (parsed && parsed.username + parsed.password !== '')
+          mistakes.push(
+            `${at}.url: contains a user or password; the signature says who speaks, by \`secret\``,
+          );
         return { url, secret: secret(hook.secret, `${at}.secret`) };
       }),
     ]),

@@ -99,7 +99,7 @@ export class WebhookSender {
       await delivered(db, one);
     } catch (error) {
       const attempts = one.attempts + 1;
-      const why = messageOf(error);
+      const why = withoutAddress(messageOf(error), hook.url);
       log.warn('a webhook was not delivered', { event: one.id, attempts, error: why });
       await undelivered(db, one, why, attempts >= MOST_ATTEMPTS ? undefined : pauseMs(attempts));
     }
@@ -110,6 +110,11 @@ export class WebhookSender {
 export function signatureOf(body: string, secret: string, seconds: number): string {
   const mac = createHmac('sha256', secret).update(`${seconds}.${body}`).digest('hex');
   return `t=${seconds},v1=${mac}`;
+}
+
+/** The address of a webhook may be its secret: of it only the host is told. */
+function withoutAddress(message: string, url: string): string {
+  return message.replaceAll(url, URL.parse(url)?.host ?? 'the webhook');
 }
 
 function pauseMs(attempts: number): number {

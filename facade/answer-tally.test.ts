@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import type { AnswerCounts } from '../control/answers.ts';
 import { defineMigration } from '../control/define.ts';
 import { initialState, type CapabilityState } from '../control/domain/state.ts';
+import { bucketOf } from '../control/domain/latencies.ts';
 import { AnswerTally } from './answer-tally.ts';
 import { compileRoutes, type Match } from './domain/routes.ts';
 import { UNFORWARDED, type Ended } from './ended.ts';
@@ -81,9 +82,24 @@ test('where the other path stood in, the one that was asked first has failed', a
   expect(sent[0]).toMatchObject([{ path: 'service', answered: 1, failed: 1 }]);
 });
 
-test('who left, what was refused, what was upgraded and what is not divided yet does not count', async () => {
+test('who gave up waiting is no failure, but tells how long it took at least', async () => {
+  const { tally, sent } = tallyIn({ phase: 'canary' });
+  tally.count(ended({ status: 499, ms: 10_000 }));
+  tally.count(ended({ path: 'none', status: 499, ms: 10_000 }));
+  await tally.flush();
+  expect(sent[0]).toMatchObject([{ path: 'service', answered: 1, failed: 0 }]);
+  expect(sent[0]?.[0]?.latencies[bucketOf(10_000)]).toBe(1);
+});
+
+test('what the edge held back itself is no time of the path', async () => {
+  const { tally, sent } = tallyIn({ phase: 'canary' });
+  tally.count(ended({ ms: 2_010 }), 2_000);
+  await tally.flush();
+  expect(sent[0]?.[0]?.latencies[bucketOf(10)]).toBe(1);
+});
+
+test('what was refused, what was upgraded and what is not divided yet does not count', async () => {
   const { tally, sent, set } = tallyIn({ phase: 'canary' });
-  tally.count(ended({ status: 499 }));
   tally.count(ended({ path: 'none', status: 503 }));
   tally.count(ended({ status: 101 }));
   tally.count(ended({ match: undefined }));

@@ -1,7 +1,8 @@
 // How both paths answer while both are there, for the gates of a canary: counted by route and path
 // under the state's version, and sent to the control database every quarter of a second; kept while
 // that does not answer. An answer counts for the path that was to give it: where the other one stood
-// in, or nobody answered, it has failed. The hot path adds to plain numbers found by the match object.
+// in, or nobody answered, it has failed. Who gave up waiting counts as answered when he left: it took
+// that long at least, and a path that hangs is not hidden by it. The hot path adds to plain numbers found by the match object.
 import type { AnswerCounts } from '../control/answers.ts';
 import { bucketOf, LATENCY_BUCKETS } from '../control/domain/latencies.ts';
 import type { Owner } from '../control/domain/phase.ts';
@@ -12,7 +13,6 @@ import type { Logger } from '../core/log.ts';
 import { hasTwoSides } from './domain/fallback.ts';
 import type { Match } from './domain/routes.ts';
 import type { Ended } from './ended.ts';
-import { CLIENT_GONE } from './job.ts';
 
 export interface AnswerTallyOptions {
   readonly evidence: Pick<Evidence, 'addAnswers'>;
@@ -45,15 +45,16 @@ export class AnswerTally {
     this.#options = options;
   }
 
-  count({ match, path, status, ms, fellBack }: Ended): void {
-    // Upgraded connections have no answer; who has left tells nothing of the one he did not get.
-    if (!match || path === 'none' || status < 200 || status === CLIENT_GONE) return;
+  /** Without the time that the edge itself held it back during a switch. */
+  count({ match, path, status, ms, fellBack }: Ended, heldMs = 0): void {
+    // Upgraded connections have no answer.
+    if (!match || path === 'none' || status < 200) return;
     const state = this.#options.stateOf(match.capability);
     if (!state || !hasTwoSides(state.phase)) return;
     const series = this.#seriesOf(match, state.version)[fellBack ? other(path) : path];
     series.answered += 1;
     if (fellBack || status >= 500) series.failed += 1;
-    const at = bucketOf(ms);
+    const at = bucketOf(ms - heldMs);
     series.latencies[at] = (series.latencies[at] ?? 0) + 1;
   }
 

@@ -15,7 +15,7 @@ export function createWitness(
 ): Witness {
   return (visit, ended) => {
     metrics.finished(ended);
-    answers?.count(ended);
+    answers?.count(ended, visit.heldMs);
     if (accessLog) accessLog(visit, ended);
     if (visit.trace)
       visit.trace.end(ended.status, {

@@ -2,8 +2,15 @@
 // tests that go on with what has come since (rise.ts).
 import type { PathAnswers } from '../answers.ts';
 import type { Gates } from '../definition.ts';
-import { errorsOf, SLOW_SHARE, slowLimitMs, slowOf } from './answer-gates.ts';
-import { upperBound } from './proportion.ts';
+import {
+  boundOf,
+  errorsOf,
+  SLOW_SHARE,
+  slowLimitMs,
+  slowOf,
+  TELLS_P95,
+  usualOf,
+} from './answer-gates.ts';
 import { lookForRise, noRise, type Counted, type RiseState } from './rise.ts';
 
 export interface WatchState {
@@ -35,10 +42,8 @@ export interface WatchFacts {
   readonly limits: Gates;
 }
 
-/** So many answers say what p95 is. */
-const TELLS_P95 = 100;
-/** How sure the bound of the control's rate is, where it does not run beside. */
-const SURE = 0.999;
+/** So many answers of the canary wait for one of the control that runs beside. */
+const MOST_ALONE = 100;
 
 /** A step begins: whatever is counted from now on counts. */
 export function beginWatch(facts: WatchFacts): WatchState {
@@ -62,11 +67,14 @@ export function goOnWatching(before: WatchState, facts: WatchFacts): WatchState 
     elapsedMs,
   });
   const { horizonMs, earlier } = facts;
-  const { answered, failed } = earlier;
-  const known = facts.control ? undefined : upperBound(failed, answered, SURE);
+  const errors = look('errors');
+  const isAlone = errors.control.answered === 0;
+  // What both share shows only beside the control: its next answer is worth a moment, but not for ever.
+  if (facts.control && isAlone && errors.canary.answered < MOST_ALONE) return before;
+  const known = isAlone ? boundOf(earlier) : undefined;
   const state = {
     ...before,
-    errors: lookForRise(before.errors, look('errors'), { horizonMs, known }),
+    errors: lookForRise(before.errors, errors, { horizonMs, known }),
     ...(before.slowMs !== null && {
       slow: lookForRise(before.slow, look('slow'), { horizonMs, known: SLOW_SHARE }),
     }),
@@ -75,7 +83,7 @@ export function goOnWatching(before: WatchState, facts: WatchFacts): WatchState 
   };
   if (before.slowMs !== null) return state;
   // The control has said by now what slow is: from here on it is looked for.
-  const slowMs = limitOf(facts.control ?? earlier, facts.limits);
+  const slowMs = limitOf(facts.control ? usualOf(facts.control, earlier) : earlier, facts.limits);
   return { ...state, slowMs, seen: sumsOf(facts, slowMs) };
 }
 

@@ -98,10 +98,18 @@ test('too little evidence is inconclusive, and that is no pass', () => {
 test('a flow that lags, is silent, has failed or has no watermark yet stops a move', () => {
   const stops = (more: Partial<FlowLine>): string[] =>
     verdicts('canary', 'cutover', { flows: [flow('to', more), flow('back')] });
-  expect(stops({ watermarkAgeMs: 5_001 })).toEqual(['sync to lag: fail']);
-  expect(stops({ reportAgeMs: 11_000 })).toEqual(['sync to: inconclusive']);
+  expect(stops({ watermarkAgeMs: 5_101 })).toEqual(['sync to lag: fail']);
+  expect(stops({ reportAgeMs: 3_001 })).toEqual(['sync to: inconclusive']);
   expect(stops({ error: 'a value cannot be mapped' })).toEqual(['sync to: fail']);
   expect(stops({ watermarkAgeMs: null })).toEqual(['sync to lag: inconclusive']);
+});
+
+test('a sync that is started anew is silent, and does not lag by its silence', () => {
+  for (let silentMs = 0; silentMs < 60_000; silentMs += 250) {
+    const line = flow('to', { reportAgeMs: silentMs, watermarkAgeMs: silentMs + 300 });
+    const found = verdicts('canary', 'cutover', { flows: [line, flow('back')] });
+    expect(found).toEqual(silentMs > 3_000 ? ['sync to: inconclusive'] : []);
+  }
 });
 
 test('one wrong row, an old run or an unsettled row stops a cutover', () => {
@@ -192,6 +200,22 @@ test('a service that fails more than the monolith, or is slower, stops a cutover
   }).filter(({ verdict }) => verdict === 'fail');
   expect(gate).toMatchObject({ figure: '5.00 % of 1000, control 1.00 % of 10000' });
   expect(gate?.note).toContain('GET /a');
+});
+
+test('without a control, beside or earlier, nothing passes; with an earlier one it is judged by that', () => {
+  const judged = (service: PathAnswers, earlier?: PathAnswers, beside = 0): string[] =>
+    verdicts('canary', 'cutover', { answers: { monolith: answered(beside, 0), service, earlier } });
+  const open = ['canary errors: inconclusive', 'canary p95: inconclusive'];
+  expect(judged(answered(1_000, 500))).toEqual(open);
+  expect(judged(answered(1_000, 0), answered(50, 0), 49)).toEqual(open);
+  expect(judged(answered(1_000, 0), answered(50, 0), 50)).toEqual([]);
+  expect(judged(answered(1_000, 10), answered(10_000, 100))).toEqual([]);
+  expect(judged(answered(1_000, 500), answered(10_000, 100))).toEqual(['canary errors: fail']);
+  expect(judged(answered(1_000, 10, 500), answered(10_000, 100))).toEqual(['canary p95: fail']);
+  // Who asks for no samples asks for none of the control either.
+  const limits = { ...GOOD.limits, canarySamples: 0 };
+  const none = { monolith: answered(0, 0), service: answered(0, 0) };
+  expect(verdicts('canary', 'cutover', { limits, answers: none })).toEqual([]);
 });
 
 test('conflicts that were judged stop a cutover past their limit, and are no matter where there is none', () => {

@@ -185,8 +185,8 @@ function shadowGates({ samples, mismatches }: GateFacts['shadow'], limits: Gates
   ];
 }
 
-/** Sync publishes four reports a second; silence for longer than this means that it does not run. */
-const SILENT_MS = 10_000;
+/** Sync publishes four reports a second; after this much silence nothing is known, least of all that it lags. */
+const SILENT_MS = 3_000;
 
 function flow(facts: GateFacts, direction: 'to' | 'back'): GateResult[] {
   const label = direction === 'to' ? 'sync to' : 'sync back';
@@ -204,7 +204,9 @@ function flow(facts: GateFacts, direction: 'to' | 'back'): GateResult[] {
     ];
   if (line.reportAgeMs > SILENT_MS)
     return [gate(label, 'inconclusive', `silent for ${seconds(line.reportAgeMs)}`, 'running')];
-  const age = line.watermarkAgeMs;
+  // As of the report: what has passed since says nothing of the flow.
+  const age =
+    line.watermarkAgeMs === null ? null : Math.max(0, line.watermarkAgeMs - line.reportAgeMs);
   if ((line.parked ?? 0) > 0)
     return [
       {

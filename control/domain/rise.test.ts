@@ -90,8 +90,8 @@ const quantile = (values: readonly number[], share: number): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length * share)] ?? Infinity;
 
 /** Seconds from the beginning of a rise from 1 % to 3 % to red, over seeds. */
-function delays(from: number, control: number): number[] {
-  return Array.from({ length: RUNS / 2 }, (_, seed) => {
+function delays(from: number, control: number, runs = RUNS / 2): number[] {
+  return Array.from({ length: runs }, (_, seed) => {
     const random = randomOf(seed * 13 + 5);
     const canaryRate = (second: number): number => (second > from ? 0.03 : 0.01);
     const step = { canary: 50, control, canaryRate, controlRate: always(0.01) };
@@ -111,6 +111,13 @@ test('also when they begin in the middle of a step that was clean until then', (
   expect(quantile(found, 0.75)).toBeLessThanOrEqual(30);
   expect(Math.min(...found)).toBeGreaterThan(0);
 });
+
+test('nor is a step too old for it: a rise is found as well long after the step has baked', () => {
+  const found = (horizons: number, runs: number): number =>
+    quantile(delays(horizons * BAKE_S, 950, runs), 0.5);
+  expect(found(3, RUNS / 20)).toBeLessThanOrEqual(35);
+  expect(found(100, RUNS / 100)).toBeLessThanOrEqual(50);
+}, 120_000);
 
 test('it never gets easier to see a rise by looking more often: each look has expectation one at most', () => {
   fc.assert(

@@ -8,8 +8,10 @@
 //    that its expectation is at most 1 under every common rate, for whatever sizes; it is under every
 //    lower rate of the canary too. θa is what the control has shown in the looks before.
 //  - A rise may begin at any moment: the martingale is a mixture over the moments, half of it on the
-//    first, half spread over the time that a step bakes (Shiryaev and Roberts; "E-detectors", Shin,
-//    Ramdas and Rinaldo, 2023). All of them share each look's factor, so one number a kind is kept.
+//    first, most of the rest spread over the time that a step bakes (Shiryaev and Roberts; "E-detectors",
+//    Shin, Ramdas and Rinaldo, 2023), and what is left over all the time after, ever thinner: a step
+//    that is watched for weeks never goes blind. All of them share each look's factor, so one number a
+//    kind is kept.
 //  - Where no control runs beside (all traffic is on the service), its rate is taken as the upper bound
 //    of what it showed before, and the same holds for each rate below that.
 
@@ -32,6 +34,8 @@ export interface RiseState {
   readonly grown: readonly number[];
   /** Share of the mixture whose moment has come. */
   readonly spent: number;
+  /** How long it has been looked for, in horizons. */
+  readonly horizons: number;
   /** What the control has shown so far, to expect the next look by. */
   readonly control: Counted;
   /** The greatest value that the martingale has had; 1 over it bounds the chance of that. */
@@ -39,7 +43,7 @@ export interface RiseState {
 }
 
 export interface RiseSettings {
-  /** How long the step is watched, roughly: over this time the moments are spread. */
+  /** How long the step is watched, roughly: over this time most of the moments are spread. */
   readonly horizonMs: number;
   /** A rate that is no rise: the control's, where none runs beside, or one that is allowed in any case. */
   readonly known?: number | undefined;
@@ -51,18 +55,26 @@ const RISES = [
   { by: 0.005, share: 0.3 },
 ] as const;
 const ON_FIRST = 0.5;
+const WITHIN_HORIZON = 0.35;
 /** Before the control has shown anything, it is expected at one in a hundred. */
 const PRIOR = { answered: 50, against: 0.5 };
 const MOST = 1e200;
 
 /** Nothing has been looked at; `before` is what the control showed earlier. */
 export function noRise(before: Counted = { answered: 0, against: 0 }): RiseState {
-  return { grown: RISES.map(() => ON_FIRST), spent: ON_FIRST, control: before, peak: 1 };
+  return {
+    grown: RISES.map(() => ON_FIRST),
+    spent: ON_FIRST,
+    horizons: 0,
+    control: before,
+    peak: 1,
+  };
 }
 
 export function lookForRise(before: RiseState, look: Look, settings: RiseSettings): RiseState {
-  const begins = Math.min(1 - before.spent, ((1 - ON_FIRST) * look.elapsedMs) / settings.horizonMs);
-  const spent = before.spent + begins;
+  const horizons = before.horizons + look.elapsedMs / settings.horizonMs;
+  const spent = Math.max(before.spent, spentBy(horizons));
+  const begins = spent - before.spent;
   const expected = expectedRate(before.control);
   const grown = RISES.map(({ by }, at) => {
     const factor = factorOf(look, expected, settings.known, by);
@@ -73,7 +85,13 @@ export function lookForRise(before: RiseState, look: Look, settings: RiseSetting
     answered: before.control.answered + look.control.answered,
     against: before.control.against + look.control.against,
   };
-  return { grown, spent, control, peak: Math.max(before.peak, value) };
+  return { grown, spent, horizons, control, peak: Math.max(before.peak, value) };
+}
+
+/** All of it is never spent; the tail is about as heavy as one with a finite sum can be. */
+function spentBy(horizons: number): number {
+  if (horizons <= 1) return ON_FIRST + WITHIN_HORIZON * horizons;
+  return 1 - (1 - ON_FIRST - WITHIN_HORIZON) / (1 + Math.log(horizons));
 }
 
 /** The chance that two equal paths would ever look like this, at most. */

@@ -53,9 +53,19 @@ test('what is established takes the traffic back at once, a flow when it stays r
   expect(red('canary errors', 0)).toBe('back');
   expect(red('canary p95', 0, at('cutover'))).toBe('back');
   expect(red('sync to lag', 0)).toBe('wait');
-  expect(red('sync to lag', 3_000)).toBe('back');
-  // In the cutover ownership is asked to go back; nobody decides here whether it can.
-  expect(red('sync back', 3_000, at('cutover'))).toBe('back');
+  expect(red('sync to', 2_999)).toBe('wait');
+  expect(red('sync to', 3_000)).toBe('back');
+  expect(red('sync to lag', 59_999)).toBe('wait');
+  expect(red('sync to lag', 60_000)).toBe('back');
+});
+
+test('ownership goes back for what the service answers; for a flow that fails a human is called', () => {
+  const red = (...names: string[]): string =>
+    decide(at('cutover'), { watched: names.map((name) => gate(name, 'fail')), redMs: 60_000 });
+  expect(red('canary errors')).toBe('back');
+  expect(red('sync back', 'canary errors')).toBe('back');
+  for (const name of ['sync back', 'sync to', 'sync back parked', 'sync back lag', 'sync to lag'])
+    expect(red(name)).toBe('call');
 });
 
 test('red where nobody is served calls a human, unless it is a flow that may catch up', () => {

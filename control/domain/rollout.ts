@@ -3,6 +3,8 @@
 //
 //   sync → shadow → canary at each share → cutover: on when a step has baked and every gate passes;
 //   red where the service serves somebody → back; red where it does not → a human is called;
+//   in the cutover only what the service answers leads back: where a flow fails, or the monolith, its
+//   data are not where ownership could go;
 //   evidence that is missing → wait, and call a human when that takes too long.
 import type { RolloutSettings } from '../rollout-settings.ts';
 import type { GateResult } from './gates.ts';
@@ -65,8 +67,10 @@ export type RolloutDecision =
   | { readonly kind: 'back'; readonly why: string }
   | { readonly kind: 'call'; readonly why: string };
 
-/** A flow that lags for a moment is no reason to go back: other gates are red at once, this long is a flow. */
+/** A flow that fails for a moment is no reason to go back: other gates are red at once, this long is a flow. */
 const RED_MS = 3_000;
+/** What was down, or had much to do, catches up: only a lag that stays this long is red. */
+const LAG_RED_MS = 60_000;
 /** Established by a test, not by one look. */
 const AT_ONCE = new Set(['canary errors', 'canary p95', 'verify']);
 
@@ -79,11 +83,14 @@ export function decideRollout(facts: RolloutFacts): RolloutDecision {
   const red = watched.filter((gate) => gate.verdict === 'fail');
   if (red.length > 0) {
     const why = told(red);
-    const isSettled = facts.redMs >= RED_MS || red.some(({ gate }) => AT_ONCE.has(gate));
+    const onlyLags = red.every(({ gate }) => gate.endsWith(' lag'));
+    const isSettled =
+      facts.redMs >= (onlyLags ? LAG_RED_MS : RED_MS) || red.some(({ gate }) => AT_ONCE.has(gate));
     if (!isSettled) return { kind: 'wait', why };
-    if (isServing) return { kind: 'back', why };
+    const leadsBack = at.phase !== 'cutover' || red.some(({ gate }) => gate.startsWith('canary '));
+    if (isServing) return { kind: leadsBack ? 'back' : 'call', why };
     // What only lags may catch up: nobody is served by it yet.
-    if (!red.every(({ gate }) => gate.endsWith(' lag'))) return { kind: 'call', why };
+    if (!onlyLags) return { kind: 'call', why };
   }
   // Where nothing of the service is seen there is nothing to bake.
   const bakeMs = isServing || at.phase === 'shadow' ? settings.bakeMs : 0;
