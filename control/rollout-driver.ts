@@ -39,6 +39,9 @@ export class RolloutDriver {
   readonly #options: DriverOptions;
   #said = '';
   #notBefore = 0;
+  #isVerifying = false;
+  #verifyAfter = 0;
+  #verifyFailed: string | undefined;
 
   constructor(options: DriverOptions) {
     this.#options = options;
@@ -172,11 +175,9 @@ export class RolloutDriver {
         this.#say(`${describePlace(state)}: ${decision.why}`);
         break;
       case 'verify':
-        if (verify) {
-          this.#say(`${describePlace(state)}: verifying`);
-          await verify(row.capability).catch((error: unknown) => this.#call(now, messageOf(error)));
-        } else if (facts.atMs > facts.settings.bakeMs + facts.settings.waitMs)
-          await this.#call(now, `nobody has verified "${row.capability}"`);
+        if (!this.#isVerifying && facts.atMs > facts.settings.bakeMs + facts.settings.waitMs)
+          await this.#call(now, `"${row.capability}" could not be verified in time`);
+        else if (verify) await this.#verify(now, state, verify);
         break;
       case 'advance':
         await this.#advance(now, state, decision.to);
@@ -192,6 +193,31 @@ export class RolloutDriver {
         await this.#call(now, decision.why);
         break;
     }
+  }
+
+  /** Beside the looks: red leads back while it runs. What it failed with calls a human at the next look. */
+  async #verify(
+    row: RolloutRow,
+    state: CapabilityState,
+    verify: NonNullable<DriverOptions['verify']>,
+  ): Promise<void> {
+    const failed = this.#verifyFailed;
+    this.#verifyFailed = undefined;
+    if (failed !== undefined) {
+      await this.#call(row, failed);
+      return;
+    }
+    if (this.#isVerifying || performance.now() < this.#verifyAfter) return;
+    this.#say(`${describePlace(state)}: verifying`);
+    this.#isVerifying = true;
+    void verify(row.capability)
+      .catch((error: unknown) => {
+        this.#verifyFailed = messageOf(error);
+      })
+      .finally(() => {
+        this.#isVerifying = false;
+        this.#verifyAfter = performance.now() + VERIFY_PAUSE_MS;
+      });
   }
 
   async #stepBack(
@@ -300,6 +326,8 @@ export class RolloutDriver {
 }
 
 const MOST_ATTEMPTS = 3;
+/** Between two runs that were both not what the gate asks for. */
+const VERIFY_PAUSE_MS = 30_000;
 
 export function describeRow(row: RolloutRow): string {
   const why = row.why === '' ? '' : `: ${row.why}`;
