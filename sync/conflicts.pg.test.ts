@@ -57,7 +57,7 @@ test('the canary ends with one writer again', async () => {
   await begin();
   await catalog.query(`UPDATE product SET name = 'before'`);
   await expect(
-    canary.pair.coordinator().move({ capability: 'catalog', event: 'rollback' }),
+    canary.pair.coordinator().move({ capability: 'catalog', event: 'advance' }),
   ).rejects.toMatchObject({ code: 'MOVE_NOT_ALLOWED' });
   await unshare(canary.pair);
   await equal(canary.pair);

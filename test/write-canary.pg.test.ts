@@ -130,16 +130,22 @@ test('cohorts write at the service and read what they wrote, on to a cutover and
     expect(await run(...args)).toMatchObject({ code: 0, stderr: '' });
     await writes(25);
   };
+  const madeAtService = async (): Promise<number> => {
+    const { rows } = await pair.service.query<{ n: number }>(
+      'SELECT count(*)::int AS n FROM article WHERE id % 2 = 1',
+    );
+    return rows[0]?.n ?? 0;
+  };
   await writes(30);
   await command('advance', 'catalog', '--weight', '30');
   await command('advance', 'catalog', '--weight', '70');
+  await waitFor(async () => (await madeAtService()) > 5, {
+    timeoutMs: 30_000,
+    what: 'cohorts to write at the service',
+  });
   await command('advance', 'catalog', '--weight', '20');
   const status = await banyan(['--config', config.file, 'status']);
   expect(status.stdout).toMatch(/canary 20 %, writes too/);
-  const { rows } = await pair.service.query<{ n: number }>(
-    'SELECT count(*)::int AS n FROM article WHERE id % 2 = 1',
-  );
-  expect(rows[0]?.n).toBeGreaterThan(5);
   await verified();
   await command('advance', 'catalog', '--to', 'cutover');
   await atRest(pair, { phase: 'cutover', shared: false }, ['service']);
