@@ -43,7 +43,7 @@ export async function overwrite(
 
 const OWN = `
 SELECT a.attname, format_type(a.atttypid, a.atttypmod),
-       CASE WHEN a.attidentity = '' THEN coalesce(pg_get_expr(d.adbin, d.adrelid), 'NULL') END
+       CASE WHEN a.attidentity = '' AND pg_get_serial_sequence(format('%I.%I', n.nspname, c.relname), a.attname) IS NULL THEN coalesce(pg_get_expr(d.adbin, d.adrelid), 'NULL') END
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''

@@ -21,11 +21,18 @@ export interface FootingOptions {
   readonly end: (isSettled: (marks: readonly Mark[]) => boolean) => Promise<readonly Mark[]>;
 }
 
+/** What comes of the source is told here first. Throws FLOW_STOPPED where the topic would have it. */
+export interface Watch {
+  /** A transaction is about to be written. */
+  sees(commitLsn: Lsn): void;
+  /** Nothing waits that lies before this; gives whether that may be written, and then confirmed. */
+  idles(lsn: Lsn): boolean;
+}
+
 /** Where a relay stands when it begins. */
 export interface Stand {
   readonly footing: Footing;
-  /** Told of each transaction before it is written. Throws FLOW_STOPPED at one that the topic would have. */
-  readonly sees: (commitLsn: Lsn) => void;
+  readonly watch: Watch;
 }
 
 const ANEW =
@@ -39,10 +46,7 @@ export async function findFooting(options: FootingOptions): Promise<Stand> {
   if (verdict.kind !== 'goes on') throw refusal(slot, standing, verdict);
   const { footing, last, comesAgain } = verdict;
   if (last) await assertHistory(options, last);
-  return {
-    footing,
-    sees: comesAgain && last ? whoComesAgain(slot, last.commitLsn) : () => undefined,
-  };
+  return { footing, watch: comesAgain ? whoComesAgain(slot, footing.last) : NOTHING };
 }
 
 /** A slot that was never finished, or was made by somebody else. */
@@ -93,15 +97,30 @@ export async function assertHistory(
   });
 }
 
-function whoComesAgain(slot: string, last: Lsn): (commitLsn: Lsn) => void {
+const NOTHING: Watch = { sees: () => undefined, idles: () => true };
+
+/** Before anything else the last transaction of the topic must come; WAL that ends behind it without is another. */
+function whoComesAgain(
+  slot: string,
+  { position: { commitLsn: last }, endLsn }: Footing['last'],
+): Watch {
   let came = false;
-  return (commitLsn) => {
-    if (commitLsn === last) came = true;
-    if (commitLsn <= last || came) return;
-    throw setBack(
-      slot,
-      `the topics have a transaction that committed at ${formatLsn(last)}, and the source of slot ${slot} has none there: the next is at ${formatLsn(commitLsn)}`,
-    );
+  const assertCame = (isBehind: boolean, what: string): void => {
+    if (isBehind && !came)
+      throw setBack(
+        slot,
+        `the topics have a transaction that committed at ${formatLsn(last)}, and the source of slot ${slot} has none there: ${what}`,
+      );
+  };
+  return {
+    sees: (commitLsn) => {
+      if (commitLsn === last) came = true;
+      assertCame(commitLsn > last, `the next is at ${formatLsn(commitLsn)}`);
+    },
+    idles: (lsn) => {
+      assertCame(lsn >= endLsn, `it has written up to ${formatLsn(lsn)}`);
+      return came;
+    },
   };
 }
 

@@ -14,7 +14,7 @@ import type { Footing } from '../domain/debezium/chain.ts';
 import type { Mark } from '../domain/debezium/position.ts';
 import { LagWindow } from '../domain/lag.ts';
 import type { SlotChangeLog } from '../slot-log.ts';
-import { findFooting, type Stand } from './footing.ts';
+import { findFooting, type Watch } from './footing.ts';
 import { Outlet, type Sent, type Written } from './outlet.ts';
 
 /** How changes are written down for Kafka. */
@@ -86,7 +86,7 @@ export class RelayWork {
   async run(stop: AbortController): Promise<void> {
     const { signal } = stop;
     const { limitBytes, url, end, script: begin, onRunning } = this.#options;
-    const { footing, sees } = await findFooting({
+    const { footing, watch } = await findFooting({
       ...{ url, client: this.#client, ...this.#names },
       end: (isSettled) => end(isSettled, signal),
     });
@@ -102,35 +102,31 @@ export class RelayWork {
     onRunning();
     await allOrNone(stop, [
       outlet.run(signal),
-      this.#stream(script, outlet, sees, signal),
-      this.#beat(script, outlet, signal),
+      this.#stream(script, outlet, watch, signal),
+      this.#beat(script, outlet, watch, signal),
       this.#reports(script, outlet, signal),
     ]);
   }
 
-  async #stream(
-    script: Script,
-    outlet: Outlet,
-    sees: Stand['sees'],
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #stream(script: Script, outlet: Outlet, watch: Watch, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#waits = true;
       const pieces = await this.#log.read(signal);
       this.#waits = false;
       for (const piece of pieces) {
-        if (piece.size > 0) sees(piece.head.commitLsn);
+        if (piece.size > 0) watch.sees(piece.head.commitLsn);
         await outlet.give({ records: await script.write(piece), through: throughOf(piece) });
       }
     }
   }
 
-  async #beat(script: Script, outlet: Outlet, signal: AbortSignal): Promise<void> {
+  async #beat(script: Script, outlet: Outlet, watch: Watch, signal: AbortSignal): Promise<void> {
     let beaten: number | undefined;
     while (!signal.aborted) {
       // What waits would come behind a record that says that it is there.
       const { idleLsn } = this.#log;
-      const idle = this.#waits && outlet.empty && idleLsn > 0n ? idleLsn : undefined;
+      const isIdle = this.#waits && outlet.empty && idleLsn > 0n && watch.idles(idleLsn);
+      const idle = isIdle ? idleLsn : undefined;
       const now = performance.now();
       const isDue = beaten === undefined || now - beaten >= BEAT_MS;
       if (isDue) beaten = now;

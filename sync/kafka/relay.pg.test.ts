@@ -385,6 +385,20 @@ test('a source that was set back, and has gone on differently, is not relayed be
   expect(counted(brokers.topic)).toEqual([1]);
 });
 
+test('a source that was set back is noticed by what it has written, also where none of that is ours', async () => {
+  const { rows } = await pair.monolith.query<{ at: string }>(
+    'SELECT pg_current_wal_insert_lsn() AS at',
+  );
+  const last = parseLsn(rows[0]?.at ?? '');
+  const brokers = new Brokers();
+  const relay = start(brokers, { end: () => Promise.resolve([mark(last)]) });
+  await pair.monolith.query('CREATE TABLE not_ours AS SELECT generate_series(1, 1000) AS i');
+  const error = await relay.ended;
+  expect(error).toMatchObject({ code: 'FLOW_STOPPED' });
+  expect(String(error)).toMatch(/has none there: it has written up to/);
+  expect(parseLsn(await confirmed())).toBeLessThan(last);
+});
+
 test('a relay of a slot that was made by hand does not begin', async () => {
   const { slot, publication } = relayNames(source.database);
   await pair.monolith.query('SELECT pg_drop_replication_slot($1)', [slot]);

@@ -49,8 +49,8 @@ async function look(
   } finally {
     await admin.close();
   }
-  const marks: Mark[] = [];
-  if (missing.size === 0) return { marks, isAll };
+  const ends = new Ends();
+  if (missing.size === 0) return { marks: ends.marks, isAll };
   const done = Promise.withResolvers<undefined>();
   const consumer = await kafka.consumer({
     groupId: `${groupId}.${randomUUID()}`,
@@ -62,7 +62,7 @@ async function look(
     deliver: ({ topic, records, nextOffset }) => {
       for (const { headers } of records) {
         const mark = markOf(headers);
-        if (mark) marks.push(mark);
+        if (mark) ends.note(mark);
       }
       if (nextOffset >= (missing.get(topic) ?? 0n)) missing.delete(topic);
       if (missing.size === 0) done.resolve(undefined);
@@ -74,5 +74,24 @@ async function look(
   } finally {
     await consumer.close();
   }
-  return { marks, isAll };
+  return { marks: ends.marks, isAll };
+}
+
+/** Of all marks those that count: by life, the furthest and the one that says most. */
+class Ends {
+  readonly #furthest = new Map<string, Mark>();
+  readonly #fullest = new Map<string, Mark>();
+
+  note(mark: Mark): void {
+    const life = mark.life ?? '';
+    const furthest = this.#furthest.get(life);
+    if (!furthest || mark.position.commitLsn > furthest.position.commitLsn)
+      this.#furthest.set(life, mark);
+    const fullest = this.#fullest.get(life);
+    if (!fullest || mark.completeTo > fullest.completeTo) this.#fullest.set(life, mark);
+  }
+
+  get marks(): Mark[] {
+    return [...this.#furthest.values(), ...this.#fullest.values()];
+  }
 }
