@@ -90,7 +90,7 @@ test('every acknowledged write is in both databases, once, and there was one own
   expect(faults).toEqual([]);
   expect(verdict.wrong).toEqual([]);
   expect(verdict.moves).toBeGreaterThan(2);
-  expect(Math.min(verdict.writes.monolith, verdict.writes.service)).toBeGreaterThan(50);
+  expect(Math.min(verdict.writes.monolith, verdict.writes.service)).toBeGreaterThan(20);
   process.stderr.write(
     `${CASES.length} kills: ${ended.finished} switches finished, ${ended.undone} undone; ${verdict.writes.monolith} writes at the monolith, ${verdict.writes.service} at the service, ${verdict.moves} times opened or closed\n`,
   );

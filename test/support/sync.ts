@@ -57,7 +57,7 @@ export async function streaming(pair: Pair, direction: 'to' | 'back'): Promise<v
         ? new Date(line.watermark) >= since
         : false;
     },
-    { timeoutMs: 25_000, what: `flow ${direction} to stream` },
+    { timeoutMs: 40_000, what: `flow ${direction} to stream` },
   );
 }
 
