@@ -129,8 +129,10 @@ export function itemsLoad(edges: () => readonly string[], count: number): ItemsL
       if (n < account.acknowledged || n > account.acknowledged + account.unknown)
         wrong.push(`item ${account.id} shows ${n}, and its client had ${account.acknowledged}`);
     };
-    await send('/api/items');
     for (let index = 0; !over.signal.aborted; index++) {
+      // Another visitor: one who writes all the time stays on the side that he writes to.
+      jar.clear();
+      await send('/api/items');
       const tag = `c${name} ${index}`;
       const made = await send('/api/items', 'POST', tag);
       if (made?.status !== 200) {
