@@ -1,10 +1,11 @@
 // The keys that replicas of the edge sign forwarded calls with. Whoever reads them and finds the newest
 // too old makes the next one; two that do so at once make two, which harms nothing.
+import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { Knex } from 'knex';
 
 export interface CallKey {
   readonly id: string;
-  readonly key: Buffer;
+  readonly key: KeyObject;
   /** Since when it is there, by the control database's clock. */
   readonly ageMs: number;
 }
@@ -26,5 +27,9 @@ export async function readCallKeys(db: Knex): Promise<CallKey[]> {
   const { rows } = await db.raw<{ rows: { id: string; key: Buffer; age_ms: string }[] }>(
     'SELECT id, key, extract(epoch FROM clock_timestamp() - made_at) * 1000 AS age_ms FROM banyan.call_key ORDER BY id DESC',
   );
-  return rows.map(({ id, key, age_ms }) => ({ id, key, ageMs: Number(age_ms) }));
+  return rows.map(({ id, key, age_ms }) => ({
+    id,
+    key: createSecretKey(key),
+    ageMs: Number(age_ms),
+  }));
 }

@@ -2,10 +2,11 @@
 // make back through the edge: such a call passes a hold, or the write in flight that waits for it would
 // keep the switch from ever being quiet. It must name a write that is still in flight: of this replica
 // that is looked up, of another one the control database tells (replica.ts).
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { CallKey } from '../control/call-keys.ts';
-import { CALL_FIELD, formatCall, parseCall, type CallToken } from './domain/call-token.ts';
+import { CALL_FIELD, formatCallOf, parseCall, type CallToken } from './domain/call-token.ts';
+import { isSigned, sign } from './mac.ts';
 
 export interface CallsOptions {
   readonly replicaId: string;
@@ -15,17 +16,30 @@ export interface CallsOptions {
   readonly now?: () => number;
 }
 
-const SIGNATURE_BYTES = 16;
 /** A key is used once every replica has had the time to read it. */
 const SETTLED_MS = 90_000;
 /** Clocks of two machines differ, and a deadline may be prolonged by an upload. */
 const GRACE_MS = 10_000;
 
+const NAME_BYTES = 9;
+/** Writes of one moment share a signature. */
+const MOMENT_MS = 1_000;
+
+interface Signed {
+  readonly key: CallKey;
+  readonly expiresAt: number;
+  readonly text: string;
+}
+
 export class Calls {
   readonly #options: CallsOptions;
   readonly #now: () => number;
   #keys: readonly CallKey[] = [];
-  #count = 0;
+  /** By capability: what every write that is forwarded in the same moment carries. */
+  readonly #signed = new Map<string, Signed>();
+  /** Drawn for many writes at once. */
+  readonly #drawn = Buffer.alloc(NAME_BYTES * 500);
+  #used = NAME_BYTES * 500;
 
   constructor(options: CallsOptions) {
     this.#options = options;
@@ -37,19 +51,29 @@ export class Calls {
     this.#keys = await this.#options.readKeys();
   }
 
-  /** A name for a write of this replica. */
+  /** A name for a write of this replica, that nobody guesses. */
   next(): string {
-    this.#count += 1;
-    return this.#count.toString(36);
+    if (this.#used === this.#drawn.length) {
+      randomFillSync(this.#drawn);
+      this.#used = 0;
+    }
+    this.#used += NAME_BYTES;
+    return this.#drawn.toString('base64url', this.#used - NAME_BYTES, this.#used);
   }
 
   /** The token of a write that may take so long; undefined while there is no key. */
   sign(capability: string, write: string, timeoutMs: number): string | undefined {
     const key = this.#keys.find(({ ageMs }) => ageMs >= SETTLED_MS) ?? this.#keys.at(-1);
     if (!key) return undefined;
-    const expiresAt = this.#now() + timeoutMs + GRACE_MS;
-    const token = { key: key.id, capability, replica: this.#options.replicaId, write, expiresAt };
-    return formatCall(token, (text) => macOf(key, text).toString('base64url'));
+    const least = this.#now() + timeoutMs + GRACE_MS;
+    const expiresAt = least - (least % MOMENT_MS) + MOMENT_MS;
+    let signed = this.#signed.get(capability);
+    if (signed?.key !== key || signed.expiresAt !== expiresAt) {
+      const token = { key: key.id, capability, replica: this.#options.replicaId, expiresAt };
+      signed = { key, expiresAt, text: formatCallOf(token, (text) => sign(key.key, text)) };
+      this.#signed.set(capability, signed);
+    }
+    return signed.text + write;
   }
 
   /** What a request brings, if it is signed and has not run out. */
@@ -58,17 +82,10 @@ export class Calls {
     const read = typeof value === 'string' ? parseCall(value) : undefined;
     const key = read && this.#keys.find(({ id }) => id === read.token.key);
     if (!read || !key || read.token.expiresAt < this.#now()) return undefined;
-    const given = Buffer.from(read.mac, 'base64url');
-    const isSigned =
-      given.length === SIGNATURE_BYTES && timingSafeEqual(given, macOf(key, read.text));
-    return isSigned ? read.token : undefined;
+    return isSigned(key.key, read.text, read.mac) ? read.token : undefined;
   }
 
   isOurs({ replica }: CallToken): boolean {
     return replica === this.#options.replicaId;
   }
-}
-
-function macOf({ key }: CallKey, text: string): Buffer {
-  return createHmac('sha256', key).update(text).digest().subarray(0, SIGNATURE_BYTES);
 }

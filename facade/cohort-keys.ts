@@ -1,6 +1,7 @@
 // The keys of cohorts that the facade gives out itself: a random id, signed, because under a write canary
 // the key chooses the side that a client writes to, and nobody may choose that for himself.
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { isSigned, sign } from './mac.ts';
 
 export interface CohortKeys {
   /** A cookie's value for this id; the id alone while there is no key to sign with. */
@@ -8,30 +9,26 @@ export interface CohortKeys {
   isSigned(value: string): boolean;
 }
 
-const SIGNATURE_BYTES = 16;
-
 /** `key` signs; undefined while it is not known. */
-export function createCohortKeys(key: () => Buffer | undefined): CohortKeys {
-  const macOf = (id: string): Buffer | undefined => {
-    const secret = key();
-    // Nothing else that is signed with this key begins like that.
-    const mac = secret && createHmac('sha256', secret).update(`cohort ${id}`).digest();
-    return mac?.subarray(0, SIGNATURE_BYTES);
-  };
+export function createCohortKeys(key: () => KeyObject | undefined): CohortKeys {
   return {
     sign: (id) => {
-      const mac = macOf(id);
-      return mac ? `${id}.${mac.toString('base64url')}` : id;
+      const secret = key();
+      return secret ? `${id}.${sign(secret, textOf(id))}` : id;
     },
     isSigned: (value) => {
       const dot = value.indexOf('.');
-      const expected = dot < 0 ? undefined : macOf(value.slice(0, dot));
-      const given = Buffer.from(value.slice(dot + 1), 'base64url');
+      const secret = key();
       return (
-        expected !== undefined &&
-        given.length === SIGNATURE_BYTES &&
-        timingSafeEqual(given, expected)
+        secret !== undefined &&
+        dot >= 0 &&
+        isSigned(secret, textOf(value.slice(0, dot)), value.slice(dot + 1))
       );
     },
   };
+}
+
+/** Nothing else that is signed with this key begins like that. */
+function textOf(id: string): string {
+  return `cohort ${id}`;
 }

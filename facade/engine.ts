@@ -1,6 +1,6 @@
 // The facade without its ports: routes compiled, pools opened, replica registered, shadow and
 // metrics wired to the edge. The standalone server and the middleware are both thin shells round it.
-import { randomUUID } from 'node:crypto';
+import { randomUUID, type KeyObject } from 'node:crypto';
 import type { Tracer } from '@opentelemetry/api';
 import type { Express } from 'express';
 import type { Knex } from 'knex';
@@ -96,7 +96,7 @@ export function createEngine(options: EngineOptions): Engine {
   const firstStates = Promise.withResolvers<undefined>();
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
-  let signingKey: Buffer | undefined;
+  let signingKey: KeyObject | undefined;
   let stage: 'starting' | 'ready' | 'ending' = 'starting';
   let running: Promise<void> = Promise.resolve();
 

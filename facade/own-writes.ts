@@ -1,20 +1,20 @@
 // Read your writes: the answer of a write gives its client a signed note of the moment, as a cookie
 // and as a field; while the client's reads bring it back and the other side's watermark has not
 // passed that moment, they are not sent there. Every replica honours it, whichever answered.
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Direction } from '../control/domain/flow.ts';
 import type { Owner } from '../control/domain/phase.ts';
 import { cookieValue } from './domain/headers.ts';
 import { formatMoments, parseMoments, type Moments } from './domain/wrote.ts';
 import type { Freshness } from './freshness.ts';
+import { isSigned, sign } from './mac.ts';
 
 /** Of the cookie; for clients without cookies the field is `x-banyan-wrote`, both ways. */
 export const WROTE_COOKIE = 'banyan_wrote';
 const WROTE_FIELD = 'x-banyan-wrote';
 /** A note that is older than the cookie lives is forgotten. */
 const AGE_S = 3_600;
-const SIGNATURE_BYTES = 16;
 
 /** Where the changes of a flow were made. */
 const SOURCE: Readonly<Record<Direction, Owner>> = { to: 'monolith', back: 'service' };
@@ -36,24 +36,15 @@ export interface OwnWrites {
 /** `key` signs; undefined while it is not known. */
 export function createOwnWrites(
   freshness: Pick<Freshness, 'now' | 'watermark'>,
-  key: () => Buffer | undefined,
+  key: () => KeyObject | undefined,
 ): OwnWrites {
-  const macOf = (text: string): Buffer | undefined => {
+  const isOurs = (text: string, signature: string): boolean => {
     const secret = key();
-    return (
-      secret && createHmac('sha256', secret).update(text).digest().subarray(0, SIGNATURE_BYTES)
-    );
-  };
-  const isSigned = (text: string, signature: string): boolean => {
-    const expected = macOf(text);
-    const given = Buffer.from(signature, 'base64url');
-    return (
-      expected !== undefined && given.length === SIGNATURE_BYTES && timingSafeEqual(given, expected)
-    );
+    return secret !== undefined && isSigned(secret, text, signature);
   };
   const broughtBy = (req: IncomingMessage): Moments[] =>
     [cookieValue(req.headers.cookie, WROTE_COOKIE), req.headers[WROTE_FIELD]?.toString()].flatMap(
-      (token) => (token === undefined ? [] : [parseMoments(token, isSigned)]),
+      (token) => (token === undefined ? [] : [parseMoments(token, isOurs)]),
     );
 
   /** The latest moment at which it was written `at` a side, if the other may not have it yet. */
@@ -73,13 +64,14 @@ export function createOwnWrites(
   return {
     note: (req, capability, at) => {
       const now = freshness.now();
-      if (now === undefined || key() === undefined) return [];
+      const secret = key();
+      if (now === undefined || secret === undefined) return [];
       const moments = new Map<string, number>();
       for (const brought of broughtBy(req))
         for (const [name, at] of brought)
           if (at > now - AGE_S * 1_000) moments.set(name, Math.max(at, moments.get(name) ?? 0));
       moments.set(nameOf(capability, at), now);
-      const token = formatMoments(moments, (text) => macOf(text)?.toString('base64url') ?? '');
+      const token = formatMoments(moments, (text) => sign(secret, text));
       const cookie = `${WROTE_COOKIE}=${token}; Path=/; Max-Age=${AGE_S}; HttpOnly; SameSite=Lax`;
       return ['set-cookie', cookie, WROTE_FIELD, token];
     },

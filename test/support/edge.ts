@@ -1,4 +1,5 @@
 // An edge behind a real port, without a control database: the test sets the states.
+import { createSecretKey } from 'node:crypto';
 import { createServer } from 'node:http';
 import { defineMigration } from '../../control/define.ts';
 import type { MigrationInput } from '../../control/definition.ts';
@@ -56,7 +57,7 @@ export interface TestEdgeOptions {
   readonly trusts?: Trust | undefined;
 }
 
-const KEY = Buffer.alloc(32, 'key');
+const KEY = createSecretKey(Buffer.alloc(32, 'key'));
 
 const NO_SHADOW: Shadow = { begin: () => undefined, close: () => Promise.resolve() };
 
