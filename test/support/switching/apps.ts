@@ -100,7 +100,7 @@ export async function startApp(side: Owner, databaseUrl: string): Promise<App> {
       req.method === 'POST'
         ? add(id, given as string | undefined)
         : pool
-            .query(`SELECT id FROM ${item} WHERE id = $1`, [id])
+            .query({ name: 'item', text: `SELECT id FROM ${item} WHERE id = $1`, values: [id] })
             .then(({ rows }) => String(rows.length));
     req.resume().on('end', () => {
       work.then(

@@ -1,7 +1,7 @@
 // Clients of the two facades: each write has a number of its own, and what became of it is remembered.
 // They go on whatever happens; a write whose answer did not come is unknown, and none is sent twice.
-import { Agent, request } from 'undici';
 import { sleep } from '../../../core/lifecycle.ts';
+import { Wires } from './wires.ts';
 
 export interface Outcomes {
   readonly acknowledged: ReadonlySet<number>;
@@ -34,7 +34,7 @@ export interface ClientOptions {
 
 /** Starts them: requests are due at a fixed rate, whatever the answers do, up to `atMost`. */
 export function startClients(options: ClientOptions): Clients {
-  const agent = new Agent({ connections: 256, pipelining: 1 });
+  const wires = new Wires();
   const acknowledged = new Set<number>();
   let failed = new Map<string, number>();
   let times: { at: number; ms: number }[] = [];
@@ -47,18 +47,14 @@ export function startClients(options: ClientOptions): Clients {
   const fail = (what: string): void => {
     failed.set(what, (failed.get(what) ?? 0) + 1);
   };
-  const ask = async (method: 'GET' | 'POST', id: number): Promise<number> => {
+  const ask = (method: 'GET' | 'POST', id: number): Promise<number> => {
     const urls = options.urls();
-    try {
-      const { statusCode, body } = await request(
-        `${urls[id % urls.length] ?? ''}/api/items/${id}`,
-        { method, dispatcher: agent, headers: { 'x-client': `c${id % 100}` } },
-      );
-      await body.text();
-      return statusCode;
-    } catch {
-      return 0;
-    }
+    const url = urls[id % urls.length] ?? '';
+    const length = method === 'POST' ? 'content-length: 0\r\n' : '';
+    return wires.ask(
+      url,
+      `${method} /api/items/${id} HTTP/1.1\r\nhost: ${new URL(url).host}\r\nx-client: c${id % 100}\r\n${length}\r\n`,
+    );
   };
   const write = async (): Promise<void> => {
     const id = next++;
@@ -109,7 +105,7 @@ export function startClients(options: ClientOptions): Clients {
       ending.abort();
       await Promise.all(running);
       await Promise.all(underWay);
-      if (!agent.closed) await agent.close();
+      wires.close();
     },
   };
 }
