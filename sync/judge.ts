@@ -4,7 +4,6 @@
 // that has the effect.
 import { BanyanError, messageOf } from '../core/errors.ts';
 import { formatTable, quoteLiteral } from '../core/postgres/identifiers.ts';
-import { formatLsn } from '../core/postgres/lsn.ts';
 import { rawRows, sqlState } from '../core/postgres/connect.ts';
 import type { Verdict } from '../control/domain/conflicts.ts';
 import { encodeMessage, type FlowMessage } from '../control/domain/flow.ts';
@@ -48,38 +47,16 @@ export class Judge {
   }
 
   /** Begins with a transaction of the service: what it changed is in flight no more. */
-  async open({ xid, commitLsn, commitMs }: TransactionHead): Promise<void> {
+  async open({ xid }: TransactionHead): Promise<void> {
     const { plan, target } = this.#context;
     const judged = encodeMessage({ kind: 'judged', capability: plan.capability, xid });
     await this.#writer.begin(
       `SELECT pg_logical_emit_message(true, ${quoteLiteral(MESSAGE_PREFIX)}, ${quoteLiteral(judged)})`,
     );
-    await this.#date(formatLsn(commitLsn), commitMs);
     if (this.#timed && xid % PRUNE_EVERY === 0)
       await target.client.query(
         `DELETE FROM banyan.tombstone WHERE at < clock_timestamp() - interval '1 day'`,
       );
-  }
-
-  /** Judges a change that was parked. */
-  async again(change: RowChange, source: Source): Promise<unknown> {
-    await this.#date(source.position.slice(0, source.position.lastIndexOf('/')), source.commitMs);
-    return this.change(change, source);
-  }
-
-  /** What the service has written is as old as it says, also to the next conflict. */
-  async #date(lsn: string, ms: number): Promise<void> {
-    if (!this.#timed) return;
-    await this.#context.target.client.query(
-      'SELECT pg_replication_origin_xact_setup($1, to_timestamp($2::float8 / 1000))',
-      [lsn, ms],
-    );
-  }
-
-  /** The origin's time is the session's, and would stand still from now on. */
-  async close(): Promise<void> {
-    if (this.#timed)
-      await this.#context.target.client.query('SELECT pg_replication_origin_xact_reset()');
   }
 
   /**
