@@ -22,7 +22,7 @@ import { askedBy, type Asked, type Image } from './domain/images.ts';
 import { judgingTexts, type JudgingTexts } from './domain/judging.ts';
 import { targetColumns, type Edge } from './domain/mapping.ts';
 import { judgementOf, standingOf, verdictOf } from './domain/verdict.ts';
-import { isKeyViolation, isRefusal } from './refusal.ts';
+import { isConstraintViolation, isKeyViolation, isRefusal } from './refusal.ts';
 import type { BatchContext, Care } from './batch-context.ts';
 import type { Writer } from './writer.ts';
 
@@ -68,10 +68,31 @@ export class Judge {
     const edges = this.#context.plan.edges['sharing guest'];
     return this.#whole(async () => {
       for (const edge of edges)
-        if (formatTable(edge.source) === label)
-          for (const asked of askedBy(edge, change))
+        if (formatTable(edge.source) === label) {
+          const all = askedBy(edge, change);
+          if (await this.#moves(all)) continue;
+          for (const asked of all)
             if (!(await this.#agrees(asked))) await this.#judge(asked, source);
+        }
     }, isRefusal);
+  }
+
+  /**
+   * A row that is what the service's client saw goes on under its new key, with all that the owner alone
+   * knows of it. False where it is not, or cannot: then the old one is to go, and the new one to come.
+   */
+  async #moves([old, now]: readonly Asked[]): Promise<boolean> {
+    if (!old?.before || !now?.after || !old.edge.driver) return false;
+    const { before, edge } = old;
+    const { target } = this.#context;
+    const values = [...old.key, ...now.key, ...now.after, ...before];
+    const moved: boolean[] = [];
+    const refused = await this.#whole(async () => {
+      moved.push(await target.into(edge, () => target.one(this.#textsOf(edge).move, values)));
+    }, isConstraintViolation);
+    if (refused !== undefined || moved[0] !== true) return false;
+    this.#deleted.add(nameOf(old));
+    return true;
   }
 
   async #whole(work: () => Promise<void>, isOne: (error: unknown) => boolean): Promise<unknown> {
@@ -255,7 +276,15 @@ export class Judge {
 
   #textsOf(edge: Edge): JudgingTexts {
     let texts = TEXTS.get(edge);
-    if (!texts) TEXTS.set(edge, (texts = judgingTexts(edge, this.#shown(edge), this.#timed)));
+    if (!texts) {
+      const { edges } = this.#context.plan;
+      const label = formatTable(edge.target);
+      const parts = edges['sharing guest']
+        .filter((one) => one !== edge && formatTable(one.target) === label)
+        .flatMap(targetColumns);
+      const judging = { edge, parts, shown: this.#shown(edge), timed: this.#timed };
+      TEXTS.set(edge, (texts = judgingTexts(judging)));
+    }
     return texts;
   }
 }
