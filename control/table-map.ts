@@ -142,7 +142,10 @@ export const tableMap = z.strictObject({
   shared: z
     .strictObject({ monolith: z.array(text).default([]), service: z.array(text).default([]) })
     .default({ monolith: [], service: [] }),
-  /** Values for columns that exist on one side only, in rows that come from the other. */
+  /**
+   * Values for columns that exist on one side only, in rows that come from the other; and for columns that
+   * come from a later table of a split or merge, where that has no row. NULL where nothing is said.
+   */
   defaults: z
     .strictObject({
       monolith: z.record(text, literal).default({}),

@@ -4,6 +4,7 @@
 // then is parked, and later changes of its row wait behind it.
 import { sleep } from '../core/lifecycle.ts';
 import { formatTable } from '../core/postgres/identifiers.ts';
+import { parseLsn } from '../core/postgres/lsn.ts';
 import { Batch, type Applied } from './batch.ts';
 import type { Copying } from './copying.ts';
 import type { Piece } from './domain/change.ts';
@@ -14,10 +15,10 @@ import { targetTables, type TargetTable } from './domain/target-table.ts';
 import { UnknownReference } from './domain/lens.ts';
 import type { Mode } from './domain/mapping.ts';
 import { partsOf, type FlowPlan } from './domain/plan.ts';
-import type { Parking } from './parking.ts';
+import type { ParkedLetter, Parking } from './parking.ts';
 import { explain, isRefusal, isTransient } from './refusal.ts';
 import { retryLetters } from './retry.ts';
-import type { Checkpoint, Target } from './target.ts';
+import type { Checkpoint, Committed, Target } from './target.ts';
 import type { BatchContext, Care, ModePlan } from './batch-context.ts';
 import { Writer } from './writer.ts';
 
@@ -114,11 +115,11 @@ export class Applier {
       const letters = await parking.wanted(target.client);
       if (letters.length > 0) await this.#reload?.([]);
       const { applied, failed } = await retryLetters(this.#context, writer, judge, letters);
-      for (const { mode, change } of letters.filter(({ id }) => applied.includes(id)))
-        writer.parts.meet(mode, change, true);
+      const done = letters.filter(({ id }) => applied.includes(id));
+      for (const { mode, change } of done) writer.parts.meet(mode, change, true);
       await writer.parts.settle();
       await parking.settle(target.client, applied, failed);
-      await target.client.query('COMMIT');
+      await target.commit(newestOf(done));
       copying.committed();
     } catch (error) {
       await writer.rollback();
@@ -168,6 +169,14 @@ function batchesOf(pieces: readonly Piece[]): Piece[][] {
   }
   if (batch.length > 0) batches.push(batch);
   return batches;
+}
+
+/** The transaction that the last of some letters, in source order, came with. */
+function newestOf(letters: readonly ParkedLetter[]): Committed {
+  const newest = letters.at(-1);
+  if (!newest) return { commitLsn: 0n, commitMs: 0 };
+  const { position, commitMs } = newest;
+  return { commitLsn: parseLsn(position.slice(0, position.lastIndexOf('/'))), commitMs };
 }
 
 function joined(done: readonly Applied[]): Applied {

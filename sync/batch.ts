@@ -63,6 +63,8 @@ export class Batch {
   #dirty = false;
   #watermark: string | undefined;
   #commitTimes: number[] = [];
+  /** When the newest transaction that it has something of committed. */
+  #commitMs = 0;
   #changes = 0;
   #endLsn: bigint | undefined;
   #full = false;
@@ -97,6 +99,7 @@ export class Batch {
   async piece(piece: Piece): Promise<void> {
     const { head, changes, firstSeq } = piece;
     this.#context.copying.delivered(head.xid);
+    this.#commitMs = head.commitMs;
     const own = head.origin === this.#context.plan.echoOrigin;
     const before = this.#changes;
     let opened = false;
@@ -143,7 +146,7 @@ export class Batch {
     await this.#writer.begin();
     if (this.#care === 'parking') await this.#writer.checkDeferred();
     await parking.write(target.client);
-    await this.#writer.commit(this.#start, this.checkpoint, soon);
+    await this.#writer.commit(this.#start, this.checkpoint, { soon, commitMs: this.#commitMs });
     copying.committed();
     parking.committed();
     return soon;
@@ -301,7 +304,6 @@ export class Batch {
         if (message.capability !== this.#context.plan.capability) return;
         await this.#flush();
         this.#dirty = true;
-        if (this.checkpoint.mode === 'sharing guest') await this.#judge.close();
         this.checkpoint = {
           ...this.checkpoint,
           position: this.#position(piece, seq),

@@ -1,13 +1,18 @@
 // Compares rows of the monolith with the service's, through the mapping and inside PostgreSQL: the
 // mapped values are cast to the service's types there, so that equal means what the database means.
 import type pg from 'pg';
-import { formatTable, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
+import {
+  formatTable,
+  quoteIdentifier,
+  quoteLiteral,
+  quoteTable,
+} from '../core/postgres/identifiers.ts';
 import { textArray } from '../core/postgres/text-forms.ts';
 import { rawRows } from '../core/postgres/connect.ts';
 import type { Tuple } from './domain/change.ts';
 import { sameText } from './domain/equality.ts';
 import { LensError } from './domain/lens.ts';
-import { targetColumns, type Edge } from './domain/mapping.ts';
+import { targetColumns, type Edge, type TargetColumn } from './domain/mapping.ts';
 import type { SourceTable } from './source.ts';
 
 export interface RowDifference {
@@ -57,8 +62,17 @@ export async function compareRows(
  */
 export function extraRows(edge: Edge): string {
   if (edge.driver) return 'true';
-  const set = targetColumns(edge).map(({ target }) => `t.${quoteIdentifier(target)} IS NOT NULL`);
+  const set = targetColumns(edge).map((column) =>
+    says(column, `t.${quoteIdentifier(column.target)}`),
+  );
   return set.length === 0 ? 'false' : `(${set.join(' OR ')})`;
+}
+
+/** Whether a column has another value than where there is no part, as a condition. */
+function says({ absent, type, wide }: TargetColumn, value: string): string {
+  return absent === null
+    ? `${value} IS NOT NULL`
+    : `NOT (${sameText(value, quoteLiteral(absent), type, wide)})`;
 }
 
 /** What a row of the monolith is at the service. */
@@ -128,8 +142,8 @@ async function compareImages(
   const firstKey = `t.${quoteIdentifier(edge.key[0]?.target ?? '')}`;
   // A part has no row of its own there: whether one is missing is seen by its driver.
   const absent = edge.driver ? [`${firstKey} IS NULL`] : ['false'];
-  const says = columns.map((_, index) => `s.c${index} IS NOT NULL`);
-  const missing = [...absent, ...(edge.part ? [`(${says.join(' OR ') || 'false'})`] : [])].join(
+  const said = columns.map((column, index) => says(column, `s.c${index}::${column.type}`));
+  const missing = [...absent, ...(edge.part ? [`(${said.join(' OR ') || 'false'})`] : [])].join(
     ' AND ',
   );
   const found = await rawRows(
@@ -146,7 +160,7 @@ async function compareImages(
        FROM unnest(${names.map((_, index) => `$${index + 1}::text[]`).join(', ')}) AS s(${names.join(', ')})
        ${edge.driver ? 'LEFT JOIN' : 'JOIN'} ${quoteTable(edge.target)} AS t
          ON ${edge.key.map((pair, index) => `t.${quoteIdentifier(pair.target)} = s.k${index}::${pair.type}`).join(' AND ')}
-      WHERE ${[missing, ...different].join(' OR ')}`,
+      WHERE ${missing} OR (${firstKey} IS NOT NULL AND (${different.join(' OR ') || 'false'}))`,
     arrays,
   );
   return found.map((row) => {

@@ -163,6 +163,29 @@ test('parts of a row are judged by themselves', async () => {
   ]);
 });
 
+test('a row whose key the service changes goes on with what the owner alone knows of it', async () => {
+  await begin();
+  await shop.query(`UPDATE prd SET stk = prd_id * 10, upd = '2020-01-01'`);
+  await settled(canary.pair);
+  const move = (from: number, to: number): string => `
+    DELETE FROM product_text WHERE product_id = ${from}; UPDATE product SET id = ${to} WHERE id = ${from};
+    INSERT INTO product_text VALUES (${to}, 'moved');`;
+  await catalog.query(`BEGIN; ${move(1, 71)} COMMIT`);
+  await settled(canary.pair);
+  await equal(canary.pair);
+  expect(await conflicts(canary.pair)).toEqual([]);
+  const { rows } = await shop.query(
+    `SELECT stk, dsc, upd < '2021-01-01' AS old FROM prd WHERE prd_id = 71`,
+  );
+  expect(rows).toEqual([{ stk: 10, dsc: 'moved', old: true }]);
+  // A row that the owner has changed meanwhile stays where it is.
+  await canary.atOnce('shop', {
+    shop: `UPDATE prd SET nm = 'owner' WHERE prd_id = 2`,
+    catalog: `BEGIN; ${move(2, 72)} COMMIT`,
+  });
+  expect(await canary.names([2, 72])).toEqual(['owner']);
+});
+
 test('a change that the owner refuses for another reason is parked, and its row waits', async () => {
   await begin();
   const appliers: Appliers = {

@@ -2,7 +2,7 @@
 // and those that it only has a part in lose that part.
 import { formatTable, type TableName } from '../core/postgres/identifiers.ts';
 import type { RowFilter } from '../control/domain/mapped-table.ts';
-import { targetColumns, type Edge, type Mode } from './domain/mapping.ts';
+import { targetColumns, type Constant, type Edge, type Mode } from './domain/mapping.ts';
 import { clearText, emptyPartText, emptyText, orphansText } from './domain/statements.ts';
 import { isKeyViolation } from './refusal.ts';
 import type { BatchContext } from './batch-context.ts';
@@ -28,8 +28,8 @@ export async function emptyTables(
   const run = async (into: { readonly skipsTriggers: boolean }, text: string): Promise<void> => {
     await target.into(into, () => target.client.query(text));
   };
-  const clear = async (table: Cleared, columns: readonly string[]): Promise<void> => {
-    if (columns.length > 0) await run(table, clearText(table, columns));
+  const clear = async (table: Cleared, to: readonly Constant[]): Promise<void> => {
+    if (to.length > 0) await run(table, clearText(table, to));
   };
   const empty = async (edge: Edge): Promise<void> => {
     const { skipsTriggers } = edge;
@@ -46,7 +46,9 @@ export async function emptyTables(
     else if (mode !== 'guest')
       await clear(
         table,
-        targetColumns(edge).map((column) => column.target),
+        targetColumns(edge).map(({ target: column, type, absent: value }) => ({
+          ...{ column, type, value },
+        })),
       );
   };
   await writer.begin();
@@ -65,7 +67,10 @@ export async function emptyTables(
     if (edges.some((edge) => edge.driver && formatTable(edge.target) === formatTable(name)))
       await clear(
         table,
-        references.map((index) => columns[index]?.name ?? ''),
+        references.map((index) => {
+          const { name: column = '', type = 'text' } = columns[index] ?? {};
+          return { column, type, value: null };
+        }),
       );
   }
   for (let left = edges; left.length > 0;) {

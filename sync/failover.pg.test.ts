@@ -4,6 +4,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { waitFor } from '../core/lifecycle.ts';
 import { withClient } from '../core/postgres/connect.ts';
+import { withEnds } from '../control/ends.ts';
 import { BANK, equalBooks, expectExactlyOnce, LEDGER, startBank } from '../test/support/bank.ts';
 import { serverUrl } from '../test/support/postgres.ts';
 import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
@@ -16,6 +17,7 @@ import {
   streaming,
   type RunningSync,
 } from '../test/support/sync.ts';
+import { recopy } from './recopy.ts';
 import { databaseOf } from './schemas.ts';
 
 let primary: OwnServer;
@@ -108,32 +110,55 @@ test('a flow goes on at a promoted standby: under load nothing is lost and nothi
   expect(await timelines()).toEqual([2]);
 }, 120_000);
 
-test('a flow whose checkpoint is behind the switch point stops, and a new copy makes the sides equal', async () => {
-  await slotIsCopied();
-  await standby.stop();
-  const write = (text: string): Promise<unknown> => ask(pair.monolithAppUrl, text);
-  await write(`INSERT INTO hist VALUES (1, 1, 10), (2, 2, 20)`);
-  await equalBooks(pair.monolithAppUrl, pair.serviceAppUrl);
-  await primary.kill();
-  await standby.start();
-  await ask(standby.url(), 'SELECT pg_promote()');
-  proxy.lead(standby.port);
-  // The number 1 is given to another movement there.
-  await write(`INSERT INTO hist VALUES (1, 3, 30), (4, 4, 40)`);
-  await waitFor(async () => (await stopped(pair, 'to')).code === 'FLOW_STOPPED', {
-    timeoutMs: 30_000,
-    what: 'the flow to stop',
-  });
-  expect((await stopped(pair, 'to')).error).toMatch(/promoted at .* lost/);
-  expect(await timelines()).toEqual([1]);
-  const there = await pair.service.query('SELECT id::int FROM movement ORDER BY 1');
-  expect(there.rows).toEqual([{ id: 1 }, { id: 2 }]);
+/** The two ways on: from the beginning, or in place. */
+const WAYS_ON = {
+  'begun anew': async (): Promise<void> => {
+    await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
+    await pair.coordinator().move({ capability: 'catalog', event: 'advance', replaceTarget: true });
+  },
+  'copied again in place': async (): Promise<void> => {
+    const definition = pair.migration.capabilities['catalog'];
+    if (!definition) throw new Error('no definition');
+    const where = { ...pair.migration, connections: pair.connections };
+    const gone = await withEnds(where, 'catalog', definition, async (ends) => ends && recopy(ends));
+    expect(gone).toEqual(['to']);
+  },
+};
 
-  await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
-  await pair.coordinator().move({ capability: 'catalog', event: 'advance', replaceTarget: true });
-  await streaming(pair, 'to');
-  await equalBooks(pair.monolithAppUrl, pair.serviceAppUrl);
-}, 120_000);
+test.each(['begun anew', 'copied again in place'] as const)(
+  'a flow whose checkpoint is behind the switch point stops; %s, the sides are equal',
+  async (way) => {
+    await slotIsCopied();
+    await standby.stop();
+    const write = (text: string): Promise<unknown> => ask(pair.monolithAppUrl, text);
+    await write(`INSERT INTO hist VALUES (1, 1, 10), (2, 2, 20)`);
+    await equalBooks(pair.monolithAppUrl, pair.serviceAppUrl);
+    await primary.kill();
+    await standby.start();
+    await ask(standby.url(), 'SELECT pg_promote()');
+    proxy.lead(standby.port);
+    // The number 1 is given to another movement there.
+    await write(`INSERT INTO hist VALUES (1, 3, 30), (4, 4, 40)`);
+    await waitFor(async () => (await stopped(pair, 'to')).code === 'FLOW_STOPPED', {
+      timeoutMs: 30_000,
+      what: 'the flow to stop',
+    });
+    expect((await stopped(pair, 'to')).error).toMatch(/promoted at .* lost/);
+    expect(await timelines()).toEqual([1]);
+    const there = await pair.service.query('SELECT id::int FROM movement ORDER BY 1');
+    expect(there.rows).toEqual([{ id: 1 }, { id: 2 }]);
+
+    await WAYS_ON[way]();
+    await streaming(pair, 'to');
+    await equalBooks(pair.monolithAppUrl, pair.serviceAppUrl);
+    // What the new server lost is gone, and what it has instead is there.
+    const left = await pair.service.query('SELECT id::int FROM movement ORDER BY 1');
+    expect(left.rows).toEqual([{ id: 1 }, { id: 4 }]);
+    await write(`INSERT INTO hist VALUES (5, 5, 50)`);
+    await equalBooks(pair.monolithAppUrl, pair.serviceAppUrl);
+  },
+  120_000,
+);
 
 test('a flow that finds an older server behind its URL stops', async () => {
   await slotIsCopied();

@@ -4,7 +4,6 @@
 // that has the effect.
 import { BanyanError, messageOf } from '../core/errors.ts';
 import { formatTable, quoteLiteral } from '../core/postgres/identifiers.ts';
-import { formatLsn } from '../core/postgres/lsn.ts';
 import { rawRows, sqlState } from '../core/postgres/connect.ts';
 import type { Verdict } from '../control/domain/conflicts.ts';
 import { encodeMessage, type FlowMessage } from '../control/domain/flow.ts';
@@ -23,7 +22,7 @@ import { askedBy, type Asked, type Image } from './domain/images.ts';
 import { judgingTexts, type JudgingTexts } from './domain/judging.ts';
 import { targetColumns, type Edge } from './domain/mapping.ts';
 import { judgementOf, standingOf, verdictOf } from './domain/verdict.ts';
-import { isKeyViolation, isRefusal } from './refusal.ts';
+import { isConstraintViolation, isKeyViolation, isRefusal } from './refusal.ts';
 import type { BatchContext, Care } from './batch-context.ts';
 import type { Writer } from './writer.ts';
 
@@ -48,38 +47,16 @@ export class Judge {
   }
 
   /** Begins with a transaction of the service: what it changed is in flight no more. */
-  async open({ xid, commitLsn, commitMs }: TransactionHead): Promise<void> {
+  async open({ xid }: TransactionHead): Promise<void> {
     const { plan, target } = this.#context;
     const judged = encodeMessage({ kind: 'judged', capability: plan.capability, xid });
     await this.#writer.begin(
       `SELECT pg_logical_emit_message(true, ${quoteLiteral(MESSAGE_PREFIX)}, ${quoteLiteral(judged)})`,
     );
-    await this.#date(formatLsn(commitLsn), commitMs);
     if (this.#timed && xid % PRUNE_EVERY === 0)
       await target.client.query(
         `DELETE FROM banyan.tombstone WHERE at < clock_timestamp() - interval '1 day'`,
       );
-  }
-
-  /** Judges a change that was parked. */
-  async again(change: RowChange, source: Source): Promise<unknown> {
-    await this.#date(source.position.slice(0, source.position.lastIndexOf('/')), source.commitMs);
-    return this.change(change, source);
-  }
-
-  /** What the service has written is as old as it says, also to the next conflict. */
-  async #date(lsn: string, ms: number): Promise<void> {
-    if (!this.#timed) return;
-    await this.#context.target.client.query(
-      'SELECT pg_replication_origin_xact_setup($1, to_timestamp($2::float8 / 1000))',
-      [lsn, ms],
-    );
-  }
-
-  /** The origin's time is the session's, and would stand still from now on. */
-  async close(): Promise<void> {
-    if (this.#timed)
-      await this.#context.target.client.query('SELECT pg_replication_origin_xact_reset()');
   }
 
   /**
@@ -91,10 +68,31 @@ export class Judge {
     const edges = this.#context.plan.edges['sharing guest'];
     return this.#whole(async () => {
       for (const edge of edges)
-        if (formatTable(edge.source) === label)
-          for (const asked of askedBy(edge, change))
+        if (formatTable(edge.source) === label) {
+          const all = askedBy(edge, change);
+          if (await this.#moves(all)) continue;
+          for (const asked of all)
             if (!(await this.#agrees(asked))) await this.#judge(asked, source);
+        }
     }, isRefusal);
+  }
+
+  /**
+   * A row that is what the service's client saw goes on under its new key, with all that the owner alone
+   * knows of it. False where it is not, or cannot: then the old one is to go, and the new one to come.
+   */
+  async #moves([old, now]: readonly Asked[]): Promise<boolean> {
+    if (!old?.before || !now?.after || !old.edge.driver) return false;
+    const { before, edge } = old;
+    const { target } = this.#context;
+    const values = [...old.key, ...now.key, ...now.after, ...before];
+    const moved: boolean[] = [];
+    const refused = await this.#whole(async () => {
+      moved.push(await target.into(edge, () => target.one(this.#textsOf(edge).move, values)));
+    }, isConstraintViolation);
+    if (refused !== undefined || moved[0] !== true) return false;
+    this.#deleted.add(nameOf(old));
+    return true;
   }
 
   async #whole(work: () => Promise<void>, isOne: (error: unknown) => boolean): Promise<unknown> {
@@ -278,7 +276,15 @@ export class Judge {
 
   #textsOf(edge: Edge): JudgingTexts {
     let texts = TEXTS.get(edge);
-    if (!texts) TEXTS.set(edge, (texts = judgingTexts(edge, this.#shown(edge), this.#timed)));
+    if (!texts) {
+      const { edges } = this.#context.plan;
+      const label = formatTable(edge.target);
+      const parts = edges['sharing guest']
+        .filter((one) => one !== edge && formatTable(one.target) === label)
+        .flatMap(targetColumns);
+      const judging = { edge, parts, shown: this.#shown(edge), timed: this.#timed };
+      TEXTS.set(edge, (texts = judgingTexts(judging)));
+    }
     return texts;
   }
 }

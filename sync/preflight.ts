@@ -69,6 +69,11 @@ export async function preflight(
   return findings;
 }
 
+/** To set one up, and to say how old what it writes is. */
+const FORBIDDEN_FUNCTIONS = `SELECT string_agg('pg_catalog.pg_replication_origin_' || f, ', ')
+  FROM unnest(ARRAY['session_setup(text)', 'xact_setup(pg_lsn, timestamptz)', 'xact_reset()']) AS f
+ WHERE NOT has_function_privilege('pg_catalog.pg_replication_origin_' || f, 'EXECUTE')`;
+
 interface Tables {
   readonly mapped: readonly string[];
   readonly lookups: readonly string[];
@@ -88,17 +93,6 @@ async function checkTimes(where: string, logins: Logins): Promise<Finding[]> {
         "canary.conflicts 'last-writer-wins': the monolith's server keeps no commit times",
         'Set track_commit_timestamp = on in postgresql.conf and restart the server.',
       );
-    for (const name of ['xact_setup(pg_lsn, timestamptz)', 'xact_reset()']) {
-      const signature = `pg_catalog.pg_replication_origin_${name}`;
-      if (
-        (await value(applier, `SELECT has_function_privilege($1, 'EXECUTE')`, [signature])) === 't'
-      )
-        continue;
-      report(
-        `canary.conflicts 'last-writer-wins': the applier may not use ${signature}`,
-        `GRANT EXECUTE ON FUNCTION ${signature} TO it (see \`banyan grants\`).`,
-      );
-    }
   });
   return findings;
 }
@@ -150,15 +144,11 @@ async function checkDatabase(
         'the coordinator may not create a schema and publications',
         'GRANT CREATE ON DATABASE … TO it (see `banyan grants`).',
       );
-    if (
-      (await value(
-        applier,
-        `SELECT has_function_privilege('pg_catalog.pg_replication_origin_session_setup(text)', 'EXECUTE')`,
-      )) !== 't'
-    )
+    const forbidden = await value(applier, FORBIDDEN_FUNCTIONS);
+    if (forbidden !== '')
       report(
-        'the applier may not use replication origins',
-        'GRANT EXECUTE on the pg_replication_origin functions (see `banyan grants`).',
+        `the applier may not use ${forbidden}`,
+        `GRANT EXECUTE ON FUNCTION ${forbidden} TO it (see \`banyan grants\`).`,
       );
     const mayBeReplica = `SELECT has_parameter_privilege('session_replication_role', 'SET')`;
     if (tables.skipsTriggers && (await value(applier, mayBeReplica)) !== 't')

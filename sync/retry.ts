@@ -151,7 +151,7 @@ class Retry {
       const error = waits
         ? undefined
         : letter.mode === 'sharing guest'
-          ? await this.#judge.again(letter.change, letter)
+          ? await this.#judge.change(letter.change, letter)
           : await this.#writer.attempt(letter.mode, letter.change, true, isOne);
       if (!waits && error === undefined) {
         applied.push(letter.id);
@@ -184,7 +184,7 @@ class Retry {
         const { mode, change } = letter;
         if (mode === 'sharing guest') {
           // What the service wrote is judged again, against the row as it is now.
-          const refused = await this.#judge.again(change, letter);
+          const refused = await this.#judge.change(change, letter);
           if (refused !== undefined) throw refused as Error;
           continue;
         }

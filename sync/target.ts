@@ -6,13 +6,19 @@ import { BanyanError } from '../core/errors.ts';
 import { connect, sqlState, transaction } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
 import { copyIn } from '../core/postgres/copy-in.ts';
-import { formatTable, type TableName } from '../core/postgres/identifiers.ts';
-import { formatLsn, parseLsn, type Position } from '../core/postgres/lsn.ts';
+import { formatTable, quoteLiteral, type TableName } from '../core/postgres/identifiers.ts';
+import { formatLsn, parseLsn, type Lsn, type Position } from '../core/postgres/lsn.ts';
 import { MESSAGE_PREFIX, type FlowNames } from '../control/domain/names.ts';
 import type { Mode } from './domain/mapping.ts';
 import { loadOffsets, saveOffsets, type Offsets } from './kafka/consume-offsets.ts';
 import { isTransient } from './refusal.ts';
 import type { Copy, Statement } from './domain/statements.ts';
+
+/** A transaction of the source: where it lies, and when it committed there (Unix ms; 0 where nobody knows). */
+export interface Committed {
+  readonly commitLsn: Lsn;
+  readonly commitMs: number;
+}
 
 export interface Checkpoint {
   readonly position: Position;
@@ -162,6 +168,18 @@ export class Target {
   #advanceOffsets(before: Checkpoint, after: Checkpoint): Promise<boolean> {
     const { flow } = this.#names;
     return saveOffsets(this.client, flow, before.offsets ?? new Map(), after.offsets ?? new Map());
+  }
+
+  /**
+   * Commits what is as old as this transaction of the source. A session under an origin has to say so
+   * each time: left alone, the server dates every commit by the session's first one.
+   */
+  async commit({ commitLsn, commitMs }: Committed): Promise<void> {
+    const dated =
+      commitMs > 0
+        ? `pg_replication_origin_xact_setup(${quoteLiteral(formatLsn(commitLsn))}, to_timestamp(${commitMs} / 1000.0))`
+        : 'pg_replication_origin_xact_reset()';
+    await this.client.query(`SELECT ${dated}; COMMIT`);
   }
 
   /**

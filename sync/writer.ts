@@ -56,13 +56,17 @@ export class Writer {
   }
 
   /** With `soon`, the server answers before the commit is on its disk; a later one that is not brings it there. */
-  async commit(before: Checkpoint, after: Checkpoint, soon: boolean): Promise<void> {
+  async commit(
+    before: Checkpoint,
+    after: Checkpoint,
+    { soon, commitMs }: { readonly soon: boolean; readonly commitMs: number },
+  ): Promise<void> {
     const { target } = this.#context;
     await this.begin();
     await this.parts.settle();
     if (soon) await target.client.query('SET LOCAL synchronous_commit = off');
     await target.advance(before, after);
-    await target.client.query('COMMIT');
+    await target.commit({ commitLsn: after.position.commitLsn, commitMs });
   }
 
   async rollback(): Promise<void> {

@@ -64,7 +64,9 @@ interface ColumnRow {
   reference: boolean;
   sequence: string | null;
   increment: string | null;
+  /** The last number that it has given. */
   last: string | null;
+  readable: boolean;
 }
 
 interface TableRow {
@@ -85,7 +87,8 @@ SELECT a.attname AS name, format_type(a.atttypid, -1) AS type, format_type(a.att
        (a.atthasdef OR a.attidentity <> '') AS has_default, a.attgenerated <> '' AS generated,
        EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = ANY (k.conkey)) AS reference,
        q.name AS sequence, q.seqincrement::text AS increment,
-       CASE WHEN has_sequence_privilege(q.seqrelid, 'SELECT, USAGE') THEN coalesce(pg_sequence_last_value(q.seqrelid), q.seqstart)::text END AS last
+       CASE WHEN has_sequence_privilege(q.seqrelid, 'SELECT, USAGE') THEN pg_sequence_last_value(q.seqrelid)::text END AS last,
+       coalesce(has_sequence_privilege(q.seqrelid, 'SELECT'), false) AS readable
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN LATERAL (
        SELECT coalesce(
@@ -137,6 +140,8 @@ export async function readSchema(
     const table = (await client.query<TableRow>(TABLE, [found])).rows[0];
     const columns = (await client.query<ColumnRow>(COLUMNS, [found])).rows;
     if (!table) continue;
+    const sequences = new Map<string, Sequence | null>();
+    for (const row of columns) sequences.set(row.name, await sequenceOf(client, row));
     schema.set(label, {
       ...name,
       columns: new Map(
@@ -150,7 +155,7 @@ export async function readSchema(
             hasDefault: row.has_default,
             generated: row.generated,
             reference: row.reference,
-            sequence: sequenceOf(row),
+            sequence: sequences.get(row.name) ?? null,
           },
         ]),
       ),
@@ -167,10 +172,22 @@ export async function readSchema(
   return schema;
 }
 
-function sequenceOf({ sequence, increment, last }: ColumnRow): Sequence | null {
+async function sequenceOf(
+  client: pg.Client,
+  { sequence, increment, last, readable }: ColumnRow,
+): Promise<Sequence | null> {
   if (sequence === null) return null;
+  // Before its first number it stands where it was last restarted; where it began the catalog says.
+  const known = last ?? (readable ? await standing(client, sequence) : null);
   return {
     ...{ name: sequence, increment: BigInt(increment ?? 1) },
-    last: last === null ? null : BigInt(last),
+    last: known === null ? null : BigInt(known),
   };
+}
+
+async function standing(client: pg.Client, sequence: string): Promise<string | null> {
+  const { rows } = await client.query<{ last: string }>(
+    `SELECT last_value::text AS last FROM ${sequence}`,
+  );
+  return rows[0]?.last ?? null;
 }

@@ -154,7 +154,8 @@ export class Binding {
     if (edge.driver) this.#gone(row);
     else
       for (const place of this.#bound.places)
-        row.values[place] = row.exists === 'gone' ? undefined : null;
+        row.values[place] =
+          row.exists === 'gone' ? undefined : (this.#bound.target.columns[place]?.absent ?? null);
     row.source = edge.source;
   }
 

@@ -56,11 +56,14 @@ export function checkCanary(
     } of map.links) {
       const column = from?.columns.get(place?.column ?? '');
       if (klass !== 'moves' || !there || there.table === 0 || !column) continue;
-      if (column.notNull && !column.hasDefault)
+      const stated = map.defaults.monolith.some(
+        (one) => one.table === 0 && one.column === column.name,
+      );
+      if (column.notNull && !column.hasDefault && !stated)
         report(
           label,
           `canary.writes: a row that the service inserts is judged table by table, and ${column.name}, which comes from ${map.service[there.table] ?? ''}, may not be missing meanwhile`,
-          `Give ${column.name} a default, or let it be null; the service's value follows in the same transaction.`,
+          `Give ${column.name} a value in defaults.monolith, or let it be null; the service's value follows in the same transaction.`,
         );
     }
   }

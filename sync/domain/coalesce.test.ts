@@ -24,6 +24,7 @@ const pair = (source: string, target: string): ColumnPair => ({
   needed: false,
   reference: false,
   wide: false,
+  absent: null,
 });
 const edge = (from: Relation, columns: readonly ColumnPair[], driver: boolean): Edge => ({
   source: from,

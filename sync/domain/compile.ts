@@ -121,12 +121,16 @@ class TableCompiler {
 
   #pair(link: Link & { readonly wide: false }, from: LiveTable, into: LiveTable): ColumnPair {
     const compiled = compileLens(link.lens, this.#compilation.schemas.references);
-    return columnPair(
+    const pair = columnPair(
       liveColumn(from, link[this.#from][0]?.column ?? ''),
       liveColumn(into, link[this.#into][0]?.column ?? ''),
       this.#from === 'monolith' ? compiled.get : compiled.put,
       link.lens,
     );
+    const [absent = null] = this.#absent(link, (values) =>
+      values.map((value) => (value === null ? null : pair.map(value))),
+    );
+    return { ...pair, absent, needed: pair.needed && !this.#isFilled(link, absent) };
   }
 
   #group(link: Link, from: LiveTable, into: LiveTable): ColumnGroup {
@@ -134,12 +138,16 @@ class TableCompiler {
     const targets = link[this.#into].map(({ column }) => liveColumn(into, column));
     const trims = sources.map((column) => column.type === 'bpchar');
     const map = link.wide ? this.#wide(link, from, into) : this.#narrow(link, from, into);
+    const absent = this.#absent(link, map);
     const checks = link[this.#into].map((place) =>
       this.#into === 'monolith' ? this.#filterOf(place) : undefined,
     );
     return {
       sources: sources.map((column) => column.name),
-      targets: targets.map((column) => ({ ...targetColumn(column), wide: link.wide })),
+      targets: targets.map((live, index) => {
+        const column = { ...targetColumn(live), wide: link.wide, absent: absent[index] ?? null };
+        return { ...column, needed: column.needed && !this.#isFilled(link, column.absent) };
+      }),
       map: (values) =>
         map(
           values.map((value, index) =>
@@ -147,6 +155,30 @@ class TableCompiler {
           ),
         ).map((value, index) => checks[index]?.(value) ?? value),
     };
+  }
+
+  /** What a link's columns at the target hold where there is no part, or one that says nothing. */
+  #absent(link: Link, map: WideMap): readonly (string | null)[] {
+    const given = (side: Owner): (string | null)[] =>
+      link[side].map(
+        ({ table, column }) =>
+          this.#table.defaults[side].find((one) => one.table === table && one.column === column)
+            ?.value ?? null,
+      );
+    if (this.#into === 'monolith' || (link.monolith[0]?.table ?? 0) > 0) return given(this.#into);
+    if ((link.service[0]?.table ?? 0) === 0) return [];
+    try {
+      return map(given('monolith'));
+    } catch (error) {
+      // Such a value is never written: no part says nothing by it.
+      if (error instanceof LensError) return [];
+      throw error;
+    }
+  }
+
+  /** Whether a row can be inserted without the part that feeds a column of it. */
+  #isFilled(link: Link, absent: string | null): boolean {
+    return absent !== null && (link[this.#from][0]?.table ?? 0) > 0;
   }
 
   #narrow(link: Link & { readonly wide: false }, from: LiveTable, into: LiveTable): WideMap {
@@ -242,6 +274,7 @@ function targetColumn(into: LiveColumn): TargetColumn {
     needed: into.notNull && !into.hasDefault,
     reference: into.reference && !into.notNull,
     wide: false,
+    absent: null,
   };
 }
 

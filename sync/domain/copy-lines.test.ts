@@ -12,6 +12,7 @@ const text = fc.string({ unit: 'binary', maxLength: 12 }).filter((value) => !val
 const pair = (source: string, target: string, more: Partial<ColumnPair> = {}): ColumnPair => ({
   ...{ source, target, type: 'text', sourceType: 'text' },
   ...{ map: (value: string) => value, needed: false, reference: false, wide: false },
+  absent: null,
   ...more,
 });
 const edge = (more: Partial<Edge> = {}): Edge => ({

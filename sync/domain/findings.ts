@@ -19,6 +19,7 @@ import type { Owner } from '../../control/domain/phase.ts';
 import type { Reference } from '../../control/lenses.ts';
 import type { Finding } from './finding.ts';
 import { checkKeySpace } from './key-space.ts';
+import { checkScales } from './lens-types.ts';
 import { checkRisks } from './risks.ts';
 
 type Report = (what: string, hint: string) => void;
@@ -63,6 +64,7 @@ export function checkMapping(
     checkFilter(map, monolith, report('error'));
     findings.push(
       ...checkKeySpace(`${id}: ${map.monolith.join(', ')}`, map, schemas),
+      ...checkScales(`${id}: ${map.monolith.join(', ')}`, map, schemas),
       ...checkRisks(id, capability, map, schemas),
     );
   }
@@ -103,10 +105,10 @@ function checkParts(map: MappedTable, index: number, live: LiveTable, report: Re
     const later = monolith[0]?.table ?? 0;
     if (later === 0) continue;
     for (const column of here(service, index))
-      if (live.columns.get(column)?.notNull)
+      if (live.columns.get(column)?.notNull && !stated(map, 'service', index, column))
         report(
           `column ${column} of ${formatTable(live)} is not null, and comes from ${map.monolith[later] ?? ''}, which may have no row`,
-          `ALTER TABLE ${quoteTable(live)} ALTER COLUMN ${quoteIdentifier(column)} DROP NOT NULL.`,
+          `Give it a value in defaults.service, which it has then; or ALTER TABLE ${quoteTable(live)} ALTER COLUMN ${quoteIdentifier(column)} DROP NOT NULL.`,
         );
   }
 }
@@ -117,12 +119,19 @@ function checkSplit(map: MappedTable, index: number, live: LiveTable, warn: Repo
     const later = service[0]?.table ?? 0;
     if (later === 0 || klass === 'stays') continue;
     for (const column of here(monolith, index))
-      if (live.columns.get(column)?.notNull)
+      if (live.columns.get(column)?.notNull && !stated(map, 'monolith', index, column))
         warn(
           `column ${column} of ${formatTable(live)} is not null, and comes from ${map.service[later] ?? ''}: where the service deletes that row and keeps the others, the change is parked`,
-          `ALTER TABLE ${quoteTable(live)} ALTER COLUMN ${quoteIdentifier(column)} DROP NOT NULL, or see that the service deletes it with the others only.`,
+          `Give it a value in defaults.monolith, which it has then; or ALTER TABLE ${quoteTable(live)} ALTER COLUMN ${quoteIdentifier(column)} DROP NOT NULL; or see that the service deletes it with the others only.`,
         );
   }
+}
+
+/** Whether the mapping says what a column holds where nothing feeds it. */
+function stated(map: MappedTable, side: Owner, table: number, column: string): boolean {
+  return map.defaults[side].some(
+    (one) => one.table === table && one.column === column && one.value !== null,
+  );
 }
 
 /** The columns of one table among places on its side. */

@@ -1,6 +1,6 @@
 // A change of the service as the owner's columns would have it: the image before and after, through the
 // mapping. A part of a split is columns of a row that another table drives: where the part is missing
-// they are NULL. A change that moved its row is a delete and an insert.
+// they are NULL, or what the mapping says instead. A change that moved its row is a delete and an insert.
 import { formatTable } from '../../core/postgres/identifiers.ts';
 import type { Relation, RowChange, Tuple } from './change.ts';
 import { LensError } from './lens.ts';
@@ -45,7 +45,7 @@ function askedOf(
   before: Image | null,
   after: Image | null,
 ): Asked {
-  const nothing = targetColumns(edge).map(() => null);
+  const nothing = targetColumns(edge).map(({ absent }) => absent);
   const [old, now] = edge.driver ? [before, after] : [before ?? nothing, after ?? nothing];
   return {
     edge,

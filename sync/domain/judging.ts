@@ -3,7 +3,8 @@
 // edge, so that they can be prepared.
 import { quoteIdentifier, quoteLiteral, quoteTable } from '../../core/postgres/identifiers.ts';
 import { sameText } from './equality.ts';
-import { targetColumns, type Edge } from './mapping.ts';
+import { targetColumns, type Edge, type TargetColumn } from './mapping.ts';
+import { absentText } from './statements.ts';
 
 export interface JudgingTexts {
   /** Parameters: key, image before, image after. Gives: as before, as after, time written (ms), the row. */
@@ -13,6 +14,11 @@ export interface JudgingTexts {
   readonly insert: string;
   /** Parameters: key. */
   readonly remove: string;
+  /**
+   * Gives a row that is as before another key, unless a row has that. Parts that are known by key have
+   * not moved by that. Parameters: key, new key, image after, image before.
+   */
+  readonly move: string;
   /** The same for a row that is as before, and for no other. Parameters: key, image after, image before. */
   readonly agreed: {
     readonly update: string | undefined;
@@ -22,11 +28,18 @@ export interface JudgingTexts {
   };
 }
 
-/**
- * The lock keeps writers out and lets those pass who only point to the row.
- * `shown` are the columns that the look gives; `timed`: and when the row was written.
- */
-export function judgingTexts(edge: Edge, shown: readonly string[], timed: boolean): JudgingTexts {
+export interface Judging {
+  readonly edge: Edge;
+  /** Columns of the same row that other edges write. */
+  readonly parts: readonly TargetColumn[];
+  /** The columns that a look gives. */
+  readonly shown: readonly string[];
+  /** Whether it also gives when the row was written. */
+  readonly timed: boolean;
+}
+
+/** The lock keeps writers out and lets those pass who only point to the row. */
+export function judgingTexts({ edge, parts, shown, timed }: Judging): JudgingTexts {
   const { key } = edge;
   const columns = targetColumns(edge);
   const table = quoteTable(edge.target);
@@ -61,10 +74,24 @@ export function judgingTexts(edge: Edge, shown: readonly string[], timed: boolea
   const update =
     sets.length > 0 ? `UPDATE ${table} AS t SET ${sets.join(', ')} WHERE ${same}` : undefined;
   const insert = `INSERT INTO ${table} (${names.join(', ')}) OVERRIDING SYSTEM VALUE VALUES (${[...values, ...fixed].join(', ')})`;
+  const moved = key.map((pair, index) => `$${given + index}::text::${pair.type}`);
+  const settings = [
+    ...key.map((pair, index) => `${quoteIdentifier(pair.target)} = ${moved[index] ?? ''}`),
+    ...columns.map(
+      (pair, index) =>
+        `${quoteIdentifier(pair.target)} = $${given + key.length + index}::text::${pair.type}`,
+    ),
+    ...parts.map((part) => `${quoteIdentifier(part.target)} = ${absentText(part)}`),
+  ];
+  const taken = key.map(
+    (pair, index) => `x.${quoteIdentifier(pair.target)} = ${moved[index] ?? ''}`,
+  );
   const remove = `DELETE FROM ${table} AS t WHERE ${same}`;
   return {
     look: `SELECT ${equals(given)}, ${equals(given + columns.length)}, ${written}, ${list} FROM ${table} AS t WHERE ${same} FOR NO KEY UPDATE`,
     ...{ update, insert, remove },
+    move: `UPDATE ${table} AS t SET ${settings.join(', ')} WHERE ${same} AND ${equals(given + key.length + columns.length)}
+      AND NOT EXISTS (SELECT FROM ${table} AS x WHERE ${taken.join(' AND ')})`,
     agreed: {
       update: update && `${update} AND ${equals(given + columns.length)}`,
       insert: `${insert} ON CONFLICT DO NOTHING`,

@@ -24,6 +24,8 @@ export interface TargetColumn {
   readonly reference: boolean;
   /** Mapped together with others. */
   readonly wide: boolean;
+  /** What it holds where the part that feeds it has no row; of a part's own column, where that says as little. */
+  readonly absent: string | null;
 }
 
 export interface ColumnPair extends TargetColumn {

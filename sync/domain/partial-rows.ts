@@ -43,7 +43,9 @@ export function inPlace(rows: Rows): Map<TargetTable, RowOperation[]> {
       ? {
           ...{ ...row, replaced: false, fresh: false },
           values: Array.from(row.values, (value, index) =>
-            value === undefined && !target.required.includes(index) ? null : value,
+            value === undefined && !target.required.includes(index)
+              ? (target.columns[index]?.absent ?? null)
+              : value,
           ),
         }
       : row;

@@ -11,7 +11,7 @@ import { copyField, textArray } from '../../core/postgres/text-forms.ts';
 import { belongsSql } from '../../control/domain/row-filter.ts';
 import { sameText } from './equality.ts';
 import type { RowOperation, TargetTable } from './target-table.ts';
-import type { Edge } from './mapping.ts';
+import type { Constant, Edge, TargetColumn } from './mapping.ts';
 
 export interface Statement {
   readonly kind: 'delete' | 'upsert' | 'update';
@@ -148,10 +148,18 @@ export function emptyPartText(part: Edge, driver: Edge): string {
   return `DELETE FROM ${quoteTable(part.target)} AS t USING ${quoteTable(driver.target)} AS d WHERE ${same.join(' AND ')}`;
 }
 
-/** Sets columns of all rows that are ours to write to NULL. */
-export function clearText({ name, guard }: GuardedTable, columns: readonly string[]): string {
-  const sets = columns.map((column) => `${quoteIdentifier(column)} = NULL`);
+/** Sets columns of all rows that are ours to write to these values. */
+export function clearText({ name, guard }: GuardedTable, to: readonly Constant[]): string {
+  const sets = to.map(({ column, type, value }) => {
+    const text = absentText({ type, absent: value });
+    return `${quoteIdentifier(column)} = ${text}`;
+  });
   return `UPDATE ${quoteTable(name)} AS t SET ${sets.join(', ')}${whereOurs(guard)}`;
+}
+
+/** What a column holds where the part that feeds it has no row, in SQL. */
+export function absentText({ type, absent }: Pick<TargetColumn, 'type' | 'absent'>): string {
+  return absent === null ? 'NULL' : `${quoteLiteral(absent)}::${type}`;
 }
 
 function whereOurs(guard: RowFilter): string {

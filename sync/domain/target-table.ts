@@ -13,6 +13,8 @@ export interface TargetTable {
     readonly type: string;
     /** Mapped together with others. */
     readonly wide: boolean;
+    /** What it holds where the part that feeds it has no row. */
+    readonly absent: string | null;
   }[];
   readonly constants: readonly Constant[];
   /** Indexes of the columns that a driver feeds or that an insert needs: with all of them known a row can be inserted. */
@@ -59,14 +61,15 @@ export function targetTables(edges: readonly Edge[]): TargetTable[] {
     byName.set(label, [...(byName.get(label) ?? []), edge]);
   }
   return [...byName.values()].map((group) => {
-    const columns: { name: string; type: string; wide: boolean }[] = [];
+    const columns: { name: string; type: string; wide: boolean; absent: string | null }[] = [];
     const required: number[] = [];
     const references: number[] = [];
     for (const edge of group)
       for (const column of targetColumns(edge)) {
         if (edge.driver || column.needed) required.push(columns.length);
         if (column.reference) references.push(columns.length);
-        columns.push({ name: column.target, type: column.type, wide: column.wide });
+        const { target: name, type, wide, absent } = column;
+        columns.push({ name, type, wide, absent });
       }
     const first = group[0] as Edge;
     return {

@@ -2,7 +2,7 @@
 // values, become other rows where they are.
 import { quoteIdentifier, quoteLiteral, quoteTable } from '../../core/postgres/identifiers.ts';
 import { textArray } from '../../core/postgres/text-forms.ts';
-import { keyArrays, ownRow, source, valuesOf, type Statement } from './statements.ts';
+import { absentText, keyArrays, ownRow, source, valuesOf, type Statement } from './statements.ts';
 import type { RowOperation, TargetTable } from './target-table.ts';
 
 /**
@@ -17,8 +17,10 @@ export function moveStatement(
   if (rows.length === 0) return undefined;
   const sets = [
     ...target.key.map(({ name, type }, index) => `${quoteIdentifier(name)} = s.n${index}::${type}`),
-    ...target.columns.flatMap(({ name }, index) =>
-      target.required.includes(index) ? [] : [`${quoteIdentifier(name)} = NULL`],
+    ...target.columns.flatMap((column, index) =>
+      target.required.includes(index)
+        ? []
+        : [`${quoteIdentifier(column.name)} = ${absentText(column)}`],
     ),
   ];
   const names = [...target.key.keys()].flatMap((index) => [`k${index}`, `n${index}`]);

@@ -93,7 +93,7 @@ export class Doom {
 
   #asked(args: unknown[]): unknown {
     const text = textOf(args[0]);
-    const kind = text === 'COMMIT' ? 'commit' : 'apply';
+    const kind = text.endsWith('COMMIT') ? 'commit' : 'apply';
     this.#due(`before ${kind}`);
     // Stray rows are deleted outside of a transaction.
     if (kind === 'commit' || text.startsWith('DELETE')) this.commits += 1;
