@@ -99,7 +99,7 @@ test('the origin stands where the checkpoint does', async () => {
     async () =>
       (
         await pair.service.query<{ same: boolean }>(
-          `SELECT commit_lsn = pg_replication_origin_progress($1, false) AS same FROM banyan.checkpoint`,
+          `SELECT coalesce(commit_lsn = pg_replication_origin_progress($1, false), false) AS same FROM banyan.checkpoint`,
           [origin],
         )
       ).rows[0]?.same,
