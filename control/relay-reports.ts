@@ -23,8 +23,12 @@ export interface RelayProgress {
   readonly lagP99Ms: number | null;
   /** Records written since the process started. */
   readonly written: number;
+  /** About how many bytes they had. */
+  readonly bytes: number;
   /** Rows of outboxes that went to the topic of dead letters since then. */
   readonly letters: number;
+  /** LSN up to which the source was told that all is with the brokers; undefined before the first time. */
+  readonly confirmed: string | undefined;
 }
 
 export interface RelayLine extends RelayReport {
@@ -34,7 +38,9 @@ export interface RelayLine extends RelayReport {
   readonly lagP50Ms: number | null;
   readonly lagP99Ms: number | null;
   readonly written: number;
+  readonly bytes: number;
   readonly letters: number;
+  readonly confirmed: string | null;
   /** WAL that is not with the brokers yet. */
   readonly behindBytes: number | null;
   /** WAL that the source keeps for the slot. */
@@ -71,7 +77,9 @@ export class RelayReports {
         lag_p50_ms: progress.lagP50Ms,
         lag_p99_ms: progress.lagP99Ms,
         written: progress.written,
+        bytes: progress.bytes,
         letters: progress.letters,
+        ...(progress.confirmed !== undefined && { confirmed: progress.confirmed }),
       }),
     };
     await this.#db('banyan.relay').insert(row).onConflict('source').merge();
@@ -113,7 +121,9 @@ export class RelayReports {
       lagP50Ms: row.lag_p50_ms,
       lagP99Ms: row.lag_p99_ms,
       written: Number(row.written),
+      bytes: Number(row.bytes),
       letters: Number(row.letters),
+      confirmed: row.confirmed,
       behindBytes: numberOf(row.behind_bytes),
       retainedBytes: numberOf(row.retained_bytes),
       standby: row.standby,
@@ -133,7 +143,9 @@ interface Row {
   lag_p50_ms: number | null;
   lag_p99_ms: number | null;
   written: string;
+  bytes: string;
   letters: string;
+  confirmed: string | null;
   behind_bytes: string | null;
   retained_bytes: string | null;
   standby: boolean;

@@ -39,7 +39,7 @@ export interface Relayed {
 /**
  * Has the relay send these tables, and take the outbox tables along. Whatever commits after the position
  * that this gives comes through it. Throws TIMED_OUT while transactions stay open, SLOT_LOST when the
- * relay's slot has a hole, PREFLIGHT_FAILED when an outbox table cannot be published.
+ * relay's slot has a hole or is not known, PREFLIGHT_FAILED when an outbox table cannot be published.
  */
 export async function joinRelay(
   source: Participant,
@@ -51,7 +51,10 @@ export async function joinRelay(
     const listed = await publishedBy(source.client, publication);
     const status = await slotStatus(source.client, slot);
     const hasOthers = needed(listed ?? [], known, tables);
+    const life = await relayLife(source.client, publication);
     if (status === 'lost' || (status === undefined && hasOthers)) throw hole(slot, status);
+    // Nobody else's changes may go with a slot that is made anew.
+    if (hasOthers && !life) throw unnoted(slot, publication);
     await assertPublishable(source.client, outbox);
     const missing = tables.filter((table) => !listed?.includes(labelOf(table))).map(quoted);
     // Whatever else a relay that is gone has left there is nobody's.
@@ -68,8 +71,7 @@ export async function joinRelay(
         `ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${missing.join(', ')}`,
       );
     // A slot whose life nobody has noted has never been read: no relay begins with one.
-    if (status === undefined || !(await relayLife(source.client, publication)))
-      return makeSlot(source, { slot, publication });
+    if (status === undefined || !life) return makeSlot(source, { slot, publication });
     // What a transaction changed before it was published is not sent, whenever it commits.
     await settled(source, slot);
     return {
@@ -105,7 +107,7 @@ async function makeSlot(
   await dropSlot(source.logins.capture, slot, RELAY);
   const start = await createSlot(source, slot);
   const { system } = await systemOf(source.logins.capture);
-  await note(noteOf(lifeOf(system, parseLsn(start.lsn))));
+  await note(noteOf(lifeOf(system, start.timeline, parseLsn(start.lsn))));
   return start;
 }
 
@@ -149,13 +151,28 @@ function needed(
   return known.map(labelOf).some((label) => !labels.has(label) && listed.includes(label));
 }
 
+/** What helps where the relay's slot cannot go on as it is. */
+export const RELAY_ANEW =
+  'Roll every capability whose changes come through it back to monolith; slot and publication go with the last of them, and the next to start begins with new ones.';
+
+/** A slot that was never finished, was made by somebody else, or by a version that noted nothing. */
+export function unnoted(slot: string, publication: string): BanyanError {
+  return new BanyanError(
+    'SLOT_LOST',
+    `the comment on publication ${publication} does not say since when there is the relay's slot ${slot}`,
+    {
+      hint: `Was the comment removed? Set it again: "banyan: the relay's slot was made at …", with what header banyan.life of the topic's last records says. Was the slot made by hand, or by a version of before such comments? ${RELAY_ANEW}`,
+    },
+  );
+}
+
 /** A new slot would hide from the flows there are that changes are missing. */
 function hole(slot: string, status: string | undefined): BanyanError {
   return new BanyanError(
     'SLOT_LOST',
     `the relay's replication slot ${slot} ${status === undefined ? 'is gone' : 'was invalidated: the server has removed WAL it needed'}`,
     {
-      hint: 'Changes may have been missed: roll every capability whose changes came through it back to monolith; slot and publication go with the last of them, and the next to start begins with new ones.',
+      hint: `Changes may have been missed. ${RELAY_ANEW}`,
     },
   );
 }

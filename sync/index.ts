@@ -2,6 +2,7 @@
 // that go with it.
 export { syncPart, type SyncOptions } from './process.ts';
 export { relayPart, type RelayPartOptions } from './kafka/process.ts';
+export { relayMetrics } from './kafka/relay-metrics.ts';
 export type { Finding } from './domain/finding.ts';
 export { listConflicts, type ConflictLine } from './conflicts.ts';
 export {

@@ -13,6 +13,8 @@ export interface ConnectorFacts {
   readonly slot: string;
   /** Undefined where there is none of that name. */
   readonly plugin: string | undefined;
+  /** Whether somebody reads it now. */
+  readonly active: boolean;
   readonly publication: string;
   /** Mapped tables that the publication lacks. */
   readonly unpublished: readonly string[];
@@ -56,7 +58,7 @@ export function checkConnectorFacts(where: string, facts: ConnectorFacts): Findi
 }
 
 function checkEnds(
-  { slot, plugin, publication, unpublished, serverVersion }: ConnectorFacts,
+  { slot, plugin, active, publication, unpublished, serverVersion }: ConnectorFacts,
   report: (severity: Finding['severity'], what: string, hint: string) => void,
 ): void {
   if (plugin === undefined)
@@ -70,6 +72,12 @@ function checkEnds(
       'error',
       `slot ${slot} decodes by ${plugin}, whose records may differ in types`,
       'Set plugin.name=pgoutput in the connector.',
+    );
+  else if (!active)
+    report(
+      'warning',
+      `nobody reads slot ${slot} now: the flow waits until the connector does`,
+      'Start the connector. It confirms its slot every offset.flush.interval.ms (a minute where Connect is not told otherwise), and a switch waits for that: a second or so suits it.',
     );
   if (unpublished.length > 0)
     report(

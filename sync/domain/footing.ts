@@ -5,7 +5,10 @@
 //  - Where it says as much, the last transaction that it says is the one before the slot's next.
 //  - Where it says more, the slot sends again what is there; if that does not come, the source has
 //    another history now: it was set back, and has gone on differently.
-//  - What stands there from before the slot was made must lie before it in numbers too.
+//  - Where it says nothing any more, because retention has deleted all, the relay was away for longer
+//    than that. Who has read it without a gap has all that was there; others are told what they lack.
+//  - What stands there from before the slot was made must lie before it in numbers too, or be of an
+//    older timeline: no flow takes that, whatever its numbers are.
 import type { Lsn, Position } from '../../core/postgres/lsn.ts';
 import type { RelayLife } from '../../control/domain/relay-life.ts';
 import type { Footing } from './debezium/chain.ts';
@@ -16,7 +19,20 @@ export interface SlotStanding {
   /** The server forgets nothing that commits behind it. */
   readonly confirmed: Lsn;
   readonly timeline: number;
+  /** A transaction that the topic had, as the last relay reported it. */
+  readonly reported?: Lsn | undefined;
 }
+
+/** What is known of a topic's end. */
+export interface Ending {
+  /** From where they settle it, or all. */
+  readonly marks: readonly Mark[];
+  /** Its first records have been deleted. */
+  readonly isCut: boolean;
+}
+
+/** Whether what `depth` records from the end say is enough. */
+export type Settles = (marks: readonly Mark[], depth: bigint) => boolean;
 
 export type Verdict =
   | {
@@ -31,36 +47,61 @@ export type Verdict =
   /** The topic lacks what was confirmed. */
   | { readonly kind: 'lost'; readonly last: Mark | undefined };
 
-/** Whether records from further back could change anything. */
-export function isSettled({ life, confirmed }: SlotStanding, marks: readonly Mark[]): boolean {
-  return marks.some((mark) => mark.life === life.name && mark.completeTo >= confirmed);
+/**
+ * Whether records from further back could change anything; `depth` is how many were read. A fresh slot has
+ * nothing there: what it is asked is whether something lies behind its beginning. Of that the last life's
+ * end tells, for lives follow each other in numbers; and what relays have written again at the end of it,
+ * each as much as was on its way, does not reach back that far.
+ */
+export function isSettled(standing: SlotStanding, marks: readonly Mark[], depth: bigint): boolean {
+  const { life, confirmed } = standing;
+  if (marks.some((mark) => mark.life === life.name && mark.completeTo >= confirmed)) return true;
+  if (foreignOf(standing, marks)) return true;
+  return confirmed <= life.begins && depth >= REPEATED_AT_MOST && marks.length > 0;
 }
 
-/** `marks` are those of the end of the topic, from where they settle it, or all. */
-export function stand(
-  { life, confirmed, timeline }: SlotStanding,
-  marks: readonly Mark[],
-): Verdict {
-  const foreign = furthest(marks.filter((mark) => mark.life !== life.name));
-  if (foreign && foreign.position.commitLsn > life.begins)
-    return { kind: 'foreign', last: foreign };
+/** Records; some times what a relay has on its way at once (outlet.ts). */
+const REPEATED_AT_MOST = 500_000n;
+
+export function stand(standing: SlotStanding, { marks, isCut }: Ending): Verdict {
+  const { life, confirmed } = standing;
+  const foreign = foreignOf(standing, marks);
+  if (foreign) return { kind: 'foreign', last: foreign };
   const own = marks.filter((mark) => mark.life === life.name);
   const last = furthest(own);
   if (own.some(({ completeTo }) => completeTo >= confirmed) && last) {
     const comesAgain = last.endLsn > confirmed;
-    const { position, endLsn } = last;
+    const { position, endLsn, after: before = position.commitLsn, gone } = last;
     // Of what comes again, only the first is not known to follow the one before it.
-    const after = comesAgain ? confirmed : position.commitLsn;
-    const footing = { life: life.name, after, last: { position, endLsn } };
+    const after = comesAgain ? confirmed : before;
+    const footing = { life: life.name, after, last: { position, endLsn }, gone };
     return { kind: 'goes on', footing, last: position, comesAgain };
   }
-  if (confirmed > life.begins) return { kind: 'lost', last };
-  const position = { timeline, commitLsn: life.begins, seq: 0 };
-  const footing = {
-    ...{ life: life.name, after: life.begins },
-    last: { position, endLsn: life.begins },
+  if (confirmed <= life.begins) return afresh(standing, life.begins);
+  if (last || !isCut) return { kind: 'lost', last };
+  return afresh(standing, confirmed);
+}
+
+/** Nothing of this life is there, or nothing any more. */
+function afresh({ life, timeline, reported = 0n }: SlotStanding, gone: Lsn): Verdict {
+  // Never behind what is to come: a report may be of another life, or of what comes again.
+  const known = reported < gone ? reported : gone;
+  const after = known > life.begins ? known : life.begins;
+  const position = { timeline, commitLsn: after, seq: 0 };
+  const footing = { life: life.name, after, last: { position, endLsn: after } };
+  return {
+    kind: 'goes on',
+    footing: gone > life.begins ? { ...footing, gone } : footing,
+    ...{ last: undefined, comesAgain: false },
   };
-  return { kind: 'goes on', footing, last: undefined, comesAgain: false };
+}
+
+/** What no flow could tell from the changes that are to come. */
+function foreignOf({ life }: SlotStanding, marks: readonly Mark[]): Mark | undefined {
+  const last = furthest(
+    marks.filter((mark) => mark.life !== life.name && mark.position.timeline >= life.timeline),
+  );
+  return last && last.position.commitLsn > life.begins ? last : undefined;
 }
 
 function furthest(marks: readonly Mark[]): Mark | undefined {

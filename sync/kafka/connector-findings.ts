@@ -67,16 +67,19 @@ async function factsOf(
   const { rows } = await client.query<{
     version: number;
     plugin: string | null;
+    active: boolean | null;
     published: string[];
   }>(
     `SELECT current_setting('server_version_num')::int AS version,
             (SELECT plugin::text FROM pg_replication_slots WHERE slot_name = $1 AND database = current_database()) AS plugin,
+            (SELECT active FROM pg_replication_slots WHERE slot_name = $1 AND database = current_database()) AS active,
             ARRAY(SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = $2) AS published`,
     [slot, publication],
   );
-  const { version = 0, plugin = null, published = [] } = rows[0] ?? {};
+  const { version = 0, plugin = null, active = null, published = [] } = rows[0] ?? {};
   return {
     ...{ slot, publication, serverVersion: version, plugin: plugin ?? undefined },
+    active: active === true,
     unpublished: names.map(formatTable).filter((label) => !published.includes(label)),
     tables: mapped(await readSourceTables(client, names), maps),
     modes: { ...modes, exact: false },

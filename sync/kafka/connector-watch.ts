@@ -1,9 +1,10 @@
 // What a flow that reads a connector's topics asks at the source beside them: how far the connector has
 // confirmed its slot, who owned what from where on, whether a way back writes there, which timeline it is.
 import type pg from 'pg';
+import { BanyanError } from '../../core/errors.ts';
 import { connect } from '../../core/postgres/connect.ts';
-import { disconnect } from '../../core/postgres/silence.ts';
 import { parseLsn, type Lsn } from '../../core/postgres/lsn.ts';
+import { disconnect } from '../../core/postgres/silence.ts';
 import { MESSAGE_PREFIX } from '../../control/domain/names.ts';
 import { Mutex } from '../mutex.ts';
 
@@ -97,7 +98,10 @@ export class ConnectorWatch {
     return parseLsn(rows[0]?.lsn ?? '0/0');
   }
 
-  /** What was committed before it, the brokers have acknowledged. */
+  /**
+   * What was committed before it, the brokers have acknowledged. Throws SLOT_LOST: a connector that makes
+   * its slot anew leaves out what was committed meanwhile, and nothing in its topics says so.
+   */
   async confirmed(): Promise<Lsn> {
     const { rows } = await this.#reading.run(() =>
       this.#reader.query<{ lsn: string | null }>(
@@ -105,7 +109,12 @@ export class ConnectorWatch {
         [this.#options.slot],
       ),
     );
-    return parseLsn(rows[0]?.lsn ?? '0/0');
+    const [found] = rows;
+    if (!found)
+      throw new BanyanError('SLOT_LOST', `the connector's slot ${this.#options.slot} is gone`, {
+        hint: 'One that it makes anew begins later: roll the capability back to monolith and start its sync anew. Do not set slot.drop.on.stop in the connector.',
+      });
+    return parseLsn(found.lsn ?? '0/0');
   }
 
   async close(): Promise<void> {

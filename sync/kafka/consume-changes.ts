@@ -6,7 +6,7 @@ import type { Lsn, Position } from '../../core/postgres/lsn.ts';
 import type { Change, Piece, TransactionHead } from '../domain/change.ts';
 import type { Decoded } from '../domain/debezium/decoder.ts';
 import { HoleError, Run } from '../domain/run.ts';
-import { afterOf, HEADERS } from '../domain/debezium/position.ts';
+import { afterOf, goneOf, HEADERS } from '../domain/debezium/position.ts';
 import { partitionName } from './consume-offsets.ts';
 import { sizeOf } from './consume-queue.ts';
 import { ANEW } from './consume-start.ts';
@@ -21,6 +21,8 @@ export interface ChangesOptions {
   readonly from: Position;
   /** Of the relay's slot; of a topic that others fill, undefined. */
   readonly life?: string | undefined;
+  /** Whether the topic has been read without a gap up to where this begins. */
+  readonly joined?: boolean | undefined;
   readonly decode: (record: Fetched) => Decoded;
   /** Told of a change of a table that the flow does not read. */
   readonly foreign: (
@@ -75,10 +77,10 @@ export class ChangesAssembly {
           ? this.#piece(record, decoded.xid, decoded.endLsn ?? position.commitLsn)
           : undefined;
       if (decoded.kind !== 'change' && decoded.kind !== 'foreign') return undefined;
-      if (!this.#run.takes(position, afterOf(headers))) return undefined;
+      if (!this.#run.takes(position, this.#follows(headers))) return undefined;
       this.#seq = position.seq;
     } catch (error) {
-      throw error instanceof HoleError ? lost(record, error) : error;
+      throw error instanceof HoleError ? this.#lost(record, error) : error;
     }
     const { xid = 0, commitMs, origin } = decoded.head;
     const { timeline, commitLsn } = position;
@@ -88,6 +90,25 @@ export class ChangesAssembly {
     this.#bytes += sizeOf(record);
     const large = this.#changes.length >= this.#limit || this.#bytes >= PIECE_BYTES;
     return large ? this.#piece(record, xid, undefined) : undefined;
+  }
+
+  /** What must have been taken before the first change of a transaction. */
+  #follows(headers: Fetched['headers']): Lsn | undefined {
+    const gone = this.#options.joined === true ? undefined : goneOf(headers);
+    const after = afterOf(headers);
+    return after !== undefined && gone !== undefined && gone > after ? gone : after;
+  }
+
+  #lost({ topic, offset }: Fetched, error: HoleError): BanyanError {
+    const retention =
+      this.#options.joined === false
+        ? 'Does the topic keep records for less time than the flow was away? Raise changeLog.kafka.topics.retentionMs. '
+        : '';
+    return new BanyanError(
+      'KAFKA_LOG_LOST',
+      `changes are missing in topic ${topic} before offset ${offset}: ${error.message}`,
+      { hint: `${retention}${ANEW}`, cause: error },
+    );
   }
 
   /** The same numbers mean other changes in the log of another slot. */
@@ -125,12 +146,4 @@ export class ChangesAssembly {
     if (endLsn !== undefined) this.#head = undefined;
     return piece;
   }
-}
-
-function lost({ topic, offset }: Fetched, error: HoleError): BanyanError {
-  return new BanyanError(
-    'KAFKA_LOG_LOST',
-    `changes are missing in topic ${topic} before offset ${offset}: ${error.message}`,
-    { hint: ANEW, cause: error },
-  );
 }

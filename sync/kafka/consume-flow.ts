@@ -11,8 +11,7 @@ import {
   type TableName,
 } from '../../core/postgres/identifiers.ts';
 import type { Position } from '../../core/postgres/lsn.ts';
-import { unnoted } from './footing.ts';
-import { relayLife } from '../../control/relay.ts';
+import { relayLife, unnoted } from '../../control/relay.ts';
 import { recordForm, type KafkaSettings } from '../../control/kafka-settings.ts';
 import { tableTopic, topicPrefix } from '../../control/kafka-topics.ts';
 import type { ChangeLog } from '../change-log.ts';

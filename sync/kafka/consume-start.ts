@@ -1,6 +1,7 @@
 // Where in a partition a flow may begin: at any record that was taken already, for before a position
 // stand all smaller ones, so behind it comes everything that was not. A flow that has been here goes on
-// before where it stopped; one that is new looks for such a record from the end backwards.
+// before where it stopped, or where the topic begins by now: what was deleted in between may have been of
+// no account. One that is new looks for such a record from the end backwards.
 import { BanyanError } from '../../core/errors.ts';
 import type { KafkaClient } from '../../core/kafka/client.ts';
 import { partitionOf, type Offsets } from './consume-offsets.ts';
@@ -9,6 +10,8 @@ export interface Start {
   readonly offset: bigint;
   /** Nothing that was not taken can lie before it, whatever the first record is. */
   readonly sure: boolean;
+  /** All that stood before it has been read, to the last record. */
+  readonly joined: boolean;
 }
 
 /** How far a new flow looks back before it begins at the first record. */
@@ -59,20 +62,17 @@ function goingOn(topic: string, next: bigint, low: bigint, high: bigint): Start 
       `topic ${topic} ends at offset ${high}, and ${next} was to come: it was made anew, or its brokers have lost records`,
       { hint: ANEW },
     );
-  if (next < low)
-    throw new BanyanError(
-      'KAFKA_LOG_LOST',
-      `topic ${topic} begins at offset ${low}, and ${next} was to come: it keeps records for less time than the flow was away`,
-      { hint: `Raise changeLog.kafka.topics.retentionMs. ${ANEW}` },
-    );
-  return next === low ? { offset: next, sure: true } : { offset: next - 1n, sure: false };
+  // Whether what retention has deleted was needed, the first change that comes behind it says.
+  if (next < low) return { offset: low, sure: true, joined: false };
+  return next === low
+    ? { offset: next, sure: true, joined: true }
+    : { offset: next - 1n, sure: false, joined: true };
 }
 
 function backwards(low: bigint, high: bigint): Start[] {
   const near = BACK.map((back) => high - back).filter((offset) => offset > low);
   return [
-    ...near.map((offset) => ({ offset, sure: false })),
-    // Whether what retention has deleted was needed, the first change that comes behind it says.
-    { offset: low, sure: true },
+    ...near.map((offset) => ({ offset, sure: false, joined: false })),
+    { offset: low, sure: true, joined: false },
   ];
 }

@@ -15,7 +15,7 @@ import { partitionName } from './consume-offsets.ts';
 import { RecordQueue } from './consume-queue.ts';
 import { startsOf, type Start } from './consume-start.ts';
 
-export interface KafkaLogOptions extends Omit<ChangesOptions, 'from'> {
+export interface KafkaLogOptions extends Omit<ChangesOptions, 'from' | 'joined'> {
   readonly kafka: KafkaClient;
   readonly groupId: string;
   readonly topic: string;
@@ -58,7 +58,7 @@ class KafkaLog implements ChangeLog {
     this.#name = partitionName({ topic: options.topic, partition: 0 });
     this.#from = from;
     this.timeline = from.timeline;
-    this.#assembly = new ChangesAssembly({ ...options, from });
+    this.#assembly = new ChangesAssembly({ ...options, from, joined: starts[0]?.joined });
     this.#starts = [...starts];
   }
 

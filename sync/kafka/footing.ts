@@ -4,11 +4,17 @@ import type pg from 'pg';
 import { BanyanError } from '../../core/errors.ts';
 import { withClient } from '../../core/postgres/connect.ts';
 import { formatLsn, parseLsn, type Lsn, type Position } from '../../core/postgres/lsn.ts';
-import { relayLife } from '../../control/relay.ts';
+import { RELAY_ANEW as ANEW, relayLife, unnoted } from '../../control/relay.ts';
 import { systemOf } from '../../control/slots.ts';
-import { isSettled, stand, type SlotStanding, type Verdict } from '../domain/footing.ts';
+import {
+  isSettled,
+  stand,
+  type Ending,
+  type Settles,
+  type SlotStanding,
+  type Verdict,
+} from '../domain/footing.ts';
 import type { Footing } from '../domain/debezium/chain.ts';
-import type { Mark } from '../domain/debezium/position.ts';
 import { timelineFor } from '../slot.ts';
 
 export interface FootingOptions {
@@ -17,8 +23,10 @@ export interface FootingOptions {
   readonly client: pg.Client;
   readonly slot: string;
   readonly publication: string;
-  /** What the topics end with, from as far back as is needed. */
-  readonly end: (isSettled: (marks: readonly Mark[]) => boolean) => Promise<readonly Mark[]>;
+  /** How far the topics went, as the last relay reported it. */
+  readonly before: Position | undefined;
+  /** What the topics end with, from as far back as is needed; undefined when it was broken off. */
+  readonly end: (isSettled: Settles) => Promise<Ending | undefined>;
 }
 
 /** What comes of the source is told here first. Throws FLOW_STOPPED where the topic would have it. */
@@ -35,27 +43,20 @@ export interface Stand {
   readonly watch: Watch;
 }
 
-const ANEW =
-  'Roll every capability whose changes come through it back to monolith; slot and publication go with the last of them, and the next to start begins with new ones.';
-
-/** To be called by the reader of the slot. Throws SLOT_LOST, KAFKA_LOG_LOST, FLOW_STOPPED. */
-export async function findFooting(options: FootingOptions): Promise<Stand> {
+/**
+ * To be called by the reader of the slot; undefined when the look at the topics was broken off. Throws
+ * SLOT_LOST, KAFKA_LOG_LOST, FLOW_STOPPED.
+ */
+export async function findFooting(options: FootingOptions): Promise<Stand | undefined> {
   const { end, slot } = options;
   const standing = await standingOf(options);
-  const verdict = stand(standing, await end((marks) => isSettled(standing, marks)));
+  const ending = await end((marks, depth) => isSettled(standing, marks, depth));
+  if (!ending) return undefined;
+  const verdict = stand(standing, ending);
   if (verdict.kind !== 'goes on') throw refusal(slot, standing, verdict);
   const { footing, last, comesAgain } = verdict;
   if (last) await assertHistory(options, last);
   return { footing, watch: comesAgain ? whoComesAgain(slot, footing.last) : NOTHING };
-}
-
-/** A slot that was never finished, or was made by somebody else. */
-export function unnoted(slot: string, publication: string): BanyanError {
-  return new BanyanError(
-    'SLOT_LOST',
-    `publication ${publication} does not say since when there is the relay's slot ${slot}`,
-    { hint: `Was the slot made by hand, or a comment changed? ${ANEW}` },
-  );
 }
 
 async function standingOf({
@@ -63,6 +64,7 @@ async function standingOf({
   client,
   slot,
   publication,
+  before,
 }: FootingOptions): Promise<SlotStanding> {
   const life = await relayLife(client, publication);
   if (!life) throw unnoted(slot, publication);
@@ -77,7 +79,8 @@ async function standingOf({
       `the source of slot ${slot} is another server (${system}) than the one that the relay began at (${life.system})`,
       { hint: `Was it restored, or made anew? ${ANEW}` },
     );
-  return { life, timeline, confirmed: parseLsn(rows[0]?.confirmed ?? '0/0') };
+  const confirmed = parseLsn(rows[0]?.confirmed ?? '0/0');
+  return { life, timeline, confirmed, reported: before?.commitLsn };
 }
 
 /** That the server has what the topic ends with. */
@@ -142,7 +145,7 @@ function refusal(
         verdict.last ? `end at ${formatLsn(verdict.last.completeTo)}` : 'have nothing of it'
       }: what had been acknowledged is gone`,
       {
-        hint: `Was a topic deleted, or cut off, or does it keep records for less time than the relay was away? ${ANEW}`,
+        hint: `Was a topic deleted, or cut off at its end? ${ANEW}`,
       },
     );
   const { position, life: other = 'unknown' } = verdict.last;
@@ -150,7 +153,7 @@ function refusal(
     'FLOW_STOPPED',
     `the topics have changes of another slot or server (${other}) up to ${formatLsn(position.commitLsn)}, and slot ${slot} begins at ${formatLsn(life.begins)}: the two could not be told apart`,
     {
-      hint: `Was the source restored or made anew? ${ANEW} Before that, give changeLog.kafka another prefix, or delete the topics.`,
+      hint: `Was the source restored or made anew? ${ANEW} In between, give changeLog.kafka another prefix, or delete the topics.`,
     },
   );
 }

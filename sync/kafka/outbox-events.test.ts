@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { BanyanError } from '../../core/errors.ts';
-import type { Admin, NewTopic } from '../../core/kafka/client.ts';
+import type { Admin, KafkaRecord, NewTopic } from '../../core/kafka/client.ts';
 import { createLogger } from '../../core/log.ts';
 import type { Piece, Relation } from '../domain/change.ts';
 import { OutboxEvents } from './outbox-events.ts';
@@ -25,25 +25,56 @@ const source = {
   ],
 } as unknown as RelaySource;
 
-/** Topics by name with their partitions, and what is thrown when one is to be made. */
-function events(topics: Record<string, number>, refusal?: BanyanError): OutboxEvents {
+interface Brokers {
+  /** By name: how many partitions, and the bytes that one takes. */
+  readonly topics: Record<string, number>;
+  readonly limits?: Record<string, string>;
+  /** What is thrown when a topic is to be made, and when one is written to, by topic. */
+  readonly making?: Record<string, BanyanError>;
+  readonly writing?: Record<string, BanyanError>;
+  /** What was sent alone. */
+  readonly sent: KafkaRecord[];
+}
+
+function brokers(topics: Record<string, number>, more: Partial<Brokers> = {}): Brokers {
+  return { topics, sent: [], ...more };
+}
+
+function events({ topics, limits = {}, making = {}, writing = {}, sent }: Brokers): OutboxEvents {
   const admin = {
     topics: (names: string[]) =>
       Promise.resolve(
         new Map(
           names
             .filter((name) => topics[name] !== undefined)
-            .map((name) => [name, { topic: name, partitions: topics[name] }]),
+            .map((topic) => [
+              topic,
+              {
+                ...{ topic, partitions: topics[topic] },
+                config: limits[topic] === undefined ? {} : { 'max.message.bytes': limits[topic] },
+              },
+            ]),
         ),
       ),
     create: (wanted: NewTopic[]) => {
-      if (refusal && wanted.length > 0) return Promise.reject(refusal);
-      for (const { topic, partitions } of wanted) topics[topic] = partitions;
+      for (const { topic, partitions } of wanted) {
+        if (making[topic]) return Promise.reject(making[topic]);
+        topics[topic] = partitions;
+      }
       return Promise.resolve();
     },
     close: () => Promise.resolve(),
   } as unknown as Admin;
-  const kafka = { admin: () => Promise.resolve(admin) };
+  const producer = {
+    send: (records: readonly KafkaRecord[]) => {
+      const refusal = records.map(({ topic }) => writing[topic]).find((one) => one);
+      if (refusal) return Promise.reject(refusal);
+      sent.push(...records);
+      return Promise.resolve();
+    },
+    close: () => Promise.resolve(),
+  };
+  const kafka = { admin: () => Promise.resolve(admin), producer: () => Promise.resolve(producer) };
   return new OutboxEvents(source, () => undefined, kafka, createLogger({}, 'silent'), 1);
 }
 
@@ -56,7 +87,8 @@ const piece = (...rows: (string | null)[][]): Piece => ({
 const LETTERS = 'p.monolith.dead-letters';
 
 test('rows that cannot be events are dead letters in their place, and the rest goes on', async () => {
-  const { records, letters } = await events({ orders: 2 }).of(
+  const orders = brokers({ orders: 2 });
+  const posted = await events(orders).of(
     piece(
       ['a', 'orders', '1', '{}', '1'],
       ['b', 'orders', '1', '{"x":1}', '2'],
@@ -66,7 +98,9 @@ test('rows that cannot be events are dead letters in their place, and the rest g
       ['f', 'orders', '1', '{}', '0'],
     ),
   );
-  expect(letters).toBe(4);
+  expect(posted.letters).toBe(4);
+  // The first of a topic goes ahead.
+  const records = [...orders.sent, ...posted.records];
   expect(records.map(({ topic }) => topic)).toEqual([
     ...['orders', LETTERS, LETTERS, LETTERS, LETTERS, 'orders'],
   ]);
@@ -89,35 +123,74 @@ test('rows that cannot be events are dead letters in their place, and the rest g
 });
 
 test('partitions that a topic gets later are seen', async () => {
-  const topics = { orders: 1 };
-  const outbox = events(topics);
-  expect((await outbox.of(piece(['a', 'orders', '1', '{}', '0']))).records).toMatchObject([
-    { partition: 0 },
-  ]);
-  topics.orders = 3;
+  const orders = brokers({ orders: 1 });
+  const outbox = events(orders);
+  await outbox.of(piece(['a', 'orders', '1', '{}', '0']));
+  expect(orders.sent).toMatchObject([{ partition: 0 }]);
+  orders.topics['orders'] = 3;
   expect((await outbox.of(piece(['b', 'orders', '1', '{}', '2']))).records).toMatchObject([
     { partition: 2 },
   ]);
 });
 
-test('a row whose topic cannot be made is named, and what can be done', async () => {
-  const refusal = new BanyanError('KAFKA_REFUSED', 'INVALID_TOPIC_EXCEPTION', { hint: 'Look.' });
-  const sent = events({ orders: 1 }, refusal).of(
-    piece(['a', 'orders', '1', '{}', null], ['b', 'bills', '1', '{}', null]),
+const refused = (message: string): BanyanError => new BanyanError('KAFKA_REFUSED', message);
+
+test('rows whose topic cannot be made, or written to, are dead letters, and hold nobody up', async () => {
+  const some = brokers(
+    { orders: 1, secret: 1 },
+    {
+      making: { bills: refused('no right to make it') },
+      writing: { secret: refused('no right to write it') },
+    },
   );
-  await expect(sent).rejects.toMatchObject({
+  const outbox = events(some);
+  const rows = piece(
+    ['a', 'orders', '1', '{}', null],
+    ['b', 'bills', '1', '{}', null],
+    ['c', 'secret', '1', '{}', null],
+    ['d', 'secret', '1', '{}', null],
+    ['e', 'orders', '1', '{}', null],
+  );
+  const { records, letters } = await outbox.of(rows);
+  expect(letters).toBe(3);
+  expect(some.sent.map(({ headers }) => headers['id'])).toEqual(['a']);
+  expect(records.map(({ topic }) => topic)).toEqual([LETTERS, LETTERS, LETTERS, 'orders']);
+  expect(records.slice(0, 3).map(({ headers }) => headers['banyan.error'])).toEqual([
+    'topic bills cannot be had: no right to make it',
+    'topic secret cannot be had: no right to write it',
+    'topic secret cannot be had: no right to write it',
+  ]);
+});
+
+test('brokers that do not answer are no reason to leave an event out', async () => {
+  const away = new BanyanError('KAFKA_UNREACHABLE', 'no answer');
+  for (const more of [{ making: { orders: away } }, { writing: { orders: away } }]) {
+    const topics: Record<string, number> = 'writing' in more ? { orders: 1 } : {};
+    const sent = events(brokers(topics, more)).of(piece(['a', 'orders', '1', '{}', null]));
+    await expect(sent).rejects.toBe(away);
+  }
+});
+
+test('where there can be no topic of dead letters, that is said', async () => {
+  const some = brokers({}, { making: { [LETTERS]: refused('no right') } });
+  await expect(events(some).of(piece(['a', '..', '1', '{}', null]))).rejects.toMatchObject({
     code: 'KAFKA_REFUSED',
-    message: expect.stringMatching(
-      /row b, at position 1\/0\/10\/2, goes to topic bills, which cannot be made: INVALID/,
-    ) as unknown,
-    hint: expect.stringMatching(/^Look\. All after this row waits/) as unknown,
+    hint: expect.stringMatching(/or make this one/) as unknown,
   });
 });
 
-test('a topic that is missing is made', async () => {
-  const topics: Record<string, number> = {};
-  expect((await events(topics).of(piece(['a', 'orders', '1', '{}', null]))).records).toHaveLength(
-    1,
+test("what is larger than the team's own topic takes is a dead letter", async () => {
+  const some = brokers({ orders: 1 }, { limits: { orders: '2000' } });
+  const { records } = await events(some).of(
+    piece(['a', 'orders', '1', 'x'.repeat(3_000), null], ['b', 'orders', '1', '{}', null]),
   );
-  expect(topics).toEqual({ orders: 1 });
+  expect(records[0]?.headers['banyan.error']).toMatch(/bytes, and topic orders takes 2000$/);
+  expect(some.sent).toHaveLength(1);
+});
+
+test('a topic that is missing is made', async () => {
+  const some = brokers({});
+  await events(some).of(piece(['a', 'orders', '1', '{}', null]));
+  expect(some.topics).toEqual({ orders: 1 });
+  expect(some.sent).toHaveLength(1);
 });

@@ -25,6 +25,8 @@ export interface Sent {
   /** By their ends, the oldest first. */
   readonly transactions: readonly Written[];
   readonly records: number;
+  /** About what they take. */
+  readonly bytes: number;
   readonly idle: Lsn | undefined;
 }
 
@@ -90,7 +92,7 @@ export class Outlet {
     const { records, written, idle, bytes } = this.#next();
     if (records.length > 0) await this.#options.producer.send(records);
     this.#bytes -= bytes;
-    this.#options.onWritten({ transactions: written, records: records.length, idle });
+    this.#options.onWritten({ transactions: written, records: records.length, bytes, idle });
     this.#move();
   }
 

@@ -5,13 +5,13 @@ import type pg from 'pg';
 import type { KafkaRecord, Producer } from '../../core/kafka/client.ts';
 import { sleep } from '../../core/lifecycle.ts';
 import type { Logger } from '../../core/log.ts';
-import { formatLsn, type Lsn } from '../../core/postgres/lsn.ts';
+import { formatLsn, type Lsn, type Position } from '../../core/postgres/lsn.ts';
 import type { RelayNames } from '../../control/domain/names.ts';
 import type { RelayProgress } from '../../control/relay-reports.ts';
 import { allOrNone } from '../all-or-none.ts';
 import type { Piece } from '../domain/change.ts';
 import type { Footing } from '../domain/debezium/chain.ts';
-import type { Mark } from '../domain/debezium/position.ts';
+import type { Ending, Settles } from '../domain/footing.ts';
 import { LagWindow } from '../domain/lag.ts';
 import type { SlotChangeLog } from '../slot-log.ts';
 import { findFooting, type Watch } from './footing.ts';
@@ -33,11 +33,10 @@ export interface Script {
 export interface WorkOptions {
   /** Login that reads the slot. */
   readonly url: string;
-  /** What the topics end with, from as far back as is needed. */
-  readonly end: (
-    isSettled: (marks: readonly Mark[]) => boolean,
-    signal: AbortSignal,
-  ) => Promise<readonly Mark[]>;
+  /** How far the topics go, as far as anybody knows; its timeline and commit LSN. */
+  readonly before: Position | undefined;
+  /** What the topics end with, from as far back as is needed; undefined when the signal aborts. */
+  readonly end: (isSettled: Settles, signal: AbortSignal) => Promise<Ending | undefined>;
   readonly script: (source: pg.Client, timeline: number, footing: Footing) => Promise<Script>;
   /** Called when the stream begins. */
   readonly onRunning: () => void;
@@ -69,6 +68,7 @@ export class RelayWork {
   readonly #lag = new LagWindow();
   #position: string | undefined;
   #written = 0;
+  #bytes = 0;
   /** When the last transaction that the brokers have was committed. */
   #newestMs: number | undefined;
   /** Nothing that was read is being encoded. */
@@ -85,12 +85,13 @@ export class RelayWork {
 
   async run(stop: AbortController): Promise<void> {
     const { signal } = stop;
-    const { limitBytes, url, end, script: begin, onRunning } = this.#options;
-    const { footing, watch } = await findFooting({
-      ...{ url, client: this.#client, ...this.#names },
+    const { limitBytes, url, before, end, script: begin, onRunning } = this.#options;
+    const found = await findFooting({
+      ...{ url, before, client: this.#client, ...this.#names },
       end: (isSettled) => end(isSettled, signal),
     });
-    if (signal.aborted) return;
+    if (!found || signal.aborted) return;
+    const { footing, watch } = found;
     const script = await begin(this.#client, this.#log.timeline, footing);
     const outlet = new Outlet({
       producer: this.#producer,
@@ -137,8 +138,9 @@ export class RelayWork {
   }
 
   /** The one place that confirms anything to the source. */
-  #note({ transactions, records, idle = 0n }: Sent): void {
+  #note({ transactions, records, bytes, idle = 0n }: Sent): void {
     this.#written += records;
+    this.#bytes += bytes;
     const last = transactions.at(-1);
     const through = last && last.endLsn > idle ? last.endLsn : idle;
     if (through > this.#confirmed) {
@@ -162,7 +164,9 @@ export class RelayWork {
           lagP50Ms: this.#lag.percentile(0.5),
           lagP99Ms: this.#lag.percentile(0.99),
           written: this.#written,
+          bytes: this.#bytes,
           letters: script.letters,
+          confirmed: this.#confirmed > 0n ? formatLsn(this.#confirmed) : undefined,
         })
         .catch((error: unknown) => {
           this.#options.log.warn('the relay could not be reported', { error: String(error) });

@@ -232,7 +232,7 @@ test('rows of an outbox table are events in commit order, and nothing of ours is
       },
     ],
   });
-  const relay = pair.relay();
+  const relay = pair.relay('--metrics-port', '0');
   const put = (id: number): string =>
     `INSERT INTO outbox VALUES (${id}, 'order-${own.tag}', 'o1', 'Placed', '{"n": ${id}}')`;
   // Numbers are not the order of commits.
@@ -259,6 +259,12 @@ test('rows of an outbox table are events in commit order, and nothing of ours is
   });
   const [line] = JSON.parse(await pair.says('--json', 'relay', 'status')) as RelayLine[];
   expect(line).toMatchObject({ source: 'monolith', status: 'running', errorCode: null });
+  const { metrics } = JSON.parse(relay.stdout()) as { metrics: string };
+  const figures = await (await fetch(metrics)).text();
+  expect(figures).toMatch(/^banyan_relay_active\{source="monolith"\} 1$/m);
+  expect(figures).toMatch(/^banyan_relay_dead_letters_total\{source="monolith"\} 1$/m);
+  expect(figures).toMatch(/^banyan_relay_bytes_total\{source="monolith"\} [1-9]/m);
+  expect(figures).toMatch(/^banyan_relay_confirmed_lsn\{source="monolith"\} [1-9]/m);
   expect(await pair.says('sync', 'status')).toMatch(/^monolith +running +no /m);
 
   await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });

@@ -1,198 +1,41 @@
 // A relay between a real PostgreSQL and brokers that do whatever is needed: requests that fail in the
 // middle, with and without having been written, brokers that stand still, networks that are cut, leases.
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import type { KafkaClient, KafkaRecord } from '../../core/kafka/client.ts';
-import { createLogger } from '../../core/log.ts';
 import { waitFor } from '../../core/lifecycle.ts';
-import { parseLsn, type Position } from '../../core/postgres/lsn.ts';
-import { relayNames } from '../../control/domain/names.ts';
-import type { RelayLife } from '../../control/domain/relay-life.ts';
-import { joinRelay, leaveRelay, relayLife } from '../../control/relay.ts';
-import type { RelayProgress } from '../../control/relay-reports.ts';
+import { parseLsn } from '../../core/postgres/lsn.ts';
+import type { Participant } from '../../control/participant.ts';
 import { RelayTerms } from '../../control/relay-terms.ts';
-import { Participant } from '../../control/participant.ts';
-import { createPair, SESSION, type Pair } from '../../test/support/pair.ts';
-import { startProxy, type Proxy } from '../../test/support/proxy.ts';
-import { connect } from '../../core/postgres/connect.ts';
 import { openControl } from '../../control/store.ts';
-import type { Mark } from '../domain/debezium/position.ts';
+import {
+  Brokers,
+  counted,
+  countedRelay,
+  holds,
+  idleIn,
+  script,
+  upTo,
+  type CountedRelay,
+} from '../../test/support/counted-relay.ts';
+import type { Pair } from '../../test/support/pair.ts';
+import { startProxy, type Proxy } from '../../test/support/proxy.ts';
 import type { Piece } from '../domain/change.ts';
-import { runRelay, type RelayOptions } from './relay.ts';
-import type { Script } from './relay-work.ts';
 
+let relay: CountedRelay;
 let pair: Pair;
 let source: Participant;
-let life: RelayLife | undefined;
-const running: Running[] = [];
 
 beforeEach(async () => {
-  pair = await createPair();
-  const { database } = pair.connections.monolith;
-  if (!database) throw new Error('no logins');
-  source = await Participant.open({
-    capability: 'catalog',
-    side: 'monolith',
-    labels: { monolith: 'the monolith', service: 'the service' },
-    logins: database,
-    tables: [],
-  });
-  await pair.monolith.query(`INSERT INTO prd (prd_id, no, nm, prc) VALUES (1, 'C', 'counter', 1)`);
-  await joinRelay(source, { tables: ['prd'], known: ['prd'] });
-  life = await relayLife(source.client, relayNames(source.database).publication);
+  relay = await countedRelay();
+  ({ pair, source } = relay);
 });
 
 afterEach(async () => {
-  for (const one of running.splice(0)) await one.end();
-  await leaveRelay(source, { tables: ['prd'], known: ['prd'] });
-  await source.close();
-  await pair.close();
+  await relay.close();
 });
 
-/** What becomes of a request: there, refused, there though it was refused, or no answer as long as it takes. */
-type Answer = 'written' | 'refused' | 'lost' | Promise<unknown>;
-
-/** Brokers with one topic. A producer keeps its word: after a failure it writes nothing more. */
-class Brokers implements Pick<KafkaClient, 'producer'> {
-  readonly topic: string[] = [];
-  requests = 0;
-  readonly #answer: (request: number) => Answer;
-
-  constructor(answer: (request: number) => Answer = () => 'written') {
-    this.#answer = answer;
-  }
-
-  producer() {
-    let failed = false;
-    return Promise.resolve({
-      send: async (records: readonly KafkaRecord[]) => {
-        if (failed) throw new Error('failed before');
-        const answer = this.#answer((this.requests += 1));
-        if (typeof answer !== 'string') await answer;
-        if (answer !== 'refused') this.topic.push(...records.map(({ value }) => value ?? ''));
-        if (answer === 'refused' || answer === 'lost') {
-          failed = true;
-          throw new Error(answer);
-        }
-      },
-      close: () => Promise.resolve(),
-    });
-  }
-}
-
-/** A topic that has everything. */
-const whole = (): Mark => ({
-  life: life?.name,
-  position: { timeline: 1, commitLsn: 0n, seq: 0 },
-  ...{ endLsn: 0n, completeTo: 1n << 62n },
-});
-
-/** The counter's values, with their positions. */
-const script: Script = {
-  letters: 0,
-  write: ({ head, changes, firstSeq }: Piece) =>
-    Promise.resolve(
-      changes.flatMap((change, index) =>
-        change.kind === 'update'
-          ? [
-              {
-                topic: 't',
-                key: null,
-                value: `${head.commitLsn}/${firstSeq + index}/${change.after[7] ?? ''}`,
-                headers: {},
-              },
-            ]
-          : [],
-      ),
-    ),
-  beat: () => [],
-};
-
-interface Running {
-  readonly ended: Promise<unknown>;
-  readonly reports: RelayProgress[];
-  readonly isWorking: () => boolean;
-  end(): Promise<void>;
-}
-
-function start(kafka: RelayOptions['kafka'], options: Partial<RelayOptions> = {}): Running {
-  const stop = new AbortController();
-  const reports: RelayProgress[] = [];
-  let working = false;
-  const ended = runRelay(
-    {
-      source: 'monolith',
-      url: source.logins.capture,
-      holder: `h${running.length}`,
-      kafka,
-      terms: new RelayTerms(pair.db),
-      prepare: () => Promise.resolve(),
-      end: () => Promise.resolve([whole()]),
-      script: () => Promise.resolve(script),
-      before: undefined,
-      onStandby: () => Promise.resolve(),
-      onRunning: () => {
-        working = true;
-      },
-      report: (progress) => {
-        reports.push(progress);
-        return Promise.resolve();
-      },
-      log: createLogger({}, 'silent'),
-      ...options,
-    },
-    stop.signal,
-  ).then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  const one = {
-    ended,
-    reports,
-    isWorking: () => working,
-    end: async () => {
-      stop.abort();
-      await ended;
-    },
-  };
-  running.push(one);
-  return one;
-}
-
-const count = async (times: number): Promise<void> => {
-  const session = await connect(pair.monolithAppUrl, SESSION);
-  for (let done = 0; done < times; done++)
-    await session.query('UPDATE prd SET stk = stk + 1 WHERE prd_id = 1');
-  await session.end();
-};
-
-/** What comes for the first time, by positions. */
-function counted(topic: readonly string[]): number[] {
-  let seen = [0n, 0n];
-  return topic.flatMap((text) => {
-    const [commit = 0n, seq = 0n, value = 0n] = text.split('/').map(BigInt);
-    const [lastCommit = 0n, lastSeq = 0n] = seen;
-    if (commit < lastCommit || (commit === lastCommit && seq <= lastSeq)) return [];
-    seen = [commit, seq];
-    return [Number(value)];
-  });
-}
-
-const upTo = (last: number): number[] => Array.from({ length: last }, (_, index) => index + 1);
-
-const holds = (brokers: Brokers, last: number, timeoutMs = 20_000): Promise<unknown> =>
-  waitFor(() => counted(brokers.topic).at(-1) === last, {
-    timeoutMs,
-    everyMs: 5,
-    what: `${last} to be with the brokers`,
-  });
-
-async function confirmed(): Promise<string> {
-  const { rows } = await pair.monolith.query<{ at: string }>(
-    'SELECT confirmed_flush_lsn AS at FROM pg_replication_slots WHERE slot_name = $1',
-    [relayNames(source.database).slot],
-  );
-  return rows[0]?.at ?? '';
-}
+const start: CountedRelay['start'] = (...given) => relay.start(...given);
+const count: CountedRelay['count'] = (times) => relay.count(times);
+const confirmed: CountedRelay['confirmed'] = () => relay.confirmed();
 
 test.each(['refused', 'lost'] as const)(
   'a request that is %s is never overtaken, and what comes after it waits for the next run',
@@ -251,6 +94,41 @@ test('while the brokers say nothing the source is told nothing, and little is in
     timeoutMs: 5_000,
     what: 'the report that all is there',
   });
+}, 60_000);
+
+test('of WAL that has nothing for it a relay confirms no more than a record says', async () => {
+  const silent = Promise.withResolvers<undefined>();
+  let isSilent = false;
+  const brokers = new Brokers(undefined, () => (isSilent ? silent.promise : 'written'));
+  const working = start(brokers);
+  const idles = (): Promise<unknown> =>
+    pair.monolith.query('CREATE TABLE not_ours AS SELECT generate_series(1, 1000) AS i');
+  const endOf = async (): Promise<bigint> => {
+    const { rows } = await pair.monolith.query<{ at: string }>('SELECT pg_current_wal_lsn() AS at');
+    return parseLsn(rows[0]?.at ?? '');
+  };
+  await idles();
+  const end = await endOf();
+  await waitFor(
+    async () => {
+      // Never further than what is written by then.
+      const lsn = parseLsn(await confirmed());
+      return lsn >= end && idleIn(brokers) >= lsn;
+    },
+    { timeoutMs: 15_000, what: 'the idle WAL to be written, and confirmed' },
+  );
+  isSilent = true;
+  const said = idleIn(brokers);
+  const asked = brokers.beats;
+  await pair.monolith.query('DROP TABLE not_ours');
+  await idles();
+  await waitFor(() => brokers.beats > asked, { timeoutMs: 10_000, what: 'it to be offered' });
+  const { reports } = working;
+  const [since, before] = [reports.length, await confirmed()];
+  await waitFor(() => reports.length > since + 3, { timeoutMs: 10_000, what: 'reports' });
+  expect(await confirmed()).toBe(before);
+  expect(parseLsn(before)).toBeLessThanOrEqual(said);
+  silent.resolve(undefined);
 }, 60_000);
 
 test('a relay that is cut off is taken over from within ten seconds, and what it still writes harms nobody', async () => {
@@ -324,87 +202,3 @@ test('a relay that has the slot and renews its lease is left alone, without the 
     await proxy.close().catch(() => undefined);
   }
 }, 90_000);
-
-test.each<[string, Position]>([
-  ['goes further than the source', { timeline: 1, commitLsn: 1n << 60n, seq: 1 }],
-  ['comes from a server that this one does not follow', { timeline: 9, commitLsn: 1n, seq: 1 }],
-])('a relay whose topic %s does not go on', async (_, before) => {
-  const brokers = new Brokers();
-  expect(await start(brokers, { before }).ended).toMatchObject({ code: 'FLOW_STOPPED' });
-  expect(brokers.requests).toBe(0);
-});
-
-const mark = (lsn: bigint, more: Partial<Mark> = {}): Mark => ({
-  ...{ life: life?.name, endLsn: lsn + 8n, completeTo: lsn + 8n },
-  position: { timeline: 1, commitLsn: lsn, seq: 1 },
-  ...more,
-});
-
-const begins = (): bigint => life?.begins ?? 0n;
-
-test.each<[string, string, () => Mark[]]>([
-  ['was deleted', 'KAFKA_LOG_LOST', () => []],
-  ['was cut off at its end', 'KAFKA_LOG_LOST', () => [mark(begins() + 1n)]],
-  [
-    'has an older life behind the beginning of this one',
-    'FLOW_STOPPED',
-    () => [mark(1n << 59n, { life: '7/0/1' })],
-  ],
-  ['goes further than its source', 'FLOW_STOPPED', () => [mark(1n << 59n)]],
-])('a relay whose topic %s does not go on', async (_, code, marks) => {
-  const brokers = new Brokers();
-  const first = start(brokers);
-  await count(3);
-  await holds(brokers, 3);
-  await waitFor(async () => parseLsn(await confirmed()) > begins() + 100n, {
-    timeoutMs: 5_000,
-    what: 'it to be confirmed',
-  });
-  await first.end();
-  const written = brokers.topic.length;
-  const second = start(brokers, { end: () => Promise.resolve(marks()) });
-  expect(await second.ended).toMatchObject({ code });
-  expect(brokers.topic.length).toBe(written);
-});
-
-test('a source that was set back, and has gone on differently, is not relayed behind what the topic has', async () => {
-  const brokers = new Brokers((request) => (request === 1 ? 'lost' : 'written'));
-  await count(1);
-  const { rows } = await pair.monolith.query<{ at: string }>(
-    'SELECT pg_current_wal_insert_lsn() AS at',
-  );
-  // What the topic ends with lies between the first transaction and the second; there is none there.
-  const last = parseLsn(rows[0]?.at ?? '');
-  await count(2);
-  const relay = start(brokers, { end: () => Promise.resolve([mark(last)]) });
-  expect(await relay.ended).toMatchObject({ message: 'lost' });
-  const next = start(brokers, { end: () => Promise.resolve([mark(last)]) });
-  const error = await next.ended;
-  expect(error).toMatchObject({ code: 'FLOW_STOPPED' });
-  expect(String(error)).toMatch(/has none there/);
-  expect(counted(brokers.topic)).toEqual([1]);
-});
-
-test('a source that was set back is noticed by what it has written, also where none of that is ours', async () => {
-  const { rows } = await pair.monolith.query<{ at: string }>(
-    'SELECT pg_current_wal_insert_lsn() AS at',
-  );
-  const last = parseLsn(rows[0]?.at ?? '');
-  const brokers = new Brokers();
-  const relay = start(brokers, { end: () => Promise.resolve([mark(last)]) });
-  await pair.monolith.query('CREATE TABLE not_ours AS SELECT generate_series(1, 1000) AS i');
-  const error = await relay.ended;
-  expect(error).toMatchObject({ code: 'FLOW_STOPPED' });
-  expect(String(error)).toMatch(/has none there: it has written up to/);
-  expect(parseLsn(await confirmed())).toBeLessThan(last);
-});
-
-test('a relay of a slot that was made by hand does not begin', async () => {
-  const { slot, publication } = relayNames(source.database);
-  await pair.monolith.query('SELECT pg_drop_replication_slot($1)', [slot]);
-  await pair.monolith.query(`COMMENT ON PUBLICATION ${publication} IS NULL`);
-  await pair.monolith.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
-  const brokers = new Brokers();
-  expect(await start(brokers).ended).toMatchObject({ code: 'SLOT_LOST' });
-  expect(brokers.requests).toBe(0);
-});

@@ -28,7 +28,6 @@ import { isBanyanError } from '../../core/errors.ts';
 import type { KafkaClient, Producer } from '../../core/kafka/client.ts';
 import { sleep } from '../../core/lifecycle.ts';
 import { connect } from '../../core/postgres/connect.ts';
-import type { Position } from '../../core/postgres/lsn.ts';
 import { disconnect } from '../../core/postgres/silence.ts';
 import { relayNames, type RelayNames } from '../../control/domain/names.ts';
 import { timelineOf } from '../../control/slots.ts';
@@ -49,8 +48,6 @@ export interface RelayOptions extends WorkOptions {
   readonly terms: RelayTerms;
   /** Sees to the topics; called before the slot is touched. */
   readonly prepare: () => Promise<void>;
-  /** How far the topics go, as far as anybody knows; its timeline and commit LSN. */
-  readonly before: Position | undefined;
   readonly onStandby: () => Promise<void>;
   readonly silenceMs?: number | undefined;
 }

@@ -29,7 +29,7 @@ import { readTopicEnd } from './topic-end.ts';
 /** The two parts of a relay's work that know Debezium. */
 export function scribe(
   source: RelaySource,
-  kafka: Pick<KafkaClient, 'admin' | 'consumer'>,
+  kafka: KafkaClient,
   log: Logger,
 ): Pick<RelayOptions, 'prepare' | 'end' | 'script'> {
   const { prefix, settings } = source;
@@ -72,7 +72,7 @@ export function scribe(
 
 interface Surroundings {
   readonly source: RelaySource;
-  readonly kafka: Pick<KafkaClient, 'admin'>;
+  readonly kafka: Pick<KafkaClient, 'admin' | 'producer'>;
   readonly log: Logger;
   readonly client: pg.Client;
   readonly timeline: number;
@@ -113,6 +113,7 @@ class DebeziumScript implements Script {
       layout,
       tables,
       footing,
+      outboxes: new Set(outboxes.map(({ table }) => table)),
       ...recordForm(settings),
     });
     this.#events = new OutboxEvents(source, tables, kafka, log, timeline);

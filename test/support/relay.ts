@@ -20,7 +20,7 @@ export interface RelayPair extends Pair {
   /** Of the monolith's topics. */
   readonly prefix: string;
   /** Starts `banyan relay`. */
-  relay(): Running;
+  relay(...flags: string[]): Running;
   /** What `banyan` with these arguments says. */
   says(...args: string[]): Promise<string>;
   /** What the relay of the monolith last reported. */
@@ -72,8 +72,8 @@ export function overKafka(pair: Pair, kafka: TestKafka, options: RelayPairOption
     coordinator: (more = {}) => pair.coordinator({ migration, connections, ...more }),
     client: kafkaClient(kafka.connection, silent),
     prefix: `t${pair.tag}.monolith`,
-    relay: () => {
-      const running = startBanyan(['--config', config.file, '--json', 'relay']);
+    relay: (...flags) => {
+      const running = startBanyan(['--config', config.file, '--json', 'relay', ...flags]);
       relays.push(running);
       return running;
     },

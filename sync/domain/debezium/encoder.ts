@@ -27,6 +27,7 @@ export interface EncoderOptions {
   /** The connector's modes that differ from its defaults (in `changes`: decimals are strings). */
   readonly modes?: Partial<Modes>;
   readonly tables: SourceTables;
+  readonly outboxes?: ReadonlySet<string>;
   /** What `source.version` says. */
   readonly version?: string;
   /** What it goes on from; records do not say what they follow where that is not known. */
@@ -110,15 +111,17 @@ class Encoder {
       const change = changes[index];
       if (!change) continue;
       const lsn = piece.lsns?.[index] ?? head.commitLsn;
-      const isFirst = !this.#counter.begun && !this.#inTables;
-      if (!this.#counter.begun) this.#begin(lsn, firstSeq);
+      const isFirst = !this.#counter.begun;
+      if (isFirst) this.#begin(lsn, firstSeq);
+      const follows = isFirst ? this.#chain.follows() : undefined;
+      this.#chain.carries(change);
       const id = this.#inTables ? `${head.xid}:${lsn}` : this.#counter.id;
       this.#change(change, {
         nowMs,
         now,
         id,
         lsn,
-        follows: isFirst ? this.#chain.follows() : undefined,
+        follows: this.#inTables ? undefined : follows,
         position: `${this.#position}${firstSeq + index}`,
       });
     }

@@ -10,10 +10,18 @@ export const HEADERS = {
   message: 'banyan.message',
   /** On the END of a transaction: where the next one begins. */
   end: 'banyan.end',
-  /** On the first change of a transaction in `changes`: the commit LSN of the one before it. */
+  /**
+   * On the first change of a transaction in `changes`: the commit LSN of the one before it, those that
+   * only have heartbeats left out; on the END of such a one too.
+   */
   after: 'banyan.after',
   /** On that one, and on an END: the life of the slot that it came by. */
   life: 'banyan.life',
+  /**
+   * Beside `after`, where retention had deleted all before it: what committed up to here may have come
+   * behind that, and is gone. Who has read the topic without a gap has it.
+   */
+  gone: 'banyan.gone',
   /** On a record that only says so: up to here there is nothing behind the transaction that it names. */
   idle: 'banyan.idle',
   /** The number of a table that the definition does not name: it may be one that was renamed. */
@@ -46,6 +54,12 @@ export function afterOf(headers: Readonly<Record<string, string>>): Lsn | undefi
   return after === undefined ? undefined : parseLsn(after);
 }
 
+/** Up to where changes before it are gone. */
+export function goneOf(headers: Readonly<Record<string, string>>): Lsn | undefined {
+  const gone = headers[HEADERS.gone];
+  return gone === undefined ? undefined : parseLsn(gone);
+}
+
 /** What an END, or a record that repeats it, says of how far a topic goes. */
 export interface Mark {
   readonly life: string | undefined;
@@ -54,6 +68,10 @@ export interface Mark {
   readonly endLsn: Lsn;
   /** Everything that ends up to here is there. */
   readonly completeTo: Lsn;
+  /** What the next transaction comes behind, where that is not this one. */
+  readonly after?: Lsn | undefined;
+  /** Set while nothing has come behind what retention had deleted. */
+  readonly gone?: Lsn | undefined;
 }
 
 /** Undefined for any other record. */
@@ -67,5 +85,6 @@ export function markOf(headers: Readonly<Record<string, string>>): Mark | undefi
     life: headers[HEADERS.life],
     ...{ position, endLsn },
     completeTo: idle === undefined ? endLsn : parseLsn(idle),
+    ...{ after: afterOf(headers), gone: goneOf(headers) },
   };
 }

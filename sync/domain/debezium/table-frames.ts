@@ -20,6 +20,8 @@ export interface FrameOptions {
   readonly prefix: string;
   readonly schemas?: boolean;
   readonly tables: SourceTables;
+  /** Tables, as `schema.table`, whose rows are events: what cannot be written of them stops nobody. */
+  readonly outboxes?: ReadonlySet<string>;
 }
 
 export class TableFrames {
@@ -47,7 +49,7 @@ export class TableFrames {
   }
 
   #make(relation: Relation): TableFrame {
-    const { prefix, schemas = false, tables } = this.#options;
+    const { prefix, schemas = false, tables, outboxes } = this.#options;
     const { schema, table } = relation;
     const source = tables(relation);
     if (!fits(relation, source))
@@ -57,7 +59,10 @@ export class TableFrames {
         { hint: 'Its columns changed while its changes were read; start the relay again.' },
       );
     const topic = topicName(`${prefix}.${schema}.${table}`);
-    const writer = new TableWriter(topic, relation, source, this.#modes);
+    const writer = new TableWriter(topic, relation, source, {
+      ...this.#modes,
+      isOutbox: outboxes?.has(`${schema}.${table}`) === true,
+    });
     return {
       writer,
       keySchema: schemas ? keySchema(topic, writer.keyFields) : '',

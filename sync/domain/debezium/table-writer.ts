@@ -1,4 +1,7 @@
-// Writes the rows of one table: made once per shape of the table, then called for every change.
+// Writes the rows of one table: made once per shape of the table, then called for every change. A value
+// that its form has no place for ends the stream, and is named; of a table whose rows nobody reads here
+// (an outbox: its events are written elsewhere, or are dead letters) it stands as PostgreSQL's text.
+import { BanyanError, messageOf } from '../../../core/errors.ts';
 import type { Tuple } from '../change.ts';
 import type { Relation } from '../change.ts';
 import { schemaOf, type ConnectField } from './connect-schema.ts';
@@ -14,6 +17,7 @@ interface Cell {
   readonly index: number;
   /** `"name":`. */
   readonly label: string;
+  readonly kind: Form['kind'];
   readonly write: Writer;
   readonly unavailable: string;
   /** Written for NULL. */
@@ -32,7 +36,12 @@ export class TableWriter {
   readonly #exact: boolean;
 
   /** The shape of `relation` must be that of `table`: see `fits`. */
-  constructor(topic: string, relation: Relation, table: SourceTable, modes: Modes) {
+  constructor(
+    topic: string,
+    relation: Relation,
+    table: SourceTable,
+    { isOutbox, ...modes }: Modes & { readonly isOutbox: boolean },
+  ) {
     this.topic = topic;
     this.name = `${relation.schema}.${relation.table}`;
     this.#exact = modes.exact;
@@ -40,7 +49,9 @@ export class TableWriter {
     this.#cells = relation.columns.flatMap(({ name, key }, index) => {
       const column = columns.get(name);
       const form = column && formOf(column.type, modes);
-      return form ? [cell(column, form, index, key, modes)] : [];
+      if (!form) return [];
+      const made = cell(column, form, index, key, modes);
+      return [isOutbox ? { ...made, write: orText(made.write) } : made];
     });
     this.#keys = this.#cells
       .filter(({ keyPlace }) => keyPlace > 0)
@@ -59,7 +70,32 @@ export class TableWriter {
     return this.#keys.map(({ field }) => field);
   }
 
+  /** Throws FLOW_STOPPED at a value that cannot be written; so do the others. */
   after(tuple: Tuple): string {
+    try {
+      return this.#after(tuple);
+    } catch (error) {
+      throw this.#named(tuple, error);
+    }
+  }
+
+  before(tuple: Tuple): string {
+    try {
+      return this.#before(tuple);
+    } catch (error) {
+      throw this.#named(tuple, error);
+    }
+  }
+
+  key(tuple: Tuple): string {
+    try {
+      return this.#key(tuple);
+    } catch (error) {
+      throw this.#named(tuple, error);
+    }
+  }
+
+  #after(tuple: Tuple): string {
     let json = '{';
     let comma = '';
     for (const { index, label, write, unavailable, nothing } of this.#cells) {
@@ -73,8 +109,8 @@ export class TableWriter {
     return json + '}';
   }
 
-  before(tuple: Tuple): string {
-    if (!this.#exact) return this.after(tuple);
+  #before(tuple: Tuple): string {
+    if (!this.#exact) return this.#after(tuple);
     let json = '{';
     let comma = '';
     for (const { index, label, write, identity } of this.#cells) {
@@ -86,7 +122,7 @@ export class TableWriter {
     return json + '}';
   }
 
-  key(tuple: Tuple): string {
+  #key(tuple: Tuple): string {
     let json = '{';
     let comma = '';
     for (const { index, label, write } of this.#keys) {
@@ -95,6 +131,16 @@ export class TableWriter {
       comma = ',';
     }
     return json + '}';
+  }
+
+  /** Says of which column the value is that could not be written. */
+  #named(tuple: Tuple, error: unknown): unknown {
+    for (const one of this.#cells) {
+      const value = tuple[one.index];
+      const reason = typeof value === 'string' ? failureOf(one.write, value) : undefined;
+      if (reason !== undefined) return unwritable(this.name, one, reason, error);
+    }
+    return error;
   }
 
   /** True when the old row has other values in the key; a key that it does not hold has not changed. */
@@ -108,6 +154,42 @@ export function fits(relation: Relation, table: SourceTable | undefined): table 
   if (!table) return false;
   const known = new Set(table.columns.map(({ name }) => name));
   return relation.columns.every(({ name }) => known.has(name));
+}
+
+/** Writes PostgreSQL's text where the value itself cannot be written. */
+function orText(write: Writer): Writer {
+  return (text) => {
+    try {
+      return write(text);
+    } catch {
+      return quote(text);
+    }
+  };
+}
+
+function failureOf(write: Writer, value: string): string | undefined {
+  try {
+    write(value);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+function unwritable(
+  table: string,
+  { label, kind }: Cell,
+  reason: string,
+  cause: unknown,
+): BanyanError {
+  return new BanyanError(
+    'FLOW_STOPPED',
+    `a value of column ${label.slice(0, -1)} of ${table} cannot be written as ${kind}: ${reason}`,
+    {
+      hint: 'Nothing behind it is written. Does the database print such values in a form of its own (lc_monetary)? Set the usual one, and the relay goes on. If not, roll the capability that maps this table back to monolith.',
+      cause,
+    },
+  );
 }
 
 function cell(
@@ -125,6 +207,7 @@ function cell(
   return {
     index,
     label: `${quote(name)}:`,
+    kind: form.kind,
     write,
     unavailable: modes.exact ? quote(UNAVAILABLE) : unavailableOf(form),
     nothing: modes.exact || !notNull ? 'null' : (initial ?? zeroOf(form, type)),
