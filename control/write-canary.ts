@@ -12,7 +12,7 @@ import type { FlowPair } from './ends.ts';
 import type { Participant } from './participant.ts';
 import { enterSharing, isShared, leaveSharing, type Shared } from './sharing.ts';
 import type { SwitchRecord } from './switch-log.ts';
-import type { SwitchContext } from './switch-run.ts';
+import type { SwitchContext } from './switch-progress.ts';
 
 /** Opens it at the move's weight. Throws PREFLIGHT_FAILED, SWITCH_UNDONE. */
 export async function enterWriteCanary(

@@ -153,3 +153,9 @@ function hintFor(id: string, refused: readonly GateResult[], again: string): str
     return `Wait until more traffic has been compared, then ${again}.`;
   return `Is \`banyan sync\` running? \`banyan status\` shows how far it is; then ${again}.`;
 }
+
+export function notAllowed({ capability, phase }: CapabilityState, why: string): BanyanError {
+  return new BanyanError('MOVE_NOT_ALLOWED', `capability "${capability}" is in ${phase}: ${why}`, {
+    hint: '`banyan status` shows where it is, `banyan journal` how it came there.',
+  });
+}
