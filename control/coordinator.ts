@@ -5,8 +5,8 @@ import { abort, type AbortRequest, type AbortResult } from './abort.ts';
 import { notAllowed, type MoveRequest, type MoveResult } from './domain/move.ts';
 import { ownerOf } from './domain/phase.ts';
 import type { Rehearsal } from './domain/rehearsal.ts';
+import { hasGaps, mendFence, type Mended } from './fence-gaps.ts';
 import { giveUp, type Loss } from './giving-up.ts';
-import { coverPartitions } from './late-partitions.ts';
 import { withLease } from './lease.ts';
 import { Moves } from './moves.ts';
 import { pauseFlows, resumeFlows, type Pausable } from './pauses.ts';
@@ -142,18 +142,27 @@ export class Coordinator {
   }
 
   /**
-   * Closes partitions that have come to a closed table since it was fenced; gives their names. Throws
-   * MOVE_IN_PROGRESS.
+   * Closes what a closed side's fence has lost since it was made: partitions that have come, triggers that
+   * somebody has changed. The capability is kept from being moved only where there is something to do.
+   * Throws MOVE_IN_PROGRESS.
    */
-  async coverPartitions(capability: string): Promise<string[]> {
+  async mendFences(capability: string): Promise<Mended[]> {
+    const { phase, holding } = await this.#at.store.readOne(capability);
+    const owner = ownerOf(phase);
+    const isMended = await this.#at.looking(capability, async (ends) => {
+      for (const side of ends ? [ends.to.source, ends.to.target] : [])
+        if (await hasGaps(side, owner)) return false;
+      return true;
+    });
+    if (isMended || holding) return [];
     return this.#at.alone(
       capability,
       async (site) => {
-        const { phase, epoch } = await this.#at.recovered(capability, site);
-        const covered: string[] = [];
+        const state = await this.#at.recovered(capability, site);
+        const mended: Mended[] = [];
         for (const side of site.ends ? [site.ends.to.source, site.ends.to.target] : [])
-          covered.push(...(await coverPartitions(side, ownerOf(phase), epoch)));
-        return covered;
+          mended.push(await mendFence(side, ownerOf(state.phase), state.epoch));
+        return mended;
       },
       0,
     );

@@ -18,7 +18,7 @@ import {
   type MoveResult,
   type PlannedMove,
 } from './domain/move.ts';
-import { takesOwnership, TRANSITIONS } from './domain/phase.ts';
+import { ownerOf, takesOwnership, TRANSITIONS } from './domain/phase.ts';
 import type { CapabilityState } from './domain/state.ts';
 import { gatherFacts } from './gate-facts.ts';
 import { withLease } from './lease.ts';
@@ -26,6 +26,7 @@ import type { Site } from './steps.ts';
 import { runSwitch } from './switch.ts';
 import { bringTrafficBack, leadsTrafficBack } from './traffic-back.ts';
 import type { Workplace } from './workplace.ts';
+import { carryProbe } from './way-back.ts';
 import { enterWriteCanary } from './write-canary.ts';
 
 const FLOWING_TIMEOUT_MS = 20_000;
@@ -67,7 +68,13 @@ export class Moves {
       if (site.ends && to !== state.phase && !state.shared)
         for (const side of [site.ends.to.source, site.ends.to.target]) await side.assertOneWriter();
       const weight = weightAfter(request, state, to);
-      const facts = await gatherFacts(this.#at.evidence, capability, site.definition, site.ends, to);
+      const facts = await gatherFacts(
+        this.#at.evidence,
+        capability,
+        site.definition,
+        site.ends,
+        to,
+      );
       const gates = evaluateGates(state.phase, to, facts);
       const refused = gates.filter((gate) => gate.verdict !== 'pass');
       if (refused.length > 0) throw gateError(request, to, refused, gates);
@@ -130,7 +137,7 @@ export class Moves {
     const shares = isShared(site.definition, move);
     const context = this.#at.switchContext(site);
     if (takesOwnership(state.phase, to) || (state.shared && to === 'canary' && !shares))
-      return (await runSwitch(context, state, move)).evidence.pauseMs;
+      return (await runSwitch(context, state, await proven(move, site))).evidence.pauseMs;
     if (shares && !state.shared) {
       // The way back is built first, and must be seen to run.
       const closed = { ...move, weight: 0 };
@@ -165,4 +172,12 @@ export class Moves {
       await sleep(FLOWING_POLL_MS);
     }
   }
+}
+
+/** Before the service owns, what it writes must be seen to come back. Throws GATE_REFUSED. */
+async function proven(move: PlannedMove, { ends }: Site): Promise<PlannedMove> {
+  if (!ends || ownerOf(move.to) === 'monolith') return move;
+  const { entry } = move;
+  const wayBack = await carryProbe(ends.back);
+  return { ...move, entry: { ...entry, evidence: { ...entry.evidence, wayBack } } };
 }

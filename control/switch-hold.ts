@@ -7,7 +7,7 @@ import type { FencePlan } from './fence-plan.ts';
 import type { Participant } from './participant.ts';
 import type { Acknowledged } from './replicas.ts';
 import type { SharedExit } from './shared-exit.ts';
-import type { SwitchContext, SwitchProgress } from './switch-progress.ts';
+import { barriersAt, type SwitchContext, type SwitchProgress } from './switch-progress.ts';
 
 const ACKNOWLEDGE_TIMEOUT_MS = 4_000;
 const ATTEMPTS = 20;
@@ -17,6 +17,7 @@ export interface Closing {
   readonly owner: Owner;
   /** The side that is closed; none without tables. */
   readonly previous: Participant | undefined;
+  readonly next: Participant | undefined;
   /** Where it ends a write canary. */
   readonly exit: SharedExit | undefined;
   /** Works the fence out anew, where it is planned ahead. */
@@ -50,6 +51,7 @@ export class SwitchHold {
       await progress.done('held', {
         replicas: this.replicas.live,
         leftBehind: this.replicas.silent,
+        version: progress.state.version,
       });
       this.fenceTouched = true;
       if (await this.#isClosed(closing, plan)) break;
@@ -63,7 +65,12 @@ export class SwitchHold {
       await sleep(100 + 50 * this.attempts);
       plan = await closing.planned();
     }
-    await progress.done('fenced', { attempts: this.attempts });
+    const { previous, next, exit } = closing;
+    const told = exit ? [previous, next] : [previous];
+    await progress.done('fenced', {
+      attempts: this.attempts,
+      barriers: barriersAt(...told.filter((side) => side !== undefined)),
+    });
   }
 
   /** False when a lock could not be had. */

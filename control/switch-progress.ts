@@ -1,9 +1,12 @@
 // What a switch under way knows and tells: the state as it stands, its record, and each step in the journal
 // of switches once it is done. The next coordinator goes by that journal alone.
 import type { Knex } from 'knex';
+import { BanyanError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
+import type { Phase } from './domain/phase.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { FlowPair } from './ends.ts';
+import type { Participant } from './participant.ts';
 import type { Replicas } from './replicas.ts';
 import type { SequenceStep } from './sequences.ts';
 import type { Shared } from './sharing.ts';
@@ -15,6 +18,8 @@ export interface SwitchContext {
   readonly switches: SwitchLog;
   readonly replicas: Replicas;
   readonly definition: Shared;
+  /** Which settings those are. */
+  readonly definitionVersion: string;
   /** None for a capability without tables. */
   readonly ends: FlowPair | undefined;
   readonly who: string;
@@ -56,11 +61,25 @@ export class SwitchProgress {
     this.record = record;
   }
 
+  /** The switch begins: a new epoch and its record, in one commit. */
+  async begin(to: Phase, weight: number, shared = false): Promise<SwitchRecord> {
+    const { switches, definitionVersion: definition } = this.#context;
+    const { capability, phase: from, epoch } = this.state;
+    const records: SwitchRecord[] = [];
+    await this.change({ epoch: epoch + 1 }, {}, async (db, journalId) => {
+      const given = { capability, from, to, weight, shared, journalId, definition };
+      records.push(await switches.begin(given, db));
+    });
+    const [record] = records;
+    if (!record) throw new BanyanError('INTERNAL', 'the switch has no record');
+    return (this.record = record);
+  }
+
   /** Changes the state, and journals that. Throws MOVE_IN_PROGRESS when somebody else has changed it. */
   async change(
     change: StateChange,
     entry: Partial<JournalEntry>,
-    within?: (db: Knex.Transaction) => Promise<void>,
+    within?: (db: Knex.Transaction, journalId: number) => Promise<void>,
   ): Promise<void> {
     this.state = await this.#context.store.change(
       this.state,
@@ -77,4 +96,11 @@ export class SwitchProgress {
       await this.#context.switches.step(this.record, step, this.state.epoch, evidence);
     await this.#context.onStep?.(step);
   }
+}
+
+/** Where in a side's WAL its stream tells who writes from there on, by the direction of the flow that reads it. */
+export function barriersAt(...sides: readonly Participant[]): Record<string, string | undefined> {
+  return Object.fromEntries(
+    sides.map(({ side, toldAt }) => [side === 'monolith' ? 'to' : 'back', toldAt]),
+  );
 }

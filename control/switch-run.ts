@@ -11,7 +11,12 @@ import { SharedExit } from './shared-exit.ts';
 import { findSequences, raiseSequences, type SequenceStep } from './sequences.ts';
 import { SwitchHold } from './switch-hold.ts';
 import type { SwitchRecord } from './switch-log.ts';
-import { SwitchProgress, type SwitchContext, type SwitchOutcome } from './switch-progress.ts';
+import {
+  barriersAt,
+  SwitchProgress,
+  type SwitchContext,
+  type SwitchOutcome,
+} from './switch-progress.ts';
 
 const DRAIN_TIMEOUT_MS = 6_000;
 /** Between two attempts at a lock, for the writers that queued up behind it. */
@@ -59,15 +64,9 @@ export class SwitchRun {
   }
 
   async forward(): Promise<SwitchOutcome> {
-    const { switches, definition } = this.#context;
+    const { definition } = this.#context;
     const progress = this.#progress;
-    await progress.change({ epoch: progress.state.epoch + 1 }, {});
-    progress.record = await switches.begin({
-      capability: progress.state.capability,
-      from: progress.state.phase,
-      to: this.#to,
-      weight: this.#weight,
-    });
+    await progress.begin(this.#to, this.#weight);
     const sides = this.#sides();
     if (sides) await this.#assertUnblocked(sides);
     const sequences =
@@ -83,7 +82,10 @@ export class SwitchRun {
     };
     const planned = (): Promise<FencePlan | undefined> => this.#planned(sides?.previous);
     await this.#hold.close(
-      { owner: this.#nextOwner(), previous: sides?.previous, exit: this.#exit, planned },
+      {
+        ...{ owner: this.#nextOwner(), exit: this.#exit, planned },
+        ...{ previous: sides?.previous, next: sides?.next },
+      },
       plans.close,
     );
     if (sides) {
@@ -123,7 +125,10 @@ export class SwitchRun {
         what: 'the locks to lift the new owner’s fence',
         hint: 'Run the command again; the switch goes on from here.',
       });
-    await progress.done('unfenced');
+    await progress.done(
+      'unfenced',
+      sides && this.#changesOwner ? { barriers: barriersAt(sides.next) } : {},
+    );
     const pauseMs = Math.round(performance.now() - this.#hold.heldAt);
     const { attempts, replicas } = this.#hold;
     const evidence = {
@@ -135,7 +140,7 @@ export class SwitchRun {
       steps: progress.steps,
     };
     await progress.change({ holding: false }, { event: 'release', evidence });
-    await progress.done('released', { pauseMs });
+    await progress.done('released', { pauseMs, version: progress.state.version });
     if (progress.record) await this.#context.switches.setStatus(progress.record, 'done');
     return { state: progress.state, evidence };
   }
@@ -170,7 +175,8 @@ export class SwitchRun {
       { event: 'undo', why, evidence: {} },
     );
     if (progress.record) {
-      await switches.step(progress.record, 'undone', progress.state.epoch, { why });
+      const { epoch: at, version } = progress.state;
+      await switches.step(progress.record, 'undone', at, { why, version });
       await switches.setStatus(progress.record, 'undone');
     }
     return progress.state;

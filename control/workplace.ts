@@ -5,8 +5,9 @@ import { BanyanError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Connections } from './connections.ts';
 import type { Capability, Migration } from './definition.ts';
+import { definitionVersion } from './definition-version.ts';
 import type { CapabilityState } from './domain/state.ts';
-import { withEnds } from './ends.ts';
+import { withEnds, type FlowPair } from './ends.ts';
 import { Evidence } from './evidence.ts';
 import { withLease } from './lease.ts';
 import { endRehearsal, type RehearsalContext } from './rehearsal.ts';
@@ -65,17 +66,24 @@ export class Workplace {
   /** Runs `work` while nobody else moves the capability, with its databases open. */
   async alone<T>(id: string, work: (site: Site) => Promise<T>, waitMs?: number): Promise<T> {
     const definition = this.definition(id);
-    const { controlUrl, connections, migration } = this.options;
-    const where = { ...migration, connections };
     return withLease(
-      controlUrl,
+      this.options.controlUrl,
       id,
-      (lease) => withEnds(where, id, definition, (ends) => work({ definition, ends, lease })),
+      (lease) => this.looking(id, (ends) => work({ definition, ends, lease })),
       waitMs,
     );
   }
 
-  /** The state, once a switch that was cut short is undone or finished. */
+  /** Runs `work` with the capability's databases open: who is not alone with it changes nothing. */
+  looking<T>(id: string, work: (ends: FlowPair | undefined) => Promise<T>): Promise<T> {
+    const { connections, migration } = this.options;
+    return withEnds({ ...migration, connections }, id, this.definition(id), work);
+  }
+
+  /**
+   * The state, once what was cut short is at rest: a switch undone or finished, a rehearsal ended, the
+   * coordinator that had begun to build kept from going on.
+   */
   async recovered(id: string, site: Site): Promise<CapabilityState> {
     const found = await this.store.readOne(id);
     const rehearsal = await this.rehearsals.open(id);
@@ -84,13 +92,34 @@ export class Workplace {
         ? found
         : await endRehearsal(this.rehearsalContext(site), found, rehearsal);
     const open = await this.switches.open(id);
-    return open ? recoverSwitch(this.switchContext(site), state, open) : state;
+    return open ? recoverSwitch(this.switchContext(site), state, open) : this.#raised(state, site);
+  }
+
+  /** As we are alone with it, a move that has announced what it builds and then nothing more is not under way. */
+  async #raised(state: CapabilityState, { ends }: Site): Promise<CapabilityState> {
+    if (!(await this.store.isBuilding(state.capability))) return state;
+    const raised = await this.store.change(
+      state,
+      { epoch: state.epoch + 1 },
+      {
+        who: this.options.who,
+        event: 'recover',
+        why: 'a move that had begun to build was not finished',
+        evidence: {},
+      },
+    );
+    for (const side of ends ? [ends.to.source, ends.to.target] : [])
+      if (await side.present()) await side.guarded(raised.epoch, () => Promise.resolve());
+    return raised;
   }
 
   switchContext({ definition, ends }: Site): SwitchContext {
     const { store, switches, replicas } = this;
     const { who, log, onStep } = this.options;
-    return { store, switches, replicas, definition, ends, who, log, ...(onStep && { onStep }) };
+    return {
+      ...{ store, switches, replicas, definition, ends, who, log, ...(onStep && { onStep }) },
+      definitionVersion: definitionVersion(definition),
+    };
   }
 
   rehearsalContext({ definition, ends }: Site, why = ''): RehearsalContext {

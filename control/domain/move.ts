@@ -143,6 +143,8 @@ export function gateError(
 function hintFor(id: string, refused: readonly GateResult[], again: string): string {
   if (refused.some((gate) => gate.gate === 'shadow mismatches' && gate.verdict === 'fail'))
     return `\`banyan shadow ${id}\` shows examples. Once the service is mended, \`banyan shadow ${id} --restart\` counts anew; then ${again}.`;
+  const mend = refused.find((gate) => gate.verdict === 'fail' && gate.remedy !== undefined);
+  if (mend) return `${mend.remedy ?? ''}; then ${again}.`;
   if (refused.some((gate) => gate.verdict === 'fail'))
     return `Mend what the gate names, then ${again}.`;
   const remedy = refused.find((gate) => gate.remedy !== undefined)?.remedy;
