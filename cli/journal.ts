@@ -36,14 +36,22 @@ export function journalCommand(program: Command): void {
           `${line.from} → ${line.to}`,
           line.why,
         ]);
-        answer(globals.json, lines, table([['at', 'who', 'event', 'move', 'why'], ...rows]));
+        // Each switch's certificate goes with the line that it began with.
+        const all = globals.json ? await certificates(context.db, capability) : [];
+        const told = lines.map((line) => {
+          const certificate = all.find((one) => one.journal === line.id);
+          return certificate ? { ...line, certificate } : line;
+        });
+        answer(globals.json, told, table([['at', 'who', 'event', 'move', 'why'], ...rows]));
       } finally {
         await context.close();
       }
     });
 }
 
-const HEAD = ['started', 'switch', 'outcome', 'who', 'gates', 'verified', 'drained to', 'paused'];
+const HEAD = [
+  ...['started', 'switch', 'outcome', 'who', 'gates', 'verified', 'drained to', 'paused', 'held'],
+];
 
 function lineOf(one: Certificate): string[] {
   const passed = one.gates.filter((gate) => gate.verdict === 'pass').length;
@@ -56,5 +64,6 @@ function lineOf(one: Certificate): string[] {
     one.verified ? `${one.verified.rows} rows` : '-',
     one.drainedTo ?? '-',
     one.pauseMs === null ? '-' : span(one.pauseMs),
+    one.held === null ? '-' : `${one.held.writes} writes`,
   ];
 }

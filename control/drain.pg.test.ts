@@ -47,9 +47,14 @@ test('a row whose key moved without its long text, just before the fence, is com
     samples: [],
   });
 
-  gate = Promise.withResolvers();
-  await own.monolith.query('UPDATE prd SET prd_id = 5000 WHERE prd_id = 3');
-  const moving = own.coordinator().move({ capability: 'catalog', event: 'advance' });
+  const coordinator = own.coordinator({
+    onStep: async (step) => {
+      if (step !== 'checked') return;
+      gate = Promise.withResolvers();
+      await own.monolith.query('UPDATE prd SET prd_id = 5000 WHERE prd_id = 3');
+    },
+  });
+  const moving = coordinator.move({ capability: 'catalog', event: 'advance' });
   await waitFor(
     async () => {
       const { rows } = await own.monolith.query<{ owns: boolean }>(
@@ -59,9 +64,8 @@ test('a row whose key moved without its long text, just before the fence, is com
     },
     { timeoutMs: 10_000, what: 'the fence to stand' },
   );
-  const open = gate;
+  gate?.resolve(undefined);
   gate = undefined;
-  open.resolve(undefined);
   expect(await moving).toMatchObject({ to: 'cutover' });
   const { rows } = await own.service.query(
     'SELECT length(body) AS length FROM product_text WHERE product_id = 5000',

@@ -4,12 +4,14 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { connect } from '../core/postgres/connect.ts';
 import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
-import { coverPartitions } from './late-partitions.ts';
+import { hasGaps, mendFence } from './fence-gaps.ts';
 import { Participant } from './participant.ts';
 
 let pair: Pair;
 let side: Participant;
 let shop: pg.Client;
+
+const NOTHING = { partitions: [], restored: [], waiting: [], blockers: [] };
 
 beforeAll(async () => {
   pair = await createPair({
@@ -63,15 +65,68 @@ test.each([
 test('a partition that has come since cannot be truncated either, once the caretaker has seen it', async () => {
   await shop.query('CREATE TABLE ev_4 (LIKE ev INCLUDING ALL)');
   await shop.query('ALTER TABLE ev ATTACH PARTITION ev_4 FOR VALUES FROM (30) TO (40)');
-  expect(await coverPartitions(side, 'service', 1)).toEqual(['public.ev_3', 'public.ev_4']);
-  expect(await coverPartitions(side, 'service', 1)).toEqual([]);
+  await expect(mendFence(side, 'service', 0)).rejects.toMatchObject({ code: 'STALE_COORDINATOR' });
+  expect(await mendFence(side, 'service', 1)).toEqual({
+    ...NOTHING,
+    partitions: ['public.ev_3', 'public.ev_4'],
+  });
+  expect(await mendFence(side, 'service', 1)).toEqual(NOTHING);
   for (const table of ['ev_3', 'ev_4'])
     await expect(shop.query(`TRUNCATE ${table}`)).rejects.toMatchObject({ code: 'BN001' });
-  await expect(coverPartitions(side, 'service', 0)).resolves.toEqual([]);
   const { rows } = await pair.monolith.query(
     `SELECT DISTINCT tgenabled FROM pg_trigger WHERE tgname LIKE 'banyan%'`,
   );
   expect(rows).toEqual([{ tgenabled: 'A' }]);
+});
+
+test.each([
+  [
+    'enabled again in the wrong way, all at once',
+    ['ALTER TABLE ev DISABLE TRIGGER ALL', 'ALTER TABLE ev ENABLE TRIGGER ALL'],
+    ['public.ev', 'public.ev_1', 'public.ev_2', 'public.ev_3', 'public.ev_4'],
+  ],
+  ['disabled', ['ALTER TABLE ev_1 DISABLE TRIGGER banyan_fence_update'], ['public.ev_1']],
+  ['dropped', ['DROP TRIGGER banyan_fence_truncate ON ev'], ['public.ev']],
+])('a trigger that somebody has %s stands again', async (_, statements, restored) => {
+  for (const statement of statements) await pair.monolith.query(statement);
+  expect(await hasGaps(side, 'service')).toBe(true);
+  expect(await mendFence(side, 'service', 1)).toEqual({ ...NOTHING, restored });
+  expect(await hasGaps(side, 'service')).toBe(false);
+  const { rows } = await pair.monolith.query(
+    `SELECT DISTINCT tgenabled FROM pg_trigger WHERE tgname LIKE 'banyan%'`,
+  );
+  expect(rows).toEqual([{ tgenabled: 'A' }]);
+  for (const statement of [`UPDATE ev_1 SET v = 'x'`, 'TRUNCATE ev', 'TRUNCATE ev_3'])
+    await expect(shop.query(statement)).rejects.toMatchObject({ code: 'BN001' });
+});
+
+test.each([
+  ['another function', 'BEFORE TRUNCATE', 'public.allow()'],
+  ['another moment', 'AFTER TRUNCATE', `banyan.fence('catalog', 'x', '')`],
+  ['another capability', 'BEFORE TRUNCATE', `banyan.fence('other', 'x', '')`],
+])('a trigger of the fence’s name with %s is not the fence', async (_, moment, call) => {
+  await pair.monolith.query(`
+    CREATE OR REPLACE FUNCTION public.allow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+    DROP TRIGGER banyan_fence_truncate ON ev_3;
+    CREATE TRIGGER banyan_fence_truncate ${moment} ON ev_3 EXECUTE FUNCTION ${call};
+    ALTER TABLE ev_3 ENABLE ALWAYS TRIGGER banyan_fence_truncate`);
+  expect(await mendFence(side, 'service', 1)).toEqual({ ...NOTHING, partitions: ['public.ev_3'] });
+  await expect(shop.query('TRUNCATE ev_3')).rejects.toMatchObject({
+    code: 'BN001',
+    message: expect.stringContaining('service "catalog"'),
+  });
+});
+
+test('a lock that cannot be had is no failure: the table waits, and who is in the way is told', async () => {
+  await pair.monolith.query('DROP TRIGGER banyan_fence_truncate ON ev_3');
+  await shop.query('BEGIN; LOCK TABLE ev_3 IN ROW EXCLUSIVE MODE');
+  expect(await mendFence(side, 'service', 1)).toEqual({
+    ...NOTHING,
+    waiting: ['public.ev_3'],
+    blockers: [expect.stringMatching(/^pid \d+ /)],
+  });
+  await shop.query('ROLLBACK');
+  expect(await mendFence(side, 'service', 1)).toEqual({ ...NOTHING, partitions: ['public.ev_3'] });
 });
 
 test('a table that is attached with rows of its own is fenced like the others', async () => {

@@ -8,6 +8,7 @@ import { mappedTable } from './domain/mapped-table.ts';
 import type { Phase } from './domain/phase.ts';
 import type { FlowPair } from './ends.ts';
 import type { Evidence } from './evidence.ts';
+import { missingRights } from './way-back.ts';
 
 export async function gatherFacts(
   evidence: Evidence,
@@ -25,6 +26,7 @@ export async function gatherFacts(
     answers: await evidence.answersOfPhase(id, !capability.canary.writes),
     // What was equal before the service owned it says nothing of what it wrote since.
     verify: await evidence.lastVerify(id, to === 'retired'),
+    ...(to === 'cutover' && ends && { missingRights: await missingRights(ends.back.target) }),
     stillNeeded: leavesNothing && ends ? await stillNeeded(capability, ends) : [],
   };
 }

@@ -97,9 +97,11 @@ async function take(
     return;
   }
   const { to, back } = sides.only;
-  if ((await removeSourceParts(to)) && to.relayed) await relays.drop(to.relayed.source);
-  await removeTargetParts(back);
+  const right = { lease, epoch: state.epoch };
+  if ((await removeSourceParts(to, right)) && to.relayed) await relays.drop(to.relayed.source);
+  await removeTargetParts(back, right);
   for (const direction of ['to', 'back'] as const) await evidence.dropFlow(capability, direction);
+  await lease.assertHeld();
   await monolith.remove(state.epoch);
 }
 

@@ -9,7 +9,7 @@ import { BanyanError } from '../core/errors.ts';
 import { connect } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
 import { sleep } from '../core/lifecycle.ts';
-import { scalar } from './participant.ts';
+import { scalar } from './scalar.ts';
 
 const POLL_MS = 100;
 const BEAT_MS = 1_000;

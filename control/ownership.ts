@@ -1,6 +1,9 @@
-// Who owns a capability here, told to the stream by the transaction that changes it, and noted with its
-// place in the WAL for flows that do not read that. A schema made by an older version has no such note.
+// Who owns a capability here: the row that guards every step in this database, and each change of it, told
+// to the stream by its own transaction and noted with its place in the WAL for flows that do not read
+// that. A schema made by an older version has no such note.
 import type pg from 'pg';
+import { BanyanError } from '../core/errors.ts';
+import { sqlState } from '../core/postgres/connect.ts';
 import { encodeMessage } from './domain/flow.ts';
 import { MESSAGE_PREFIX } from './domain/names.ts';
 import { scalar } from './scalar.ts';
@@ -13,8 +16,52 @@ export interface OwnershipChange {
   readonly shared?: boolean | undefined;
 }
 
-/** Inside the transaction that changes it, with the ownership row locked. */
-export async function tellOwnership(client: pg.Client, change: OwnershipChange): Promise<void> {
+const UNDEFINED_TABLE = '42P01';
+
+/**
+ * Locks the ownership row for the transaction. Throws STALE_COORDINATOR when a later coordinator has been
+ * here, or one has removed the capability meanwhile, unless the row may be absent; PREFLIGHT_FAILED when
+ * the schema is gone.
+ */
+export async function lockOwnership(
+  client: pg.Client,
+  capability: string,
+  epoch: number,
+  absent: 'refused' | 'passes' = 'refused',
+): Promise<void> {
+  const found = await client
+    .query<{ epoch: string }>(
+      'SELECT epoch FROM banyan.ownership WHERE capability = $1 FOR UPDATE',
+      [capability],
+    )
+    .catch((error: unknown) => {
+      throw sqlState(error) === UNDEFINED_TABLE ? schemaLost(client, capability, error) : error;
+    });
+  const current = found.rows[0]?.epoch;
+  if (current === undefined && absent === 'passes') return;
+  if (current !== undefined && Number(current) <= epoch) return;
+  throw new BanyanError(
+    'STALE_COORDINATOR',
+    current === undefined
+      ? `another coordinator has removed capability "${capability}" from database ${client.database ?? ''} (this one has epoch ${epoch})`
+      : `another coordinator (epoch ${current}) has taken over from this one (epoch ${epoch})`,
+    { hint: 'Look at `banyan status`.' },
+  );
+}
+
+function schemaLost(client: pg.Client, capability: string, cause: unknown): BanyanError {
+  return new BanyanError(
+    'PREFLIGHT_FAILED',
+    `the schema banyan is gone from database ${client.database ?? ''}: nothing of capability "${capability}" is fenced there any more, and how far its flows had come is lost`,
+    {
+      hint: `Somebody has dropped it. Bring the capability back to the monolith (\`banyan abort ${capability}\`) and begin anew.`,
+      cause,
+    },
+  );
+}
+
+/** Inside the transaction that changes it, with the ownership row locked. Gives its place in the WAL. */
+export async function tellOwnership(client: pg.Client, change: OwnershipChange): Promise<string> {
   const { capability, epoch, owns, shared } = change;
   await client.query('UPDATE banyan.ownership SET owns = $2 WHERE capability = $1', [
     capability,
@@ -32,13 +79,16 @@ export async function tellOwnership(client: pg.Client, change: OwnershipChange):
     await client.query('INSERT INTO banyan.ownership_change VALUES ($1, $2, $3, $4)', [
       ...[capability, epoch, lsn, message],
     ]);
+  return lsn;
 }
 
-/** A capability leaves this database. */
+const OF_A_CAPABILITY = ['ownership', 'ownership_change', 'bypass', 'flight', 'tombstone'];
+
+/** A capability leaves this database, where others may stay. */
 export async function forgetOwnership(client: pg.Client, capability: string): Promise<void> {
-  await client.query('DELETE FROM banyan.ownership WHERE capability = $1', [capability]);
-  if (await isNoted(client))
-    await client.query('DELETE FROM banyan.ownership_change WHERE capability = $1', [capability]);
+  for (const table of OF_A_CAPABILITY)
+    if ((await scalar(client, 'SELECT to_regclass($1)', [`banyan.${table}`])) !== '')
+      await client.query(`DELETE FROM banyan.${table} WHERE capability = $1`, [capability]);
 }
 
 async function isNoted(client: pg.Client): Promise<boolean> {

@@ -16,7 +16,7 @@ import type { Owner } from './domain/phase.ts';
 import type { Logins } from './connections.ts';
 import { enter } from './entry.ts';
 import { planFence, type FencePlan } from './fence-plan.ts';
-import { forgetOwnership, tellOwnership } from './ownership.ts';
+import { forgetOwnership, lockOwnership, tellOwnership } from './ownership.ts';
 import { scalar } from './scalar.ts';
 import { partitionsOf } from './table-facts.ts';
 import type { TableMap } from './definition.ts';
@@ -27,6 +27,11 @@ export { scalar } from './scalar.ts';
 const LOCK_TIMEOUT_MS = 300;
 const LOCK_NOT_AVAILABLE = '55P03';
 const UNDEFINED_TABLE = '42P01';
+/**
+ * A coordinator that stands still in the middle of a transaction has the locks of the tables, and of the
+ * row that its successor needs: the server ends it before that one comes (lease.ts).
+ */
+const IDLE_IN_TRANSACTION_MS = 4_000;
 
 export interface ParticipantOptions {
   readonly capability: string;
@@ -45,6 +50,7 @@ export class Participant {
   /** Login of the applier, as the server knows it. */
   readonly applier: string;
   readonly #options: ParticipantOptions;
+  #toldAt: string | undefined;
 
   private constructor(
     client: pg.Client,
@@ -65,6 +71,7 @@ export class Participant {
       scalar(client, 'SELECT session_user'),
     );
     const client = await connect(options.logins.coordinator, SESSION);
+    await client.query(`SET idle_in_transaction_session_timeout = ${IDLE_IN_TRANSACTION_MS}`);
     return new Participant(
       client,
       await scalar(client, 'SELECT current_database()'),
@@ -75,6 +82,11 @@ export class Participant {
 
   get capability(): string {
     return this.#options.capability;
+  }
+
+  /** Where in the WAL this session has last told who owns the capability. */
+  get toldAt(): string | undefined {
+    return this.#toldAt;
   }
 
   async close(): Promise<void> {
@@ -173,12 +185,12 @@ export class Participant {
     ];
     const outdated = new Error('the tables have changed');
     try {
-      await this.#guarded(epoch, async () => {
+      this.#toldAt = await this.#guarded(epoch, async () => {
         // All at once: writes are held meanwhile, and each round trip would count.
         const results: unknown = await this.client.query(all.join(';\n'));
         const last = (results as pg.QueryResult<{ facts: string }>[]).at(-1);
         if (last?.rows[0]?.facts !== facts.found) throw outdated;
-        await tellOwnership(this.client, { capability, epoch, owns, shared });
+        return tellOwnership(this.client, { capability, epoch, owns, shared });
       });
       return true;
     } catch (error) {
@@ -197,7 +209,7 @@ export class Participant {
   async #guarded<T>(epoch: number, work: () => Promise<T>): Promise<T> {
     const { capability } = this.#options;
     return transaction(this.client, async () => {
-      await this.#assertEpoch(epoch);
+      await lockOwnership(this.client, capability, epoch);
       await this.client.query('UPDATE banyan.ownership SET epoch = $2 WHERE capability = $1', [
         capability,
         epoch,
@@ -206,16 +218,17 @@ export class Participant {
     });
   }
 
-  /** Locks the ownership row; throws STALE_COORDINATOR when a later coordinator has been here. */
-  async #assertEpoch(epoch: number): Promise<void> {
-    const text = 'SELECT epoch FROM banyan.ownership WHERE capability = $1 FOR UPDATE';
-    const current = Number(await scalar(this.client, text, [this.capability]));
-    if (current > epoch)
-      throw new BanyanError(
-        'STALE_COORDINATOR',
-        `another coordinator (epoch ${current}) has taken over from this one (epoch ${epoch})`,
-        { hint: 'Look at `banyan status`.' },
-      );
+  /** The same for what takes something away: the row may be gone by then, and the schema too. */
+  async guardedAway<T>(epoch: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
+    if (!(await this.#hasSchema())) return work(this.client);
+    return transaction(this.client, async () => {
+      await lockOwnership(this.client, this.capability, epoch, 'passes');
+      return work(this.client);
+    });
+  }
+
+  async #hasSchema(): Promise<boolean> {
+    return (await scalar(this.client, `SELECT to_regclass('banyan.ownership')`)) !== '';
   }
 
   /** Who keeps, or may keep, a lock on the tables waiting: long transactions and prepared ones, one line each. */
@@ -230,8 +243,7 @@ export class Participant {
 
   /** Whether anything of the capability may still be in this database. */
   async present(): Promise<boolean> {
-    const there = await scalar(this.client, `SELECT to_regclass('banyan.ownership') IS NOT NULL`);
-    if (there !== 'true') return false;
+    if (!(await this.#hasSchema())) return false;
     const { capability } = this.#options;
     const count = 'SELECT count(*) FROM banyan.ownership WHERE capability = $1';
     return (await scalar(this.client, count, [capability])) !== '0';
@@ -243,8 +255,7 @@ export class Participant {
    */
   async remove(epoch: number): Promise<void> {
     const { capability, tables, side } = this.#options;
-    const present = await scalar(this.client, `SELECT to_regclass('banyan.ownership') IS NOT NULL`);
-    if (present !== 'true') return;
+    if (!(await this.#hasSchema())) return;
     for (const { table } of fencedTables(tables, side, side))
       for (const name of [table, ...(await partitionsOf(this.client, table))])
         for (const statement of [
@@ -256,7 +267,7 @@ export class Participant {
     await transaction(this.client, async () => {
       // Another capability may just be entering: it waits for this, and makes the schema anew.
       await this.client.query('LOCK TABLE banyan.ownership IN ACCESS EXCLUSIVE MODE');
-      await this.#assertEpoch(epoch);
+      await lockOwnership(this.client, capability, epoch, 'passes');
       await forgetOwnership(this.client, capability);
       const left = await scalar(this.client, 'SELECT count(*) FROM banyan.ownership');
       if (left === '0') await this.client.query(`DROP SCHEMA ${PARTICIPANT_SCHEMA} CASCADE`);
@@ -267,11 +278,9 @@ export class Participant {
   async #patiently(epoch: number, statement: string): Promise<void> {
     for (let attempt = 1; ; attempt++)
       try {
-        await transaction(this.client, async () => {
-          await this.client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
-          await this.#assertEpoch(epoch);
-          await this.client.query(statement);
-        });
+        await this.guardedAway(epoch, (client) =>
+          client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; ${statement}`),
+        );
         return;
       } catch (error) {
         if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;

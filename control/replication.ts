@@ -9,6 +9,7 @@ import type { DebeziumSettings } from './debezium-settings.ts';
 import type { TableMap } from './definition.ts';
 import type { Direction } from './domain/flow.ts';
 import { flowNames, MESSAGE_PREFIX, type FlowNames } from './domain/names.ts';
+import type { Lease } from './lease.ts';
 import { scalar, type Participant } from './participant.ts';
 import { isRelayed, joinRelay, leaveRelay } from './relay.ts';
 import { createSlot, dropSlot, type SlotStart } from './slots.ts';
@@ -49,28 +50,45 @@ export function flowEnds(
   };
 }
 
+/** By what right somebody changes a flow's parts. */
+export interface Right {
+  readonly lease: Lease;
+  readonly epoch: number;
+}
+
 /**
  * Makes the flow's parts, ready to be run by sync. The publication comes before the slot: decoding
- * looks it up as it was at each change. Over Kafka both are the relay's, or a connector's.
+ * looks it up as it was at each change. Over Kafka both are the relay's, or a connector's. Throws
+ * STALE_COORDINATOR: a slot may take long, and somebody else have taken over meanwhile.
  */
-export async function createFlow(ends: FlowEnds): Promise<void> {
+export async function createFlow(ends: FlowEnds, right: Right): Promise<void> {
   const { names, source, target } = ends;
+  await right.lease.assertHeld();
   const { lsn, timeline } = ends.connector
     ? await beginAtConnector(source, ends.connector)
     : ends.relayed
       ? await joinRelay(source, { ...ends, outbox: ends.relayed.outbox })
-      : await publish(ends);
-  await target.client.query(
-    `INSERT INTO banyan.checkpoint (flow, timeline, commit_lsn, seq, mode) VALUES ($1, $2, $3, 0, $4)`,
-    [names.flow, timeline, lsn, ends.direction === 'to' ? 'owner' : 'guest'],
+      : await publish(ends, right);
+  await right.lease.assertHeld();
+  await target.guarded(right.epoch, (client) =>
+    client.query(
+      `INSERT INTO banyan.checkpoint (flow, timeline, commit_lsn, seq, mode) VALUES ($1, $2, $3, 0, $4)`,
+      [names.flow, timeline, lsn, ends.direction === 'to' ? 'owner' : 'guest'],
+    ),
   );
 }
 
-async function publish({ names, source, ...ends }: FlowEnds): Promise<SlotStart> {
+async function publish(
+  { names, source, ...ends }: FlowEnds,
+  { lease, epoch }: Right,
+): Promise<SlotStart> {
   const tables = ends.tables.map((table) => quoteTable(parseTableName(table))).join(', ');
-  await source.client.query(
-    `CREATE PUBLICATION ${quoteIdentifier(names.publication)} FOR TABLE ${tables} WITH (publish_via_partition_root = true)`,
+  await source.guarded(epoch, (client) =>
+    client.query(
+      `CREATE PUBLICATION ${quoteIdentifier(names.publication)} FOR TABLE ${tables} WITH (publish_via_partition_root = true)`,
+    ),
   );
+  await lease.assertHeld();
   return createSlot(source, names.slot);
 }
 
@@ -98,47 +116,48 @@ export async function hasFlow({ names, source, target, ...ends }: FlowEnds): Pro
 
 /**
  * Removes whatever of the flow is there; the relay's own parts too when it was the last, which gives
- * true. Idempotent; waits until sync has let go of the slot.
+ * true. Idempotent; waits until sync has let go of the slot. Throws STALE_COORDINATOR.
  */
-export async function removeFlow(ends: FlowEnds): Promise<boolean> {
-  const isLast = await removeSourceParts(ends);
-  await removeTargetParts(ends);
+export async function removeFlow(ends: FlowEnds, right: Right): Promise<boolean> {
+  const isLast = await removeSourceParts(ends, right);
+  await removeTargetParts(ends, right);
   return isLast;
 }
 
 /** What of it is at the source; true when the relay's own parts have gone along. */
-export async function removeSourceParts({
-  names,
-  source,
-  ...ends
-}: Omit<FlowEnds, 'direction' | 'target'>): Promise<boolean> {
+export async function removeSourceParts(
+  { names, source, ...ends }: Omit<FlowEnds, 'direction' | 'target'>,
+  { lease, epoch }: Right,
+): Promise<boolean> {
+  await lease.assertHeld();
   const isRelays = ends.relayed !== undefined || (await isRelayed(source, ends.tables));
   const isLast = isRelays && (await leaveRelay(source, ends));
-  await dropSlot(source.logins.capture, names.slot, '`banyan sync`');
-  await source.client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)}`);
+  await dropSlot(source.logins.capture, names.slot, '`banyan sync`', lease);
+  await source.guardedAway(epoch, (client) =>
+    client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)}`),
+  );
   return isLast;
 }
 
+const OF_A_FLOW = [
+  ...['checkpoint', 'backfill', 'reread', 'orphan', 'parked', 'conflict', 'awaited', 'log_offset'],
+];
+
 /** What of it is at the target. */
-export async function removeTargetParts({
-  names,
-  target,
-}: Pick<FlowEnds, 'names' | 'target'>): Promise<void> {
-  for (const table of [
-    'checkpoint',
-    'backfill',
-    'reread',
-    'orphan',
-    'parked',
-    'conflict',
-    'awaited',
-    'log_offset',
-  ])
-    if ((await scalar(target.client, 'SELECT to_regclass($1)', [`banyan.${table}`])) !== '')
-      await target.client.query(`DELETE FROM banyan.${table} WHERE flow = $1`, [names.flow]);
+export async function removeTargetParts(
+  { names, target }: Pick<FlowEnds, 'names' | 'target'>,
+  { lease, epoch }: Right,
+): Promise<void> {
+  await lease.assertHeld();
+  await target.guardedAway(epoch, async (client) => {
+    for (const table of OF_A_FLOW)
+      if ((await scalar(client, 'SELECT to_regclass($1)', [`banyan.${table}`])) !== '')
+        await client.query(`DELETE FROM banyan.${table} WHERE flow = $1`, [names.flow]);
+  });
   await withClient(target.logins.applier, SESSION, async (client) => {
     await waitFor(
       async () => {
+        await lease.assertHeld();
         try {
           await client.query(
             `SELECT pg_replication_origin_drop($1) WHERE pg_replication_origin_oid($1) IS NOT NULL`,

@@ -10,6 +10,8 @@ import type { Lease } from './lease.ts';
 import type { RelayReports } from './relay-reports.ts';
 import { hasFlow, removeFlow } from './replication.ts';
 import { closeTables } from './retire.ts';
+import { scalar } from './scalar.ts';
+import type { Participant } from './participant.ts';
 
 /**
  * Removes what this phase does not need. Idempotent; false when there was nothing. Throws TIMED_OUT, and
@@ -27,21 +29,31 @@ export async function tidy(
   for (const direction of ['to', 'back'] as const) {
     if (wanted[direction] || !(await hasFlow(ends[direction]))) continue;
     found = true;
-    await lease.assertHeld();
     const { relayed } = ends[direction];
-    if ((await removeFlow(ends[direction])) && relayed) await relays.drop(relayed.source);
+    if ((await removeFlow(ends[direction], { lease, epoch })) && relayed)
+      await relays.drop(relayed.source);
   }
+  await lease.assertHeld();
   for (const flow of await evidence.flows(id))
     if (!wanted[flow.direction]) await evidence.dropFlow(id, flow.direction);
   if (wanted.to) return found;
   const { source: monolith, target: service } = ends.to;
   for (const side of [monolith, service]) {
-    if (!(await side.present())) continue;
+    if (!(await side.present()) && !(await isAbandoned(side))) continue;
     found = true;
     await lease.assertHeld();
     // Closed before the fence goes: nobody slips in between.
-    if (phase === 'retired') await closeTables(monolith, tables);
+    if (phase === 'retired') {
+      await closeTables(monolith, tables);
+      await lease.assertHeld();
+    }
     await side.remove(epoch);
   }
   return found;
+}
+
+/** The schema without anybody in it: a coordinator died while its capability was entering. */
+async function isAbandoned({ client }: Participant): Promise<boolean> {
+  const table = await scalar(client, `SELECT to_regclass('banyan.ownership')`);
+  return table !== '' && (await scalar(client, 'SELECT count(*) FROM banyan.ownership')) === '0';
 }

@@ -1,7 +1,9 @@
 // Replication slots of ours at a source, made and removed by the capture login that reads them.
+import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { waitFor } from '../core/lifecycle.ts';
 import { sqlState, withClient } from '../core/postgres/connect.ts';
+import type { Lease } from './lease.ts';
 import { scalar, type Participant } from './participant.ts';
 
 /** Where a stream begins: whatever commits after it is in there. */
@@ -19,6 +21,7 @@ export interface SystemFacts {
 
 /** How long transactions that are open may be waited for. */
 export const OPEN_TRANSACTIONS_MS = 30_000;
+const OBJECT_IN_USE = '55006';
 const SESSION = { applicationName: 'banyan-coordinator' };
 
 /** Throws TIMED_OUT while transactions that were open before it stay so. */
@@ -75,25 +78,45 @@ export async function systemOf(url: string): Promise<SystemFacts> {
   });
 }
 
-/** Idempotent; waits until its reader has let go of it. */
-export async function dropSlot(url: string, slot: string, reader: string): Promise<void> {
-  await withClient(url, SESSION, async (client) => {
-    await waitFor(
-      async () =>
-        (await scalar(
+/** Idempotent; waits until its reader has let go of it. With a lease, throws STALE_COORDINATOR. */
+export async function dropSlot(
+  url: string,
+  slot: string,
+  reader: string,
+  lease?: Lease,
+): Promise<void> {
+  await withClient(url, SESSION, (client) =>
+    waitFor(
+      async () => {
+        const active = await scalar(
           client,
           'SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active',
           [slot],
-        )) === '0',
+        );
+        if (active !== '0') return false;
+        // After that wait it may be another's.
+        await lease?.assertHeld();
+        return dropped(client, slot);
+      },
       {
         timeoutMs: 15_000,
         what: `sync to let go of slot ${slot}`,
         hint: `Is a ${reader} cut off from the control database? End it.`,
       },
-    );
+    ),
+  );
+}
+
+/** False where a reader has just taken it up again. */
+async function dropped(client: pg.Client, slot: string): Promise<boolean> {
+  try {
     await client.query(
       'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1',
       [slot],
     );
-  });
+    return true;
+  } catch (error) {
+    if (sqlState(error) !== OBJECT_IN_USE) throw error;
+    return false;
+  }
 }

@@ -64,10 +64,16 @@ export class Steps {
       given.phase !== to &&
       entry.event === 'advance';
     const state = builds
-      ? await this.#store.change(given, { epoch: given.epoch + 1 }, { ...entry, event: 'begin' })
+      ? await this.#store.change(
+          given,
+          { epoch: given.epoch + 1, building: true },
+          { ...entry, event: 'begin' },
+        )
       : given;
-    const change = (): Promise<CapabilityState> =>
-      this.#store.change(state, { phase: to, weight }, entry);
+    const change = async (): Promise<CapabilityState> => {
+      await site.lease.assertHeld();
+      return this.#store.change(state, { phase: to, weight }, entry);
+    };
     switch (`${state.phase}>${to}`) {
       case 'monolith>sync':
         if (site.ends) await this.#beginSync(state, site, site.ends, replaceTarget);
@@ -138,20 +144,23 @@ export class Steps {
   ): Promise<void> {
     const { source: monolith, target: service } = ends.to;
     const { definition, lease } = site;
+    const { epoch } = state;
     await lease.assertHeld();
     await this.tidied(state, site);
     try {
-      await monolith.prepare(state.epoch);
-      await service.prepare(state.epoch);
-      await waitFor(() => service.fence('monolith', state.epoch), {
+      for (const side of [monolith, service]) {
+        await lease.assertHeld();
+        await side.prepare(epoch);
+      }
+      await waitFor(() => service.fence('monolith', epoch), {
         timeoutMs: 30_000,
         what: 'the locks to fence the service’s tables',
       });
       // Behind the fence: nothing comes in after this look.
       if (!replace) await assertEmpty(service, definition);
-      await lease.assertHeld();
-      await createFlow(ends.to);
+      await createFlow(ends.to, { lease, epoch });
     } catch (error) {
+      await lease.assertHeld();
       await this.tidied(state, site);
       throw error;
     }
@@ -160,11 +169,13 @@ export class Steps {
   /** Publication, slot and checkpoint of sync back; a half-made one is removed again. */
   async #buildWayBack(state: CapabilityState, site: Site, ends: FlowPair): Promise<void> {
     if (ends.to.connector) await assertOrigins(ends.to.target, ends.to.names.flow);
+    const { lease } = site;
     try {
-      await site.lease.assertHeld();
-      await removeFlow(ends.back);
-      await createFlow(ends.back);
+      const right = { lease, epoch: state.epoch };
+      await removeFlow(ends.back, right);
+      await createFlow(ends.back, right);
     } catch (error) {
+      await lease.assertHeld();
       await this.tidied(state, site);
       throw error;
     }

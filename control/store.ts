@@ -25,9 +25,12 @@ export interface JournalLine extends JournalEntry {
 }
 
 /** Fields of a state that a move may change. */
-export type StateChange = Partial<
+export interface StateChange extends Partial<
   Pick<CapabilityState, 'phase' | 'weight' | 'shared' | 'holding' | 'epoch'>
->;
+> {
+  /** The move builds in the databases from here on, until the next change. */
+  readonly building?: boolean;
+}
 
 interface StateRow {
   capability: string;
@@ -102,13 +105,13 @@ export class StateStore {
 
   /**
    * Changes a state, if it still has the version of `before`, and journals the change in the same
-   * transaction. `within` runs inside that transaction. Throws MOVE_IN_PROGRESS when it has moved on.
+   * transaction. `within` runs inside that transaction, and is told the journal's line. Throws MOVE_IN_PROGRESS when it has moved on.
    */
   async change(
     before: CapabilityState,
     change: StateChange,
     entry: JournalEntry,
-    within?: (db: Knex.Transaction) => Promise<void>,
+    within?: (db: Knex.Transaction, journalId: number) => Promise<void>,
   ): Promise<CapabilityState> {
     return this.#db.transaction(async (db) => {
       await db('banyan.capability')
@@ -119,6 +122,7 @@ export class StateStore {
         .where({ capability: before.capability, version: String(before.version) })
         .update({
           ...change,
+          building: change.building ?? false,
           version: db.raw('version + 1'),
           changed_at: db.raw('clock_timestamp()'),
         } as never)
@@ -133,18 +137,28 @@ export class StateStore {
           },
         );
       const after = stateOf(row);
-      await db('banyan.journal').insert({
-        capability: before.capability,
-        who: entry.who,
-        event: entry.event,
-        from_phase: before.phase,
-        to_phase: after.phase,
-        why: entry.why,
-        evidence: JSON.stringify(entry.evidence),
-      });
-      await within?.(db);
+      const [line] = await db<JournalRow>('banyan.journal')
+        .insert({
+          capability: before.capability,
+          who: entry.who,
+          event: entry.event,
+          from_phase: before.phase,
+          to_phase: after.phase,
+          why: entry.why,
+          evidence: JSON.stringify(entry.evidence) as never,
+        })
+        .returning('id');
+      await within?.(db, Number(line?.id));
       return after;
     });
+  }
+
+  /** Whether a move has announced that it builds, and nothing has changed since. */
+  async isBuilding(capability: string): Promise<boolean> {
+    const row = await this.#db<{ capability: string; building: boolean }>('banyan.capability')
+      .where({ capability })
+      .first('building');
+    return row?.building ?? false;
   }
 
   /** Every recorded move of a capability, oldest first. */

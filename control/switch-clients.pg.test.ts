@@ -8,6 +8,7 @@ import { connect, sqlState } from '../core/postgres/connect.ts';
 import { sleep, waitFor } from '../core/lifecycle.ts';
 import { SESSION } from '../test/support/pair.ts';
 import { World } from '../test/support/switching/world.ts';
+import { certificates } from './certificates.ts';
 
 const HOUR_MS = 3_600_000;
 const SKEWS = { facade: [HOUR_MS, -HOUR_MS], sync: [-2 * HOUR_MS], coordinator: [3 * HOUR_MS] };
@@ -171,6 +172,8 @@ test('a POST that commits at the old owner, whose answer is lost, is answered by
 
 test('nothing failed, nothing is lost or doubled, and there was one owner, though the clocks were hours apart', async () => {
   expect([...(world.clients?.outcomes().failed ?? [])]).toEqual([]);
+  const held = (await certificates(world.pair.db, 'catalog')).map((one) => one.held?.writes ?? 0);
+  expect(Math.max(...held)).toBeGreaterThan(0);
   const { faults, history } = await world.settle();
   expect(faults).toEqual([]);
   expect(history.wrong).toEqual([]);

@@ -16,6 +16,16 @@ export interface SwitchRecord {
   readonly status: SwitchStatus;
 }
 
+export interface NewSwitch extends Pick<
+  SwitchRecord,
+  'capability' | 'from' | 'to' | 'weight' | 'shared'
+> {
+  /** The journal's line that it begins with. */
+  readonly journalId: number;
+  /** Which settings the capability has (definition-version.ts). */
+  readonly definition: string;
+}
+
 export interface SwitchStep {
   readonly step: string;
   readonly epoch: number;
@@ -31,6 +41,9 @@ interface Row {
   weight: string;
   shared: boolean;
   status: SwitchStatus;
+  journal_id: string | null;
+  verify_id: string | null;
+  definition: string | null;
 }
 
 export class SwitchLog {
@@ -40,19 +53,20 @@ export class SwitchLog {
     this.#db = db;
   }
 
-  async begin(
-    given: Pick<SwitchRecord, 'capability' | 'from' | 'to' | 'weight'> & {
-      readonly shared?: boolean;
-    },
-  ): Promise<SwitchRecord> {
-    const rows = await this.#db<Row>('banyan.switch')
+  /** `db`: the transaction that raises the epoch for it. */
+  async begin(given: NewSwitch, db: Knex): Promise<SwitchRecord> {
+    const verified = 'SELECT max(id) FROM banyan.verify_run WHERE capability = ?';
+    const rows = await db<Row>('banyan.switch')
       .insert({
         capability: given.capability,
         from_phase: given.from,
         to_phase: given.to,
         weight: String(given.weight),
-        shared: given.shared ?? false,
+        shared: given.shared,
         status: 'running',
+        journal_id: String(given.journalId),
+        verify_id: db.raw(`(${verified})`, [given.capability]) as never,
+        definition: given.definition,
       })
       .returning('*');
     return recordOf(rows[0] as Row);

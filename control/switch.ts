@@ -10,7 +10,8 @@ import type { PlannedMove } from './domain/move.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { SwitchRecord } from './switch-log.ts';
 import { undoWriteCanary } from './write-canary.ts';
-import { SwitchRun, type SwitchContext, type SwitchOutcome } from './switch-run.ts';
+import type { SwitchContext, SwitchOutcome } from './switch-progress.ts';
+import { SwitchRun } from './switch-run.ts';
 
 /** Walks the whole switch. Throws SWITCH_UNDONE when it had to be taken back. */
 export async function runSwitch(

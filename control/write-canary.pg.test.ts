@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { waitFor } from '../core/lifecycle.ts';
 import {
   advanceTo,
+  leftovers,
   logGate,
   startSync,
   type LogGate,
@@ -101,6 +102,41 @@ test('it leads to a cutover and that back to a canary, with every write on both 
   for (const tag of ['m one', 's one', 's two'])
     expect(rows).toEqual(expect.arrayContaining([expect.objectContaining({ tag })]));
 });
+
+test('abort of it leaves nothing of ours, with what the service wrote at the monolith', async () => {
+  await weigh(30);
+  await atRest(pair, { phase: 'canary', weight: 30, shared: true }, BOTH);
+  await writeBoth('one');
+  expect(await pair.coordinator().abort({ capability: 'catalog' })).toMatchObject({
+    ...{ from: 'canary', to: 'monolith', lost: [], serviceLeft: false },
+  });
+  expect(await pair.store.readOne('catalog')).toMatchObject({
+    ...{ phase: 'monolith', shared: false, holding: false, weight: 0 },
+  });
+  expect(await leftovers(pair)).toEqual([]);
+  const { rows } = await pair.monolith.query<{ tag: string; n: number }>(
+    `SELECT tag, n FROM item WHERE tag IN ('m one', 's one', 'seed1') ORDER BY tag`,
+  );
+  expect(rows.map(({ tag }) => tag)).toEqual(['m one', 's one', 'seed1']);
+});
+
+test('abort of one whose service does not drain gives up by name what is not there yet', async () => {
+  await weigh(30);
+  await bothStream(pair);
+  gate.shut();
+  await pair.service.query(`INSERT INTO article (label) VALUES ('never comes')`);
+  const coordinator = pair.coordinator();
+  await expect(coordinator.abort({ capability: 'catalog' })).rejects.toMatchObject({
+    code: 'SWITCH_UNDONE',
+    hint: expect.stringContaining('--lose-service-writes'),
+  });
+  await atRest(pair, { phase: 'canary', weight: 30, shared: true }, BOTH);
+  expect(await coordinator.abort({ capability: 'catalog', losing: true })).toMatchObject({
+    lost: [expect.stringContaining('what the service has written since 2')],
+  });
+  expect(await pair.store.readOne('catalog')).toMatchObject({ phase: 'monolith', shared: false });
+  expect(await leftovers(pair)).toEqual([]);
+}, 60_000);
 
 /** Starts a move whose coordinator stops at `step` and loses its lease, as a killed one would. */
 async function dieAt(step: string, request: Omit<MoveRequest, 'capability'>) {
@@ -214,9 +250,16 @@ describe.each([
   );
 
   test('one that cannot drain in time is taken back, and both sides write on', async () => {
-    gate.shut();
-    await writeBoth('late');
-    await expect(move(request)).rejects.toMatchObject({ code: 'SWITCH_UNDONE' });
+    const coordinator = pair.coordinator({
+      onStep: async (step) => {
+        if (step !== 'checked') return;
+        gate.shut();
+        await writeBoth('late');
+      },
+    });
+    await expect(coordinator.move({ capability: 'catalog', ...request })).rejects.toMatchObject({
+      code: 'SWITCH_UNDONE',
+    });
     await atRest(pair, { phase: 'canary', weight: 20, shared: true }, BOTH);
     gate.open();
     await sameItems(pair);

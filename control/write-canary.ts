@@ -12,7 +12,7 @@ import type { FlowPair } from './ends.ts';
 import type { Participant } from './participant.ts';
 import { enterSharing, isShared, leaveSharing, type Shared } from './sharing.ts';
 import type { SwitchRecord } from './switch-log.ts';
-import type { SwitchContext } from './switch-run.ts';
+import { barriersAt, SwitchProgress, type SwitchContext } from './switch-progress.ts';
 
 /** Opens it at the move's weight. Throws PREFLIGHT_FAILED, SWITCH_UNDONE. */
 export async function enterWriteCanary(
@@ -22,17 +22,16 @@ export async function enterWriteCanary(
 ): Promise<CapabilityState> {
   const { store, switches, ends, definition } = context;
   if (ends) await assertApart(definition, ends);
-  const raised = await store.change(state, { epoch: state.epoch + 1 }, entry);
-  const { capability, phase } = raised;
-  const record = await switches.begin({ capability, from: phase, to: phase, weight, shared: true });
-  const done = async (step: string): Promise<void> => {
-    await switches.step(record, step, raised.epoch);
-    await context.onStep?.(step);
-  };
+  const progress = new SwitchProgress(context, state, entry, undefined);
+  const record = await progress.begin(state.phase, weight, true);
+  const { state: raised } = progress;
+  const { capability } = raised;
   try {
-    await done('checked');
+    await progress.done('checked');
     if (ends) await enterSharing({ ends, definition, epoch: raised.epoch });
-    await done('shared');
+    await progress.done('shared', {
+      ...(ends && { barriers: barriersAt(ends.to.source, ends.to.target) }),
+    });
     const after = await store.change(
       raised,
       { shared: true, weight },
@@ -81,7 +80,8 @@ export async function undoWriteCanary(
     // It is the first to open, and the last to close.
     if (await isShared(monolith)) await leaveSharing({ ends, definition, epoch: raised.epoch });
   }
-  await switches.step(record, 'undone', raised.epoch, { why });
+  const { epoch, version } = raised;
+  await switches.step(record, 'undone', epoch, { why, version });
   await switches.setStatus(record, 'undone');
   return raised;
 }

@@ -8,6 +8,7 @@ import type { Migration } from '../control/definition.ts';
 import type { CapabilityState } from '../control/domain/state.ts';
 import { Evidence } from '../control/evidence.ts';
 import { readCallKeys } from '../control/call-keys.ts';
+import { addHeld } from '../control/held-writes.ts';
 import { readSigningKey } from '../control/signing-key.ts';
 import { openControl } from '../control/store.ts';
 import { BanyanError } from '../core/errors.ts';
@@ -25,6 +26,7 @@ import { createForwarder } from './forward.ts';
 import { UNFORWARDED } from './ended.ts';
 import { createFreshness } from './freshness.ts';
 import { Guards } from './guards.ts';
+import { HeldTally } from './held-tally.ts';
 import { Holds } from './holds.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { watchOverload } from './overload.ts';
@@ -111,8 +113,12 @@ export function createEngine(options: EngineOptions): Engine {
       firstStates.resolve(undefined);
     },
   });
+  const heldWrites = new HeldTally({ store: (held) => addHeld(control, held), log });
   const holds = new Holds({
     ...migration.facade.hold,
+    onLeft: (capability, held) => {
+      heldWrites.add({ capability, replicaId, ...held });
+    },
     onQuiet: (capability, version) => {
       replica.acknowledge(capability, version);
     },
@@ -228,6 +234,7 @@ export function createEngine(options: EngineOptions): Engine {
       await sleep(FLUSH_MS, ending.signal);
       await tally.flush();
       await answers.flush();
+      await heldWrites.flush();
     }
   };
 
@@ -277,6 +284,7 @@ export function createEngine(options: EngineOptions): Engine {
       await shadow.close();
       await tally.flush();
       await answers.flush();
+      await heldWrites.flush();
       await running.catch(() => undefined);
       await upstreams.close();
       await control.destroy();

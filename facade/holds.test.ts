@@ -66,6 +66,32 @@ test('waiting writes leave in the order they came, a few in each turn of the eve
   expect(left).toEqual([...Array(50).keys()]);
 });
 
+test('how many writes a hold kept, and for how long, is told once when the last has left, however it left', () => {
+  const told: unknown[] = [];
+  const holds = new Holds({
+    ...{ limit: 2, timeoutMs: 10_000, onQuiet: () => undefined },
+    onLeft: (capability, held) => told.push([capability, held]),
+  });
+  const clients = [new EventEmitter(), new EventEmitter(), new EventEmitter()];
+  holds.apply(stateOf(1, true));
+  for (const res of clients)
+    holds.wait('catalog', {
+      ...{ res, hasRoom: () => true, proceed: () => undefined },
+      ...{ refuse: () => undefined, gone: () => undefined },
+    });
+  // The flip is another version of the same hold.
+  holds.apply(stateOf(2, true));
+  clients[0]?.emit('close');
+  expect(told).toEqual([]);
+  holds.apply(stateOf(3, false));
+  const longestMs = expect.any(Number);
+  expect(told).toEqual([['catalog', { version: 1, writes: 2, longestMs }]]);
+  // Who held nothing has nothing to tell.
+  holds.apply(stateOf(4, true));
+  holds.apply(stateOf(5, false));
+  expect(told).toHaveLength(1);
+});
+
 test('a new hold stops a release between two turns', async () => {
   const holds = new Holds({ limit: 100, timeoutMs: 10_000, onQuiet: () => undefined });
   holds.apply(stateOf(1, true));

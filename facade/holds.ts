@@ -16,6 +16,16 @@ export interface HoldOptions {
   readonly timeoutMs: number;
   /** From now on nothing is admitted under an older state; while held, nothing older is in flight. */
   readonly onQuiet: (capability: string, version: number) => void;
+  /** All writes of a hold have left, however. */
+  readonly onLeft?: (capability: string, held: HeldCount) => void;
+}
+
+/** What one hold kept waiting. */
+export interface HeldCount {
+  /** Of the state that began it. */
+  readonly version: number;
+  readonly writes: number;
+  readonly longestMs: number;
 }
 
 /** A write that waits; exactly one of its three ends is called. */
@@ -39,6 +49,7 @@ export interface HoldFigures {
 }
 
 interface Gate {
+  readonly capability: string;
   holding: boolean;
   version: number;
   inFlight: number;
@@ -46,11 +57,14 @@ interface Gate {
   readonly named: Set<string>;
   releasing: boolean;
   heldTotal: number;
+  /** Of the hold that is on, or whose writes are still leaving. */
+  held: HeldCount | undefined;
   readonly waiting: Set<Entry>;
 }
 
 interface Entry {
   readonly waiting: Waiting;
+  readonly at: number;
   readonly timer: NodeJS.Timeout;
   readonly onClose: () => void;
 }
@@ -76,8 +90,12 @@ export class Holds {
       if (state.version === gate.version && state.holding === gate.holding) continue;
       gate.version = state.version;
       gate.holding = state.holding;
+      if (gate.holding) gate.held ??= { version: gate.version, writes: 0, longestMs: 0 };
       if (!gate.holding || gate.inFlight === 0) this.#options.onQuiet(capability, gate.version);
-      if (!gate.holding) this.#release(gate);
+      if (!gate.holding) {
+        this.#release(gate);
+        this.#tell(gate);
+      }
     }
   }
 
@@ -118,12 +136,13 @@ export class Holds {
     gate.heldTotal += 1;
     const entry: Entry = {
       waiting,
+      at: performance.now(),
       timer: setTimeout(() => {
-        remove(gate, entry);
+        this.#leave(gate, entry);
         waiting.refuse('too-long');
       }, this.#options.timeoutMs),
       onClose: () => {
-        remove(gate, entry);
+        this.#leave(gate, entry);
         waiting.gone();
       },
     };
@@ -136,7 +155,7 @@ export class Holds {
     this.#closing = true;
     for (const gate of this.#gates.values())
       for (const entry of [...gate.waiting]) {
-        remove(gate, entry);
+        this.#leave(gate, entry);
         entry.waiting.refuse('closing');
       }
   }
@@ -156,7 +175,7 @@ export class Holds {
         full = !entry.waiting.hasRoom();
         // A new switch may have begun meanwhile: who has not left stays.
         if (gate.holding || full || left-- === 0) break;
-        remove(gate, entry);
+        this.#leave(gate, entry);
         entry.waiting.proceed();
       }
       gate.releasing = !gate.holding && gate.waiting.size > 0;
@@ -171,22 +190,38 @@ export class Holds {
     let gate = this.#gates.get(capability);
     if (!gate) {
       gate = {
+        capability,
         holding: false,
         version: -1,
         inFlight: 0,
         named: new Set(),
         releasing: false,
         heldTotal: 0,
+        held: undefined,
         waiting: new Set(),
       };
       this.#gates.set(capability, gate);
     }
     return gate;
   }
-}
 
-function remove(gate: Gate, entry: Entry): void {
-  gate.waiting.delete(entry);
-  clearTimeout(entry.timer);
-  entry.waiting.res.off('close', entry.onClose);
+  #leave(gate: Gate, entry: Entry): void {
+    gate.waiting.delete(entry);
+    clearTimeout(entry.timer);
+    entry.waiting.res.off('close', entry.onClose);
+    if (gate.held)
+      gate.held = {
+        version: gate.held.version,
+        writes: gate.held.writes + 1,
+        longestMs: Math.max(gate.held.longestMs, performance.now() - entry.at),
+      };
+    if (!gate.holding || this.#closing) this.#tell(gate);
+  }
+
+  #tell(gate: Gate): void {
+    const { capability, held } = gate;
+    if (gate.waiting.size > 0 || !held) return;
+    gate.held = undefined;
+    if (held.writes > 0) this.#options.onLeft?.(capability, held);
+  }
 }

@@ -41,8 +41,16 @@ export interface Fence {
 const KINDS = ['insert', 'update', 'delete', 'truncate'] as const;
 type Kind = (typeof KINDS)[number];
 
-/** The trigger that each partition needs for itself. */
-export const TRUNCATE_TRIGGER = triggerName('truncate');
+/** What PostgreSQL calls a trigger's moment, event and level (pg_trigger.tgtype). */
+const TYPES: Readonly<Record<Kind, number>> = {
+  // Of the row, with the event's bit.
+  ...{ insert: 1 | 4, update: 1 | 16, delete: 1 | 8 },
+  // Before, of the statement: the one that each partition needs for itself.
+  truncate: 2 | 32,
+};
+
+/** The triggers of a table that is closed. */
+export const FENCE_TRIGGERS = KINDS.map((kind) => ({ name: triggerName(kind), type: TYPES[kind] }));
 
 /**
  * Statements that bring the fence of a table to this state. Run them in one transaction, tables in

@@ -5,6 +5,7 @@ import type { Gates } from '../definition.ts';
 import type { FlowLine } from '../flow-reports.ts';
 import type { ShadowSample, ShadowGroup } from '../shadow-counts.ts';
 import type { VerifyLine } from '../verify-outcomes.ts';
+import type { MissingRight } from '../way-back.ts';
 import { answerGates, type AnswerWatch } from './answer-gates.ts';
 import type { GateResult, Verdict } from './gate-result.ts';
 import type { Phase } from './phase.ts';
@@ -25,6 +26,8 @@ export interface GateFacts {
   /** What a rollout has made of them, look by look. */
   readonly watch?: AnswerWatch | undefined;
   readonly verify: VerifyLine | undefined;
+  /** What the applier of sync back lacks at the monolith; undefined where nobody has looked. */
+  readonly missingRights?: readonly MissingRight[] | undefined;
   /** Why the monolith still needs its tables; empty when it does not. */
   readonly stillNeeded: readonly string[];
 }
@@ -50,6 +53,7 @@ export function watchedGates(at: Phase, facts: GateFacts): GateResult[] {
 type Gate =
   | 'flow to'
   | 'flow back'
+  | 'way back'
   | 'backfill'
   | 'shadow'
   | 'answers'
@@ -58,13 +62,14 @@ type Gate =
   | 'tables free';
 
 const OF_TABLES = new Set<Gate>([
-  ...(['flow to', 'flow back', 'backfill', 'conflicts', 'verify', 'tables free'] as const),
+  ...(['flow to', 'flow back', 'way back', 'backfill', 'conflicts', 'verify'] as const),
+  'tables free',
 ]);
 
 const NEEDS: Readonly<Record<string, readonly Gate[]>> = {
   'sync>shadow': ['flow to', 'backfill'],
   'shadow>canary': ['flow to', 'backfill', 'shadow'],
-  'canary>cutover': ['flow to', 'flow back', 'conflicts', 'answers', 'verify'],
+  'canary>cutover': ['flow to', 'flow back', 'way back', 'conflicts', 'answers', 'verify'],
   'cutover>canary': ['flow to', 'flow back'],
   'cutover>retired': ['flow to', 'flow back', 'verify', 'tables free'],
 };
@@ -79,6 +84,23 @@ const WATCHED: Readonly<Partial<Record<Phase, readonly Gate[]>>> = {
 const GATES: Readonly<Record<Gate, (facts: GateFacts) => GateResult[]>> = {
   'flow to': (facts) => flow(facts, 'to'),
   'flow back': (facts) => flow(facts, 'back'),
+  'way back': ({ missingRights: missing }) =>
+    missing === undefined
+      ? []
+      : [
+          {
+            ...gate(
+              'way back',
+              missing.length === 0 ? 'pass' : 'fail',
+              `${missing.length} rights missing`,
+              'none missing',
+            ),
+            ...(missing.length > 0 && {
+              note: missing.map(({ role, right }) => `${role} lacks ${right}`).join('; '),
+              remedy: `Give the monolith's applier what it lacks: ${missing.map(({ sql }) => sql).join('; ')}`,
+            }),
+          },
+        ],
   backfill: ({ flows }) => {
     const line = flows.find((one) => one.direction === 'to');
     const tables = line?.backfill ?? [];

@@ -143,6 +143,8 @@ export function gateError(
 function hintFor(id: string, refused: readonly GateResult[], again: string): string {
   if (refused.some((gate) => gate.gate === 'shadow mismatches' && gate.verdict === 'fail'))
     return `\`banyan shadow ${id}\` shows examples. Once the service is mended, \`banyan shadow ${id} --restart\` counts anew; then ${again}.`;
+  const mend = refused.find((gate) => gate.verdict === 'fail' && gate.remedy !== undefined);
+  if (mend) return `${mend.remedy ?? ''}; then ${again}.`;
   if (refused.some((gate) => gate.verdict === 'fail'))
     return `Mend what the gate names, then ${again}.`;
   const remedy = refused.find((gate) => gate.remedy !== undefined)?.remedy;
@@ -152,4 +154,10 @@ function hintFor(id: string, refused: readonly GateResult[], again: string): str
   if (refused.some((gate) => gate.gate.startsWith('shadow')))
     return `Wait until more traffic has been compared, then ${again}.`;
   return `Is \`banyan sync\` running? \`banyan status\` shows how far it is; then ${again}.`;
+}
+
+export function notAllowed({ capability, phase }: CapabilityState, why: string): BanyanError {
+  return new BanyanError('MOVE_NOT_ALLOWED', `capability "${capability}" is in ${phase}: ${why}`, {
+    hint: '`banyan status` shows where it is, `banyan journal` how it came there.',
+  });
 }

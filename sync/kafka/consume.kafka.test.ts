@@ -97,6 +97,10 @@ test('carries a copy under load, a switch, the way back and what stays; and leav
   await writeLoad(pair, 1, 150);
   await streaming(pair, 'to');
   await equal(pair, () => shopViews(pair));
+  await advanceTo(pair, 'canary');
+  await streaming(pair, 'to');
+  const rehearsal = await pair.coordinator().rehearse('catalog');
+  expect(rehearsal).toMatchObject({ owner: 'monolith', attempts: 1, bypasses: [] });
   await advanceTo(pair, 'cutover');
   await pair.service.query(`UPDATE product SET name = 'from the service' WHERE id < 50`);
   await pair.monolith.query(`UPDATE prd SET stk = stk + 3 WHERE prd_id < 60`);
@@ -116,6 +120,22 @@ test('carries a copy under load, a switch, the way back and what stays; and leav
   }
   expect((await pair.store.readOne('catalog')).phase).toBe('monolith');
   expect(await leftovers(pair)).toEqual([]);
+}, 120_000);
+
+test('abort after a cutover brings everything back over the relays, and leaves nothing behind', async () => {
+  await begin();
+  await streaming(pair, 'to');
+  await advanceTo(pair, 'cutover');
+  await pair.service.query(`UPDATE product SET name = 'by the service' WHERE id = 1`);
+  await streaming(pair, 'back');
+  await streaming(pair, 'to');
+  expect(await pair.coordinator().abort({ capability: 'catalog' })).toMatchObject({
+    ...{ from: 'cutover', to: 'monolith', lost: [], serviceLeft: false },
+  });
+  expect(await leftovers(pair)).toEqual([]);
+  await equal(pair, () => shopViews(pair));
+  const { rows } = await pair.monolith.query('SELECT nm FROM prd WHERE prd_id = 1');
+  expect(rows).toEqual([{ nm: 'by the service' }]);
 }, 120_000);
 
 test('an idle flow notes where to go on, so that retention takes nothing that it needs', async () => {

@@ -6,7 +6,7 @@ import type { Knex } from 'knex';
 import type pg from 'pg';
 import { connect, withClient } from '../../core/postgres/connect.ts';
 import { createLogger } from '../../core/log.ts';
-import { Coordinator, type CoordinatorOptions } from '../../control/coordinator.ts';
+import { Coordinator } from '../../control/coordinator.ts';
 import { resolveConnections, type Connections, type Logins } from '../../control/connections.ts';
 import { defineMigration } from '../../control/define.ts';
 import type { Migration, MigrationInput } from '../../control/definition.ts';
@@ -20,6 +20,7 @@ import {
   type RoleNames,
 } from '../../control/grants.ts';
 import { openControl, StateStore } from '../../control/store.ts';
+import type { CoordinatorOptions } from '../../control/workplace.ts';
 import { scale, values } from '../../control/lenses.ts';
 import { createControl, createDatabase, serverUrl, type TestDatabase } from './postgres.ts';
 
