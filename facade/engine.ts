@@ -276,7 +276,7 @@ export function createEngine(options: EngineOptions): Engine {
       overload.stop();
       await shadow.close();
       await tally.flush();
-      await answers.flush();
+      await answers.flush(Infinity);
       await running.catch(() => undefined);
       await upstreams.close();
       await control.destroy();
