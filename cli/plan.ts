@@ -1,17 +1,24 @@
 // `banyan plan`: the next step of each capability, what it would do, and what stands in its way. Changes nothing.
 import type { Command } from 'commander';
 import { BanyanError } from '../core/errors.ts';
-import type { GateResult } from '../control/domain/gates.ts';
+import type { Capability } from '../control/definition.ts';
+import { evaluateGates, watchedGates, type GateResult } from '../control/domain/gates.ts';
 import { ownerOf, takesOwnership, type Phase } from '../control/domain/phase.ts';
 import {
   decideRollout,
   describePlace,
   nextStep,
+  stepsOf,
+  type Place,
   type RolloutDecision,
 } from '../control/domain/rollout.ts';
-import { describeRow } from '../control/rollout-driver.ts';
+import { describeRow } from '../control/rollout-word.ts';
+import type { CapabilityState } from '../control/domain/state.ts';
+import type { Evidence } from '../control/evidence.ts';
+import { gatherFacts } from '../control/gate-facts.ts';
 import { lookAt } from '../control/rollout-look.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
+import { named } from './named.ts';
 import { answer } from './output.ts';
 import { rolloutsOf } from './rollouts.ts';
 
@@ -23,14 +30,7 @@ export function planCommand(program: Command): void {
       const globals = command.optsWithGlobals<GlobalOptions>();
       const context = await openContext(globals);
       try {
-        const known = Object.keys(context.migration.capabilities);
-        if (only !== undefined && !known.includes(only))
-          throw new BanyanError('UNKNOWN_CAPABILITY', `there is no capability "${only}"`, {
-            hint: `The definition names: ${known.join(', ')}.`,
-          });
-        const plans = await Promise.all(
-          (only === undefined ? known : [only]).map((one) => planOf(context, one)),
-        );
+        const plans = await Promise.all(named(context, only).map((one) => planOf(context, one)));
         answer(globals.json, plans, plans.map(describe).join('\n'));
       } finally {
         await context.close();
@@ -56,16 +56,14 @@ async function planOf(context: Context, capability: string): Promise<Plan> {
   if (!definition) throw new BanyanError('UNKNOWN_CAPABILITY', `no capability "${capability}"`);
   const state = await store.readOne(capability);
   const row = await rollouts.read(capability);
-  const isUnderWay = row?.status === 'running' || row?.status === 'paused';
-  const since = isUnderWay
-    ? row
-    : {
-        version: await evidence.phaseVersion(capability),
-        ...{ atMs: Infinity, nowMs: (await evidence.now()).getTime(), watch: null },
-      };
-  const { facts } = await lookAt(evidence, capability, definition, state, since);
-  const next = nextStep(facts.steps, state);
-  const all = [...facts.watched, ...facts.ahead];
+  const next = nextStep(stepsOf(definition.rollout), state);
+  const look =
+    row?.status === 'running' || row?.status === 'paused'
+      ? (await lookAt(evidence, capability, definition, state, row)).facts
+      : undefined;
+  const all = look
+    ? [...look.watched, ...look.ahead]
+    : await gatesOf(evidence, definition, state, next);
   const inTheWay = [...new Map(all.map((gate) => [gate.gate, gate])).values()].filter(
     ({ verdict }) => verdict !== 'pass',
   );
@@ -75,8 +73,20 @@ async function planOf(context: Context, capability: string): Promise<Plan> {
     next: next ? describePlace(next) : null,
     does: next ? doings(state.phase, next.phase, next.weight, definition.tables.length > 0) : [],
     inTheWay,
-    rollout: isUnderWay ? `${describeRow(row)}; ${told(decideRollout(facts))}` : null,
+    rollout: row && look ? `${describeRow(row)}; ${told(decideRollout(look))}` : null,
   };
+}
+
+/** Those of where it is and of the next move, as whoever moves it by hand would be asked. */
+async function gatesOf(
+  evidence: Evidence,
+  definition: Capability,
+  { capability, phase }: CapabilityState,
+  next: Place | undefined,
+): Promise<GateResult[]> {
+  const to = next?.phase ?? phase;
+  const facts = await gatherFacts(evidence, capability, definition, undefined, to);
+  return [...watchedGates(phase, facts), ...(to === phase ? [] : evaluateGates(phase, to, facts))];
 }
 
 /** What the move to a place changes, in words. */

@@ -3,10 +3,12 @@
 import type { Command } from 'commander';
 import { BanyanError, type ErrorCode } from '../core/errors.ts';
 import { describePlace } from '../control/domain/rollout.ts';
-import { describeRow, RolloutDriver } from '../control/rollout-driver.ts';
+import { RolloutDriver } from '../control/rollout-driver.ts';
+import { describeRow } from '../control/rollout-word.ts';
 import type { RolloutEvent, RolloutRow } from '../control/rollout-store.ts';
 import { outstanding } from '../control/webhook-queue.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
+import { named } from './named.ts';
 import { answer } from './output.ts';
 import { assertPreflight } from './preflight.ts';
 import { rolloutsOf, type Rollouts } from './rollouts.ts';
@@ -33,7 +35,7 @@ export function rolloutCommand(program: Command): void {
       const globals = self.optsWithGlobals<GlobalOptions>();
       const context = await openContext(globals);
       try {
-        assertKnown(context, capability);
+        named(context, capability);
         await work(context, capability, flags, globals.json);
       } finally {
         await context.close();
@@ -216,7 +218,7 @@ const HINTS: Partial<Record<RolloutRow['status'], string>> = {
   'rolled back': 'Mend what the gate names, then begin again.',
   paused: 'Look into it; then `banyan rollout resume`, or `abort`.',
   stuck:
-    'The data are where they were. `banyan status` shows the flows; then `banyan rollout resume`, or `abort` to try the way back again.',
+    'The data are where they were, and `banyan sync` tries again each minute as long as it is red. `banyan status` shows the flows; then `banyan rollout resume`, or `abort` to try the way back again.',
 };
 
 const CODES: Partial<Record<RolloutRow['status'], ErrorCode>> = {
@@ -236,12 +238,4 @@ function waiting(row: RolloutRow, hint: string): BanyanError {
 /** What a driver keeps for itself is left out. */
 function shown(row: RolloutRow): object {
   return { ...row, watch: undefined, held: undefined };
-}
-
-function assertKnown(context: Context, capability: string): void {
-  const known = Object.keys(context.migration.capabilities);
-  if (known.includes(capability)) return;
-  throw new BanyanError('UNKNOWN_CAPABILITY', `there is no capability "${capability}"`, {
-    hint: `The definition names: ${known.join(', ')}.`,
-  });
 }

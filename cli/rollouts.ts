@@ -23,11 +23,11 @@ export function rolloutsOf(context: Context, say?: (line: string) => void): Roll
     options: {
       ...{ migration, log, who, say },
       coordinator: context.coordinator(),
-      rollouts: new RolloutStore(db, (capability) => hooks(capability).length),
+      rollouts: new RolloutStore(db, (capability) => hooks(capability).map(({ name }) => name)),
       store: new StateStore(db),
       evidence: new Evidence(db),
       holder: `${hostname()} ${process.pid} ${randomUUID().slice(0, 8)}`,
-      verify: (capability) => verifyCapability(context, capability),
+      verify: (capability, signal) => verifyCapability(context, capability, { signal }),
     },
     webhooks: new WebhookSender({ db, hooks, log }),
   };

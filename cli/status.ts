@@ -1,12 +1,12 @@
 // `banyan status`: where every capability is, how its flows do, what the last verify said.
 import type { Command } from 'commander';
-import { BanyanError } from '../core/errors.ts';
 import { ownerOf } from '../control/domain/phase.ts';
 import { Evidence } from '../control/evidence.ts';
 import type { FlowLine } from '../control/flow-reports.ts';
 import { RelayReports } from '../control/relay-reports.ts';
 import { StateStore } from '../control/store.ts';
 import { openContext, type GlobalOptions } from './context.ts';
+import { named } from './named.ts';
 import { answer, table } from './output.ts';
 import { describeRelays } from './relay-lines.ts';
 
@@ -18,13 +18,8 @@ export function statusCommand(program: Command): void {
       const globals = command.optsWithGlobals<GlobalOptions>();
       const context = await openContext(globals);
       try {
-        const known = Object.keys(context.migration.capabilities);
-        if (only !== undefined && !known.includes(only))
-          throw new BanyanError('UNKNOWN_CAPABILITY', `there is no capability "${only}"`, {
-            hint: `The definition names: ${known.join(', ')}.`,
-          });
         const evidence = new Evidence(context.db);
-        const states = await new StateStore(context.db).read(only === undefined ? known : [only]);
+        const states = await new StateStore(context.db).read(named(context, only));
         const lines = await Promise.all(
           [...states.values()].map(async (state) => ({
             ...state,

@@ -3,8 +3,11 @@
 // how each of them is stored.
 import type { Knex } from 'knex';
 import * as answers from './answers.ts';
+import type { Capability } from './definition.ts';
 import type { Direction } from './domain/flow.ts';
+import type { Place } from './domain/rollout.ts';
 import * as flows from './flow-reports.ts';
+import * as judged from './judged-answers.ts';
 import * as shadow from './shadow-counts.ts';
 import * as verify from './verify-outcomes.ts';
 
@@ -52,21 +55,27 @@ export class Evidence {
     return answers.addAnswers(this.#db, counts);
   }
 
-  answers(capability: string, range: answers.AnswerRange): Promise<answers.Answers> {
-    return answers.answers(this.#db, capability, range);
+  /** What both paths have answered in a step of a rollout, which began with this version. */
+  stepAnswers(
+    capability: string,
+    definition: Pick<Capability, 'canary'>,
+    at: Place,
+    from: number,
+  ): Promise<judged.StepAnswers> {
+    return judged.stepAnswers(this.#db, capability, definition, at, from);
   }
 
-  /** The version of its state with which the capability's present phase began. */
-  phaseVersion(capability: string): Promise<number> {
-    return answers.phaseVersion(this.#db, capability);
+  /** What a move is judged by. */
+  judgedAnswers(
+    capability: string,
+    definition: Pick<Capability, 'canary' | 'rollout'>,
+  ): Promise<judged.JudgedAnswers> {
+    return judged.judgedAnswers(this.#db, capability, definition);
   }
 
-  /** What both paths have answered since then, and the monolith before. */
-  async answersOfPhase(capability: string, reads: boolean): Promise<answers.Answers> {
-    const from = await this.phaseVersion(capability);
-    const before = await answers.answers(this.#db, capability, { from: 0, before: from, reads });
-    const since = await answers.answers(this.#db, capability, { from, reads });
-    return { ...since, earlier: before.monolith };
+  /** Forgets answers that no gate asks for any more. */
+  pruneAnswers(capability: string): Promise<void> {
+    return answers.pruneAnswers(this.#db, capability);
   }
 
   reportFlow(report: flows.FlowReport): Promise<void> {

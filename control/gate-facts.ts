@@ -8,22 +8,25 @@ import { mappedTable } from './domain/mapped-table.ts';
 import type { Phase } from './domain/phase.ts';
 import type { FlowPair } from './ends.ts';
 import type { Evidence } from './evidence.ts';
+import type { JudgedAnswers } from './judged-answers.ts';
 import { missingRights } from './way-back.ts';
 
+/** `judged`: what the answers have been made of already, by who watches them. */
 export async function gatherFacts(
   evidence: Evidence,
   id: string,
   capability: Capability,
   ends: FlowPair | undefined,
   to: Phase,
+  judged?: JudgedAnswers,
 ): Promise<GateFacts> {
   const leavesNothing = to === 'retired' && capability.leaves === 'nothing';
   return {
+    ...(judged ?? (await evidence.judgedAnswers(id, capability))),
     limits: capability.gates,
     hasTables: capability.tables.length > 0,
     flows: await evidence.flows(id),
     shadow: await evidence.shadow(id),
-    answers: await evidence.answersOfPhase(id, !capability.canary.writes),
     // What was equal before the service owned it says nothing of what it wrote since.
     verify: await evidence.lastVerify(id, to === 'retired'),
     ...(to === 'cutover' && ends && { missingRights: await missingRights(ends.back.target) }),

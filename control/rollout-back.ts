@@ -1,7 +1,8 @@
 // One step of a rollout's way back. Traffic goes first, needs nobody's leave, and is tried until it is
 // done. Ownership goes by a switch, which drains or is undone: a human is called at the first refusal, and
 // what may pass by itself is tried again, less and less often. After the last, or where nothing passes by
-// itself, the rollout is stuck: the data stay with their owner, and so does the traffic, until a human has looked.
+// itself, the rollout is stuck: the data stay with their owner, and so does the traffic. Who goes on watching
+// tries now and then whether a human has mended what stood in the way.
 import { isBanyanError, messageOf } from '../core/errors.ts';
 import { isConnectionError } from '../core/postgres/connect.ts';
 import type { Capability } from './definition.ts';
@@ -13,8 +14,10 @@ import type { StateStore } from './store.ts';
 
 /** A switch holds writes while it drains: each refusal makes the next wait longer, up to sixty of these. */
 const FIRST_PAUSE_MS = 1_000;
-/** With the pauses above, about a quarter of an hour. */
+/** With the pauses above, about a quarter of an hour; a row that has as many attempts has been told of. */
 const MOST_SWITCHES = 20;
+/** Between two attempts of one that is stuck, in first pauses. */
+const STUCK_PAUSES = 60;
 
 export interface BackOptions {
   readonly coordinator: Pick<Coordinator, 'move' | 'recover'>;
@@ -91,12 +94,13 @@ async function refused(
   const attempts = now.attempts + 1;
   const why = `${now.why}; and the way back is refused: ${messageOf(error)}`;
   if (isSwitch && (!passes || attempts >= MOST_SWITCHES)) {
+    const isNews = now.attempts < MOST_SWITCHES;
     await rollouts.change(
       now,
-      { status: 'stuck', why, going: null, attempts: 0 },
-      { event: 'rollout stuck', who, why },
+      { status: 'stuck', going: null, attempts: MOST_SWITCHES, ...(isNews && { why }) },
+      isNews ? { event: 'rollout stuck', who, why } : undefined,
     );
-    return 0;
+    return pauseMs * STUCK_PAUSES;
   }
   const call = attempts === 1 ? { event: 'rollout way back refused', who, why } : undefined;
   await rollouts.change(now, { attempts }, call);

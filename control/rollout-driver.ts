@@ -5,23 +5,20 @@
 //  2. Each move names the state that it was decided on: a driver that wakes up late moves nothing.
 //  3. A human who moves the capability, or pauses the rollout, is obeyed: it stops there.
 //  4. Ownership goes back only by a switch that drains. Where that is refused, the rollout is stuck,
-//     with the data where they are, and a human is called.
+//     with the data where they are, and a human is called; as long as it is red, it is tried again.
 import { BanyanError, isBanyanError, messageOf } from '../core/errors.ts';
 import { sleep } from '../core/lifecycle.ts';
 import { isConnectionError } from '../core/postgres/connect.ts';
 import type { Logger } from '../core/log.ts';
 import type { Capability, Migration } from './definition.ts';
-import {
-  decideRollout,
-  describePlace,
-  samePlace,
-  type Place,
-  type RolloutDecision,
-} from './domain/rollout.ts';
+import { decideRollout, describePlace, samePlace, type RolloutDecision } from './domain/rollout.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { Evidence } from './evidence.ts';
 import { lookAt, type RolloutLook } from './rollout-look.ts';
 import { takeStepBack, type BackOptions } from './rollout-back.ts';
+import { takeStepOn } from './rollout-on.ts';
+import { VerifyBeside, type Verify } from './rollout-verify.ts';
+import { arrived, callHuman, describeRow, type WordOptions } from './rollout-word.ts';
 import type { RolloutChange, RolloutEvent, RolloutRow } from './rollout-store.ts';
 
 export interface DriverOptions extends BackOptions {
@@ -30,21 +27,26 @@ export interface DriverOptions extends BackOptions {
   /** This process; no other has the same. */
   readonly holder: string;
   readonly log: Logger;
-  /** Compares both sides and records the outcome, where that can be had here. */
-  readonly verify?: ((capability: string) => Promise<unknown>) | undefined;
+  /** Where both sides can be had here. */
+  readonly verify?: Verify | undefined;
   readonly everyMs?: number;
 }
 
 export class RolloutDriver {
   readonly #options: DriverOptions;
+  readonly #word: WordOptions;
+  readonly #beside: VerifyBeside | undefined;
   #said = '';
   #notBefore = 0;
-  #isVerifying = false;
-  #verifyAfter = 0;
-  #verifyFailed: string | undefined;
 
   constructor(options: DriverOptions) {
     this.#options = options;
+    const { rollouts, who, verify } = options;
+    const say = (line: string): void => {
+      this.#say(line);
+    };
+    this.#word = { rollouts, who, say };
+    this.#beside = verify && new VerifyBeside(verify);
   }
 
   /**
@@ -80,6 +82,7 @@ export class RolloutDriver {
       }
     } finally {
       over.abort();
+      await this.#beside?.end();
       await renewing;
       await rollouts.release(capability, holder).catch(() => undefined);
     }
@@ -118,8 +121,10 @@ export class RolloutDriver {
       await this.#recover(row.capability);
       return;
     }
-    if (!samePlace(state, row)) {
-      await this.#arrived(row, state);
+    const isThere = samePlace(state, row);
+    if (!isThere || row.status !== 'running') this.#beside?.cancel();
+    if (!isThere) {
+      await arrived(this.#word, row, state);
       return;
     }
     if (row.status === 'rolling back') {
@@ -149,13 +154,19 @@ export class RolloutDriver {
     { watch, facts }: RolloutLook,
     decision: RolloutDecision,
   ): Promise<void> {
-    const { verify, who } = this.#options;
+    const { who } = this.#options;
     const evidence = { gates: facts.watched };
     if (decision.kind === 'back') {
+      const isStuck = row.status === 'stuck';
+      if (isStuck && performance.now() < this.#notBefore) return;
       const isTold = await this.#change(
         row,
-        { status: 'rolling back', why: decision.why, watch, attempts: 0, going: null },
-        { event: 'rollout red', who, why: decision.why, evidence },
+        {
+          ...{ status: 'rolling back', watch, going: null },
+          // A human has been told already that the way back is refused.
+          ...(!isStuck && { why: decision.why, attempts: 0 }),
+        },
+        isStuck ? undefined : { event: 'rollout red', who, why: decision.why, evidence },
       );
       if (!isTold) return;
       const definition = this.#options.migration.capabilities[row.capability];
@@ -168,19 +179,17 @@ export class RolloutDriver {
     // Somebody has paused, aborted or taken it since it was read: his word stands.
     if (!(await this.#change(row, { watch }))) return;
     // Who waits for a human looks out for red only.
-    if (row.status === 'paused') return;
+    if (row.status !== 'running') return;
     const now = { ...row, revision: row.revision + 1 };
     switch (decision.kind) {
       case 'wait':
         this.#say(`${describePlace(state)}: ${decision.why}`);
         break;
       case 'verify':
-        if (!this.#isVerifying && facts.atMs > facts.settings.bakeMs + facts.settings.waitMs)
-          await this.#call(now, `"${row.capability}" could not be verified in time`);
-        else if (verify) await this.#verify(now, state, verify);
+        await this.#verify(now, state, facts.atMs);
         break;
       case 'advance':
-        await this.#advance(now, state, decision.to);
+        await takeStepOn({ ...this.#options, ...this.#word }, now, state, decision.to);
         break;
       case 'finish':
         await this.#change(
@@ -190,34 +199,26 @@ export class RolloutDriver {
         );
         break;
       case 'call':
-        await this.#call(now, decision.why);
+        await callHuman(this.#word, now, decision.why);
         break;
     }
   }
 
-  /** Beside the looks: red leads back while it runs. What it failed with calls a human at the next look. */
-  async #verify(
-    row: RolloutRow,
-    state: CapabilityState,
-    verify: NonNullable<DriverOptions['verify']>,
-  ): Promise<void> {
-    const failed = this.#verifyFailed;
-    this.#verifyFailed = undefined;
-    if (failed !== undefined) {
-      await this.#call(row, failed);
-      return;
-    }
-    if (this.#isVerifying || performance.now() < this.#verifyAfter) return;
-    this.#say(`${describePlace(state)}: verifying`);
-    this.#isVerifying = true;
-    void verify(row.capability)
-      .catch((error: unknown) => {
-        this.#verifyFailed = messageOf(error);
-      })
-      .finally(() => {
-        this.#isVerifying = false;
-        this.#verifyAfter = performance.now() + VERIFY_PAUSE_MS;
-      });
+  async #verify(row: RolloutRow, state: CapabilityState, atMs: number): Promise<void> {
+    const beside = this.#beside;
+    if (!beside) return;
+    const failed = beside.takeFailure();
+    if (failed !== undefined) await callHuman(this.#word, row, failed);
+    else if (!beside.isRunning && atMs > this.#longestMs(row.capability))
+      await callHuman(this.#word, row, `"${row.capability}" could not be verified in time`);
+    else if (beside.begin(row.capability)) this.#say(`${describePlace(state)}: verifying`);
+  }
+
+  /** So long evidence may be missing before a human is called. */
+  #longestMs(capability: string): number {
+    const { bakeMs = 0, waitMs = 0 } =
+      this.#options.migration.capabilities[capability]?.rollout ?? {};
+    return bakeMs + waitMs;
   }
 
   async #stepBack(
@@ -228,89 +229,6 @@ export class RolloutDriver {
   ): Promise<void> {
     const pauseMs = await takeStepBack(this.#options, definition, row, state, first);
     this.#notBefore = performance.now() + pauseMs;
-  }
-
-  async #advance(row: RolloutRow, state: CapabilityState, to: Place): Promise<void> {
-    const { coordinator, rollouts } = this.#options;
-    if (!(await this.#change(row, { going: to }))) return;
-    this.#say(`${describePlace(state)} → ${describePlace(to)}`);
-    const weight = to.phase === 'canary' ? { weight: to.weight } : {};
-    try {
-      await coordinator.move({
-        capability: row.capability,
-        event: state.phase === to.phase ? 'weight' : 'advance',
-        ...weight,
-        to: to.phase,
-        version: state.version,
-        why: 'rollout',
-      });
-    } catch (error) {
-      const now = await rollouts.read(row.capability);
-      // What a human or a successor has decided meanwhile is not overwritten.
-      if (now?.status !== 'running' || now.holder !== row.holder) return;
-      // It may have been done all the same, and only what comes after it has failed.
-      const there = await this.#options.store.readOne(row.capability);
-      if (samePlace(there, to)) await this.#arrived(now, there);
-      else await this.#refused(now, error);
-      return;
-    }
-    const now = await rollouts.read(row.capability);
-    const there = await this.#options.store.readOne(row.capability);
-    if (now) await this.#arrived(now, there);
-  }
-
-  /** What may be otherwise in a moment is tried again; anything else is for a human. */
-  async #refused(row: RolloutRow, error: unknown): Promise<void> {
-    if (!isBanyanError(error)) throw error;
-    const { code, retryable } = error;
-    if (code === 'MOVE_IN_PROGRESS') return;
-    const why = messageOf(error);
-    if (code === 'GATE_REFUSED') {
-      const { bakeMs = 0, waitMs = 0 } =
-        this.#options.migration.capabilities[row.capability]?.rollout ?? {};
-      this.#say(why);
-      if (row.atMs > bakeMs + waitMs) await this.#call(row, why);
-      else await this.#change(row, { going: null });
-      return;
-    }
-    const attempts = row.attempts + 1;
-    if (retryable && attempts < MOST_ATTEMPTS) {
-      await this.#change(row, { attempts });
-      this.#say(`tried ${attempts} times: ${why}`);
-    } else await this.#call(row, why);
-  }
-
-  /** The capability is where the row does not have it: we have brought it there, or somebody else has. */
-  async #arrived(row: RolloutRow, state: CapabilityState): Promise<void> {
-    const { who } = this.#options;
-    const place = { phase: state.phase, weight: state.weight };
-    const isOurs = row.going !== null && samePlace(state, row.going);
-    const change: RolloutChange = {
-      ...{ place, version: state.version, going: null, attempts: 0, watch: null, anew: true },
-    };
-    if (isOurs) {
-      this.#say(`in ${describePlace(state)}`);
-      await this.#change(row, change, {
-        event: row.status === 'rolling back' ? 'rollout step back' : 'rollout step',
-        ...{ who, why: describePlace(state) },
-      });
-      return;
-    }
-    const why = `moved by hand to ${describePlace(state)}`;
-    await this.#change(
-      row,
-      { ...change, ...(row.status !== 'stuck' && { status: 'paused' }), why },
-      { event: 'rollout paused', who, why },
-    );
-  }
-
-  async #call(row: RolloutRow, why: string): Promise<void> {
-    const { who } = this.#options;
-    await this.#change(
-      row,
-      { status: 'paused', why, going: null },
-      { event: 'rollout paused', who, why },
-    );
   }
 
   #change(row: RolloutRow, change: RolloutChange, event?: RolloutEvent): Promise<boolean> {
@@ -325,23 +243,14 @@ export class RolloutDriver {
   }
 }
 
-const MOST_ATTEMPTS = 3;
-/** Between two runs that were both not what the gate asks for. */
-const VERIFY_PAUSE_MS = 30_000;
-
-export function describeRow(row: RolloutRow): string {
-  const why = row.why === '' ? '' : `: ${row.why}`;
-  return `${row.status} in ${describePlace(row)}${why}`;
-}
-
 function isOver({ status }: RolloutRow, stays: boolean): boolean {
   switch (status) {
     case 'running':
     case 'rolling back':
       return false;
     case 'paused':
-      return !stays;
     case 'stuck':
+      return !stays;
     case 'done':
     case 'rolled back':
     case 'aborted':

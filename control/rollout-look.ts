@@ -1,13 +1,14 @@
 // One look of a rollout at a capability: its gates where it is, those of the next move, and what the
 // tests have made of the answers since the look before.
 import type { Capability } from './definition.ts';
-import { beginWatch, goOnWatching, type WatchState } from './domain/answer-watch.ts';
+import { beginWatch, chancesOf, goOnWatching, type WatchState } from './domain/answer-watch.ts';
 import { evaluateGates, watchedGates, type GateFacts, type GateResult } from './domain/gates.ts';
 import type { Phase } from './domain/phase.ts';
 import { nextStep, stepsOf, type RolloutFacts } from './domain/rollout.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { Evidence } from './evidence.ts';
 import { gatherFacts } from './gate-facts.ts';
+import { shownAnswers } from './judged-answers.ts';
 
 /** When the step began, and what was kept of the look before. */
 export interface Since {
@@ -33,28 +34,23 @@ export async function lookAt(
   const { canary, rollout, gates: limits } = definition;
   const steps = stepsOf(rollout);
   const next = nextStep(steps, state);
-  const isOwner = state.phase === 'cutover';
-  const reads = !isOwner && !canary.writes;
-  const now = await evidence.answers(id, { from: since.version, reads });
-  const earlier = (await evidence.answers(id, { from: 0, before: since.version, reads })).monolith;
-  // With all of the traffic on the service, nobody shows beside it what is usual.
-  const control = isOwner || state.weight >= 100 ? undefined : now.monolith;
+  const answered = await evidence.stepAnswers(id, definition, state, since.version);
   const looked = {
-    ...{ canary: now.service, control, earlier, limits },
+    ...{ ...answered, limits },
     nowMs: since.nowMs,
     horizonMs: Math.max(rollout.bakeMs, 60_000),
   };
   const made = since.watch ? goOnWatching(since.watch, looked) : beginWatch(looked);
-  const facts: GateFacts = {
-    ...(await gatherFacts(evidence, id, definition, undefined, next?.phase ?? state.phase)),
-    answers: { monolith: control ?? earlier, service: now.service, ...(control && { earlier }) },
-    watch: { errors: made.errors, slow: made.slow, steps: rollout.steps.length + 1 },
-  };
+  const facts = await gatherFacts(evidence, id, definition, undefined, next?.phase ?? state.phase, {
+    answers: shownAnswers(answered),
+    watch: chancesOf(made, rollout, state),
+  });
   const watched = watchedGates(state.phase, facts);
   const isRed = watched.some(({ verdict }) => verdict === 'fail');
   const redSinceMs = isRed ? (made.redSinceMs ?? since.nowMs) : null;
+  const copied = progressOf(facts, made.copied, since.nowMs);
   return {
-    watch: { ...made, redSinceMs },
+    watch: { ...made, redSinceMs, copied },
     facts: {
       at: state,
       ...{ steps, watched },
@@ -62,9 +58,22 @@ export async function lookAt(
       byRule: canary.rules.some((rule) => rule.to === 'service'),
       atMs: since.atMs,
       redMs: redSinceMs === null ? 0 : since.nowMs - redSinceMs,
+      idleMs: copied === null ? since.atMs : Math.min(since.atMs, since.nowMs - copied.atMs),
       ahead: next ? gatesAhead(state.phase, next.phase, facts) : [],
     },
   };
+}
+
+/** When a copy last came on: as long as it does, nobody waits in vain. */
+function progressOf(
+  { flows }: Pick<GateFacts, 'flows'>,
+  before: WatchState['copied'],
+  nowMs: number,
+): WatchState['copied'] {
+  const tables = flows.find(({ direction }) => direction === 'to')?.backfill ?? [];
+  if (tables.length === 0) return before;
+  const rows = tables.reduce((sum, table) => sum + table.rows, 0);
+  return rows === before?.rows ? before : { rows, atMs: nowMs };
 }
 
 /** A share is raised on what is watched; a phase has gates of its own. */

@@ -1,5 +1,6 @@
 // What a team may say of a rollout: its steps, how long each bakes, how it goes back, who is told. The
 // shape of `rollout` in a capability.
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { secret, text } from './schema-words.ts';
 
@@ -14,6 +15,8 @@ const percent = z
   );
 
 const webhook = z.strictObject({
+  /** Tells it from the others, also after its URL has changed; by its URL where left out. */
+  name: text.optional(),
   /** Where each event is posted to. */
   url: z.union([
     z.url({ protocol: /^https?$/, error: 'is not a URL of the form https://…' }),
@@ -22,6 +25,14 @@ const webhook = z.strictObject({
   /** Signs each body (HMAC-SHA256); named here, never written. */
   secret,
 });
+
+/** Its URL may be a secret: it is known by a hash of it. */
+export function webhookName({ name, url }: z.output<typeof webhook>): string {
+  if (name !== undefined) return name;
+  return typeof url === 'string'
+    ? `url ${createHash('sha256').update(url).digest('hex').slice(0, 16)}`
+    : `env ${url.env}`;
+}
 
 /** Under `rollout` of a capability in a definition. */
 export const rollout = z
@@ -55,7 +66,13 @@ export const rollout = z
         everyMs: z.number().int().min(0).default(60_000),
       })
       .prefault({}),
-    webhooks: z.array(webhook).default([]),
+    webhooks: z
+      .array(webhook)
+      .default([])
+      .refine(
+        (given) => new Set(given.map(webhookName)).size === given.length,
+        'has two webhooks of one name, or of one URL: give each a `name`',
+      ),
   })
   .prefault({});
 

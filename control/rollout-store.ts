@@ -60,10 +60,10 @@ export const ROLLOUT_LEASE_MS = 5_000;
 
 export class RolloutStore {
   readonly #db: Knex;
-  /** How many webhooks each capability has. */
-  readonly #hooks: (capability: string) => number;
+  /** The names of each capability's webhooks. */
+  readonly #hooks: (capability: string) => readonly string[];
 
-  constructor(db: Knex, hooks: (capability: string) => number) {
+  constructor(db: Knex, hooks: (capability: string) => readonly string[]) {
     this.#db = db;
     this.#hooks = hooks;
   }

@@ -24,7 +24,7 @@ afterEach(async () => {
 
 /** Drives a rollout that has reached the cutover, while the service fails one read in ten. */
 async function driveRed(ms = 50_000): Promise<RolloutRow | undefined> {
-  const rollouts = new RolloutStore(pair.db, () => 0);
+  const rollouts = new RolloutStore(pair.db, () => []);
   const state = await pair.store.readOne('catalog');
   const counted = async (path: 'monolith' | 'service', version: number, failed: number) =>
     pair.evidence.addAnswers([

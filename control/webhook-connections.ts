@@ -2,6 +2,7 @@
 import { messageOf } from '../core/errors.ts';
 import { readText } from '../core/kafka/connection.ts';
 import type { Migration } from './definition.ts';
+import { webhookName } from './rollout-settings.ts';
 import type { SecretReference } from './schema-words.ts';
 import type { Webhook } from './webhooks.ts';
 
@@ -46,7 +47,7 @@ export function resolveWebhooks(
           mistakes.push(
             `${at}.url: contains a user or password; the signature says who speaks, by \`secret\``,
           );
-        return { url, secret: secret(hook.secret, `${at}.secret`) };
+        return { name: webhookName(hook), url, secret: secret(hook.secret, `${at}.secret`) };
       }),
     ]),
   );

@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import type { Knex } from 'knex';
+import { waitFor } from '../core/lifecycle.ts';
 import { createLogger } from '../core/log.ts';
 import { json, serve, type TestServer } from '../test/support/http.ts';
 import { createControl, type TestDatabase } from '../test/support/postgres.ts';
@@ -19,7 +20,7 @@ const servers: TestServer[] = [];
 beforeEach(async () => {
   database = await createControl();
   control = openControl(database.url);
-  rollouts = new RolloutStore(control, () => servers.length);
+  rollouts = new RolloutStore(control, () => servers.map(({ url }) => url));
 });
 
 afterEach(async () => {
@@ -34,7 +35,7 @@ async function senderTo(...listeners: RequestListener[]): Promise<WebhookSender>
   const who = { who: 'test', why: 'because' };
   await rollouts.begin(await new StateStore(control).readOne('catalog'), who);
   row = (await rollouts.read('catalog')) as RolloutRow;
-  const hooks = servers.map(({ url }) => ({ url, secret: () => 'only we know' }));
+  const hooks = servers.map(({ url }) => ({ name: url, url, secret: () => 'only we know' }));
   return new WebhookSender({ db: control, hooks: () => hooks, log: createLogger({}, 'silent') });
 }
 
@@ -120,6 +121,92 @@ test('one that never answers keeps neither another webhook nor the rollout waiti
   over.abort();
   await delivering;
   expect(await outstanding(control, 'catalog')).toMatchObject({ waiting: 3 });
+});
+
+test('beside one that never answers, a webhook is told of each event as it comes', async () => {
+  let told = 0;
+  const sender = await senderTo(
+    (req) => req.resume(),
+    (req, res) => {
+      told += 1;
+      json({})(req, res);
+    },
+  );
+  const over = new AbortController();
+  const running = sender.run('catalog', over.signal);
+  try {
+    const since = performance.now();
+    for (let n = 1; n <= 3; n++) {
+      await waitFor(() => told === n, { timeoutMs: 20_000, what: `event ${n}` });
+      await rollouts.tell(row, { event: 'rollout step', who: 'test', why: `${n}` });
+    }
+    // One that never answers is given five seconds.
+    expect(performance.now() - since).toBeLessThan(4_500);
+  } finally {
+    over.abort();
+    await running;
+  }
+});
+
+test('what a dead one has yet to be told is claimed no longer than it can be tried', async () => {
+  const sender = await senderTo((req) => req.resume());
+  for (let n = 0; n < 30; n++)
+    await rollouts.tell(row, { event: 'rollout step', who: 'test', why: `${n}` });
+  const over = new AbortController();
+  const delivering = sender.deliver('catalog', over.signal);
+  const claimed = async (): Promise<number> =>
+    Number(
+      (
+        await control.raw<{ rows: { n: string }[] }>(
+          `SELECT count(*) AS n FROM banyan.webhook_delivery WHERE next_at > clock_timestamp() + interval '5 s'`,
+        )
+      ).rows[0]?.n,
+    );
+  const first = await waitFor(claimed, { timeoutMs: 5_000, what: 'a claim' });
+  over.abort();
+  await delivering;
+  expect(first * 5_000).toBeLessThan(30_000);
+});
+
+test('what is due to a webhook that is not there any more is given up after a day', async () => {
+  const sender = await senderTo(json({}));
+  await control('banyan.webhook_delivery').update({ hook: 'another' });
+  await sender.tidy('catalog');
+  expect(await outstanding(control, 'catalog')).toMatchObject({ waiting: 1, givenUp: 0 });
+  await control.raw(`UPDATE banyan.webhook_delivery SET next_at = now() - interval '25 hours'`);
+  await sender.tidy('catalog');
+  expect(await outstanding(control, 'catalog')).toMatchObject({ waiting: 0, givenUp: 1 });
+});
+
+test('what was told long ago is forgotten, and what is still due is not', async () => {
+  const sender = await senderTo(json({}));
+  await sender.deliver('catalog', stop());
+  await rollouts.tell(row, { event: 'rollout step', who: 'test', why: '' });
+  await control.raw(`UPDATE banyan.webhook_delivery SET next_at = now() - interval '31 days'`);
+  await sender.tidy('catalog');
+  expect(await control('banyan.webhook_delivery').count()).toEqual([{ count: '1' }]);
+  expect(await outstanding(control, 'catalog')).toMatchObject({ waiting: 1 });
+});
+
+test('a webhook keeps its deliveries when another is named before it', async () => {
+  const sender = await senderTo(json({}, 503));
+  const [first] = servers;
+  await sender.deliver('catalog', stop());
+  let told = 0;
+  servers.unshift(
+    await serve((req, res) => {
+      told += 1;
+      json({})(req, res);
+    }),
+  );
+  const both = servers.map(({ url }) => ({ name: url, url, secret: () => 'only we know' }));
+  const log = createLogger({}, 'silent');
+  await hurry();
+  await new WebhookSender({ db: control, hooks: () => both, log }).deliver('catalog', stop());
+  expect(told).toBe(0);
+  expect(await control('banyan.webhook_delivery').select('hook', 'attempts')).toEqual([
+    { hook: first?.url, attempts: 2 },
+  ]);
 });
 
 test('a redirect is not followed, and after so many attempts it is given up', async () => {

@@ -14,12 +14,15 @@ import {
   claimDeliveries,
   delivered,
   outstanding,
+  tidyDeliveries,
   undelivered,
   type Delivery,
 } from './webhook-queue.ts';
 
 /** A webhook with its references resolved. */
 export interface Webhook {
+  /** Under which its deliveries are kept; it stays when the definition names others beside it. */
+  readonly name: string;
   readonly url: string;
   readonly secret: () => string;
 }
@@ -36,6 +39,7 @@ const LONGEST_PAUSE_MS = 600_000;
 /** With these pauses, a good day. */
 const MOST_ATTEMPTS = 150;
 const LOOK_MS = 500;
+const TIDY_MS = 3_600_000;
 
 export class WebhookSender {
   readonly #options: WebhookOptions;
@@ -44,39 +48,61 @@ export class WebhookSender {
     this.#options = options;
   }
 
-  /** Delivers what is due for a capability, until the signal aborts. */
+  /** Delivers what is due for a capability, until the signal aborts: one that is dead keeps only its own waiting. */
   async run(capability: string, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await this.deliver(capability, signal).catch((error: unknown) => {
-        this.#options.log.warn('webhooks could not be looked after', { error: messageOf(error) });
-      });
-      await sleep(LOOK_MS, signal);
-    }
+    const { hooks, log } = this.#options;
+    const again = async (work: () => Promise<void>, everyMs: number): Promise<void> => {
+      while (!signal.aborted) {
+        await work().catch((error: unknown) => {
+          log.warn('webhooks could not be looked after', { error: messageOf(error) });
+        });
+        await sleep(everyMs, signal);
+      }
+    };
+    await Promise.all([
+      again(() => this.tidy(capability), TIDY_MS),
+      ...hooks(capability).map((hook) =>
+        again(() => this.#deliverTo(capability, hook, signal), LOOK_MS),
+      ),
+    ]);
   }
 
   /** Gives what is due now its chance, for so long at most: the last word of a process that ends. */
   async flush(capability: string, timeoutMs: number): Promise<void> {
     const { db, hooks } = this.#options;
-    if (hooks(capability).length === 0) return;
     const over = AbortSignal.timeout(timeoutMs);
-    while (!over.aborted && (await outstanding(db, capability)).waiting > 0) {
-      await this.deliver(capability, over);
-      await sleep(100, over);
-    }
-  }
-
-  async deliver(capability: string, signal: AbortSignal): Promise<void> {
-    const { db, hooks } = this.#options;
-    const known = hooks(capability);
-    if (known.length === 0) return;
-    const due = await claimDeliveries(db, capability);
-    // One that does not answer keeps only its own waiting.
     await Promise.all(
-      known.map(async (hook, at) => {
-        for (const one of due.filter((given) => given.hook === at))
-          await this.#post(hook, one, signal);
+      hooks(capability).map(async (hook) => {
+        while (!over.aborted && (await outstanding(db, capability, hook.name)).waiting > 0) {
+          await this.#deliverTo(capability, hook, over);
+          await sleep(100, over);
+        }
       }),
     );
+  }
+
+  /** What is due now, to each webhook. */
+  async deliver(capability: string, signal: AbortSignal): Promise<void> {
+    const { hooks } = this.#options;
+    await Promise.all(hooks(capability).map((hook) => this.#deliverTo(capability, hook, signal)));
+  }
+
+  /** What nobody will be told any more is not waited for, and what was told long ago not kept. */
+  tidy(capability: string): Promise<void> {
+    const { db, hooks } = this.#options;
+    return tidyDeliveries(
+      db,
+      capability,
+      hooks(capability).map(({ name }) => name),
+    );
+  }
+
+  async #deliverTo(capability: string, hook: Webhook, signal: AbortSignal): Promise<void> {
+    for (const one of await claimDeliveries(this.#options.db, capability, hook.name)) {
+      // What is not told now is due again when the claim has lapsed.
+      if (signal.aborted) return;
+      await this.#post(hook, one, signal);
+    }
   }
 
   async #post(hook: Webhook, one: Delivery, signal: AbortSignal): Promise<void> {

@@ -118,10 +118,19 @@ test('each version of the state has figures of its own, and none is lost while t
   await tally.flush();
   fail(false);
   tally.count(ended({}));
-  await tally.flush();
+  await tally.flush(Infinity);
   expect(sent[0]).toMatchObject([
     { version: 1, answered: 1, failed: 0 },
     { version: 2, answered: 1, failed: 1 },
     { version: 2, answered: 1, failed: 0 },
   ]);
+});
+
+test('all replicas add to the same rows: each does so once a second', async () => {
+  const { tally, sent } = tallyIn({ phase: 'canary' });
+  for (const ms of [0, 250, 999, 1_000, 1_999]) {
+    tally.count(ended({}));
+    await tally.flush(ms);
+  }
+  expect(sent.map(([one]) => one?.answered)).toEqual([1, 3]);
 });

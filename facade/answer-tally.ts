@@ -1,6 +1,6 @@
 // How both paths answer while both are there, for the gates of a canary: counted by route and path
-// under the state's version, and sent to the control database every quarter of a second; kept while
-// that does not answer. An answer counts for the path that was to give it: where the other one stood
+// under the state's version, and sent to the control database each second, where all replicas add to the
+// same rows; kept while that does not answer. An answer counts for the path that was to give it: where the other one stood
 // in, or nobody answered, it has failed. Who gave up waiting counts as answered when he left: it took
 // that long at least, and a path that hangs is not hidden by it. The hot path adds to plain numbers found by the match object.
 import type { AnswerCounts } from '../control/answers.ts';
@@ -32,6 +32,7 @@ interface OfVersion {
   readonly service: Series;
 }
 
+const SEND_MS = 1_000;
 /** Rows that are kept while the control database is away: the oldest go first. */
 const MOST_KEPT = 2_000;
 
@@ -40,6 +41,7 @@ export class AnswerTally {
   #counted = new Map<Match, OfVersion[]>();
   #unsent: AnswerCounts[] = [];
   #flushing: Promise<void> | undefined;
+  #sentAt = -Infinity;
 
   constructor(options: AnswerTallyOptions) {
     this.#options = options;
@@ -58,8 +60,10 @@ export class AnswerTally {
     series.latencies[at] = (series.latencies[at] ?? 0) + 1;
   }
 
-  /** Adds what has gathered to the control database; never throws. */
-  async flush(): Promise<void> {
+  /** Adds what has gathered to the control database, once it is time; never throws. */
+  async flush(now = performance.now()): Promise<void> {
+    if (now < this.#sentAt + SEND_MS) return;
+    this.#sentAt = now;
     await this.#flushing;
     this.#gather();
     if (this.#unsent.length === 0) return;

@@ -283,7 +283,7 @@ export function createEngine(options: EngineOptions): Engine {
       overload.stop();
       await shadow.close();
       await tally.flush();
-      await answers.flush();
+      await answers.flush(Infinity);
       await heldWrites.flush();
       await running.catch(() => undefined);
       await upstreams.close();

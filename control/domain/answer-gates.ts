@@ -2,12 +2,20 @@
 // answers that are slower than the control's p95 allows. Red is only what chance hardly explains; by
 // how much is the business of rise.ts. Too few answers are no pass, on either path: where nothing says
 // what is usual, nothing is known to be no worse.
-import type { Answers, PathAnswers } from '../answers.ts';
 import type { Gates } from '../definition.ts';
+import {
+  KINDS,
+  NO_COUNTS,
+  plus,
+  type Answers,
+  type Counts,
+  type Kind,
+  type PathAnswers,
+} from './answers.ts';
 import type { GateResult, Verdict } from './gate-result.ts';
 import { quantileMs, slowerThan } from './latencies.ts';
 import { upperBound } from './proportion.ts';
-import { chanceOf, lookForRise, noRise, type Counted, type RiseState } from './rise.ts';
+import { lookForRise, noRise, type Counted } from './rise.ts';
 
 /**
  * Chance that a whole rollout of a service that answers as well as the monolith is rolled back for its
@@ -23,12 +31,12 @@ export const TELLS_P95 = 100;
 /** How sure the bound of the control's rate is, where it does not run beside. */
 const SURE = 0.999;
 
-/** Both tests, where they have gone on beside the answers; one look at the sums does without. */
+/** What chance explains, at most, of how both tests look; one look at the sums where none has gone on beside. */
 export interface AnswerWatch {
-  readonly errors: RiseState;
-  readonly slow: RiseState;
-  /** Among so many steps the chance is shared out. */
-  readonly steps: number;
+  readonly errors: number;
+  readonly slow: number;
+  /** How much of the whole rollout's chance of a false alarm is this step's. */
+  readonly share: number;
 }
 
 export function answerGates(
@@ -36,15 +44,13 @@ export function answerGates(
   limits: Gates,
   watch: AnswerWatch = oneLook(given, limits),
 ): GateResult[] {
-  const { service: canary } = given;
-  const control = usualOf(given.monolith, given.earlier);
+  const { service: canary, monolith: control, earlier } = given;
   const enough = canary.answered >= limits.canarySamples;
   // Those beside it and those before it: whatever tells what is usual.
-  const known = given.monolith.answered + (given.earlier?.answered ?? 0) >= limits.canarySamples;
-  const verdictOf = (state: RiseState, alpha: number): Verdict =>
-    chanceOf(state) <= alpha / watch.steps ? 'fail' : enough && known ? 'pass' : 'inconclusive';
-  const limitMs = slowLimitMs(control.latencies, limits);
-  const p95 = (path: PathAnswers): string => describeMs(quantileMs(path.latencies, 0.95));
+  const known = control.answered + (earlier?.answered ?? 0) >= limits.canarySamples;
+  const verdictOf = (chance: number, alpha: number): Verdict =>
+    chance <= alpha * watch.share ? 'fail' : enough && known ? 'pass' : 'inconclusive';
+  const figures = figuresOf(given, limits);
   return [
     {
       gate: 'canary answers',
@@ -56,7 +62,7 @@ export function answerGates(
     {
       gate: 'canary errors',
       verdict: verdictOf(watch.errors, ALPHA.errors),
-      figure: `${rate(canary)}, control ${rate(control)}`,
+      figure: figures.errors,
       limit: 'no more than the control',
       ...noteOf(canary, watch.errors),
       ...(!known && {
@@ -66,10 +72,36 @@ export function answerGates(
     {
       gate: 'canary p95',
       verdict: verdictOf(watch.slow, ALPHA.slow),
-      figure: `${p95(canary)}, control ${p95(control)}`,
-      limit: limitMs === undefined ? 'nothing to compare with' : `at most ${describeMs(limitMs)}`,
+      figure: figures.p95,
+      limit: figures.limit,
     },
   ];
+}
+
+/** Kind by kind, where the service has answered more than one. */
+function figuresOf(
+  { service, monolith, earlier }: Answers,
+  limits: Gates,
+): { readonly errors: string; readonly p95: string; readonly limit: string } {
+  const answered = KINDS.filter((kind) => service.kinds[kind].answered > 0);
+  const kinds = answered.length === 0 ? (['read'] as const) : answered;
+  const told = (figure: (canary: Counts, control: Counts) => string): string =>
+    kinds
+      .map((kind) => {
+        const usual = usualOf(monolith.kinds[kind], earlier?.kinds[kind]);
+        const prefix = kinds.length === 1 ? '' : `${kind}s `;
+        return `${prefix}${figure(service.kinds[kind], usual)}`;
+      })
+      .join('; ');
+  const p95 = (path: Counts): string => describeMs(quantileMs(path.latencies, 0.95));
+  return {
+    errors: told((canary, control) => `${rate(canary)}, control ${rate(control)}`),
+    p95: told((canary, control) => `${p95(canary)}, control ${p95(control)}`),
+    limit: told((_, control) => {
+      const limitMs = slowLimitMs(control.latencies, limits);
+      return limitMs === undefined ? 'nothing to compare with' : `at most ${describeMs(limitMs)}`;
+    }),
+  };
 }
 
 /** Answers that took longer than this count as slow; undefined without a control to say so. */
@@ -81,59 +113,84 @@ export function slowLimitMs(
   return p95 === undefined ? undefined : Math.max(p95 * p95Factor, p95 + p95FloorMs);
 }
 
-export function errorsOf({ answered, failed }: PathAnswers): Counted {
+export function errorsOf({ answered, failed }: Counts): Counted {
   return { answered, against: failed };
 }
 
-export function slowOf({ answered, latencies }: PathAnswers, limitMs: number): Counted {
+export function slowOf({ answered, latencies }: Counts, limitMs: number): Counted {
   return { answered, against: slowerThan(latencies, limitMs) };
 }
 
 /** The control, together with what it showed earlier where that beside is too little to say. */
-export function usualOf(control: PathAnswers, earlier: PathAnswers | undefined): PathAnswers {
-  if (!earlier || control.answered >= TELLS_P95) return control;
-  return {
-    answered: control.answered + earlier.answered,
-    failed: control.failed + earlier.failed,
-    latencies: control.latencies.map((count, at) => count + (earlier.latencies[at] ?? 0)),
-    worst: undefined,
-  };
+export function usualOf(control: Counts, earlier: Counts | undefined): Counts {
+  return !earlier || control.answered >= TELLS_P95 ? control : plus(control, earlier);
 }
 
 /** The rate that a control which does not run beside had at most. */
-export function boundOf({ failed, answered }: PathAnswers): number {
+export function boundOf({ failed, answered }: Counts): number {
   return upperBound(failed, answered, SURE);
 }
 
-/** Whoever looks once looks at the sums. */
-function oneLook(
-  { monolith: control, service: canary, earlier }: Answers,
-  limits: Gates,
-): AnswerWatch {
-  const usual = usualOf(control, earlier);
-  const limitMs = slowLimitMs(usual.latencies, limits);
-  const bound = control.answered === 0 && earlier ? boundOf(earlier) : undefined;
-  const look = (of: (path: PathAnswers) => Counted, known?: number): RiseState => {
-    // What is expected of the control is what it shows: it is one and the same look.
-    const before = noRise(of(usual));
-    const sums = { canary: of(canary), control: of(control), elapsedMs: 0 };
-    return lookForRise(before, sums, { horizonMs: 1, known });
+/**
+ * Whoever looks once looks at the sums of each step, one after the other, as if it had been there: what was
+ * the same for both paths in a step says nothing, and a rise may have begun with any of them.
+ */
+function oneLook(given: Answers, limits: Gates): AnswerWatch {
+  const seen = KINDS.filter((kind) => given.service.kinds[kind].answered > 0);
+  const made = seen.map((kind) => lookAtKind(given, kind, limits));
+  const chance = (test: 'errors' | 'slow'): number => {
+    const mean = made.reduce((sum, one) => sum + one[test], 0) / Math.max(made.length, 1);
+    return Math.min(1, 1 / mean);
   };
+  return { errors: chance('errors'), slow: chance('slow'), share: 1 };
+}
+
+/** What each test's martingale has come to. */
+function lookAtKind(
+  { monolith, service, earlier, steps = [{ monolith, service }] }: Answers,
+  kind: Kind,
+  limits: Gates,
+): { readonly errors: number; readonly slow: number } {
+  // What is expected of the control is what it shows: it is one and the same look.
+  const usual = usualOf(monolith.kinds[kind], earlier?.kinds[kind]);
+  const limitMs = slowLimitMs(usual.latencies, limits);
+  const walk = (
+    of: (path: Counts) => Counted,
+    known: (control: Counts, before: Counts) => number | undefined,
+  ): number => {
+    let state = noRise(of(usual));
+    let before = earlier?.kinds[kind] ?? NO_COUNTS;
+    for (const step of steps) {
+      const control = step.monolith.kinds[kind];
+      const look = { canary: of(step.service.kinds[kind]), control: of(control), elapsedMs: 1 };
+      const settings = { horizonMs: steps.length, known: known(control, before) };
+      state = lookForRise(state, look, settings);
+      before = plus(before, control);
+    }
+    return state.value;
+  };
+  // Beside a control that answers, its own rate is what counts.
+  const boundBefore = (control: Counts, before: Counts): number | undefined =>
+    control.answered === 0 && before.answered > 0 ? boundOf(before) : undefined;
   return {
-    errors: look(errorsOf, bound),
-    slow: limitMs === undefined ? noRise() : look((path) => slowOf(path, limitMs), SLOW_SHARE),
-    steps: 1,
+    errors: walk(errorsOf, boundBefore),
+    slow:
+      limitMs === undefined
+        ? 1
+        : walk(
+            (path) => slowOf(path, limitMs),
+            () => SLOW_SHARE,
+          ),
   };
 }
 
-function noteOf({ worst }: PathAnswers, errors: RiseState): { note?: string } {
+function noteOf({ worst }: PathAnswers, chance: number): { note?: string } {
   if (!worst) return {};
-  const chance = chanceOf(errors);
   const odds = chance < 0.1 ? `; chance explains it once in ${Math.round(1 / chance)} at most` : '';
   return { note: `most at ${worst.route} (${worst.failed} of ${worst.answered})${odds}` };
 }
 
-function rate({ answered, failed }: PathAnswers): string {
+function rate({ answered, failed }: Counts): string {
   if (answered === 0) return 'none answered';
   return `${((100 * failed) / answered).toFixed(2)} % of ${answered}`;
 }

@@ -1,6 +1,7 @@
 // What a rollout keeps between two looks at the answers of a step: the sums as they were, and the two
-// tests that go on with what has come since (rise.ts).
-import type { PathAnswers } from '../answers.ts';
+// tests that go on with what has come since (rise.ts). Reads are compared with reads, and writes with writes:
+// each kind has tests of its own, and their mean is a test martingale again, which rises with either.
+import type { RolloutSettings } from '../rollout-settings.ts';
 import type { Gates } from '../definition.ts';
 import {
   boundOf,
@@ -10,10 +11,24 @@ import {
   slowOf,
   TELLS_P95,
   usualOf,
+  type AnswerWatch,
 } from './answer-gates.ts';
+import { NO_COUNTS, type Counts, type Kind, type PathAnswers } from './answers.ts';
 import { lookForRise, noRise, type Counted, type RiseState } from './rise.ts';
+import type { Place } from './rollout.ts';
+import { shareOf } from './step-shares.ts';
 
 export interface WatchState {
+  readonly kinds: Readonly<Record<Kind, KindWatch>>;
+  /** The greatest values that the means over the kinds have had. */
+  readonly peaks: { readonly errors: number; readonly slow: number };
+  /** Since when a gate has been red. */
+  readonly redSinceMs: number | null;
+  /** Rows that were copied, and when there were more of them last. */
+  readonly copied: { readonly rows: number; readonly atMs: number } | null;
+}
+
+interface KindWatch {
   readonly errors: RiseState;
   readonly slow: RiseState;
   /** From where on an answer of this step is slow; unknown until the control has said. */
@@ -21,11 +36,9 @@ export interface WatchState {
   readonly seen: Sums;
   /** Of the look before, by the control database's clock. */
   readonly lookedAtMs: number;
-  /** Since when a gate has been red. */
-  readonly redSinceMs: number | null;
 }
 
-/** Counts of both paths, of both kinds. */
+/** Counts of both paths, for both tests. */
 interface Sums {
   readonly canary: { readonly errors: Counted; readonly slow: Counted };
   readonly control: { readonly errors: Counted; readonly slow: Counted };
@@ -37,9 +50,17 @@ export interface WatchFacts {
   readonly control: PathAnswers | undefined;
   /** What the monolith answered before this step. */
   readonly earlier: PathAnswers;
+  /** What both paths may have answered; the same all through a step. */
+  readonly kinds: readonly Kind[];
   readonly nowMs: number;
   readonly horizonMs: number;
   readonly limits: Gates;
+}
+
+interface KindFacts extends Pick<WatchFacts, 'nowMs' | 'horizonMs' | 'limits'> {
+  readonly canary: Counts;
+  readonly control: Counts | undefined;
+  readonly earlier: Counts;
 }
 
 /** So many answers of the canary wait for one of the control that runs beside. */
@@ -47,6 +68,45 @@ const MOST_ALONE = 100;
 
 /** A step begins: whatever is counted from now on counts. */
 export function beginWatch(facts: WatchFacts): WatchState {
+  return {
+    kinds: { read: begin(ofKind(facts, 'read')), write: begin(ofKind(facts, 'write')) },
+    peaks: { errors: 1, slow: 1 },
+    ...{ redSinceMs: null, copied: null },
+  };
+}
+
+export function goOnWatching(before: WatchState, facts: WatchFacts): WatchState {
+  const kinds = { ...before.kinds };
+  for (const kind of facts.kinds) kinds[kind] = goOn(kinds[kind], ofKind(facts, kind));
+  const mean = (test: 'errors' | 'slow'): number =>
+    facts.kinds.reduce((sum, kind) => sum + kinds[kind][test].value, 0) / facts.kinds.length;
+  const peaks = {
+    errors: Math.max(before.peaks.errors, mean('errors')),
+    slow: Math.max(before.peaks.slow, mean('slow')),
+  };
+  return { ...before, kinds, peaks };
+}
+
+/** What the gates ask of it. */
+export function chancesOf(
+  { peaks }: WatchState,
+  { steps }: Pick<RolloutSettings, 'steps'>,
+  at: Place,
+): AnswerWatch {
+  return { errors: 1 / peaks.errors, slow: 1 / peaks.slow, share: shareOf(steps, at) };
+}
+
+function ofKind(facts: WatchFacts, kind: Kind): KindFacts {
+  const { canary, control, earlier } = facts;
+  return {
+    ...facts,
+    canary: canary.kinds[kind],
+    control: control?.kinds[kind],
+    earlier: earlier.kinds[kind],
+  };
+}
+
+function begin(facts: KindFacts): KindWatch {
   const slowMs = limitOf(facts.earlier, facts.limits);
   return {
     errors: noRise(errorsOf(facts.earlier)),
@@ -54,22 +114,21 @@ export function beginWatch(facts: WatchFacts): WatchState {
     slowMs,
     seen: sumsOf(facts, slowMs),
     lookedAtMs: facts.nowMs,
-    redSinceMs: null,
   };
 }
 
-export function goOnWatching(before: WatchState, facts: WatchFacts): WatchState {
+function goOn(before: KindWatch, facts: KindFacts): KindWatch {
   const elapsedMs = Math.max(0, facts.nowMs - before.lookedAtMs);
   const sums = sumsOf(facts, before.slowMs);
-  const look = (kind: 'errors' | 'slow'): Parameters<typeof lookForRise>[1] => ({
-    canary: less(sums.canary[kind], before.seen.canary[kind]),
-    control: less(sums.control[kind], before.seen.control[kind]),
+  const look = (test: 'errors' | 'slow'): Parameters<typeof lookForRise>[1] => ({
+    canary: less(sums.canary[test], before.seen.canary[test]),
+    control: less(sums.control[test], before.seen.control[test]),
     elapsedMs,
   });
   const { horizonMs, earlier } = facts;
   const errors = look('errors');
   const isAlone = errors.control.answered === 0;
-  // What both share shows only beside the control: its next answer is worth a moment, but not for ever.
+  // What both paths share shows only beside the control: its next answer is worth a moment, but not for ever.
   if (facts.control && isAlone && errors.canary.answered < MOST_ALONE) return before;
   const known = isAlone ? boundOf(earlier) : undefined;
   const state = {
@@ -87,15 +146,15 @@ export function goOnWatching(before: WatchState, facts: WatchFacts): WatchState 
   return { ...state, slowMs, seen: sumsOf(facts, slowMs) };
 }
 
-function limitOf(control: PathAnswers, limits: Gates): number | null {
+function limitOf(control: Counts, limits: Gates): number | null {
   if (control.answered < TELLS_P95) return null;
   return slowLimitMs(control.latencies, limits) ?? null;
 }
 
-function sumsOf({ canary, control }: WatchFacts, slowMs: number | null): Sums {
-  const of = (path: PathAnswers | undefined): Sums['canary'] => ({
-    errors: path ? errorsOf(path) : NOTHING,
-    slow: path && slowMs !== null ? slowOf(path, slowMs) : NOTHING,
+function sumsOf({ canary, control = NO_COUNTS }: KindFacts, slowMs: number | null): Sums {
+  const of = (path: Counts): Sums['canary'] => ({
+    errors: errorsOf(path),
+    slow: slowMs === null ? NOTHING : slowOf(path, slowMs),
   });
   return { canary: of(canary), control: of(control) };
 }

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
-import type { PathAnswers } from '../answers.ts';
 import { evaluateGates, type GateFacts } from './gates.ts';
+import { pathAnswers, type PathAnswers } from './answers.ts';
 import { bucketOf, LATENCY_BUCKETS } from './latencies.ts';
 import type { FlowLine } from '../flow-reports.ts';
 
@@ -28,8 +28,7 @@ function answered(count: number, failed: number, slow = 0): PathAnswers {
   const latencies = new Array<number>(LATENCY_BUCKETS).fill(0);
   latencies[bucketOf(20)] = count - slow;
   latencies[bucketOf(400)] = slow;
-  const worst = failed === 0 ? undefined : { route: 'GET /a', answered: count, failed };
-  return { answered: count, failed, latencies, worst };
+  return pathAnswers([{ route: 'GET /a', kind: 'read', answered: count, failed, latencies }]);
 }
 
 const GOOD: GateFacts = {
@@ -216,6 +215,27 @@ test('without a control, beside or earlier, nothing passes; with an earlier one 
   const limits = { ...GOOD.limits, canarySamples: 0 };
   const none = { monolith: answered(0, 0), service: answered(0, 0) };
   expect(verdicts('canary', 'cutover', { limits, answers: none })).toEqual([]);
+});
+
+test('what failed on both paths in a step of a canary is no reason, however the steps weigh', () => {
+  // An incident of both while the canary had little; later all is well, and the canary has much.
+  const bad = { monolith: answered(20_000, 2_000), service: answered(1_000, 100) };
+  const good = { monolith: answered(1_000, 1), service: answered(20_000, 20) };
+  const sums = { monolith: answered(21_000, 2_001), service: answered(21_000, 120) };
+  expect(verdicts('canary', 'cutover', { answers: { ...sums, steps: [bad, good] } })).toEqual([]);
+  const back = { monolith: answered(21_000, 120), service: answered(21_000, 2_001) };
+  const swapped = [
+    { monolith: answered(1_000, 100), service: answered(20_000, 2_000) },
+    { monolith: answered(20_000, 20), service: answered(1_000, 1) },
+  ];
+  expect(verdicts('canary', 'cutover', { answers: { ...back, steps: swapped } })).toEqual([]);
+  // Pooled, the latter looks like a service that fails sixteen times as much.
+  expect(verdicts('canary', 'cutover', { answers: back })).toEqual(['canary errors: fail']);
+  const worse = {
+    ...{ monolith: answered(6_000, 6), service: answered(25_000, 120) },
+    steps: [good, { monolith: answered(5_000, 5), service: answered(5_000, 100) }],
+  };
+  expect(verdicts('canary', 'cutover', { answers: worse })).toEqual(['canary errors: fail']);
 });
 
 test('conflicts that were judged stop a cutover past their limit, and are no matter where there is none', () => {

@@ -1,12 +1,12 @@
 // Gates: what a move needs as evidence. Each gives its figure, its limit and a verdict; too little
 // evidence is inconclusive, and inconclusive is not a pass.
-import type { Answers } from '../answers.ts';
 import type { Gates } from '../definition.ts';
 import type { FlowLine } from '../flow-reports.ts';
 import type { ShadowSample, ShadowGroup } from '../shadow-counts.ts';
 import type { VerifyLine } from '../verify-outcomes.ts';
 import type { MissingRight } from '../way-back.ts';
 import { answerGates, type AnswerWatch } from './answer-gates.ts';
+import type { Answers } from './answers.ts';
 import type { GateResult, Verdict } from './gate-result.ts';
 import type { Phase } from './phase.ts';
 import { cleanTrialsFor, upperBound } from './proportion.ts';
@@ -21,7 +21,7 @@ export interface GateFacts {
     readonly samples: readonly ShadowSample[];
     readonly mismatches: readonly ShadowGroup[];
   };
-  /** How both paths answered since the phase began. */
+  /** How both paths answered: in a rollout's step, or since the canary began. */
   readonly answers: Answers;
   /** What a rollout has made of them, look by look. */
   readonly watch?: AnswerWatch | undefined;

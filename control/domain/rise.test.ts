@@ -2,10 +2,13 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { chanceOf, lookForRise, noRise, type Counted, type RiseSettings } from './rise.ts';
+import { shareOf } from './step-shares.ts';
 
 const RUNS = Number(process.env['RUNS'] ?? 1_000);
 /** What a rollout allows its five steps together, for errors. */
 const ALPHA = 0.0008;
+const STEPS = [5, 25, 50, 100];
+const alphaOf = (weight: number): number => ALPHA * shareOf(STEPS, { phase: 'canary', weight });
 const BAKE_S = 300;
 const SETTINGS: RiseSettings = { horizonMs: BAKE_S * 1_000 };
 
@@ -33,8 +36,12 @@ function draw(answered: number, rate: number, random: () => number): Counted {
 }
 
 interface Step {
+  /** Percent. */
+  readonly weight: number;
   readonly canary: number;
   readonly control: number;
+  /** What the control showed before. */
+  readonly before?: Counted;
   /** At a second of the step. */
   readonly canaryRate: (second: number) => number;
   readonly controlRate: (second: number) => number;
@@ -43,13 +50,13 @@ interface Step {
 
 /** The second in which the step turns red; undefined when it never does. */
 function redAt(step: Step, random: () => number, seconds = BAKE_S): number | undefined {
-  let state = noRise();
+  let state = noRise(step.before);
   for (let second = 1; second <= seconds; second++) {
     const control = draw(step.control, step.controlRate(second), random);
     const canary = draw(step.canary, step.canaryRate(second), random);
     const look = { canary, control, elapsedMs: 1_000 };
     state = lookForRise(state, look, { ...SETTINGS, known: step.known });
-    if (chanceOf(state) <= ALPHA / 5) return second;
+    if (chanceOf(state) <= alphaOf(step.weight)) return second;
   }
   return undefined;
 }
@@ -58,14 +65,11 @@ const always = (rate: number) => (): number => rate;
 
 /** A whole rollout at 1 000 reads a second; the last two steps have no control beside them. */
 function rollout(rate: (second: number) => number, random: () => number): boolean {
-  return [50, 250, 500, 1_000, 1_000].some((canary) => {
-    const known = canary === 1_000 ? { known: 0.0105 } : {};
-    return (
-      redAt(
-        { canary, control: 1_000 - canary, canaryRate: rate, controlRate: rate, ...known },
-        random,
-      ) !== undefined
-    );
+  return [...STEPS, 100].some((weight) => {
+    const known = weight === 100 ? { known: 0.0105 } : {};
+    const answered = { canary: weight * 10, control: 1_000 - weight * 10 };
+    const step = { weight, ...answered, canaryRate: rate, controlRate: rate, ...known };
+    return redAt(step, random) !== undefined;
   });
 }
 
@@ -80,7 +84,8 @@ test('not even when both fail more for a while, as when they share what fails', 
   let red = 0;
   for (let seed = 1; seed <= RUNS / 4; seed++) {
     const random = randomOf(seed * 7);
-    const step = { canary: 50, control: 950, canaryRate: incident, controlRate: incident };
+    const rates = { canaryRate: incident, controlRate: incident };
+    const step = { weight: 5, canary: 50, control: 950, ...rates };
     if (redAt(step, random) !== undefined) red += 1;
   }
   expect(red).toBeLessThanOrEqual(1);
@@ -90,11 +95,18 @@ const quantile = (values: readonly number[], share: number): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length * share)] ?? Infinity;
 
 /** Seconds from the beginning of a rise from 1 % to 3 % to red, over seeds. */
-function delays(from: number, control: number, runs = RUNS / 2): number[] {
+function delays(
+  from: number,
+  control: number,
+  runs = RUNS / 2,
+  before: Counted = { answered: 0, against: 0 },
+): number[] {
+  const weight = control === 50 ? 50 : 5;
   return Array.from({ length: runs }, (_, seed) => {
     const random = randomOf(seed * 13 + 5);
     const canaryRate = (second: number): number => (second > from ? 0.03 : 0.01);
-    const step = { canary: 50, control, canaryRate, controlRate: always(0.01) };
+    const rates = { canaryRate, controlRate: always(0.01) };
+    const step = { weight, canary: 50, control, before, ...rates };
     return (redAt(step, random, from + 200) ?? Infinity) - from;
   });
 }
@@ -103,6 +115,11 @@ test('two points more, at 50 requests a second of a thousand, are found within 3
   const found = delays(0, 950);
   expect(quantile(found, 0.5)).toBeLessThanOrEqual(20);
   expect(quantile(found, 0.9)).toBeLessThanOrEqual(30);
+});
+
+test('and half and half, where the control is as uncertain as the canary, as well', () => {
+  const found = delays(0, 50, RUNS / 2, { answered: 20_000, against: 200 });
+  expect(quantile(found, 0.5)).toBeLessThanOrEqual(30);
 });
 
 test('also when they begin in the middle of a step that was clean until then', () => {
@@ -118,6 +135,20 @@ test('nor is a step too old for it: a rise is found as well long after the step 
   expect(found(3, RUNS / 20)).toBeLessThanOrEqual(35);
   expect(found(100, RUNS / 100)).toBeLessThanOrEqual(50);
 }, 120_000);
+
+test('a look at all that a long absence has gathered is seen for what it is', () => {
+  const much = (rate: number): Counted => ({ answered: 2_000_000, against: 2_000_000 * rate });
+  const look = (canary: number, control: number): number => {
+    const both = { canary: much(canary), control: much(control), elapsedMs: 0 };
+    // Whatever was seen before is outweighed, and nothing has begun since.
+    const well = { canary: much(0.01), control: much(0.3), elapsedMs: 0 };
+    const before = lookForRise(noRise(much(0.01)), well, SETTINGS);
+    return lookForRise(before, { ...both, elapsedMs: 1_000 }, SETTINGS).value;
+  };
+  expect(look(0.03, 0.01)).toBeGreaterThan(1e9);
+  expect(look(0.01, 0.01)).toBeLessThanOrEqual(1);
+  expect(look(0.01, 0.03)).toBeLessThanOrEqual(1);
+});
 
 test('it never gets easier to see a rise by looking more often: each look has expectation one at most', () => {
   fc.assert(
@@ -144,9 +175,7 @@ test('it never gets easier to see a rise by looking more often: each look has ex
               },
               SETTINGS,
             );
-            const value =
-              1 - after.spent + 0.7 * (after.grown[0] ?? 0) + 0.3 * (after.grown[1] ?? 0);
-            expectation += value * chance(a, canary, rate * lower) * chance(b, control, rate);
+            expectation += after.value * chance(a, canary, rate * lower) * chance(b, control, rate);
           }
         return expectation <= 1 + 1e-9;
       },

@@ -7,8 +7,8 @@
 //    E-variables for exact sequential k-sample tests that allow for optional stopping", 2024) show
 //    that its expectation is at most 1 under every common rate, for whatever sizes; it is under every
 //    lower rate of the canary too. θa is what the control has shown in the looks before.
-//  - A rise may begin at any moment: the martingale is a mixture over the moments, half of it on the
-//    first, most of the rest spread over the time that a step bakes (Shiryaev and Roberts; "E-detectors",
+//  - A rise may begin at any moment: the martingale is a mixture over the moments, three fifths of it on
+//    the first, most of the rest spread over the time that a step bakes (Shiryaev and Roberts; "E-detectors",
 //    Shin, Ramdas and Rinaldo, 2023), and what is left over all the time after, ever thinner: a step
 //    that is watched for weeks never goes blind. All of them share each look's factor, so one number a
 //    kind is kept.
@@ -38,7 +38,9 @@ export interface RiseState {
   readonly horizons: number;
   /** What the control has shown so far, to expect the next look by. */
   readonly control: Counted;
-  /** The greatest value that the martingale has had; 1 over it bounds the chance of that. */
+  /** What the martingale has come to. */
+  readonly value: number;
+  /** The greatest value that it has had; 1 over it bounds the chance of that. */
   readonly peak: number;
 }
 
@@ -51,10 +53,10 @@ export interface RiseSettings {
 
 /** The rises that are looked for, and how much of the mixture each has: two points, and half a point. */
 const RISES = [
-  { by: 0.02, share: 0.7 },
-  { by: 0.005, share: 0.3 },
+  { by: 0.02, share: 0.9 },
+  { by: 0.005, share: 0.1 },
 ] as const;
-const ON_FIRST = 0.5;
+const ON_FIRST = 0.6;
 const WITHIN_HORIZON = 0.35;
 /** Before the control has shown anything, it is expected at one in a hundred. */
 const PRIOR = { answered: 50, against: 0.5 };
@@ -67,6 +69,7 @@ export function noRise(before: Counted = { answered: 0, against: 0 }): RiseState
     spent: ON_FIRST,
     horizons: 0,
     control: before,
+    value: 1,
     peak: 1,
   };
 }
@@ -85,7 +88,7 @@ export function lookForRise(before: RiseState, look: Look, settings: RiseSetting
     answered: before.control.answered + look.control.answered,
     against: before.control.against + look.control.against,
   };
-  return { grown, spent, horizons, control, peak: Math.max(before.peak, value) };
+  return { grown, spent, horizons, control, value, peak: Math.max(before.peak, value) };
 }
 
 /** All of it is never spent; the tail is about as heavy as one with a finite sum can be. */
@@ -103,26 +106,34 @@ function expectedRate({ answered, against }: Counted): number {
   return (against + PRIOR.against) / (answered + PRIOR.answered);
 }
 
-/** The lesser of two is an E-variable for either's hypothesis. */
+/**
+ * The lesser of two is an E-variable for either's hypothesis. Bounded, which it may be too: a look at what a
+ * long absence has gathered says no more than a number can hold.
+ */
 function factorOf(look: Look, expected: number, known: number | undefined, by: number): number {
   const above = known === undefined ? Infinity : aboveKnown(look.canary, known, by);
-  if (look.control.answered === 0) return known === undefined ? 1 : above;
-  return Math.min(above, besideControl(look, expected, by));
+  if (look.control.answered === 0) return known === undefined ? 1 : bounded(above);
+  return bounded(Math.min(above, besideControl(look, expected, by)));
 }
 
+function bounded(logFactor: number): number {
+  return Math.min(Math.exp(logFactor), MOST);
+}
+
+/** As logarithms: each side alone may be more, or less, than a number can hold. */
 function besideControl({ canary, control }: Look, expected: number, by: number): number {
   const all = canary.answered + control.answered;
   const higher = expected + by * (1 - expected);
   const common = (control.answered * expected + canary.answered * higher) / all;
-  return ratio(control, expected, common) * ratio(canary, higher, common);
+  return logRatio(control, expected, common) + logRatio(canary, higher, common);
 }
 
 function aboveKnown(canary: Counted, known: number, by: number): number {
-  return known >= 1 ? 1 : ratio(canary, known + by * (1 - known), known);
+  return known >= 1 ? 0 : logRatio(canary, known + by * (1 - known), known);
 }
 
-function ratio({ answered, against }: Counted, rate: number, other: number): number {
-  return Math.exp(
-    against * Math.log(rate / other) + (answered - against) * Math.log((1 - rate) / (1 - other)),
+function logRatio({ answered, against }: Counted, rate: number, other: number): number {
+  return (
+    against * Math.log(rate / other) + (answered - against) * Math.log((1 - rate) / (1 - other))
   );
 }

@@ -17,7 +17,7 @@ const gate = (name: string, verdict: Verdict): GateResult => ({
 const decide = (at: Place, more: Partial<RolloutFacts> = {}): string => {
   const decision = decideRollout({
     ...{ at, steps: STEPS, settings: { bakeMs: 1_000, waitMs: 5_000 }, byRule: false },
-    ...{ atMs: 1_000, redMs: 0, watched: [], ahead: [] },
+    ...{ atMs: 1_000, idleMs: Infinity, redMs: 0, watched: [], ahead: [] },
     ...more,
   });
   return decision.kind === 'advance'
@@ -87,6 +87,12 @@ test('missing evidence waits, then calls a human; a verification that is missing
   const verify = [gate('verify', 'inconclusive')];
   expect(decide(at('canary', 25), { ahead: verify })).toBe('verify');
   expect(decide(at('canary', 25), { ahead: [...verify, ...ahead] })).toBe('wait');
+});
+
+test('a copy that comes on is waited for as long as it takes', () => {
+  const ahead = [gate('backfill', 'inconclusive')];
+  expect(decide(at('sync'), { ahead, atMs: 3_600_000, idleMs: 5_000 })).toBe('wait');
+  expect(decide(at('sync'), { ahead, atMs: 3_600_000, idleMs: 5_001 })).toBe('call');
 });
 
 test('whom nobody asks gives no answers: a canary without a share is not kept waiting for them', () => {

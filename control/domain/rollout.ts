@@ -5,7 +5,8 @@
 //   red where the service serves somebody → back; red where it does not → a human is called;
 //   in the cutover only what the service answers leads back: where a flow fails, or the monolith, its
 //   data are not where ownership could go;
-//   evidence that is missing → wait, and call a human when that takes too long.
+//   evidence that is missing → wait, and call a human when that takes too long; a copy that comes on is
+//   waited for as long as it takes.
 import type { RolloutSettings } from '../rollout-settings.ts';
 import type { GateResult } from './gates.ts';
 import { PHASES, type Phase } from './phase.ts';
@@ -51,6 +52,8 @@ export interface RolloutFacts {
   readonly byRule: boolean;
   /** Since the step began. */
   readonly atMs: number;
+  /** Since the step began, or something that is waited for came on. */
+  readonly idleMs: number;
   /** Since a watched gate has been red without a break; 0 when none is. */
   readonly redMs: number;
   /** What is watched where the capability is. */
@@ -102,7 +105,7 @@ export function decideRollout(facts: RolloutFacts): RolloutDecision {
   if (open.length === 0) return to ? { kind: 'advance', to } : { kind: 'finish' };
   if (open.every(({ gate, verdict }) => gate.startsWith('verify') && verdict === 'inconclusive'))
     return { kind: 'verify' };
-  if (atMs - bakeMs > settings.waitMs)
+  if (Math.min(atMs - bakeMs, facts.idleMs) > settings.waitMs)
     return { kind: 'call', why: `still open after ${seconds(settings.waitMs)}: ${told(open)}` };
   return { kind: 'wait', why: told(open) };
 }

@@ -5,7 +5,13 @@ import pg from 'pg';
 import { sleep } from '../../core/lifecycle.ts';
 import { call, json, readAll, serve, type Reply, type TestServer } from './http.ts';
 
-const TEXTS = {
+export interface ItemsTexts {
+  readonly insert: string;
+  readonly update: string;
+  readonly read: string;
+}
+
+const TEXTS: Readonly<Record<'monolith' | 'service', ItemsTexts>> = {
   monolith: {
     insert: 'INSERT INTO item (tag) VALUES ($1) RETURNING id, n',
     update: 'UPDATE item SET n = n + 1 WHERE id = $1 RETURNING id, n',
@@ -33,11 +39,11 @@ export async function serveItems(
   side: 'monolith' | 'service',
   url: string,
   mayCallBack: () => Promise<unknown> = () => Promise.resolve(),
+  texts = TEXTS[side],
 ): Promise<ItemsApp> {
   const pool = new pg.Pool({ connectionString: url, max: 8 });
   pool.on('error', () => undefined);
   const refusals: string[] = [];
-  const texts = TEXTS[side];
   const run = async (text: string, value: string): Promise<unknown> =>
     (await pool.query<object>(text, [value])).rows[0];
   const answer = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
