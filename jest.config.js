@@ -25,6 +25,7 @@ export default {
   transform: { '\\.ts$': './test/support/strip-types.cjs' },
   testEnvironmentOptions: { customExportConditions: ['source', 'node'] },
   globalSetup: './test/support/global-setup.ts',
+  setupFiles: ['./test/support/worker-setup.ts'],
   globalTeardown: './test/support/global-teardown.ts',
   testTimeout: 60_000,
   maxWorkers: 2,

@@ -113,6 +113,7 @@ async function relays(broker: string, plan: Plan): Promise<{ report: Report; cas
       [topic, `${DEBEZIUM_PREFIX}.transaction`].map((one) => newTopic(changeLog.kafka, one, 1)),
     );
     debezium = await startDebezium({
+      measured: true,
       url: stage.shopUrl,
       prefix: DEBEZIUM_PREFIX,
       kafka: broker,

@@ -1,6 +1,7 @@
 // A rollout whose gate turns red after the cutover, on real databases: ownership goes back when the way back
 // drains, and stays where it is when it does not.
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { sleep } from '../core/lifecycle.ts';
 import { createLogger } from '../core/log.ts';
 import { createPair, type Pair } from '../test/support/pair.ts';
 import { advanceTo, equal, startSync, streaming, type RunningSync } from '../test/support/sync.ts';
@@ -42,7 +43,10 @@ async function driveRed(ms = 50_000): Promise<RolloutRow | undefined> {
   });
   const over = new AbortController();
   const failing = (async () => {
-    while (!over.signal.aborted) await counted('service', state.version, 100);
+    while (!over.signal.aborted) {
+      await counted('service', state.version, 100);
+      await sleep(20, over.signal);
+    }
   })();
   const row = await driver.run('catalog', AbortSignal.timeout(ms));
   over.abort();

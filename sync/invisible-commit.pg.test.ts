@@ -14,7 +14,10 @@ let held: pg.Client;
 let sync: RunningSync | undefined;
 
 beforeAll(async () => {
-  server = await startEmbedded({ fsync: false, settings: ['synchronous_commit=local'] });
+  server = await startEmbedded({
+    like: process.env['BANYAN_TEST_LIKE'],
+    ...{ fsync: false, settings: ['synchronous_commit=local'] },
+  });
   process.env['BANYAN_TEST_POSTGRES'] = server.url();
 });
 

@@ -3,6 +3,7 @@
 // nothing older ever overwrites something newer. Keys that both sides hand out never meet.
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import type pg from 'pg';
+import { sleep } from '../core/lifecycle.ts';
 import { connect, sqlState } from '../core/postgres/connect.ts';
 import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
 import { advanceTo, equal, startSync, streaming, type RunningSync } from '../test/support/sync.ts';
@@ -73,6 +74,7 @@ test(
           owner,
         );
         names += 1;
+        await sleep(1);
         if (names % 5 !== 0) continue;
         // The update meets the fence first: where it passes, no key that is handed out may be taken.
         await write(
@@ -89,6 +91,7 @@ test(
       while (!over.signal.aborted) {
         await stock.query('UPDATE prd SET stk = stk - 1 WHERE prd_id = $1', [1 + (sold % ROWS)]);
         sold += 1;
+        await sleep(1);
       }
     };
     const writers = Promise.all([writer(), seller()]);

@@ -1,5 +1,6 @@
 // Whenever the demo is interrupted, nothing of it stays: no child process, no PostgreSQL, no folder.
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { cases } from './support/long.ts';
 import { strayFolder, type StrayFolder } from './support/stray.ts';
 
 const DEMO = ['--log-level', 'error', 'demo', '--products', '500'];
@@ -14,13 +15,16 @@ afterEach(() => {
   folder.remove();
 });
 
-test.each([
+const MOMENTS = [
   'starting PostgreSQL',
   'seeding the shop',
   'starting monolith',
   'starting facade',
   'Load is running',
-])(
+];
+
+// As soon as there is something to end, and when there is all of it.
+test.each(cases(MOMENTS, 'starting PostgreSQL', 'Load is running'))(
   'Ctrl-C at "%s" ends every process and removes the database',
   async (moment) => {
     const demo = await folder.start(DEMO, moment);

@@ -1,16 +1,14 @@
-// Opens what client.ts speaks of, by way of kafkajs.
+// Opens what client.ts speaks of, by way of kafkajs, which is loaded only where there is a Kafka.
 import type { Logger } from '../log.ts';
-import { openAdmin } from './admin.ts';
 import type { KafkaClient } from './client.ts';
 import type { KafkaConnection } from './connection.ts';
-import { openConsumer } from './consumer.ts';
-import { openProducer } from './producer.ts';
 
 /** Connects nothing yet. */
 export function kafkaClient(connection: KafkaConnection, log: Logger): KafkaClient {
   return {
-    producer: () => openProducer(connection, log),
-    consumer: (options) => openConsumer(connection, log, options),
-    admin: () => openAdmin(connection, log),
+    producer: async () => (await import('./producer.ts')).openProducer(connection, log),
+    consumer: async (options) =>
+      (await import('./consumer.ts')).openConsumer(connection, log, options),
+    admin: async () => (await import('./admin.ts')).openAdmin(connection, log),
   };
 }

@@ -2,6 +2,7 @@
 // try. The server belongs to this process and does not outlive it. As root it runs as an
 // unprivileged user, from a copy of the binaries inside its own folder, because that user may not
 // be able to read our checkout.
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   chmod,
@@ -19,6 +20,7 @@ import {
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { startChild } from '../child.ts';
 import { BanyanError, messageOf } from '../errors.ts';
 import { waitFor } from '../lifecycle.ts';
@@ -28,6 +30,8 @@ import { quoteIdentifier } from './identifiers.ts';
 export interface EmbeddedOptions {
   /** A folder to keep between runs; a temporary one, removed at the end, when left out. */
   readonly directory?: string;
+  /** Folder of a server that has been stopped: a new one begins as its copy. */
+  readonly like?: string | undefined;
   /** A free one when left out. */
   readonly port?: number;
   /** Trades durability over a power cut for speed; for tests. */
@@ -78,6 +82,8 @@ export async function startEmbedded(options: EmbeddedOptions = {}): Promise<Embe
   };
   try {
     await mkdir(home, { recursive: true });
+    if (options.like !== undefined && !(await isInitialised(home)))
+      await promisify(execFile)('cp', ['-a', `${options.like}/.`, home]);
     if (owner) await chown(home, owner.uid, owner.gid);
     await chmod(home, 0o700);
     const binaries = await reachableBinaries(home, owner);
@@ -166,8 +172,7 @@ async function initialise(
   owner: Owner,
 ): Promise<string> {
   const passwordFile = path.join(home, 'password');
-  const present = await readFile(path.join(data, 'PG_VERSION')).catch(() => undefined);
-  if (present) return (await readFile(passwordFile, 'utf8')).trim();
+  if (await isInitialised(home)) return (await readFile(passwordFile, 'utf8')).trim();
   await rm(data, { recursive: true, force: true });
   const password = randomBytes(18).toString('base64url');
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
@@ -191,6 +196,10 @@ async function initialise(
   if ((await initdb.exited) !== 0)
     throw new BanyanError('EMBEDDED_POSTGRES', `initdb failed: ${initdb.lastWords()}`);
   return password;
+}
+
+async function isInitialised(home: string): Promise<boolean> {
+  return (await stat(path.join(home, 'data', 'PG_VERSION')).catch(() => undefined)) !== undefined;
 }
 
 async function reachableBinaries(home: string, owner: Owner): Promise<Binaries> {

@@ -1,7 +1,6 @@
 // Runs the node-pg-migrate migrations of one folder. The bookkeeping table lives in `schema`, so
 // that dropping the schema leaves nothing behind.
 import { fileURLToPath } from 'node:url';
-import { runner } from 'node-pg-migrate';
 import { withClient } from './connect.ts';
 
 export interface MigrateOptions {
@@ -15,6 +14,8 @@ export interface MigrateOptions {
 
 /** Migrates to the newest version, or all the way down. Idempotent; concurrent runs wait for each other. */
 export async function migrate(options: MigrateOptions): Promise<void> {
+  // It brings a compiler with it: most commands need neither.
+  const { runner } = await import('node-pg-migrate');
   await withClient(options.url, { applicationName: 'banyan-migrate' }, async (client) => {
     await runner({
       dbClient: client,

@@ -127,7 +127,7 @@ describe('no reader finds a claimed route behind a target that', () => {
     .array(fc.constantFrom(...PIECES), { maxLength: 12 })
     .map((pieces) => `/${pieces.join('')}`);
 
-  test.each(Object.entries(READERS))('is forwarded otherwise: %s', (_, reader) => {
+  test('is forwarded otherwise, whichever of them reads it', () => {
     fc.assert(
       fc.property(targets, (raw) => {
         const target = parseTarget(raw);
@@ -135,12 +135,14 @@ describe('no reader finds a claimed route behind a target that', () => {
         const settled = settle(target, (segments) => routes.match('GET', segments));
         if (settled.kind === 'refused') return;
         const ours = routes.match('GET', settled.segments)?.capability ?? 'nobody';
-        const theirs = claimed(reader(raw));
-        // The monolith may find less than was claimed; where the service may get it, all agree.
-        const allowed = settled.certain ? [ours] : [ours, 'nobody'];
-        expect({ raw, theirs }).toEqual({ raw, theirs: allowed.includes(theirs) ? theirs : ours });
+        for (const [name, reader] of Object.entries(READERS)) {
+          const theirs = claimed(reader(raw));
+          // The monolith may find less than was claimed; where the service may get it, all agree.
+          if (theirs !== ours && (settled.certain || theirs !== 'nobody'))
+            throw new Error(`${raw} is a route of ${ours}, and of ${theirs} for ${name}`);
+        }
       }),
-      { numRuns: 3_000 },
+      { numRuns: 10_000 },
     );
   });
 

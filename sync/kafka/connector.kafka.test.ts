@@ -1,6 +1,6 @@
 // A Debezium connector that runs already brings the monolith's changes: its own engine, a real Kafka, and
 // a service of another shape, which is equal in the end, whatever is sent twice and whoever dies.
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { afterEach, beforeAll, expect, test } from '@jest/globals';
 import { kafkaClient } from '../../core/kafka/connect.ts';
 import { waitFor } from '../../core/lifecycle.ts';
 import { withClient } from '../../core/postgres/connect.ts';
@@ -12,7 +12,7 @@ import {
   type ConnectedOptions,
   type ConnectedPair,
 } from '../../test/support/connected.ts';
-import { testKafka, type TestKafka } from '../../test/support/kafka.ts';
+import { sharedKafka, type SharedKafka } from '../../test/support/kafka.ts';
 import { seedShop, shopViews, writeLoad } from '../../test/support/load.ts';
 import { silent } from '../../test/support/kafka-records.ts';
 import { startRelay } from '../../test/support/relayed.ts';
@@ -26,16 +26,13 @@ import {
 } from '../../test/support/sync.ts';
 import { longTest } from '../../test/support/long.ts';
 
-let kafka: TestKafka;
+let kafka: SharedKafka;
 let pair: ConnectedPair;
 let running: { connector?: Debezium; relay?: RunningSync; sync?: RunningSync } = {};
 
 beforeAll(async () => {
-  kafka = await testKafka();
+  kafka = await sharedKafka();
 }, 120_000);
-afterAll(async () => {
-  await kafka.remove();
-});
 afterEach(async () => {
   for (const what of ['sync', 'relay', 'connector'] as const) await running[what]?.stop();
   running = {};

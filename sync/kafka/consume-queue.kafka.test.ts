@@ -1,12 +1,12 @@
 // What waits between Kafka and a flow is bounded, however much the topic holds and however slow the flow
 // is; and nothing is left out or comes twice because of it.
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { beforeAll, expect, test } from '@jest/globals';
 import type { Batch, KafkaClient } from '../../core/kafka/client.ts';
 import { kafkaClient } from '../../core/kafka/connect.ts';
 import { ensureTopics } from '../../core/kafka/topics.ts';
 import { waitFor } from '../../core/lifecycle.ts';
 import { silent } from '../../test/support/kafka-records.ts';
-import { testKafka, type TestKafka } from '../../test/support/kafka.ts';
+import { sharedKafka, type SharedKafka } from '../../test/support/kafka.ts';
 import { RecordQueue, sizeOf } from './consume-queue.ts';
 
 const PARTITIONS = 3;
@@ -16,16 +16,13 @@ const QUEUE_BYTES = 3_000_000;
 /** Of one partition that comes on top: what one fetch brings. */
 const BATCH_BYTES = 1_300_000;
 
-let kafka: TestKafka;
+let kafka: SharedKafka;
 let client: KafkaClient;
 
 beforeAll(async () => {
-  kafka = await testKafka();
+  kafka = await sharedKafka();
   client = kafkaClient(kafka.connection, silent);
 }, 120_000);
-afterAll(async () => {
-  await kafka.remove();
-});
 
 test('a flow that takes nothing is given no more than the bound, and everything once it takes', async () => {
   const topic = 'bounded';

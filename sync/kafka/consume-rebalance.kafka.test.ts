@@ -2,7 +2,7 @@
 // away and given back in the middle of everything, and what was fetched comes again. Nothing of it has
 // an effect: both sides equal, every movement counted once, no row goes back in time.
 // `REBALANCES=n` for more of them.
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { afterEach, beforeAll, expect, test } from '@jest/globals';
 import { kafkaClient } from '../../core/kafka/connect.ts';
 import { sleep, waitFor } from '../../core/lifecycle.ts';
 import {
@@ -14,7 +14,7 @@ import {
   type BankLoad,
 } from '../../test/support/bank.ts';
 import { silent } from '../../test/support/kafka-records.ts';
-import { testKafka, type TestKafka } from '../../test/support/kafka.ts';
+import { sharedKafka, type SharedKafka } from '../../test/support/kafka.ts';
 import type { Pair } from '../../test/support/pair.ts';
 import { serverUrl } from '../../test/support/postgres.ts';
 import { randomOf } from '../../test/support/random.ts';
@@ -23,18 +23,15 @@ import { startSync, streaming, type RunningSync } from '../../test/support/sync.
 
 const REBALANCES = Number(process.env['REBALANCES'] ?? 6);
 
-let kafka: TestKafka;
+let kafka: SharedKafka;
 let pair: Pair;
 let relay: RunningSync | undefined;
 let sync: RunningSync | undefined;
 let bank: BankLoad | undefined;
 
 beforeAll(async () => {
-  kafka = await testKafka();
+  kafka = await sharedKafka();
 }, 120_000);
-afterAll(async () => {
-  await kafka.remove();
-});
 afterEach(async () => {
   await bank?.stop();
   bank = undefined;

@@ -1,10 +1,10 @@
 // Debezium's layout, a topic a table and several partitions: each row keeps its order, rows that come
 // before what they point to wait, and marks, barriers and switches mean what they mean in one sequence.
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { afterEach, beforeAll, expect, test } from '@jest/globals';
 import { kafkaClient } from '../../core/kafka/connect.ts';
 import { seedShop, shopViews, writeLoad } from '../../test/support/load.ts';
 import { readTopic, silent } from '../../test/support/kafka-records.ts';
-import { testKafka, type TestKafka } from '../../test/support/kafka.ts';
+import { sharedKafka, type SharedKafka } from '../../test/support/kafka.ts';
 import type { Pair } from '../../test/support/pair.ts';
 import {
   relayedPair,
@@ -20,17 +20,14 @@ import {
   type RunningSync,
 } from '../../test/support/sync.ts';
 
-let kafka: TestKafka;
+let kafka: SharedKafka;
 let pair: Pair;
 let relay: RunningSync | undefined;
 let sync: RunningSync | undefined;
 
 beforeAll(async () => {
-  kafka = await testKafka();
+  kafka = await sharedKafka();
 }, 120_000);
-afterAll(async () => {
-  await kafka.remove();
-});
 afterEach(async () => {
   await sync?.stop();
   await relay?.stop();

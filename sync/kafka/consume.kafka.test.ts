@@ -1,6 +1,6 @@
 // The whole way over a real Kafka: source, relay, topic, target, with a mapping. Everything that holds
 // for a slot holds here, by configuration only; what retention deletes stops a flow and is copied anew.
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { afterEach, beforeAll, expect, test } from '@jest/globals';
 import kafkajs from 'kafkajs';
 import { waitFor } from '../../core/lifecycle.ts';
 import type { KafkaClient } from '../../core/kafka/client.ts';
@@ -9,7 +9,7 @@ import { flowNames } from '../../control/domain/names.ts';
 import { RelayReports } from '../../control/relay-reports.ts';
 import { seedShop, shopViews, writeLoad } from '../../test/support/load.ts';
 import { silent } from '../../test/support/kafka-records.ts';
-import { testKafka, type TestKafka } from '../../test/support/kafka.ts';
+import { sharedKafka, type SharedKafka } from '../../test/support/kafka.ts';
 import type { Pair } from '../../test/support/pair.ts';
 import {
   relayedPair,
@@ -27,19 +27,16 @@ import {
   type RunningSync,
 } from '../../test/support/sync.ts';
 
-let kafka: TestKafka;
+let kafka: SharedKafka;
 let client: KafkaClient;
 let pair: Pair;
 let relay: RunningSync | undefined;
 let sync: RunningSync | undefined;
 
 beforeAll(async () => {
-  kafka = await testKafka();
+  kafka = await sharedKafka();
   client = kafkaClient(kafka.connection, silent);
 }, 120_000);
-afterAll(async () => {
-  await kafka.remove();
-});
 afterEach(async () => {
   await sync?.stop();
   await relay?.stop();

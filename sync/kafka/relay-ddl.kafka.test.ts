@@ -1,12 +1,12 @@
 // Tables that are altered, renamed and dropped while their changes wait for the relay: it writes what the
 // log says of them, whatever the catalog says now, and no flow of other tables notices.
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { afterEach, beforeAll, expect, test } from '@jest/globals';
 import { kafkaClient } from '../../core/kafka/connect.ts';
 import { waitFor } from '../../core/lifecycle.ts';
 import { RelayReports } from '../../control/relay-reports.ts';
 import { seedShop, shopViews } from '../../test/support/load.ts';
 import { readTopic, silent } from '../../test/support/kafka-records.ts';
-import { testKafka, type TestKafka } from '../../test/support/kafka.ts';
+import { sharedKafka, type SharedKafka } from '../../test/support/kafka.ts';
 import type { Pair } from '../../test/support/pair.ts';
 import { relayedPair, settingsOf, startRelay } from '../../test/support/relayed.ts';
 import {
@@ -19,17 +19,14 @@ import {
 } from '../../test/support/sync.ts';
 import { cases } from '../../test/support/long.ts';
 
-let kafka: TestKafka;
+let kafka: SharedKafka;
 let pair: Pair;
 let relay: RunningSync | undefined;
 let sync: RunningSync | undefined;
 
 beforeAll(async () => {
-  kafka = await testKafka();
+  kafka = await sharedKafka();
 }, 120_000);
-afterAll(async () => {
-  await kafka.remove();
-});
 afterEach(async () => {
   await sync?.stop();
   await relay?.stop();

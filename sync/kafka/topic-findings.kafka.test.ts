@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { plainConnection, testKafka, type TestKafka } from '../../test/support/kafka.ts';
+import { plainConnection, sharedKafka, type SharedKafka } from '../../test/support/kafka.ts';
 import { silent } from '../../test/support/kafka-records.ts';
 import { defineMigration } from '../../control/define.ts';
 import type { Migration } from '../../control/definition.ts';
@@ -9,16 +9,15 @@ import type { Admin } from '../../core/kafka/client.ts';
 import { ensureTopics } from '../../core/kafka/topics.ts';
 import { checkKafka } from './topic-findings.ts';
 
-let kafka: TestKafka;
+let kafka: SharedKafka;
 let admin: Admin;
 
 beforeAll(async () => {
-  kafka = await testKafka();
+  kafka = await sharedKafka();
   admin = await kafkaClient(kafka.connection, silent).admin();
 });
 afterAll(async () => {
   await admin.close();
-  await kafka.remove();
 });
 
 const database = {

@@ -5,7 +5,7 @@ import type { MigrationInput } from '../../control/definition.ts';
 import { kafkaClient } from '../../core/kafka/connect.ts';
 import { startDebezium, type Debezium, type DebeziumOptions } from './debezium.ts';
 import { silent } from './kafka-records.ts';
-import type { TestKafka } from './kafka.ts';
+import type { SharedKafka } from './kafka.ts';
 import { createPair, SESSION, type Pair, type PairOptions } from './pair.ts';
 import { serverUrl } from './postgres.ts';
 
@@ -27,7 +27,7 @@ export interface ConnectedPair extends Pair {
 
 /** Its topics, slot and publication have names of their own. */
 export async function connectedPair(
-  kafka: TestKafka,
+  kafka: SharedKafka,
   { source: more, partitions = 1, ...options }: ConnectedOptions = {},
 ): Promise<ConnectedPair> {
   const tag = `d${randomBytes(4).toString('hex')}`;

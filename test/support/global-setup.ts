@@ -1,11 +1,18 @@
-// One embedded PostgreSQL for the whole test run; the suites make databases of their own on it, their
-// control databases as copies of one that is up to date.
+// For each worker of a run an embedded PostgreSQL, so that no suite waits for the transactions of another
+// or reads its WAL; the suites make databases of their own on it. All are copies of one that knows the
+// schema of a control database; so are servers that a test starts for itself (servers.ts).
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { migrateControl } from '../../control/store.ts';
-import { startEmbedded, type EmbeddedPostgres } from '../../core/postgres/embedded.ts';
+import { startChild } from '../../core/child.ts';
+import { startEmbedded } from '../../core/postgres/embedded.ts';
+import { testKafka, type TestKafka } from './kafka.ts';
 import { CONTROL_TEMPLATE } from './postgres.ts';
+import { share } from './share.ts';
 
 declare global {
-  var banyanTestServer: EmbeddedPostgres | undefined;
+  var banyanTestRun: (() => Promise<void>) | undefined;
 }
 
 const WITHOUT_KAFKA = `
@@ -16,14 +23,49 @@ const WITHOUT_KAFKA = `
 **********************************************************************************
 `;
 
+/** Roles are made by the hundred, with passwords that are no secret. */
+const SETTINGS = ['scram_iterations=1'];
+
 export function sayWhatIsSkipped(): void {
   if (process.env['BANYAN_TEST_WITHOUT_KAFKA'] === 'yes') process.stderr.write(WITHOUT_KAFKA);
 }
 
-export default async function globalSetup(): Promise<void> {
+export default async function globalSetup({ maxWorkers }: { maxWorkers: number }): Promise<void> {
   sayWhatIsSkipped();
-  const server = await startEmbedded({ fsync: false });
-  globalThis.banyanTestServer = server;
-  process.env['BANYAN_TEST_POSTGRES'] = server.url();
-  await migrateControl(await server.createDatabase(CONTROL_TEMPLATE));
+  const closers: (() => Promise<void>)[] = [];
+  globalThis.banyanTestRun = async () => {
+    await Promise.all(closers.map((close) => close()));
+  };
+  const like = await mkdtemp(path.join(tmpdir(), 'banyan-postgres-new-'));
+  // Removes the folder, whatever becomes of us.
+  const keeper = startChild({
+    ...{ command: 'tail', args: ['-f', '/dev/null'] },
+    ...{ endWith: 'TERM', removeAfter: like },
+  });
+  closers.push(() => keeper.stop());
+  const first = await startEmbedded({ directory: like, fsync: false });
+  await migrateControl(await first.createDatabase(CONTROL_TEMPLATE));
+  await first.stop();
+  process.env['BANYAN_TEST_LIKE'] = like;
+  const servers = await Promise.all(
+    Array.from({ length: maxWorkers }, () =>
+      startEmbedded({ like, fsync: false, settings: SETTINGS }),
+    ),
+  );
+  closers.push(...servers.map((server) => () => server.stop()));
+  for (const [index, server] of servers.entries())
+    process.env[`BANYAN_TEST_POSTGRES_${index + 1}`] = server.url();
+
+  let kafka: TestKafka | undefined;
+  const shared = await share({
+    kafka: async () => {
+      kafka = await testKafka();
+      return kafka.connection.brokers.join();
+    },
+  });
+  process.env['BANYAN_TEST_SHARED'] = shared.url;
+  closers.push(async () => {
+    await shared.close();
+    await kafka?.remove();
+  });
 }

@@ -1,4 +1,5 @@
-// A Kafka for a test: on a port and in a folder that it keeps, so that it can be killed and started again.
+// A Kafka for a test: one of its own, on a port and in a folder that it keeps, so that it can be killed and
+// started again; or that of the whole run, where names of topics and groups must be a test's own.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -9,9 +10,14 @@ import {
   type EmbeddedKafkaOptions,
 } from '../../core/kafka/embedded.ts';
 import { freePort } from '../../core/postgres/embedded.ts';
+import { shared } from './share.ts';
 
-export interface TestKafka {
+/** One that may be another suite's too. */
+export interface SharedKafka {
   readonly connection: KafkaConnection;
+}
+
+export interface TestKafka extends SharedKafka {
   /** kill -9 */
   kill(): Promise<void>;
   /** In order, as an administrator would. */
@@ -53,6 +59,11 @@ export async function testKafka(options: EmbeddedKafkaOptions = {}): Promise<Tes
       await rm(directory, { recursive: true, force: true, maxRetries: 3 });
     },
   };
+}
+
+/** That of the run. */
+export async function sharedKafka(): Promise<SharedKafka> {
+  return { connection: plainConnection(...(await shared('kafka')).split(',')) };
 }
 
 /** Without TLS or login. */

@@ -40,7 +40,9 @@ export async function createDatabase(
 ): Promise<TestDatabase> {
   const name = `${label}_${randomBytes(4).toString('hex')}`;
   await withClient(serverUrl('postgres', base), SESSION, (client) =>
-    client.query(`CREATE DATABASE ${quoteIdentifier(name)} TEMPLATE ${quoteIdentifier(like)}`),
+    client.query(
+      `CREATE DATABASE ${quoteIdentifier(name)} TEMPLATE ${quoteIdentifier(like)} STRATEGY file_copy`,
+    ),
   );
   return {
     url: serverUrl(name, base),

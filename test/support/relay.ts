@@ -9,7 +9,7 @@ import type { MigrationInput } from '../../control/definition.ts';
 import { defineMigration } from '../../control/define.ts';
 import { RelayReports, type RelayLine } from '../../control/relay-reports.ts';
 import { banyan, startBanyan, writeConfig, type Running } from './command.ts';
-import type { TestKafka } from './kafka.ts';
+import type { SharedKafka } from './kafka.ts';
 import { readTopic, silent } from './kafka-records.ts';
 import { SESSION, type Pair } from './pair.ts';
 
@@ -40,7 +40,11 @@ export interface RelayPairOptions {
 type Additional = { column: string; placement: 'header' | 'envelope' | 'partition'; alias: string };
 
 /** The pair, its change log in Kafka; prefixes of topics are never used again. */
-export function overKafka(pair: Pair, kafka: TestKafka, options: RelayPairOptions = {}): RelayPair {
+export function overKafka(
+  pair: Pair,
+  kafka: SharedKafka,
+  options: RelayPairOptions = {},
+): RelayPair {
   const { layout = 'changes', partitions = 1 } = options;
   const { monolith, services } = pair.connections;
   const definition = {

@@ -4,7 +4,7 @@ import { createLogger, type LogLevel } from '../../core/log.ts';
 import { supervise } from '../../core/lifecycle.ts';
 import type { Migration } from '../../control/definition.ts';
 import { relayPart } from '../../sync/kafka/process.ts';
-import type { TestKafka } from './kafka.ts';
+import type { SharedKafka } from './kafka.ts';
 import { createPair, type Pair, type PairOptions } from './pair.ts';
 import type { RunningSync } from './sync.ts';
 
@@ -16,7 +16,7 @@ export interface RelayedOptions extends Omit<PairOptions, 'changeLog'> {
 }
 
 /** Its topics have a prefix of their own. */
-export async function relayedPair(kafka: TestKafka, options: RelayedOptions = {}): Promise<Pair> {
+export async function relayedPair(kafka: SharedKafka, options: RelayedOptions = {}): Promise<Pair> {
   const { layout = 'changes', partitions = 1, ...rest } = options;
   return createPair({
     ...rest,

@@ -68,8 +68,7 @@ export async function ownServer(options: OwnServerOptions = {}): Promise<OwnServ
     },
     start: async () => {
       running = await startEmbedded({
-        directory: home,
-        port,
+        ...{ directory: home, port, like: process.env['BANYAN_TEST_LIKE'] },
         ...(options.settings && { settings: options.settings }),
       });
     },
