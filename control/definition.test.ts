@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { resolveConnections } from './connections.ts';
 import { defineMigration } from './define.ts';
-import { concat, pack, scale } from './lenses.ts';
+import { concat, pack, scale, values } from './lenses.ts';
 import type { MigrationInput } from './definition.ts';
 
 const database = { capture: { env: 'A' }, applier: { env: 'B' }, coordinator: 'postgres://c@h/d' };
@@ -140,6 +140,14 @@ test.each<[string, (draft: any) => void, RegExp]>([
     'a lens of a name that there is not',
     (draft) => (table(draft).columns.prc = { lens: 'scal', to: 'cents', factor: 100 }),
     /columns\.prc\.lens: /,
+  ],
+  [
+    'a value for no part that its lens does not know',
+    (draft) => {
+      table(draft).columns.sts = values('words.state', { A: 'a' });
+      table(draft).defaults = { monolith: { sts: 'X' } };
+    },
+    /defaults\.monolith\.sts: "X" is not among A/,
   ],
   [
     'several tables on both sides',

@@ -14,6 +14,7 @@ export function checkTable(map: TableMap, report: Report): void {
   checkKey(map, report);
   checkLenses(map, report);
   checkStays(map, report);
+  checkDefaults(map, report);
   checkWhere(map, mappedTable(map), report);
 }
 
@@ -25,6 +26,18 @@ function checkStays(map: TableMap, report: Report): void {
         ['stays', name, 'default'],
         `"${String(stay.default)}" is not among ${Object.keys(stay.values).join(', ')}`,
       );
+}
+
+/** What stands for a part that is not there must be something that the service can show. */
+function checkDefaults(map: TableMap, report: Report): void {
+  for (const [name, value] of Object.entries(map.defaults.monolith)) {
+    const lens = map.columns[name];
+    if (lens?.lens === 'values' && value !== null && !(String(value) in lens.values))
+      report(
+        ['defaults', 'monolith', name],
+        `"${String(value)}" is not among ${Object.keys(lens.values).join(', ')}`,
+      );
+  }
 }
 
 /** A column of the monolith has one class. */

@@ -16,17 +16,18 @@ afterEach(async () => {
   await pair.close();
 });
 
-async function shop(capability: PairOptions['capability'] = {}): Promise<void> {
+/** Who says what stands for no text: the mapping, or the column's own default. */
+type Says = 'mapping' | 'default';
+
+async function shop(says: Says, capability: PairOptions['capability'] = {}): Promise<void> {
   const [categories, products] = TABLES ?? [];
   if (!categories || !products) throw new Error('no tables');
-  pair = await createPair({
-    capability: {
-      ...capability,
-      tables: [categories, { ...products, defaults: { monolith: { dsc: '-' } } }],
-    },
-  });
+  const mapped =
+    says === 'default' ? products : { ...products, defaults: { monolith: { dsc: '-' } } };
+  pair = await createPair({ capability: { ...capability, tables: [categories, mapped] } });
   await pair.monolith.query(`
     ALTER TABLE prd ALTER COLUMN dsc SET NOT NULL;
+    ${says === 'default' ? `ALTER TABLE prd ALTER COLUMN dsc SET DEFAULT '-';` : ''}
     INSERT INTO prd (no, nm, prc, dsc) SELECT 'N' || i, 'n', 1, CASE i WHEN 1 THEN '-' ELSE 't' END FROM generate_series(1, 6) i`);
   await advanceTo(pair, 'sync');
   sync = startSync(pair);
@@ -42,10 +43,12 @@ const same = (): Views =>
 const texts = async (): Promise<unknown[]> =>
   (await pair.monolith.query<object>('SELECT prd_id::int AS id, dsc FROM prd ORDER BY 1')).rows;
 
-test('a part that goes alone leaves the value that stands for none', async () => {
-  await shop();
+const BOTH: readonly Says[] = ['mapping', 'default'];
+
+test.each(BOTH)('a part that goes alone leaves what the %s has for none', async (says) => {
+  await shop(says);
   const found = await preflight(pair.migration, pair.connections);
-  expect(found.map(({ what }) => what).join()).not.toMatch(/dsc/);
+  expect(found.map(({ what }) => what).join()).not.toMatch(/column dsc/);
   await advanceTo(pair, 'cutover');
   await pair.service.query(`
     DELETE FROM product_text WHERE product_id IN (1, 2);
@@ -74,8 +77,8 @@ test('a part that goes alone leaves the value that stands for none', async () =>
   expect(await verified(pair)).toEqual(CLEAN);
 });
 
-test('under a write canary the value stands for none as well', async () => {
-  await shop({ canary: { writes: true } });
+test.each(BOTH)('under a write canary what the %s has stands for none as well', async (says) => {
+  await shop(says, { canary: { writes: true } });
   await fullIdentity(pair);
   await advanceTo(pair, 'canary');
   await share(pair);

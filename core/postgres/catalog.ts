@@ -11,6 +11,8 @@ export interface LiveColumn {
   readonly notNull: boolean;
   /** Has a default, an identity or a generation expression: an insert may leave it out. */
   readonly hasDefault: boolean;
+  /** Its default where that is one value, as text. */
+  readonly constant: string | null;
   readonly generated: boolean;
   /** Part of a foreign key. */
   readonly reference: boolean;
@@ -60,6 +62,8 @@ interface ColumnRow {
   full_type: string;
   not_null: boolean;
   has_default: boolean;
+  /** The default as it is written. */
+  initial: string | null;
   generated: boolean;
   reference: boolean;
   sequence: string | null;
@@ -85,6 +89,7 @@ const IDENTITIES = { d: 'default', n: 'nothing', f: 'full', i: 'index' } as cons
 const COLUMNS = `
 SELECT a.attname AS name, format_type(a.atttypid, -1) AS type, format_type(a.atttypid, a.atttypmod) AS full_type, a.attnotnull AS not_null,
        (a.atthasdef OR a.attidentity <> '') AS has_default, a.attgenerated <> '' AS generated,
+       (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d WHERE d.adrelid = c.oid AND d.adnum = a.attnum AND a.attgenerated = '') AS initial,
        EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = ANY (k.conkey)) AS reference,
        q.name AS sequence, q.seqincrement::text AS increment,
        CASE WHEN has_sequence_privilege(q.seqrelid, 'SELECT, USAGE') THEN pg_sequence_last_value(q.seqrelid)::text END AS last,
@@ -153,6 +158,7 @@ export async function readSchema(
             fullType: row.full_type,
             notNull: row.not_null,
             hasDefault: row.has_default,
+            constant: constantOf(row.initial),
             generated: row.generated,
             reference: row.reference,
             sequence: sequences.get(row.name) ?? null,
@@ -170,6 +176,16 @@ export async function readSchema(
     });
   }
   return schema;
+}
+
+/** `'x'::text`, `1`, `true`; anything else may be another value each time. */
+function constantOf(initial: string | null): string | null {
+  if (initial === null) return null;
+  const quoted = /^'((?:[^']|'')*)'::[\w .,"[\]()]+$/.exec(initial)?.[1];
+  if (quoted !== undefined) return quoted.replaceAll("''", "'");
+  const plain = /^\(?(-?\d+(?:\.\d+)?|true|false)\)?(?:::[\w .,"()]+)?$/.exec(initial)?.[1];
+  if (plain === 'true' || plain === 'false') return plain === 'true' ? 't' : 'f';
+  return plain ?? null;
 }
 
 async function sequenceOf(

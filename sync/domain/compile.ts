@@ -160,11 +160,11 @@ class TableCompiler {
   /** What a link's columns at the target hold where there is no part, or one that says nothing. */
   #absent(link: Link, map: WideMap): readonly (string | null)[] {
     const given = (side: Owner): (string | null)[] =>
-      link[side].map(
-        ({ table, column }) =>
-          this.#table.defaults[side].find((one) => one.table === table && one.column === column)
-            ?.value ?? null,
-      );
+      link[side].map(({ table, column }) => {
+        const same = (place: Place): boolean => place.table === table && place.column === column;
+        const { notNull, constant } = liveColumn(this.#live(side, table), column);
+        return this.#table.defaults[side].find(same)?.value ?? (notNull ? constant : null);
+      });
     if (this.#into === 'monolith' || (link.monolith[0]?.table ?? 0) > 0) return given(this.#into);
     if ((link.service[0]?.table ?? 0) === 0) return [];
     try {

@@ -9,6 +9,7 @@ function live(table: string, keys: Partial<LiveTable>): [string, LiveTable] {
     fullType: 'integer',
     notNull: true,
     hasDefault: false,
+    constant: null,
     generated: false,
     sequence: null,
     reference: false,

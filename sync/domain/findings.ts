@@ -1,6 +1,6 @@
 // Holds a mapping against both live schemas: columns that are not there, keys that are none, rows that
 // could not be inserted. Findings are values; the shell decides what to do about them.
-import type { LiveSchema, LiveTable } from '../../core/postgres/catalog.ts';
+import type { LiveColumn, LiveSchema, LiveTable } from '../../core/postgres/catalog.ts';
 import {
   formatTable,
   parseTableName,
@@ -17,6 +17,7 @@ import {
 } from '../../control/domain/mapped-table.ts';
 import type { Owner } from '../../control/domain/phase.ts';
 import type { Reference } from '../../control/lenses.ts';
+import { checkFilter } from './filter-findings.ts';
 import type { Finding } from './finding.ts';
 import { checkKeySpace } from './key-space.ts';
 import { checkScales } from './lens-types.ts';
@@ -105,7 +106,7 @@ function checkParts(map: MappedTable, index: number, live: LiveTable, report: Re
     const later = monolith[0]?.table ?? 0;
     if (later === 0) continue;
     for (const column of here(service, index))
-      if (live.columns.get(column)?.notNull && !stated(map, 'service', index, column))
+      if (lacksValue(map, 'service', index, live.columns.get(column)))
         report(
           `column ${column} of ${formatTable(live)} is not null, and comes from ${map.monolith[later] ?? ''}, which may have no row`,
           `Give it a value in defaults.service, which it has then; or ALTER TABLE ${quoteTable(live)} ALTER COLUMN ${quoteIdentifier(column)} DROP NOT NULL.`,
@@ -119,7 +120,7 @@ function checkSplit(map: MappedTable, index: number, live: LiveTable, warn: Repo
     const later = service[0]?.table ?? 0;
     if (later === 0 || klass === 'stays') continue;
     for (const column of here(monolith, index))
-      if (live.columns.get(column)?.notNull && !stated(map, 'monolith', index, column))
+      if (lacksValue(map, 'monolith', index, live.columns.get(column)))
         warn(
           `column ${column} of ${formatTable(live)} is not null, and comes from ${map.service[later] ?? ''}: where the service deletes that row and keeps the others, the change is parked`,
           `Give it a value in defaults.monolith, which it has then; or ALTER TABLE ${quoteTable(live)} ALTER COLUMN ${quoteIdentifier(column)} DROP NOT NULL; or see that the service deletes it with the others only.`,
@@ -127,10 +128,11 @@ function checkSplit(map: MappedTable, index: number, live: LiveTable, warn: Repo
   }
 }
 
-/** Whether the mapping says what a column holds where nothing feeds it. */
-function stated(map: MappedTable, side: Owner, table: number, column: string): boolean {
-  return map.defaults[side].some(
-    (one) => one.table === table && one.column === column && one.value !== null,
+/** Whether neither the mapping nor a default says what a column that may not be null holds where nothing feeds it. */
+function lacksValue(map: MappedTable, side: Owner, table: number, live?: LiveColumn): boolean {
+  if (!live?.notNull || live.constant !== null) return false;
+  return !map.defaults[side].some(
+    (one) => one.table === table && one.column === live.name && one.value !== null,
   );
 }
 
@@ -195,38 +197,6 @@ function checkReference(reference: Reference, schema: LiveSchema, where: string)
       },
     ];
   });
-}
-
-/** Types whose text depends on a session's settings: stream, SQL and fence might not agree. */
-const NUMBER = /^(smallint|integer|bigint|numeric)$/;
-const DEPENDENT = /^(date|time|timestamp|interval|real|double|money|bytea|json|xml)|\[\]$/;
-
-function checkFilter(map: MappedTable, monolith: LiveSchema, report: Report): void {
-  const live = monolith.get(labelOf(map, 0));
-  for (const { column, values } of map.where) {
-    const type = live?.columns.get(column)?.type;
-    const isNumber = NUMBER.test(type ?? '');
-    if (type !== undefined && !isNumber && values.some((value) => typeof value === 'number'))
-      report(
-        `"where" names a number for ${column}, which is ${type}`,
-        'Write the value as a text: in quotation marks.',
-      );
-    const kind = type === 'boolean' ? 'boolean' : 'string';
-    const strange = values.some(
-      (value) => typeof value !== 'number' && value !== null && typeof value !== kind,
-    );
-    if (type !== undefined && strange && !isNumber)
-      report(
-        `"where" names ${type === 'boolean' ? 'a text' : 'true or false'} for ${column}, which is ${type}`,
-        type === 'boolean' ? 'Write true or false.' : 'Write the value as the text that it is.',
-      );
-    if (type === undefined || !DEPENDENT.test(type)) continue;
-    if (values.every((value) => value === null)) continue;
-    report(
-      `"where" looks at ${column}, whose text (${type}) depends on a session's settings`,
-      'Use a text, number, boolean, uuid or enum column, or NULL.',
-    );
-  }
 }
 
 function labelOf(map: MappedTable, table: number): string {
