@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { BanyanError } from '../core/errors.ts';
 import { withEnds } from '../control/ends.ts';
+import { RelayReports } from '../control/relay-reports.ts';
 import { recopy } from '../sync/index.ts';
 import { openContext, type GlobalOptions } from './context.ts';
 import { answer } from './output.ts';
@@ -19,17 +20,17 @@ export function recopyCommand(sync: Command): void {
           throw new BanyanError('USAGE', `there is no capability "${capability}"`, {
             hint: `There are: ${Object.keys(context.migration.capabilities).join(', ')}.`,
           });
-        if (context.migration.changeLog !== 'direct')
+        if (definition.source)
           throw new BanyanError(
             'MOVE_NOT_ALLOWED',
-            'over Kafka a promoted source is not copied again in place',
+            "a connector's source that was promoted is not copied again in place",
             {
               hint: `Roll ${capability} back to monolith and begin its sync anew. From cutover on, where the service owns the rows, bring what differs to the monolith by hand before that.`,
             },
           );
         const where = { ...context.migration, connections: context.connections };
         const directions = await withEnds(where, capability, definition, async (ends) =>
-          ends ? recopy(ends) : [],
+          ends ? recopy(ends, new RelayReports(context.db)) : [],
         );
         answer(
           globals.json,

@@ -98,17 +98,43 @@ async function makeSlot(
   source: Participant,
   { slot, publication }: { readonly slot: string; readonly publication: string },
 ): Promise<SlotStart> {
-  const note = async (text: string | undefined): Promise<void> => {
-    await source.client.query(
-      `COMMENT ON PUBLICATION ${quoteIdentifier(publication)} IS ${text === undefined ? 'NULL' : quoteLiteral(text)}`,
-    );
-  };
-  await note(undefined);
+  await note(source.client, publication, undefined);
   await dropSlot(source.logins.capture, slot, RELAY);
   const start = await createSlot(source, slot);
   const { system } = await systemOf(source.logins.capture);
-  await note(noteOf(lifeOf(system, start.timeline, parseLsn(start.lsn))));
+  await note(source.client, publication, lifeOf(system, start.timeline, parseLsn(start.lsn)));
   return start;
+}
+
+async function note(
+  client: pg.Client,
+  publication: string,
+  life: RelayLife | undefined,
+): Promise<void> {
+  const text = life ? quoteLiteral(noteOf(life)) : 'NULL';
+  await client.query(`COMMENT ON PUBLICATION ${quoteIdentifier(publication)} IS ${text}`);
+}
+
+/**
+ * Begins a new life of the relay's slot at a server that was promoted, from what it has confirmed on: what
+ * the topics have of the old server behind that is passed by. Idempotent. Throws SLOT_LOST.
+ */
+export async function reviveRelay(source: Participant): Promise<void> {
+  const { slot, publication } = relayNames(source.database);
+  await locked(source.client, async () => {
+    const status = await slotStatus(source.client, slot);
+    if (status === undefined || status === 'lost') throw hole(slot, status);
+    const life = await relayLife(source.client, publication);
+    if (!life) throw unnoted(slot, publication);
+    const { system, timeline } = await systemOf(source.logins.capture);
+    if (life.timeline >= timeline) return;
+    const confirmed = await scalar(
+      source.client,
+      'SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = $1',
+      [slot],
+    );
+    await note(source.client, publication, lifeOf(system, timeline, parseLsn(confirmed)));
+  });
 }
 
 /** Whether the relay sends any of these tables. */

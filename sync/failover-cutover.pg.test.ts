@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { waitFor } from '../core/lifecycle.ts';
 import { withClient } from '../core/postgres/connect.ts';
 import { withEnds } from '../control/ends.ts';
+import { RelayReports } from '../control/relay-reports.ts';
 import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
 import { startProxy, type Proxy } from '../test/support/proxy.ts';
 import { ownServer, standbyOf, type OwnServer } from '../test/support/servers.ts';
@@ -110,7 +111,7 @@ test('what the new server lost goes, what it has is copied, and the monolith’s
       { ...pair.migration, connections: pair.connections },
       'catalog',
       definition,
-      async (ends) => (ends ? recopy(ends) : undefined),
+      async (ends) => (ends ? recopy(ends, new RelayReports(pair.db)) : undefined),
     );
   };
   expect(await again()).toEqual(['back']);

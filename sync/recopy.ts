@@ -1,11 +1,16 @@
 // A source that was promoted has lost changes that the target has. Here a human decides that it is right
 // all the same: the flow goes on behind the switch point, and all tables are copied again beside it, in
-// whatever phase the capability is. Rows that the new server lost go, where it owns the rows.
+// whatever phase the capability is. Rows that the new server lost go, where it owns the rows. Over Kafka
+// the relay begins a new life there: its topics keep the old server's tail, and nobody takes it.
 import { BanyanError, isBanyanError } from '../core/errors.ts';
 import { waitFor } from '../core/lifecycle.ts';
 import { rawRows, transaction, withClient } from '../core/postgres/connect.ts';
+import { formatLsn } from '../core/postgres/lsn.ts';
 import type { FlowPair } from '../control/ends.ts';
 import type { Direction } from '../control/domain/flow.ts';
+import { relayNames } from '../control/domain/names.ts';
+import { reviveRelay } from '../control/relay.ts';
+import type { RelayReports } from '../control/relay-reports.ts';
 import { hasFlow, type FlowEnds } from '../control/replication.ts';
 import { assertSlot, standing } from './slot.ts';
 import { Target } from './target.ts';
@@ -14,15 +19,25 @@ const SESSION = { applicationName: 'banyan-recopy' };
 /** `banyan sync` tries a flow that has stopped again every few seconds, and lets go of it at once. */
 const PATIENCE_MS = 15_000;
 
-/** Gives the directions that go on so; none where neither flow stands behind a switch point. Throws SLOT_LOST, FLOW_STOPPED. */
-export async function recopy(ends: FlowPair): Promise<Direction[]> {
+/**
+ * Gives the directions that go on so; none where neither flow stands behind a switch point. What relays
+ * have reported of the old server is forgotten. Throws SLOT_LOST, FLOW_STOPPED.
+ */
+export async function recopy(
+  ends: FlowPair,
+  relays: Pick<RelayReports, 'drop'>,
+): Promise<Direction[]> {
   const done: Direction[] = [];
   for (const direction of ['to', 'back'] as const)
-    if ((await hasFlow(ends[direction])) && (await goOn(ends[direction]))) done.push(direction);
+    if ((await hasFlow(ends[direction])) && (await goOn(ends[direction], relays)))
+      done.push(direction);
   return done;
 }
 
-async function goOn({ names, source, target: end }: FlowEnds): Promise<boolean> {
+async function goOn(
+  { names, source, target: end, relayed }: FlowEnds,
+  relays: Pick<RelayReports, 'drop'>,
+): Promise<boolean> {
   const { capture } = source.logins;
   const found = await withClient(capture, { ...SESSION, replication: true }, async (client) => {
     const checkpoint = await withClient(end.logins.applier, SESSION, (reader) =>
@@ -32,7 +47,7 @@ async function goOn({ names, source, target: end }: FlowEnds): Promise<boolean> 
   });
   const { checkpoint, timeline, verdict } = found;
   if (verdict.kind !== 'past') return false;
-  await assertSlot(capture, names.slot);
+  await assertSlot(capture, relayed ? relayNames(source.database).slot : names.slot);
   if (checkpoint.mode === 'sharing owner' || checkpoint.mode === 'sharing guest')
     throw new BanyanError('FLOW_STOPPED', `both sides of flow ${names.flow} write`, {
       hint: 'Only one of them can be right: end the write canary, then copy again.',
@@ -60,12 +75,22 @@ async function goOn({ names, source, target: end }: FlowEnds): Promise<boolean> 
     { timeoutMs: PATIENCE_MS, what: `the applier to let go of flow ${names.flow}` },
   );
   try {
+    // First: as long as the flow stands where it stood, all this can be done again.
+    if (relayed) {
+      await relays.drop(relayed.source);
+      await reviveRelay(source);
+    }
     const position = { timeline, commitLsn: verdict.switchPoint, seq: 0 };
     await transaction(target.client, async () => {
       await target.advance(checkpoint, { ...checkpoint, position });
       // What was to be read again, or is parked, comes with the copy.
       for (const table of ['reread', 'orphan', 'parked'])
         await target.client.query(`DELETE FROM banyan.${table} WHERE flow = $1`, [names.flow]);
+      if (relayed)
+        await target.client.query(
+          'UPDATE banyan.log_offset SET timeline = $2, commit_lsn = $3, seq = 0, part = 0 WHERE flow = $1',
+          [names.flow, timeline, formatLsn(verdict.switchPoint)],
+        );
       await target.client.query(
         'UPDATE banyan.backfill SET stage = $2, cursor = NULL, rows = 0 WHERE flow = $1',
         [names.flow, checkpoint.mode === 'owner' ? 'prune' : 'copy'],

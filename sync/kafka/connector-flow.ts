@@ -14,6 +14,7 @@ import type { Shapes } from '../drift.ts';
 import { checkSlot, timelineFor } from '../slot.ts';
 import type { Checkpoint } from '../target.ts';
 import { openConnectorLog, type ConnectorLog } from './connector-log.ts';
+import { ANEW } from './consume-start.ts';
 import { readSourceTables } from './source-tables.ts';
 
 /** The topics of the connector. */
@@ -66,7 +67,7 @@ export class ConnectorFlow {
       );
     });
     const timeline = await withClient(url, { ...SESSION, replication: true }, (client) =>
-      timelineFor(client, slot, reached(checkpoint)),
+      timelineFor(client, slot, reached(checkpoint), ANEW),
     );
     const topics = [...new Set([...shapes.keys()].map((table) => connectorTopic(settings, table)))];
     this.#log = await openConnectorLog(

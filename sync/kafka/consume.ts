@@ -49,6 +49,7 @@ class KafkaLog implements ChangeLog {
   readonly #starts: Start[];
   /** That the first record was the right one to begin at is known. */
   #sure = false;
+  readonly #joined: boolean;
   #queue: RecordQueue | undefined;
   #closed = false;
   readonly #account = new Account(async (offsets) => this.#queue?.commit(offsets));
@@ -58,7 +59,8 @@ class KafkaLog implements ChangeLog {
     this.#name = partitionName({ topic: options.topic, partition: 0 });
     this.#from = from;
     this.timeline = from.timeline;
-    this.#assembly = new ChangesAssembly({ ...options, from, joined: starts[0]?.joined });
+    this.#joined = starts[0]?.joined === true;
+    this.#assembly = new ChangesAssembly({ ...options, from, joined: this.#joined });
     this.#starts = [...starts];
   }
 
@@ -107,8 +109,12 @@ class KafkaLog implements ChangeLog {
   /** Whether nothing that was not taken lies before the first record; else it begins further back. Throws KAFKA_LOG_LOST. */
   async #isRight(first: Fetched): Promise<boolean> {
     const position = this.#assembly.positionOf(first);
-    // A dead server's tail says nothing, and is left out.
-    if (!position || position.timeline < this.#from.timeline) return true;
+    if (!position) return true;
+    // A dead server's tail is left out, and says nothing; but what the flow itself has read, it has taken.
+    if (position.timeline < this.#from.timeline) {
+      this.#sure = this.#joined;
+      return true;
+    }
     this.#sure = comparePositions(position, this.#from) <= 0;
     if (this.#sure) return true;
     if (this.#starts.length === 0) throw beyond(first, position, this.#from);

@@ -43,6 +43,10 @@ export interface Stand {
   readonly watch: Watch;
 }
 
+/** What mends a relay whose source was promoted, and has lost what the topics have. */
+const RECOPY =
+  'Run `banyan sync recopy` for every capability whose changes come through this relay: it takes the new server as it is, in whatever phase they are.';
+
 /**
  * To be called by the reader of the slot; undefined when the look at the topics was broken off. Throws
  * SLOT_LOST, KAFKA_LOG_LOST, FLOW_STOPPED.
@@ -89,7 +93,7 @@ export async function assertHistory(
   last: Position,
 ): Promise<number> {
   return withClient(url, { applicationName: 'banyan-relay', replication: true }, async (client) => {
-    const timeline = await timelineFor(client, slot, last, ANEW);
+    const timeline = await timelineFor(client, slot, last, RECOPY);
     const { rows } = await client.query<{ xlogpos: string }>('IDENTIFY_SYSTEM');
     if (last.commitLsn > parseLsn(rows[0]?.xlogpos ?? '0/0'))
       throw setBack(

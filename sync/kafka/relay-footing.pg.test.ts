@@ -59,6 +59,20 @@ const mark = (lsn: bigint, more: Partial<Mark> = {}): Mark => ({
 
 const begins = (): bigint => relay.life?.begins ?? 0n;
 
+/** A relay has been here, and its slot has confirmed what it wrote. */
+async function confirmedSome(): Promise<Brokers> {
+  const brokers = new Brokers();
+  const first = start(brokers);
+  await count(3);
+  await holds(brokers, 3);
+  await waitFor(async () => parseLsn(await confirmed()) > begins() + 100n, {
+    timeoutMs: 5_000,
+    what: 'it to be confirmed',
+  });
+  await first.end();
+  return brokers;
+}
+
 test.each<[string, string, () => Mark[]]>([
   ['was deleted', 'KAFKA_LOG_LOST', () => []],
   ['was cut off at its end', 'KAFKA_LOG_LOST', () => [mark(begins() + 1n)]],
@@ -69,15 +83,7 @@ test.each<[string, string, () => Mark[]]>([
   ],
   ['goes further than its source', 'FLOW_STOPPED', () => [mark(1n << 59n)]],
 ])('a relay whose topic %s does not go on', async (_, code, marks) => {
-  const brokers = new Brokers();
-  const first = start(brokers);
-  await count(3);
-  await holds(brokers, 3);
-  await waitFor(async () => parseLsn(await confirmed()) > begins() + 100n, {
-    timeoutMs: 5_000,
-    what: 'it to be confirmed',
-  });
-  await first.end();
+  const brokers = await confirmedSome();
   const written = brokers.topic.length;
   const second = start(brokers, { end: only(...marks()) });
   expect(await second.ended).toMatchObject({ code });
@@ -111,6 +117,7 @@ test('a relay that was away for longer than its topic keeps records goes on, and
 }, 30_000);
 
 test('a relay that is ended while it looks at its topic ends quietly', async () => {
+  await confirmedSome();
   const looks = Promise.withResolvers<undefined>();
   const first = start(new Brokers(), {
     end: async (_, signal) => {
