@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { request } from 'undici';
-import { connect, sqlState } from '../core/postgres/connect.ts';
+import { connect } from '../core/postgres/connect.ts';
 import { sleep, waitFor } from '../core/lifecycle.ts';
 import { SESSION } from '../test/support/pair.ts';
 import { World } from '../test/support/switching/world.ts';
@@ -131,28 +131,31 @@ test('a batch job that writes the database directly meets the fence, which names
 }, 120_000);
 
 test('an application that locks the tables in the opposite order is never the victim of a deadlock', async () => {
-  const over = new AbortController();
-  const rounds = [0, 0];
-  const states: unknown[] = [];
-  const sessions = await Promise.all([session('service'), session('service')]);
-  const running = sessions.map(async (client, nth) => {
-    const text = `BEGIN; UPDATE thing SET account_id = account_id WHERE id = (SELECT min(id) + ${nth} FROM thing);
-      SELECT pg_sleep(0.01); UPDATE account SET balance = balance WHERE id = ${10 + nth}; COMMIT`;
-    while (!over.signal.aborted) {
-      await client.query(text).catch(async (error: unknown) => {
-        states.push(sqlState(error));
-        await client.query('ROLLBACK');
-      });
-      rounds[nth] = (rounds[nth] ?? 0) + 1;
-      await sleep(60);
-    }
-    await client.end();
-  });
-  await go('canary');
-  over.abort();
-  await Promise.all(running);
-  expect(states).toEqual([]);
-  expect(Math.min(...rounds)).toBeGreaterThan(5);
+  await world.ready();
+  const app = await session('service');
+  await world.stops.set('held');
+  const command = world.command('canary');
+  try {
+    await world.stops.reached(() => command.child.exitCode !== null);
+    await app.query(
+      'BEGIN; UPDATE thing SET account_id = account_id WHERE id = (SELECT min(id) FROM thing)',
+    );
+  } finally {
+    await world.stops.release();
+  }
+  // The fence has the one table by now, and waits for the other.
+  await waitFor(
+    async () => {
+      const { rows } = await world.pair.service.query(
+        `SELECT 1 FROM pg_locks WHERE relation = 'thing'::regclass AND NOT granted`,
+      );
+      return rows.length > 0;
+    },
+    { timeoutMs: 20_000, everyMs: 5, what: 'the fence to wait' },
+  );
+  await app.query('UPDATE account SET balance = balance WHERE id = 10; COMMIT');
+  await app.end();
+  expect(await command.exited).toBe(0);
 }, 120_000);
 
 test('a POST that commits at the old owner, whose answer is lost, is answered by the new one when it is sent again', async () => {
