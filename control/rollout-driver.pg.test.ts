@@ -41,15 +41,17 @@ test('after one that went red, another of the mended service is not refused for 
 
 test('the coordinator judges by what the driver has made of the answers, and cannot disagree with it', async () => {
   const migration = rolloutOf({ steps: [25, 50], bakeMs: 300, waitMs: 2_000 });
-  await driving.begin({ phase: 'canary', weight: 25 });
   // An incident before the rollout began, under the very state that it begins in.
-  await driving.answered((await driving.state()).version, 'monolith', 1_000, 1);
-  await driving.answered((await driving.state()).version, 'service', 1_000, 100);
+  const { version } = await driving.set({ phase: 'canary', weight: 50 });
+  await driving.answered(version, 'monolith', 100_000, 1_000);
+  await driving.answered(version, 'service', 100_000, 10_000);
+  await driving.rollouts.begin(await driving.state(), { who: 'test', why: '' });
   const row = await driving.withTraffic(
     () => 1,
     () => driving.drive(migration, { move: driving.gated(migration) }),
   );
   expect(row?.status).toBe('done');
+  expect(driving.moves).toEqual(['cutover 0']);
 }, 30_000);
 
 test('gates that refuse the move show why, and for too long they call a human', async () => {
