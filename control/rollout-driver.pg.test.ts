@@ -39,10 +39,10 @@ test('it walks from the monolith through every share to the cutover, each a line
 
 test('after one that went red, another of the mended service is not refused for what the first one saw', async () => {
   const migration = rolloutOf({ steps: [25, 50], bakeMs: 100 });
-  await driving.begin({ phase: 'canary', weight: 25 });
+  await driving.begin({ phase: 'canary', weight: 50 });
   const first = await driving.withTraffic(
-    ({ weight }) => (weight >= 50 ? 30 : 1),
-    () => driving.drive(migration),
+    () => 30,
+    () => driving.drive(rolloutOf({ bakeMs: 60_000 })),
   );
   expect(first).toMatchObject({ status: 'rolled back', weight: 0 });
   await driving.rollouts.begin(await driving.state(), { who: 'test', why: '' });
