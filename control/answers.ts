@@ -95,9 +95,7 @@ export async function usualAnswers(
   before: number,
   reads: boolean,
 ): Promise<PathAnswers> {
-  const rows = (await rowsOf(db, capability, { from: 0, before, reads })).filter(
-    ({ path }) => path === 'monolith',
-  );
+  const rows = await rowsOf(db, capability, { from: 0, before, reads }).where({ path: 'monolith' });
   const newest = [...rows].sort((a, b) => Number(b.version) - Number(a.version));
   const recent = KINDS.flatMap((kind) => {
     let [seen, last] = [0, ''];
@@ -149,7 +147,7 @@ function rowsOf(
   db: Knex,
   capability: string,
   { from, before, reads }: AnswerRange,
-): Promise<AnswerRow[]> {
+): Knex.QueryBuilder<AnswerRow, AnswerRow[]> {
   return db<AnswerRow>('banyan.answer')
     .whereIn('kind', reads ? ['read'] : ['read', 'write'])
     .where({ capability })

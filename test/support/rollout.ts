@@ -25,7 +25,7 @@ import { openControl, StateStore } from '../../control/store.ts';
 import { createControl, type TestDatabase } from './postgres.ts';
 
 type Settings = NonNullable<MigrationInput['capabilities'][string]['rollout']>;
-type Move = (request: MoveRequest) => Promise<MoveResult>;
+export type Move = (request: MoveRequest) => Promise<MoveResult>;
 
 const ENTRY = { who: 'test', event: 'test', why: '', evidence: {} };
 
