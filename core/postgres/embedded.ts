@@ -30,6 +30,8 @@ import { quoteIdentifier } from './identifiers.ts';
 export interface EmbeddedOptions {
   /** A folder to keep between runs; a temporary one, removed at the end, when left out. */
   readonly directory?: string;
+  /** Where the temporary one is made, if not in the system's place for such. */
+  readonly within?: string | undefined;
   /** Folder of a server that has been stopped: a new one begins as its copy. */
   readonly like?: string | undefined;
   /** A free one when left out. */
@@ -75,7 +77,8 @@ const SETTINGS = [
 /** Starts a server on a loopback port. Throws EMBEDDED_POSTGRES. */
 export async function startEmbedded(options: EmbeddedOptions = {}): Promise<EmbeddedPostgres> {
   const owner = await unprivilegedOwner();
-  const home = options.directory ?? (await mkdtemp(path.join(tmpdir(), 'banyan-postgres-')));
+  const { within = tmpdir() } = options;
+  const home = options.directory ?? (await mkdtemp(path.join(within, 'banyan-postgres-')));
   const temporary = options.directory === undefined;
   const cleanUp = async (): Promise<void> => {
     if (temporary) await rm(home, { recursive: true, force: true, maxRetries: 3 });

@@ -1,12 +1,12 @@
 // For each worker of a run an embedded PostgreSQL, so that no suite waits for the transactions of another
 // or reads its WAL; the suites make databases of their own on it. All are copies of one that knows the
 // schema of a control database; so are servers that a test starts for itself (servers.ts).
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp, statfs } from 'node:fs/promises';
+import { freemem, tmpdir } from 'node:os';
 import path from 'node:path';
 import { migrateControl } from '../../control/store.ts';
 import { startChild } from '../../core/child.ts';
-import { startEmbedded } from '../../core/postgres/embedded.ts';
+import { startEmbedded, type EmbeddedPostgres } from '../../core/postgres/embedded.ts';
 import { testKafka, type TestKafka } from './kafka.ts';
 import { CONTROL_TEMPLATE } from './postgres.ts';
 import { share } from './share.ts';
@@ -23,11 +23,23 @@ const WITHOUT_KAFKA = `
 **********************************************************************************
 `;
 
-/** Roles are made by the hundred, with passwords that are no secret. */
-const SETTINGS = ['scram_iterations=1'];
+/** Roles are made by the hundred, with passwords that are no secret; a full disk of memory helps nobody. */
+const SETTINGS = ['scram_iterations=1', 'max_wal_size=512MB'];
+/** Databases are made by the thousand: in memory that is a quarter of the work, where there is enough of it. */
+const MEMORY = '/dev/shm';
+const ENOUGH_BYTES = 10 * 2 ** 30;
 
 export function sayWhatIsSkipped(): void {
   if (process.env['BANYAN_TEST_WITHOUT_KAFKA'] === 'yes') process.stderr.write(WITHOUT_KAFKA);
+}
+
+async function startServer(like: string): Promise<EmbeddedPostgres> {
+  const start = (within?: string): Promise<EmbeddedPostgres> =>
+    startEmbedded({ like, within, fsync: false, settings: SETTINGS });
+  const found = await statfs(MEMORY).catch(() => undefined);
+  const free = Math.min(freemem(), found ? found.bavail * found.bsize : 0);
+  // Programs may be forbidden there.
+  return free < ENOUGH_BYTES ? start() : start(MEMORY).catch(() => start());
 }
 
 export default async function globalSetup({ maxWorkers }: { maxWorkers: number }): Promise<void> {
@@ -47,11 +59,7 @@ export default async function globalSetup({ maxWorkers }: { maxWorkers: number }
   await migrateControl(await first.createDatabase(CONTROL_TEMPLATE));
   await first.stop();
   process.env['BANYAN_TEST_LIKE'] = like;
-  const servers = await Promise.all(
-    Array.from({ length: maxWorkers }, () =>
-      startEmbedded({ like, fsync: false, settings: SETTINGS }),
-    ),
-  );
+  const servers = await Promise.all(Array.from({ length: maxWorkers }, () => startServer(like)));
   closers.push(...servers.map((server) => () => server.stop()));
   for (const [index, server] of servers.entries())
     process.env[`BANYAN_TEST_POSTGRES_${index + 1}`] = server.url();

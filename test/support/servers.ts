@@ -31,6 +31,9 @@ export interface OwnServerOptions {
   readonly home?: string;
 }
 
+/** One that is killed leaves no memory behind that outlives its folder. */
+const SETTINGS = ['dynamic_shared_memory_type=mmap'];
+
 /** A server that is not running yet. */
 export async function ownServer(options: OwnServerOptions = {}): Promise<OwnServer> {
   const home = options.home ?? (await mkdtemp(path.join(tmpdir(), 'banyan-server-')));
@@ -69,7 +72,7 @@ export async function ownServer(options: OwnServerOptions = {}): Promise<OwnServ
     start: async () => {
       running = await startEmbedded({
         ...{ directory: home, port, like: process.env['BANYAN_TEST_LIKE'] },
-        ...(options.settings && { settings: options.settings }),
+        settings: [...SETTINGS, ...(options.settings ?? [])],
       });
     },
     stop,
