@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { waitFor } from '../core/lifecycle.ts';
 import { withClient } from '../core/postgres/connect.ts';
 import { withEnds } from '../control/ends.ts';
+import { RelayReports } from '../control/relay-reports.ts';
 import { BANK, equalBooks, expectExactlyOnce, LEDGER, startBank } from '../test/support/bank.ts';
 import { serverUrl } from '../test/support/postgres.ts';
 import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
@@ -120,7 +121,12 @@ const WAYS_ON = {
     const definition = pair.migration.capabilities['catalog'];
     if (!definition) throw new Error('no definition');
     const where = { ...pair.migration, connections: pair.connections };
-    const gone = await withEnds(where, 'catalog', definition, async (ends) => ends && recopy(ends));
+    const gone = await withEnds(
+      where,
+      'catalog',
+      definition,
+      async (ends) => ends && recopy(ends, new RelayReports(pair.db)),
+    );
     expect(gone).toEqual(['to']);
   },
 };
