@@ -23,7 +23,7 @@ interface Rig {
 const BODY_BYTES = 50_000;
 const WANTED = new Set(['content-type', 'content-encoding', 'x-a']);
 
-function rig(url: string, memoryBytes = 200_000, timeoutMs = 300): Rig {
+function rig(url: string, memoryBytes = 200_000, timeoutMs = 5_000): Rig {
   const upstreams = openUpstreams(
     { monolith: url, services: {} },
     { connections: 16, connectTimeoutMs: 1_000, idleTimeoutMs: 10_000 },
@@ -130,7 +130,7 @@ describe('an upstream that', () => {
       script(socket);
     });
     open.push(server);
-    const it = rig(server.url);
+    const it = rig(server.url, 200_000, name in KINDS ? 5_000 : 300);
     const asked = await it.ask();
     expect(asked.kind).toBe(KINDS[name] ?? 'silent');
     const kept = asked.kind === 'answer' ? asked.answer.body.length : 0;
