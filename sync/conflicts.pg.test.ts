@@ -163,6 +163,18 @@ test('parts of a row are judged by themselves', async () => {
   ]);
 });
 
+test('a row that the owner deletes and puts anew brings the parts along that look as before', async () => {
+  await begin();
+  await shop.query(
+    `BEGIN; DELETE FROM prd WHERE prd_id = 5;
+     INSERT INTO prd (prd_id, no, nm, prc, dsc) VALUES (5, 'N5', 'anew', 2, 'text'); COMMIT`,
+  );
+  await settled(canary.pair);
+  await equal(canary.pair);
+  const { rows } = await catalog.query('SELECT body FROM product_text WHERE product_id = 5');
+  expect(rows).toEqual([{ body: 'text' }]);
+});
+
 test('a row whose key the service changes goes on with what the owner alone knows of it', async () => {
   await begin();
   await shop.query(`UPDATE prd SET stk = prd_id * 10, upd = '2020-01-01'`);

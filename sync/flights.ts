@@ -7,7 +7,7 @@ import { textArray } from '../core/postgres/text-forms.ts';
 import { rawRows } from '../core/postgres/connect.ts';
 import { encodeMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
-import type { RowOperation, TargetTable } from './domain/target-table.ts';
+import { keyText, type RowOperation, type TargetTable } from './domain/target-table.ts';
 import { sameText } from './domain/equality.ts';
 import { lands } from './domain/verdict.ts';
 
@@ -82,7 +82,10 @@ export class Flights {
    * itself: an echo finds its row as it left it, and the team's triggers need not hear of it again.
    */
   async grounded(rows: Rows): Promise<{ readonly rows: Rows; readonly overtaken: number }> {
-    const left = new Map<TargetTable, readonly RowOperation[]>();
+    const landing = new Map<
+      TargetTable,
+      { readonly row: RowOperation; readonly same: boolean }[]
+    >();
     let overtaken = 0;
     for (const [target, operations] of rows) {
       const { lock, flying } = this.#textsOf(target);
@@ -101,13 +104,22 @@ export class Flights {
           Number(place),
         ),
       );
-      const kept = operations.filter((row, index) => {
-        if (!lands(inFlight.has(index + 1))) {
-          overtaken += 1;
-          return false;
-        }
-        return row.exists === 'gone' || row.values.includes(undefined) || !same.has(index + 1);
-      });
+      const landed = operations
+        .map((row, index) => ({ row, place: index + 1 }))
+        .filter(({ place }) => lands(inFlight.has(place)))
+        .map(({ row, place }) => ({
+          row,
+          same: row.exists !== 'gone' && !row.values.includes(undefined) && same.has(place),
+        }));
+      overtaken += operations.length - landed.length;
+      landing.set(target, landed);
+    }
+    const again = replacedKeys(landing.values());
+    const left = new Map<TargetTable, readonly RowOperation[]>();
+    for (const [target, landed] of landing) {
+      const kept = landed
+        .filter(({ row, same }) => !same || (row.replaced && again.has(keyText(row.key))))
+        .map(({ row }) => row);
       if (kept.length > 0) left.set(target, kept);
     }
     return { rows: left, overtaken };
@@ -136,4 +148,17 @@ export class Flights {
     this.#texts.set(target, texts);
     return texts;
   }
+}
+
+/**
+ * Keys of rows that will be deleted and put anew: a cascade may take the rows of their parts along, also
+ * those that were as they should be.
+ */
+function replacedKeys(
+  landing: Iterable<readonly { readonly row: RowOperation; readonly same: boolean }[]>,
+): ReadonlySet<string> {
+  const keys = new Set<string>();
+  for (const landed of landing)
+    for (const { row, same } of landed) if (row.replaced && !same) keys.add(keyText(row.key));
+  return keys;
 }
