@@ -11,8 +11,8 @@ import { setStates, startFacade, type Facade } from './banyan.ts';
 import { median } from './harness.ts';
 import { generateLoad, percentilesOf } from './load.ts';
 import { openLoad, type OpenLoadResult } from './open-load.ts';
-import { PINNED, pinSelf, startNode, stopAll } from './processes.ts';
-import { rssBytesOf } from './usage.ts';
+import { PINNED, pinSelf, startNode, stopAll, YIELDS } from './processes.ts';
+import { cpuMsOf, rssBytesOf } from './usage.ts';
 
 const CONNECTIONS = 64;
 const MB = 1_048_576;
@@ -20,12 +20,24 @@ const TIMEOUT_MS = 1_000;
 /** What a shadow may use gathers between turns; it is spent before the counting begins. */
 const WARM_MS = 1_500;
 
+/** The middle of the rounds' own figures. */
+interface Turns {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** Microseconds that the facade's process needs for a request. */
+  readonly cpuUs: number;
+}
+
+interface Turn extends OpenLoadResult, Turns {}
+
 interface Row {
-  readonly plain: { readonly p50Ms: number; readonly p99Ms: number };
-  readonly shadowed: { readonly p50Ms: number; readonly p99Ms: number };
+  readonly plain: Turns;
+  readonly shadowed: Turns;
   readonly p99Ratio: number;
   /** Of all rounds' latencies together: what is rare shows here, be it ours or the machine's. */
   readonly pooledP99Ratio: number;
+  /** Of one turn without a shadow to its neighbour: the larger p99 divided by the smaller one. */
+  readonly noise: number;
   readonly failed: number;
   /** Share of the answers that were left out, because the machine stood still around the facade. */
   readonly leftOut: number;
@@ -64,7 +76,8 @@ async function measure(control: string, candidate: string, controlUrl: string): 
     facade: { timeoutMs: TIMEOUT_MS },
   });
   try {
-    await generateLoad({ url: `${facade.url}/plain/1`, connections: 32, ms: 2 * roundMs });
+    for (const path of ['plain', 'shadowed'])
+      await generateLoad({ url: `${facade.url}/${path}/1`, connections: 32, ms: 2 * roundMs });
     const { perSecond } = await generateLoad({
       url: `${facade.url}/plain/1`,
       connections: 32,
@@ -76,24 +89,30 @@ async function measure(control: string, candidate: string, controlUrl: string): 
     const watch = setInterval(() => {
       most = Math.max(most, rssBytesOf(facade.pid));
     }, 100);
-    const plain: OpenLoadResult[] = [];
-    const shadowed: OpenLoadResult[] = [];
-    const turn = async (path: string, into: OpenLoadResult[]): Promise<void> => {
-      into.push(
-        await openLoad({
-          url: `${facade.url}/${path}/1`,
-          connections: CONNECTIONS,
-          perSecond: rate,
-          ms: roundMs,
-          warmMs: WARM_MS,
-          probeUrl: `${control}/plain/1`,
-        }),
-      );
+    const plain: Turn[] = [];
+    const shadowed: Turn[] = [];
+    const turn = async (path: string, into: Turn[]): Promise<void> => {
+      const cpuBefore = cpuMsOf(facade.pid);
+      const result = await openLoad({
+        url: `${facade.url}/${path}/1`,
+        connections: CONNECTIONS,
+        perSecond: rate,
+        ms: roundMs,
+        warmMs: WARM_MS,
+        probeUrl: `${control}/plain/1`,
+      });
+      const cpuMs = cpuMsOf(facade.pid) - cpuBefore;
+      into.push({
+        ...result,
+        ...percentilesOf([...result.latencies]),
+        cpuUs: (cpuMs * 1_000_000) / (rate * roundMs),
+      });
       // Copies run out; and each turn begins alike, whichever went before.
       await sleep(TIMEOUT_MS + 300);
     };
     try {
       for (let round = 0; round < rounds; round++) {
+        // Two turns without a shadow follow each other at every second change of rounds.
         if (round % 2 === 0) await turn('plain', plain);
         await turn('shadowed', shadowed);
         if (round % 2 === 1) await turn('plain', plain);
@@ -101,14 +120,13 @@ async function measure(control: string, candidate: string, controlUrl: string): 
     } finally {
       clearInterval(watch);
     }
-    const without = middleOf(plain);
-    const withShadow = middleOf(shadowed);
     const toMb = (bytes: number): number => Math.round(bytes / MB);
     return {
-      plain: without,
-      shadowed: withShadow,
-      p99Ratio: withShadow.p99Ms / without.p99Ms,
+      plain: middleOf(plain),
+      shadowed: middleOf(shadowed),
+      p99Ratio: median(shadowed.map(({ p99Ms }, nth) => p99Ms / (plain[nth]?.p99Ms ?? 0))),
       pooledP99Ratio: pooledP99(shadowed) / pooledP99(plain),
+      noise: median(neighbours(plain).map((pair) => Math.max(...pair) / Math.min(...pair))),
       failed: [...plain, ...shadowed].reduce((sum, { failed }) => sum + failed, 0),
       leftOut: shareLeftOut([...plain, ...shadowed]),
       rssMb: { before: toMb(before), most: toMb(most), after: toMb(rssBytesOf(facade.pid)) },
@@ -133,12 +151,17 @@ function pooledP99(results: readonly OpenLoadResult[]): number {
  * The middle of the rounds' own figures. Rounds are so short that most have no stall of the machine
  * in them: what disturbs some rounds does not count.
  */
-function middleOf(results: readonly OpenLoadResult[]): { p50Ms: number; p99Ms: number } {
-  const each = results.map(({ latencies }) => percentilesOf([...latencies]));
-  return {
-    p50Ms: median(each.map(({ p50Ms }) => p50Ms)),
-    p99Ms: median(each.map(({ p99Ms }) => p99Ms)),
-  };
+function middleOf(turns: readonly Turn[]): Turns {
+  const of = (figure: keyof Turns): number => median(turns.map((turn) => turn[figure]));
+  return { p50Ms: of('p50Ms'), p99Ms: of('p99Ms'), cpuUs: of('cpuUs') };
+}
+
+/** The p99 of turns that followed each other: the last one of an odd round and the first of the next. */
+function neighbours(plain: readonly Turn[]): [number, number][] {
+  return plain.flatMap(({ p99Ms }, nth): [number, number][] => {
+    const next = plain[nth + 1];
+    return nth % 2 === 1 && next ? [[p99Ms, next.p99Ms]] : [];
+  });
 }
 
 async function copiesOf(facade: Facade): Promise<Record<string, number>> {
@@ -154,16 +177,19 @@ async function copiesOf(facade: Facade): Promise<Record<string, number>> {
 pinSelf();
 say(
   PINNED
-    ? 'The facade runs on core 1; upstream, candidates, load generator and PostgreSQL on core 0.'
+    ? 'The facade runs on core 1; upstream, load generator and PostgreSQL on core 0, and candidates on what they leave of it.'
     : 'No taskset, or one core only: the facade competes with what feeds it.',
 );
+if (!YIELDS) say('No chrt: candidates compete with the upstream.');
 const postgres = await startEmbedded({ fsync: false });
 try {
   const controlUrl = await postgres.createDatabase('control');
   await migrateControl(controlUrl);
   await setStates(controlUrl, { shadowed: { phase: 'shadow' } });
   const upstream = await startNode('helper', './contender-upstream.ts');
-  const candidates = await startNode('helper', './contender-candidate.ts', upstream.line);
+  // They are others' machines: what they do with their processors is not to be seen here.
+  const twin = await startNode('aside', './contender-upstream.ts');
+  const candidates = await startNode('aside', './contender-candidate.ts', twin.line);
   const report: Record<string, Row> = {};
   for (const [name, url] of Object.entries(JSON.parse(candidates.line) as Record<string, string>)) {
     if (values.only !== undefined && values.only !== name) continue;
@@ -171,8 +197,8 @@ try {
     report[name] = row;
     const { plain, shadowed, rssMb } = row;
     say(
-      `a candidate that ${name.padEnd(12)}: p99 ${row.p99Ratio.toFixed(2)} of that without shadow (wanted: at most 1.10; pooled ${row.pooledP99Ratio.toFixed(2)}); ` +
-        `p50 ${plain.p50Ms.toFixed(2)} → ${shadowed.p50Ms.toFixed(2)} ms, p99 ${plain.p99Ms.toFixed(2)} → ${shadowed.p99Ms.toFixed(2)} ms; ` +
+      `a candidate that ${name.padEnd(12)}: p99 ${row.p99Ratio.toFixed(2)} of that without shadow (wanted: at most 1.10; pooled ${row.pooledP99Ratio.toFixed(2)}; two turns without: ${row.noise.toFixed(2)}); ` +
+        `CPU of a request ${plain.cpuUs.toFixed(1)} → ${shadowed.cpuUs.toFixed(1)} µs, p50 ${plain.p50Ms.toFixed(2)} → ${shadowed.p50Ms.toFixed(2)} ms, p99 ${plain.p99Ms.toFixed(2)} → ${shadowed.p99Ms.toFixed(2)} ms; ` +
         `${row.failed} failed; ${(row.leftOut * 100).toFixed(1)} % left out; memory ${rssMb.before} → ${rssMb.after} MB, at most ${rssMb.most} MB`,
     );
     say(`  copies: ${JSON.stringify(row.copies)}`);

@@ -10,7 +10,7 @@ async function loadOn(listener: RequestListener): Promise<LoadResult> {
   });
   const { port } = server.address() as AddressInfo;
   try {
-    return await generateLoad({ url: `http://127.0.0.1:${port}/x`, connections: 4, ms: 100 });
+    return await generateLoad({ url: `http://127.0.0.1:${port}/x`, connections: 4, ms: 400 });
   } finally {
     server.closeAllConnections();
     server.close();

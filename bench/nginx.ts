@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { waitFor } from '../core/lifecycle.ts';
-import { freePort } from '../core/postgres/embedded.ts';
+import { freePort } from '../core/free-port.ts';
 import { start, type Started } from './processes.ts';
 
 /** Starts it before `upstream`; its `line` is its URL. */

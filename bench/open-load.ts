@@ -1,8 +1,8 @@
 // Open-loop load: requests are due at a fixed rate, whatever the answers do, and a latency counts
-// from when its request was due. So a stall hits everything that was due meanwhile, as it would hit
-// real clients. Failures are counted, not thrown. A probe that asks the upstream directly tells when
-// the generator or the upstream stood still themselves: what was under way then says nothing of what
-// is measured, and is left out.
+// from when its request was due, also while no connection is free for it. So a stall hits everything
+// that was due meanwhile, as it would hit real clients. Failures are counted, not thrown. What the
+// generator was late by itself does not count; and what was under way while it stood still, or while
+// the upstream did (a probe asks that directly), says nothing of what is measured and is left out.
 import { sleep } from '../core/lifecycle.ts';
 import { Connection } from './connection.ts';
 import { requestBytes } from './request.ts';
@@ -24,12 +24,15 @@ export interface OpenLoadResult {
   readonly failed: number;
   /** Milliseconds of each answer that counts. */
   readonly latencies: readonly number[];
-  /** Answers that were under way while the probe was late. */
+  /** Answers that were under way while the probe or the generator was late. */
   readonly leftOut: number;
 }
 
 /** A probe that takes longer was late. */
 const LATE_MS = 2;
+/** How often it is looked what is due, and how much later at most. */
+const LOOK_MS = 1;
+const LATE_LOOK_MS = LOOK_MS + LATE_MS;
 
 /** How long the last answers are waited for. */
 const GRACE_MS = 5_000;
@@ -56,20 +59,23 @@ export async function openLoad(load: OpenLoad): Promise<OpenLoadResult> {
     idle.push(client);
     return client;
   });
+  const stoodStill: Span[] = [];
+  let looked = began;
   let sent = 0;
   for (let now = began; now < began + load.ms; now = performance.now()) {
+    if (now - looked > LATE_LOOK_MS) stoodStill.push({ from: looked, to: now });
+    looked = now;
     for (; began + (sent * 1000) / load.perSecond <= now; sent++) {
-      const dueAt = began + (sent * 1000) / load.perSecond;
       const client = idle.pop();
-      if (client) client.ask(dueAt);
-      else due.push(dueAt);
+      if (client) client.ask(now);
+      else due.push(now);
     }
-    await sleep(1);
+    await sleep(LOOK_MS);
   }
   const deadline = performance.now() + GRACE_MS;
   while (idle.length < clients.length && performance.now() < deadline) await sleep(5);
   for (const client of clients) client.close();
-  const late = probe.end();
+  const late = [...probe.end(), ...stoodStill];
   // Those that have no answer by now will get none.
   const unanswered = clients.length - idle.length + due.length;
   const clear = answered.filter(

@@ -20,8 +20,8 @@ export interface Started {
 export interface Start {
   readonly command: string;
   readonly args: readonly string[];
-  /** `measured` gets a core of its own. */
-  readonly place: 'measured' | 'helper';
+  /** `measured` gets a core of its own; what is `aside` gets what the helpers leave of theirs. */
+  readonly place: 'measured' | 'helper' | 'aside';
   /** Cores for what is measured, as `taskset` takes them; core 1 when left out. */
   readonly cores?: string;
   /** A file descriptor for its stderr; ours when left out. */
@@ -32,6 +32,13 @@ export interface Start {
 export const PINNED = availableParallelism() >= 2 && hasTool('taskset', '--version');
 
 const children = new Map<ChildProcess, Promise<unknown>>();
+process.once('exit', () => {
+  for (const child of children.keys()) child.kill('SIGTERM');
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    process.exit(1);
+  });
 
 /** Whether a program can be run. */
 export function hasTool(name: string, flag: string): boolean {
@@ -43,6 +50,9 @@ export function hasTool(name: string, flag: string): boolean {
   }
 }
 
+/** Whether what is `aside` can be kept out of the way. */
+export const YIELDS = hasTool('chrt', '--version');
+
 /** Moves this process, the load generator, to core 0. Processes that it starts inherit that. */
 export function pinSelf(): void {
   if (PINNED)
@@ -51,15 +61,16 @@ export function pinSelf(): void {
 
 /** Starts a process and waits for its first line. */
 export async function start(options: Start): Promise<Started> {
-  const pinned = PINNED && options.place === 'measured';
-  const child = spawn(
-    pinned ? 'taskset' : options.command,
-    pinned ? ['-c', options.cores ?? '1', options.command, ...options.args] : [...options.args],
-    {
-      stdio: ['pipe', 'pipe', options.stderr ?? 'inherit'],
-      env: { ...process.env, NODE_ENV: 'production' },
-    },
-  );
+  const before = {
+    measured: PINNED ? ['taskset', '-c', options.cores ?? '1'] : [],
+    helper: [],
+    aside: YIELDS ? ['chrt', '--idle', '0'] : [],
+  }[options.place];
+  const [command = '', ...args] = [...before, options.command, ...options.args];
+  const child = spawn(command, args, {
+    stdio: ['pipe', 'pipe', options.stderr ?? 'inherit'],
+    env: { ...process.env, NODE_ENV: 'production' },
+  });
   children.set(child, new Promise((resolve) => child.once('exit', resolve)));
   child.stdin?.on('error', () => undefined);
   const stdout = child.stdout ?? Readable.from([]);

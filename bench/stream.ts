@@ -54,6 +54,10 @@ export class Held {
   constructor(pid: number) {
     this.#pid = pid;
     process.kill(pid, 'SIGSTOP');
+    // Whoever is stopped would not hear that it is to end.
+    process.once('exit', () => {
+      this.release();
+    });
   }
 
   /** Rows a second until `done`. */

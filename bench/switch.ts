@@ -7,6 +7,8 @@ import { isBanyanError } from '../core/errors.ts';
 import { sleep } from '../core/lifecycle.ts';
 import { startEmbedded } from '../core/postgres/embedded.ts';
 import type { World } from '../test/support/switching/world.ts';
+import { always, delays, quantile, randomOf, rollout } from '../test/support/rises.ts';
+import { watchStanding, type Standing } from './standing.ts';
 import { percentile as ofSorted } from './stream.ts';
 
 interface Size {
@@ -29,10 +31,39 @@ interface Figures extends Size {
   readonly held: { readonly count: number; readonly p50Ms: number; readonly p99Ms: number };
   readonly usualMs: { readonly p50: number; readonly p99: number };
   readonly pauseMs: { readonly p50: number; readonly p99: number };
+  /** What the tails were made of, where anything stood for a second. */
+  readonly stood: Standing;
+  readonly regressions: Regressions;
+}
+
+/** Of a rollout that goes back by itself, in simulated time: seconds to find one, and false alarms. */
+interface Regressions {
+  readonly beside: { readonly p50S: number; readonly p90S: number };
+  readonly halfAndHalf: { readonly p50S: number; readonly p90S: number };
+  readonly rollouts: number;
+  readonly falseAlarms: number;
 }
 
 const DWELL_MS = 200;
 const TRIES = 10;
+
+const ROLLOUTS = 1_000;
+/** What the step before it has shown. */
+const EARLIER = { answered: 20_000, against: 200 };
+
+function simulate(): Regressions {
+  const told = (found: readonly number[]): Regressions['beside'] => ({
+    p50S: quantile(found, 0.5),
+    p90S: quantile(found, 0.9),
+  });
+  const seeds = Array.from({ length: ROLLOUTS }, (_, at) => at + 1);
+  return {
+    beside: told(delays(0, 950, ROLLOUTS / 2)),
+    halfAndHalf: told(delays(0, 50, ROLLOUTS / 2, EARLIER)),
+    rollouts: ROLLOUTS,
+    falseAlarms: seeds.filter((seed) => rollout(always(0.01), randomOf(seed))).length,
+  };
+}
 
 async function measure(world: World, size: Size): Promise<Figures> {
   const pauses: { readonly from: number; readonly to: number }[] = [];
@@ -55,6 +86,7 @@ async function measure(world: World, size: Size): Promise<Figures> {
   };
   await sleep(2_000);
   world.clients?.forget();
+  const stood = watchStanding(world.urls);
   for (let done = 1; done <= size.switches; done++) {
     for (const event of ['advance', 'rollback'] as const) {
       await move(event);
@@ -62,6 +94,7 @@ async function measure(world: World, size: Size): Promise<Figures> {
     }
     if (done % 10 === 0) process.stderr.write(`${done} of ${size.switches} each way\n`);
   }
+  const standing = await stood();
   const settled = await world.settle();
   const { failed, reads, times } = world.clients?.outcomes() ?? {
     failed: new Map<string, number>(),
@@ -88,6 +121,8 @@ async function measure(world: World, size: Size): Promise<Figures> {
     held: { count: added.length, p50Ms: percentile(added, 0.5), p99Ms: percentile(added, 0.99) },
     usualMs: { p50: median, p99: percentile(usual, 0.99) },
     pauseMs: { p50: percentile(lengths, 0.5), p99: percentile(lengths, 0.99) },
+    stood: standing,
+    regressions: simulate(),
   };
 }
 
@@ -110,7 +145,14 @@ function print(figures: Figures): string {
     `held writes               ${figures.held.count}: p50 ${ms(figures.held.p50Ms)} and p99 ${ms(figures.held.p99Ms)} more than usual`,
     `other writes              p50 ${ms(figures.usualMs.p50)}, p99 ${ms(figures.usualMs.p99)}`,
     `pause, as switches saw it p50 ${ms(figures.pauseMs.p50)}, p99 ${ms(figures.pauseMs.p99)}`,
+    `stood for a second        ${figures.stood.sessions.join('\n  ') || 'nobody'}; this process ${ms(figures.stood.selfMs)}`,
+    `two points more failures  simulated, at 50 req/s canary: found in ${seconds(figures.regressions.beside)} beside 950, in ${seconds(figures.regressions.halfAndHalf)} half and half`,
+    `rolled back for nothing   ${figures.regressions.falseAlarms} of ${figures.regressions.rollouts} simulated rollouts of an equal service`,
   ].join('\n');
+}
+
+function seconds({ p50S, p90S }: Regressions['beside']): string {
+  return `${p50S} s (p90 ${p90S} s)`;
 }
 
 const { values: flags } = parseArgs({ options: { json: { type: 'string' } } });

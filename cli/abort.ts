@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { openContext, type GlobalOptions } from './context.ts';
 import { answer } from './output.ts';
+import { interrupts } from './running.ts';
 
 interface Flags {
   readonly why?: string;
@@ -22,7 +23,9 @@ export function abortCommand(program: Command): void {
       const context = await openContext(globals);
       try {
         const { loseServiceWrites: losing = false, ...rest } = flags;
-        const result = await context.coordinator().abort({ capability, losing, ...rest });
+        const result = await context
+          .coordinator({ interrupts })
+          .abort({ capability, losing, ...rest });
         const lines = [
           `${capability}: ${result.from} → monolith`,
           ...result.lost.map((one) => `  lost: ${one}`),

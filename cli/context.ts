@@ -13,6 +13,7 @@ import { Coordinator } from '../control/coordinator.ts';
 import { defineMigration } from '../control/define.ts';
 import type { Migration, MigrationInput } from '../control/definition.ts';
 import { migrateControl, openControl } from '../control/store.ts';
+import type { CoordinatorOptions } from '../control/workplace.ts';
 
 export interface GlobalOptions {
   readonly config: string;
@@ -32,7 +33,7 @@ export interface Context extends Loaded {
   readonly db: Knex;
   readonly log: Logger;
   readonly who: string;
-  coordinator(): Coordinator;
+  coordinator(more?: Pick<CoordinatorOptions, 'interrupts'>): Coordinator;
   close(): Promise<void>;
 }
 
@@ -129,7 +130,7 @@ export async function contextOf(
     db,
     log,
     who,
-    coordinator: () => new Coordinator({ ...loaded, controlUrl, db, who, log }),
+    coordinator: (more = {}) => new Coordinator({ ...loaded, controlUrl, db, who, log, ...more }),
     close: () => db.destroy(),
   };
 }

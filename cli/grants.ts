@@ -1,4 +1,5 @@
-// `banyan grants`: the SQL that makes the three roles in each database, to read and to run.
+// `banyan grants`: the SQL that makes the three roles in each database, to read and to run: by psql all of
+// it at once, by anything else a database at a time.
 import type { Command } from 'commander';
 import {
   grantStatements,
@@ -12,6 +13,11 @@ import type { Logins } from '../control/connections.ts';
 import { loadConfig, type GlobalOptions } from './context.ts';
 import { answer } from './output.ts';
 
+interface Flags {
+  readonly tableOwner: string[];
+  readonly only?: string;
+}
+
 export function grantsCommand(program: Command): void {
   program
     .command('grants')
@@ -20,7 +26,11 @@ export function grantsCommand(program: Command): void {
       '--table-owner <role...>',
       'role that owns the mapped tables; <name>=<role> for one database (monolith, or the service)',
     )
-    .action(async (flags: { tableOwner: string[] }, command: Command) => {
+    .option(
+      '--only <name>',
+      'one block, plain SQL without a line for psql: monolith, or the service',
+    )
+    .action(async (flags: Flags, command: Command) => {
       const globals = command.optsWithGlobals<GlobalOptions>();
       const { migration, connections } = await loadConfig(globals.config);
       const sides = [
@@ -39,11 +49,21 @@ export function grantsCommand(program: Command): void {
           skipsTriggers: passesTriggersBy(migration, 'service', name),
         })),
       ];
-      const blocks = sides.flatMap(({ name, logins, tables, lookups, skipsTriggers }) =>
-        logins && tables.length > 0
+      const mapped = sides.filter(({ logins, tables }) => logins && tables.length > 0);
+      const chosen = mapped.filter(({ name }) => name === (flags.only ?? name));
+      if (flags.only !== undefined && chosen.length === 0)
+        throw new BanyanError('USAGE', `no tables are mapped in a database of "${flags.only}"`, {
+          hint: `--only takes one of: ${mapped.map(({ name }) => name).join(', ')}.`,
+        });
+      const isOneServer =
+        new Set(mapped.map(({ logins }) => logins && serverOf(logins))).size === 1;
+      const blocks = chosen.flatMap(({ name, logins, tables, lookups, skipsTriggers }) =>
+        logins
           ? [
               {
                 name,
+                database: databaseOf(logins),
+                connect: flags.only === undefined ? [connectTo(logins, isOneServer)] : [],
                 statements: grantStatements({
                   database: databaseOf(logins),
                   tableOwner: ownerOf(flags.tableOwner, name),
@@ -57,9 +77,15 @@ export function grantsCommand(program: Command): void {
           : [],
       );
       const text = blocks
-        .map((block) => `-- ${block.name}\n${block.statements.join(';\n')};`)
+        .map(({ name, database, connect, statements }) =>
+          [`-- ${name}: database ${database}`, ...connect, `${statements.join(';\n')};`].join('\n'),
+        )
         .join('\n\n');
-      answer(globals.json, blocks, text);
+      answer(
+        globals.json,
+        blocks.map(({ name, database, statements }) => ({ name, database, statements })),
+        text,
+      );
     });
 }
 
@@ -71,6 +97,21 @@ function ownerOf(given: readonly string[], name: string): string {
   throw new BanyanError('USAGE', `no --table-owner is given for ${name}`, {
     hint: `Add --table-owner ${name}=<role>, or --table-owner <role> for all.`,
   });
+}
+
+/** For psql: a file of several blocks runs each where it belongs, on another server where that is another. */
+function connectTo(logins: Logins, isOneServer: boolean): string {
+  const quoted = (text: string): string => `'${text.replaceAll(/['\\]/g, '\\$&')}'`;
+  const { hostname, port } = new URL(logins.capture);
+  const place = isOneServer
+    ? ''
+    : ` host=${quoted(hostname.replace(/^\[|\]$/g, ''))} port=${port || '5432'}`;
+  const info = `dbname=${quoted(databaseOf(logins))}${place}`;
+  return `\\connect -reuse-previous=on "${info.replaceAll('"', '""')}"`;
+}
+
+function serverOf(logins: Logins): string {
+  return new URL(logins.capture).host;
 }
 
 function databaseOf(logins: Logins): string {

@@ -1,5 +1,6 @@
 // How V8 keeps the memory of a process that serves; the flags take effect while it runs.
-import { setFlagsFromString } from 'node:v8';
+import { PerformanceObserver } from 'node:perf_hooks';
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 
 /**
  * For an edge. In a quiet moment V8 shrinks its young generation to a megabyte, and then doubles it
@@ -11,13 +12,28 @@ export function readyForBursts(): void {
   setFlagsFromString('--semi-space-growth-factor=16');
 }
 
+const MB = 1_048_576;
+/** Of a young generation, both halves: where it is to be at once, and where it stops. */
+const YOUNG = { soon: 32 * MB, most: 64 * MB };
+
 /**
  * For sync, whose memory must not follow the size of a transaction: where a machine has memory to spare,
  * V8 lets garbage lie until the heap has grown manifold. Here it collects once half of what is alive has
- * been added. (A young generation that stays small would take less still, and cost a tenth of the
- * throughput.)
+ * been added, and the young generation does not come to the 128 MB that V8 would let it have. (One that
+ * stays small would take less still, and cost a tenth of the throughput.)
  */
 export function keepSmall(): void {
-  readyForBursts();
   setFlagsFromString('--heap-growing-percent=50');
+  let factor = 0;
+  const steer = (): void => {
+    const spaces = getHeapSpaceStatistics();
+    const young = spaces.find(({ space_name: name }) => name === 'new_space')?.space_size ?? 0;
+    const next = young < YOUNG.soon ? 16 : young < YOUNG.most ? 2 : 1;
+    if (next === factor) return;
+    factor = next;
+    setFlagsFromString(`--semi-space-growth-factor=${factor}`);
+  };
+  steer();
+  // Each collection may have let it grow, or shrink.
+  new PerformanceObserver(steer).observe({ entryTypes: ['gc'] });
 }

@@ -1,23 +1,31 @@
 // `banyan advance` and `banyan rollback`: one command, one move, or on the way back as many as are asked for.
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { MoveRequest, MoveResult } from '../control/domain/move.ts';
+import {
+  BLOCKER_POLICIES,
+  type BlockerPolicy,
+  type MoveRequest,
+  type MoveResult,
+} from '../control/domain/move.ts';
 import { PHASES, type Phase } from '../control/domain/phase.ts';
+import type { DryRun } from '../control/dry-run.ts';
 import { StateStore } from '../control/store.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
+import { describeDryRun } from './dry-run.ts';
 import { answer } from './output.ts';
 import { assertPreflight } from './preflight.ts';
-import { describeMove, rollBack } from './roll-back.ts';
+import { describeMove, requestsBack, rollBack } from './roll-back.ts';
+import { interrupts } from './running.ts';
 
-interface AdvanceFlags {
-  readonly weight?: number;
-  readonly why?: string;
+interface Flags {
   readonly to?: Phase;
-  readonly replaceTarget?: boolean;
+  readonly why?: string;
+  readonly blockers?: BlockerPolicy;
+  readonly dryRun?: true;
 }
 
-interface RollbackFlags {
-  readonly to?: Phase;
-  readonly why?: string;
+interface AdvanceFlags extends Flags {
+  readonly weight?: number;
+  readonly replaceTarget?: boolean;
 }
 
 export function advanceCommand(program: Command): void {
@@ -34,17 +42,21 @@ export function advanceCommand(program: Command): void {
     )
     .option('--why <text>', 'for the journal')
     .option('--replace-target', 'begin sync although the tables of the service hold rows')
+    .addOption(blockersOption())
+    .option('--dry-run', DRY_RUN)
     .action(async (capability: string, flags: AdvanceFlags, command: Command) => {
       await run(command, async (context) => {
+        const { dryRun, ...asked } = flags;
         const { phase } = await new StateStore(context.db).readOne(capability);
-        if (phase === 'monolith' && capability in context.migration.capabilities)
-          await assertPreflight(context, [capability]);
         const request: MoveRequest = {
           capability,
           event: phase === 'canary' && flags.weight !== undefined ? 'weight' : 'advance',
-          ...flags,
+          ...asked,
         };
-        return [await context.coordinator().move(request)];
+        if (dryRun) return context.coordinator().dryRun(capability, [request]);
+        if (phase === 'monolith' && capability in context.migration.capabilities)
+          await assertPreflight(context, [capability]);
+        return [await context.coordinator({ interrupts }).move(request)];
       });
     });
 }
@@ -55,17 +67,32 @@ export function rollbackCommand(program: Command): void {
     .description('move a capability one phase back, or step by step to an earlier one')
     .addOption(new Option('--to <phase>', 'the phase it should end up in').choices(PHASES))
     .option('--why <text>', 'for the journal')
-    .action(async (capability: string, flags: RollbackFlags, command: Command) => {
+    .addOption(blockersOption())
+    .option('--dry-run', DRY_RUN)
+    .action(async (capability: string, flags: Flags, command: Command) => {
       await run(command, async (context) => {
+        const { dryRun, ...asked } = flags;
         const { phase } = await new StateStore(context.db).readOne(capability);
-        return rollBack(context.coordinator(), phase, { capability, ...flags });
+        const request = { capability, ...asked };
+        return dryRun
+          ? context.coordinator().dryRun(capability, requestsBack(phase, request))
+          : rollBack(context.coordinator({ interrupts }), phase, request);
       });
     });
 }
 
+const DRY_RUN = 'show the gates, the steps and what each would touch; change nothing';
+
+function blockersOption(): Option {
+  return new Option(
+    '--blockers <policy>',
+    'long transactions in the way of a switch: refuse it, wait for them, or cancel them',
+  ).choices(BLOCKER_POLICIES);
+}
+
 async function run(
   command: Command,
-  move: (context: Context) => Promise<readonly MoveResult[]>,
+  move: (context: Context) => Promise<readonly (MoveResult | DryRun)[]>,
 ): Promise<void> {
   const globals = command.optsWithGlobals<GlobalOptions>();
   const context = await openContext(globals);
@@ -73,7 +100,8 @@ async function run(
     const moves = await move(context);
     const [first, last] = [moves[0], moves.at(-1)];
     const data = moves.length === 1 ? last : { ...last, from: first?.from, moves };
-    answer(globals.json, data, moves.map(describeMove).join('\n'));
+    const lines = moves.map((one) => ('steps' in one ? describeDryRun(one) : describeMove(one)));
+    answer(globals.json, data, lines.join('\n'));
   } finally {
     await context.close();
   }

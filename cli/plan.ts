@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { BanyanError } from '../core/errors.ts';
 import type { Capability } from '../control/definition.ts';
-import { evaluateGates, watchedGates, type GateResult } from '../control/domain/gates.ts';
+import { watchedGates, type GateFacts, type GateResult } from '../control/domain/gates.ts';
 import { ownerOf, takesOwnership, type Phase } from '../control/domain/phase.ts';
 import {
   decideRollout,
@@ -14,9 +14,9 @@ import {
 } from '../control/domain/rollout.ts';
 import { describeRow } from '../control/rollout-word.ts';
 import type { CapabilityState } from '../control/domain/state.ts';
-import type { Evidence } from '../control/evidence.ts';
 import { gatherFacts } from '../control/gate-facts.ts';
-import { lookAt } from '../control/rollout-look.ts';
+import type { DriverOptions } from '../control/rollout-driver.ts';
+import { gatesAhead, lookAt, rightsAsked } from '../control/rollout-look.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
 import { named } from './named.ts';
 import { answer } from './output.ts';
@@ -43,15 +43,22 @@ interface Plan {
   readonly at: string;
   /** `banyan rollout`'s next place; null at its end. */
   readonly next: string | null;
+  /** What takes it there by hand; null at the end. */
+  readonly command: string | null;
   readonly does: readonly string[];
-  /** Gates that do not pass, of where it is and of the next move. */
+  /** Gates that do not pass: those that would refuse the command, or hold up the rollout that is under way. */
   readonly inTheWay: readonly GateResult[];
+  /** Gates that are watched where it is and have failed. A change of weight is not refused for them. */
+  readonly red: readonly GateResult[];
+  /** Where a plain advance leads to instead, out of a canary whose next step is a share. */
+  readonly instead: { readonly next: Phase; readonly inTheWay: readonly GateResult[] } | null;
   /** What the rollout would do now, where one is under way. */
   readonly rollout: string | null;
 }
 
 async function planOf(context: Context, capability: string): Promise<Plan> {
-  const { store, rollouts, evidence } = rolloutsOf(context).options;
+  const { options } = rolloutsOf(context);
+  const { store, rollouts, evidence, rights } = options;
   const definition = context.migration.capabilities[capability];
   if (!definition) throw new BanyanError('UNKNOWN_CAPABILITY', `no capability "${capability}"`);
   const state = await store.readOne(capability);
@@ -59,34 +66,72 @@ async function planOf(context: Context, capability: string): Promise<Plan> {
   const next = nextStep(stepsOf(definition.rollout), state);
   const look =
     row?.status === 'running' || row?.status === 'paused'
-      ? (await lookAt(evidence, capability, definition, state, row)).facts
+      ? (await lookAt(evidence, capability, definition, state, row, rights)).facts
       : undefined;
-  const all = look
-    ? [...look.watched, ...look.ahead]
-    : await gatesOf(evidence, definition, state, next);
-  const inTheWay = [...new Map(all.map((gate) => [gate.gate, gate])).values()].filter(
-    ({ verdict }) => verdict !== 'pass',
+  const facts = await factsOf(options, definition, state, next);
+  const watched = watchedGates(state.phase, facts).filter(
+    ({ gate }) => isServing(definition, state) || !gate.startsWith('canary '),
   );
+  const ahead = next ? gatesAhead(definition, state, next, facts) : [];
+  const inTheWay = open(look ? [...look.watched, ...look.ahead] : next ? ahead : watched);
+  const named = new Set(inTheWay.map(({ gate }) => gate));
   return {
     capability,
     at: describePlace(state),
     next: next ? describePlace(next) : null,
+    command: next ? commandTo(capability, next) : null,
     does: next ? doings(state.phase, next.phase, next.weight, definition.tables.length > 0) : [],
     inTheWay,
+    red: watched.filter(({ gate, verdict }) => verdict === 'fail' && !named.has(gate)),
+    instead:
+      state.phase === 'canary' && next?.phase !== CUTOVER.phase
+        ? {
+            next: CUTOVER.phase,
+            inTheWay: open(
+              gatesAhead(
+                definition,
+                state,
+                CUTOVER,
+                await factsOf(options, definition, state, CUTOVER),
+              ),
+            ),
+          }
+        : null,
     rollout: row && look ? `${describeRow(row)}; ${told(decideRollout(look))}` : null,
   };
 }
 
-/** Those of where it is and of the next move, as whoever moves it by hand would be asked. */
-async function gatesOf(
-  evidence: Evidence,
+const CUTOVER = { phase: 'cutover', weight: 0 } as const;
+
+/** Each gate that does not pass, once. */
+function open(gates: readonly GateResult[]): GateResult[] {
+  return [...new Map(gates.map((gate) => [gate.gate, gate])).values()].filter(
+    ({ verdict }) => verdict !== 'pass',
+  );
+}
+
+/** Without a weight a canary begins at none, and one that is under way ends. */
+function commandTo(capability: string, { phase, weight }: Place): string {
+  return `banyan advance ${capability}${phase === 'canary' ? ` --weight ${weight}` : ''}`;
+}
+
+/** Whom nobody asks gives no answers to be judged by. */
+function isServing({ canary }: Capability, { phase, weight }: CapabilityState): boolean {
+  return phase === 'cutover' || weight > 0 || canary.rules.some((rule) => rule.to === 'service');
+}
+
+/** What whoever makes the move by hand would be judged by. */
+async function factsOf(
+  { evidence, rights }: DriverOptions,
   definition: Capability,
-  { capability, phase }: CapabilityState,
+  state: CapabilityState,
   next: Place | undefined,
-): Promise<GateResult[]> {
-  const to = next?.phase ?? phase;
-  const facts = await gatherFacts(evidence, capability, definition, undefined, to);
-  return [...watchedGates(phase, facts), ...(to === phase ? [] : evaluateGates(phase, to, facts))];
+): Promise<GateFacts> {
+  const { capability, phase } = state;
+  return {
+    ...(await gatherFacts(evidence, capability, definition, undefined, next?.phase ?? phase)),
+    ...(await rightsAsked(capability, definition, state, next, rights)),
+  };
 }
 
 /** What the move to a place changes, in words. */
@@ -133,17 +178,27 @@ function told(decision: RolloutDecision): string {
 }
 
 function describe(plan: Plan): string {
-  const { capability, at, next, does, inTheWay, rollout } = plan;
+  const { capability, at, next, command, does, inTheWay, red, instead, rollout } = plan;
   return [
     next === null
       ? `${capability}: in ${at}, where its rollout ends`
-      : `${capability}: ${at} → ${next}`,
+      : `${capability}: ${at} → ${next}: \`${command ?? ''}\``,
     ...does.map((line) => `  does: ${line}`),
-    ...inTheWay.map(
-      ({ gate, figure, limit, verdict, note, remedy }) =>
-        `  in the way: ${gate}: ${figure}, limit ${limit} (${verdict})${[note, remedy].flatMap((one) => (one === undefined ? [] : [`; ${one}`])).join('')}`,
-    ),
+    ...inTheWay.map((gate) => `  in the way: ${describeGate(gate)}`),
     ...(next !== null && inTheWay.length === 0 ? ['  nothing stands in its way'] : []),
+    ...red.map((gate) => `  red, and no obstacle: ${describeGate(gate)}`),
+    ...(instead === null
+      ? []
+      : [
+          `  without --weight: ${at} → ${instead.next}`,
+          ...instead.inTheWay.map((gate) => `    in the way: ${describeGate(gate)}`),
+          ...(instead.inTheWay.length === 0 ? ['    nothing stands in its way'] : []),
+        ]),
     ...(rollout === null ? [] : [`  rollout: ${rollout}`]),
   ].join('\n');
+}
+
+function describeGate({ gate, figure, limit, verdict, note, remedy }: GateResult): string {
+  const more = [note, remedy].filter((one) => one !== undefined);
+  return [`${gate}: ${figure}, limit ${limit} (${verdict})`, ...more].join('; ');
 }

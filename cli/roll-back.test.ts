@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { BanyanError } from '../core/errors.ts';
 import type { MoveRequest, MoveResult } from '../control/domain/move.ts';
 import type { Phase } from '../control/domain/phase.ts';
-import { rollBack } from './roll-back.ts';
+import { describeMove, rollBack } from './roll-back.ts';
 
 /** A coordinator that moves from one phase, and refuses to move to another. */
 function coordinator(
@@ -59,4 +59,17 @@ test('one phase, or none, is one question to the coordinator', async () => {
     expect(it.asked).toHaveLength(1);
     expect(it.asked[0]?.to).toBe(to);
   }
+});
+
+test('what keeps nobody from going back, but from going on again, is told with what mends it', () => {
+  const gate = { gate: 'way forward', figure: '1 rights missing', limit: 'none missing' } as const;
+  const moved = { capability: 'catalog', from: 'cutover', to: 'canary', weight: 0 } as const;
+  const told = (given: MoveResult['gates'][number]): string =>
+    describeMove({ ...moved, gates: [given] });
+  expect(
+    told({ ...gate, verdict: 'fail', advisory: true, note: 'a lacks b', remedy: 'GRANT b' }),
+  ).toContain(
+    'way forward: 1 rights missing (limit none missing): it has gone back all the same, and must be mended before it goes on again; a lacks b; GRANT b',
+  );
+  expect(told({ ...gate, verdict: 'pass', advisory: true })).not.toContain('all the same');
 });

@@ -2,6 +2,7 @@
 // refused, those before it stand, and the refusal says how far it has come.
 import { BanyanError, isBanyanError } from '../core/errors.ts';
 import type { Coordinator } from '../control/coordinator.ts';
+import { warns, type GateResult } from '../control/domain/gate-result.ts';
 import { wayBack, type MoveRequest, type MoveResult } from '../control/domain/move.ts';
 import type { Phase } from '../control/domain/phase.ts';
 
@@ -9,21 +10,27 @@ import type { Phase } from '../control/domain/phase.ts';
 export async function rollBack(
   coordinator: Pick<Coordinator, 'move'>,
   from: Phase,
-  { to, ...asked }: Pick<MoveRequest, 'capability' | 'why' | 'to'>,
+  asked: Pick<MoveRequest, 'capability' | 'why' | 'to' | 'blockers'>,
 ): Promise<MoveResult[]> {
-  const request = { ...asked, event: 'rollback' } as const;
-  if (to === undefined) return [await coordinator.move(request)];
-  const steps = wayBack(from, to) ?? [];
-  // Who is there already, or is on no way there, hears it from the coordinator.
-  if (steps.length === 0) return [await coordinator.move({ ...request, to })];
   const moves: MoveResult[] = [];
-  for (const step of steps)
+  for (const request of requestsBack(from, asked))
     try {
-      moves.push(await coordinator.move({ ...request, to: step }));
+      moves.push(await coordinator.move(request));
     } catch (error) {
       throw stuck(error, moves);
     }
   return moves;
+}
+
+/** The moves that lead back, each by name. Who is there already, or is on no way there, hears it from the coordinator. */
+export function requestsBack(
+  from: Phase,
+  { to, ...asked }: Pick<MoveRequest, 'capability' | 'why' | 'to' | 'blockers'>,
+): MoveRequest[] {
+  const request = { ...asked, event: 'rollback' } as const;
+  if (to === undefined) return [request];
+  const steps = wayBack(from, to) ?? [];
+  return (steps.length === 0 ? [to] : steps).map((step) => ({ ...request, to: step }));
 }
 
 function stuck(error: unknown, moves: readonly MoveResult[]): unknown {
@@ -42,11 +49,17 @@ export function describeMove(result: MoveResult): string {
   const weight = result.to === 'canary' ? ` at ${result.weight} %` : '';
   const pause = result.pauseMs === undefined ? '' : `; writes paused for ${result.pauseMs} ms`;
   const gates = result.gates.map(
-    (gate) => `  ${gate.verdict}  ${gate.gate}: ${gate.figure} (limit ${gate.limit})`,
+    (gate) =>
+      `  ${gate.verdict}  ${gate.gate}: ${gate.figure} (limit ${gate.limit})${warns(gate) ? warningOf(gate) : ''}`,
   );
   const moved =
     result.from === result.to && result.to !== 'canary'
       ? `is in ${result.to}`
       : `${result.from} → ${result.to}`;
   return [`${result.capability}: ${moved}${weight}${pause}`, ...gates].join('\n');
+}
+
+function warningOf({ note, remedy }: GateResult): string {
+  const why = [note, remedy].flatMap((one) => (one === undefined ? [] : [`; ${one}`]));
+  return `: it has gone back all the same, and must be mended before it goes on again${why.join('')}`;
 }

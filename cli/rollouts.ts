@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { Evidence } from '../control/evidence.ts';
+import { rightsOf } from '../control/rights-look.ts';
 import type { DriverOptions } from '../control/rollout-driver.ts';
 import { RolloutStore } from '../control/rollout-store.ts';
 import { StateStore } from '../control/store.ts';
@@ -17,12 +18,13 @@ export interface Rollouts {
 
 export function rolloutsOf(context: Context, say?: (line: string) => void): Rollouts {
   const { migration, connections, db, log, who } = context;
+  const coordinator = context.coordinator();
   const hooks = (capability: string): readonly Webhook[] =>
     connections.webhooks?.[capability] ?? [];
   return {
     options: {
-      ...{ migration, log, who, say },
-      coordinator: context.coordinator(),
+      ...{ migration, log, who, say, coordinator },
+      rights: rightsOf(coordinator),
       rollouts: new RolloutStore(db, (capability) => hooks(capability).map(({ name }) => name)),
       store: new StateStore(db),
       evidence: new Evidence(db),

@@ -16,6 +16,20 @@ export function interruption(
   return controller.signal;
 }
 
+/** While a switch is under way the first signal takes it back, where it can be; the second ends the command at once. */
+export function interrupts(then: () => void): () => void {
+  const forget = (): void => {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  };
+  const onSignal = (): void => {
+    forget();
+    process.stderr.write('Interrupted: a switch that has not flipped is taken back.\n');
+    then();
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  return forget;
+}
+
 /** Runs the parts; `ready` is called once all of them serve, `heap` says how memory is kept. */
 export async function runParts(
   parts: readonly Part[],

@@ -1,13 +1,16 @@
 // `banyan status`: where every capability is, how its flows do, what the last verify said.
 import type { Command } from 'commander';
+import { isOfAnother } from '../control/domain/other-mapping.ts';
 import { ownerOf } from '../control/domain/phase.ts';
 import { Evidence } from '../control/evidence.ts';
 import type { FlowLine } from '../control/flow-reports.ts';
+import { mappingVersion } from '../control/mapping-version.ts';
 import { RelayReports } from '../control/relay-reports.ts';
 import { StateStore } from '../control/store.ts';
-import { openContext, type GlobalOptions } from './context.ts';
+import { openContext, type Context, type GlobalOptions } from './context.ts';
 import { named } from './named.ts';
 import { answer, table } from './output.ts';
+import { describeUndefined } from './undefined-capabilities.ts';
 import { describeRelays } from './relay-lines.ts';
 
 export function statusCommand(program: Command): void {
@@ -19,10 +22,13 @@ export function statusCommand(program: Command): void {
       const context = await openContext(globals);
       try {
         const evidence = new Evidence(context.db);
-        const states = await new StateStore(context.db).read(named(context, only));
+        const store = new StateStore(context.db);
+        const states = await store.read(named(context, only));
+        const others = only === undefined ? await store.othersThan([...states.keys()]) : [];
         const lines = await Promise.all(
-          [...states.values()].map(async (state) => ({
+          [...states.values(), ...others].map(async (state) => ({
             ...state,
+            defined: states.has(state.capability),
             owner: ownerOf(state.phase),
             flows: await evidence.flows(state.capability),
             shadow: (await evidence.shadow(state.capability)).mismatches,
@@ -38,7 +44,7 @@ export function statusCommand(program: Command): void {
           line.flows.map(flow).join(', ') || '-',
           line.verify === null
             ? 'never'
-            : `${line.verify.missing + line.verify.extra + line.verify.different} wrong of ${line.verify.rows}, ${age(line.verify.ageMs)} ago`,
+            : `${line.verify.missing + line.verify.extra + line.verify.different} wrong of ${line.verify.rows}, ${age(line.verify.ageMs)} ago${ofNow(context, line.capability, line.verify.mapping)}`,
         ]);
         const errors = lines.flatMap((line) =>
           line.flows
@@ -54,6 +60,7 @@ export function statusCommand(program: Command): void {
           [
             table([['capability', 'phase', 'owner', 'flows', 'verify'], ...rows]),
             ...errors,
+            ...others.map(describeUndefined),
             ...describeRelays(await new RelayReports(context.db).lines()),
           ].join('\n'),
         );
@@ -61,6 +68,18 @@ export function statusCommand(program: Command): void {
         await context.close();
       }
     });
+}
+
+/** Says so where it is the verification of another mapping. */
+function ofNow(
+  { migration }: Pick<Context, 'migration'>,
+  capability: string,
+  mapping: string | undefined,
+): string {
+  const definition = migration.capabilities[capability];
+  return isOfAnother(definition && mappingVersion(definition.tables), { mapping })
+    ? ', by another mapping than now'
+    : '';
 }
 
 function flow(line: FlowLine): string {

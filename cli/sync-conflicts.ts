@@ -44,9 +44,18 @@ function describe(lines: readonly (ConflictLine & { readonly capability: string 
       one.reason,
       one.verdict,
       one.policy,
-      differing(one.owner, one.incoming).join(', ') || '-',
+      inQuestion(one),
     ]),
   ]);
+}
+
+/** What the two rows differ in; of a unique value, which row has it. */
+function inQuestion({ reason, key, owner, incoming }: ConflictLine): string {
+  if (reason === 'unique' && owner)
+    return `held by ${Object.keys(key)
+      .map((name) => owner[name])
+      .join('/')}`;
+  return differing(owner, incoming).join(', ') || '-';
 }
 
 /** Columns in which the two rows differ. */

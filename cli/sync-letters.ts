@@ -1,7 +1,6 @@
 // `banyan sync show|retry|reread|skip`: the changes that could not be applied, and what to do about them.
 import type { Command } from 'commander';
 import { BanyanError } from '../core/errors.ts';
-import type { Direction } from '../control/domain/flow.ts';
 import {
   lettersAfterRetry,
   listLetters,
@@ -50,7 +49,7 @@ export function letterCommands(sync: Command): void {
     .command('skip <capability> <direction> <id>')
     .description('give one up for good; verify will find the difference')
     .action(
-      act(async ({ appliers, capability }, [direction = '', id = '']) => {
+      act(async ({ appliers, capability, context }, [direction = '', id = '']) => {
         if (direction !== 'to' && direction !== 'back')
           throw new BanyanError('USAGE', `"${direction}" is no direction`, {
             hint: 'to: from the monolith to the service; back: the other way.',
@@ -59,8 +58,13 @@ export function letterCommands(sync: Command): void {
           throw new BanyanError('USAGE', `"${id}" is no number of a parked change`, {
             hint: `\`banyan sync show ${capability}\` lists them.`,
           });
-        await skipLetter(capability, appliers, direction satisfies Direction, id);
-        return { data: { skipped: id }, text: `${capability}: change ${id} is given up` };
+        const tables = context.migration.capabilities[capability]?.tables;
+        const reread = await skipLetter(capability, appliers, direction, id, tables);
+        const then = reread ? ', and the service gets the row as the monolith has it' : '';
+        return {
+          data: { skipped: id, reread },
+          text: `${capability}: change ${id} is given up${then}`,
+        };
       }),
     );
 }

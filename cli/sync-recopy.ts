@@ -17,8 +17,8 @@ export function recopyCommand(sync: Command): void {
       try {
         const definition = context.migration.capabilities[capability];
         if (!definition)
-          throw new BanyanError('USAGE', `there is no capability "${capability}"`, {
-            hint: `There are: ${Object.keys(context.migration.capabilities).join(', ')}.`,
+          throw new BanyanError('UNKNOWN_CAPABILITY', `there is no capability "${capability}"`, {
+            hint: `The definition names: ${Object.keys(context.migration.capabilities).join(', ')}.`,
           });
         if (definition.source)
           throw new BanyanError(

@@ -6,6 +6,7 @@ import { Evidence } from '../control/evidence.ts';
 import type { FlowLine } from '../control/flow-reports.ts';
 import { RelayReports } from '../control/relay-reports.ts';
 import { openContext, type Context, type GlobalOptions } from './context.ts';
+import { named } from './named.ts';
 import { answer, bytes, span, table } from './output.ts';
 import { describeRelays } from './relay-lines.ts';
 import { interruption } from './running.ts';
@@ -44,8 +45,9 @@ export function flowStatusCommand(sync: Command): void {
 
 async function look(context: Context, only: string | undefined): Promise<FlowLine[]> {
   const evidence = new Evidence(context.db);
-  const known = only === undefined ? Object.keys(context.migration.capabilities) : [only];
-  return (await Promise.all(known.map((capability) => evidence.flows(capability)))).flat();
+  return (
+    await Promise.all(named(context, only).map((capability) => evidence.flows(capability)))
+  ).flat();
 }
 
 /** Flows, and what brings their changes to Kafka. */

@@ -18,11 +18,35 @@ interface VerifyFlags {
   readonly samples: number;
 }
 
-export function verifyCommand(program: Command): void {
-  program
-    .command('verify <capability>')
-    .description('compare both sides row by row, under load')
-    .option('--repair', 'have what is wrong read again from the owner')
+/** Of `banyan` itself, and of `banyan sync`. */
+export function verifyCommand(parent: Command): void {
+  comparison(parent, 'verify', 'compare both sides row by row, under load').option(
+    '--repair',
+    'have what is wrong read again from the owner',
+  );
+}
+
+/** `verify --repair` by a name of its own. */
+export function repairCommand(sync: Command): void {
+  comparison(
+    sync,
+    'repair',
+    'compare both sides, and have what is wrong read again from the owner',
+    {
+      repair: true,
+    },
+  );
+}
+
+function comparison(
+  parent: Command,
+  name: string,
+  description: string,
+  fixed: Pick<VerifyFlags, 'repair'> = {},
+): Command {
+  return parent
+    .command(`${name} <capability>`)
+    .description(description)
     .option('--resume', 'go on with a verification that was interrupted')
     .addOption(
       new Option('--samples <count>', 'differences to show; all are counted')
@@ -33,7 +57,7 @@ export function verifyCommand(program: Command): void {
       const globals = command.optsWithGlobals<GlobalOptions>();
       const context = await openContext(globals);
       try {
-        await run(context, globals, capability, flags);
+        await run(context, globals, capability, { ...flags, ...fixed });
       } finally {
         await context.close();
       }

@@ -94,7 +94,7 @@ test('replicas that add the same routes, and whoever clears them, never wait for
   );
   const { service } = await answers(control, 'catalog', { from: 10, reads: true });
   expect(service.answered).toBe(20 * 30 * 3);
-}, 30_000);
+});
 
 test('what is usual is told by the newest steps that say enough, for reads and for writes', async () => {
   const usual = (version: number, answered: number, more: Partial<AnswerCounts> = {}) =>

@@ -17,12 +17,26 @@ const HARMLESS: Readonly<Record<LockPurpose, readonly string[]>> = {
   remove: ['SIReadLock'],
 };
 
-interface Session {
-  pid: number;
-  role: string;
+/** A session, or a prepared transaction, that is in the way. */
+export interface Blocker {
+  /** What a human needs to find it. */
+  readonly line: string;
+  /** Undefined for a prepared transaction, which only a human may end. */
+  readonly session: BlockingSession | undefined;
+}
+
+export interface BlockingSession {
+  readonly pid: number;
+  readonly began: string;
+  readonly state: string;
+  readonly role: string;
+  /** The server's own worker. */
+  readonly isVacuum: boolean;
+}
+
+interface Session extends BlockingSession {
   application: string;
   age: string;
-  state: string;
   query: string;
 }
 
@@ -33,31 +47,65 @@ export async function findBlockers(
   olderThanMs: number,
   purpose: LockPurpose,
 ): Promise<string[]> {
-  // Partitions are locked with their table, and may be locked without it.
+  return (await blockersOf(client, tables, olderThanMs, purpose)).map(({ line }) => line);
+}
+
+/** Partitions are locked with their table, and may be locked without it. A table may be gone. */
+const OURS = `ours AS (
+  SELECT coalesce(p.relid, to_regclass(t.name)) AS relation FROM unnest($1::text[]) AS t(name)
+    LEFT JOIN LATERAL pg_partition_tree(to_regclass(t.name)) p ON true)`;
+const LOCKED = `SELECT 1 FROM pg_locks l JOIN ours ON ours.relation = l.relation
+  WHERE l.mode <> ALL ($2) AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
+const OF_SESSION = `a.pid, a.xact_start::text AS began, coalesce(a.usename, '') AS role, a.application_name AS application,
+  coalesce(a.state, '') AS state, a.query, a.backend_type = 'autovacuum worker' AS "isVacuum",
+  date_trunc('second', clock_timestamp() - a.xact_start)::text AS age`;
+/** Of a prepared transaction: it has its own number locked, and nobody's process number. */
+const VIRTUAL = `SELECT t.virtualtransaction FROM pg_locks t
+  WHERE t.locktype = 'transactionid' AND t.pid IS NULL AND t.transactionid = x.transaction`;
+const PREPARED = `format('prepared transaction %s of %s', x.gid, x.owner) AS line`;
+
+/** The same, for who must tell them apart. */
+export async function blockersOf(
+  client: pg.Client,
+  tables: readonly string[],
+  olderThanMs: number,
+  purpose: LockPurpose,
+): Promise<Blocker[]> {
+  const given = [tables, HARMLESS[purpose]];
   const { rows: sessions } = await client.query<Session>(
-    `WITH ours AS (
-       SELECT coalesce(p.relid, t.oid::regclass) AS relation FROM unnest($2::text[]::regclass[]) AS t(oid)
-         LEFT JOIN LATERAL pg_partition_tree(t.oid) p ON true)
-     SELECT a.pid, a.usename AS role, a.application_name AS application, a.state, a.query,
-            date_trunc('second', clock_timestamp() - a.xact_start)::text AS age
-       FROM pg_stat_activity a
+    `WITH ${OURS} SELECT ${OF_SESSION} FROM pg_stat_activity a
       WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
-        AND a.xact_start < clock_timestamp() - make_interval(secs => $1)
-        AND EXISTS (SELECT 1 FROM pg_locks l JOIN ours ON ours.relation = l.relation
-                     WHERE l.pid = a.pid AND (l.mode <> ALL ($3))
-                       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+        AND a.xact_start < clock_timestamp() - make_interval(secs => $3)
+        AND EXISTS (${LOCKED} AND l.pid = a.pid)
       ORDER BY a.xact_start`,
-    [olderThanMs / 1000, tables, HARMLESS[purpose]],
+    [...given, olderThanMs / 1000],
   );
   const { rows: prepared } = await client.query<{ line: string }>(
-    `SELECT format('prepared transaction %s of %s', gid, owner) AS line
-       FROM pg_prepared_xacts WHERE database = current_database()`,
+    `WITH ${OURS} SELECT ${PREPARED} FROM pg_prepared_xacts x
+      WHERE x.database = current_database() AND EXISTS (${LOCKED} AND l.pid IS NULL AND l.virtualtransaction IN (${VIRTUAL}))`,
+    given,
   );
   return [
-    ...sessions.map(
-      ({ pid, role, application, age, state, query }) =>
-        `pid ${pid} (${[role, application, age, state].filter((part) => part !== '').join(', ')}): ${queryShape(query)}`,
-    ),
-    ...prepared.map(({ line }) => line),
+    ...sessions.map((session) => ({ line: lineOf(session), session })),
+    ...prepared.map(({ line }) => ({ line, session: undefined })),
   ];
+}
+
+/** Whoever has changed anything anywhere on this server and has not ended: a slot that is made waits for them all. */
+export async function findWriters(client: pg.Client, olderThanMs: number): Promise<string[]> {
+  const { rows: sessions } = await client.query<Session>(
+    `SELECT ${OF_SESSION} FROM pg_stat_activity a
+      WHERE a.pid <> pg_backend_pid() AND a.backend_xid IS NOT NULL
+        AND a.xact_start < clock_timestamp() - make_interval(secs => $1) ORDER BY a.xact_start`,
+    [olderThanMs / 1000],
+  );
+  const { rows: prepared } = await client.query<{ line: string }>(
+    `SELECT ${PREPARED} FROM pg_prepared_xacts x`,
+  );
+  return [...sessions.map(lineOf), ...prepared.map(({ line }) => line)];
+}
+
+function lineOf({ pid, role, application, age, state, query }: Session): string {
+  const about = [role, application, age, state].filter((part) => part !== '').join(', ');
+  return `pid ${pid} (${about}): ${queryShape(query)}`;
 }

@@ -1,7 +1,7 @@
 // A coordinator that stands still in the middle of building or tidying, taken over by one that only tidies:
 // woken up later it finishes nothing, and takes nothing away that is not its own.
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import pg from 'pg';
+import { overtaken } from '../test/support/coordinators.ts';
 import { cases } from '../test/support/long.ts';
 import { createPair, type Pair } from '../test/support/pair.ts';
 import {
@@ -25,47 +25,6 @@ afterEach(async () => {
   await pair.close();
 });
 
-interface Stop {
-  /** Once a statement that matches is about to be sent. */
-  readonly reached: Promise<unknown>;
-  wake(): void;
-  restore(): void;
-}
-
-/** Holds back the next statement of this process that matches; those that come after it pass. */
-function stopAt(pattern: RegExp): Stop {
-  type Query = (...all: unknown[]) => unknown;
-  const prototype = pg.Client.prototype as unknown as { query: Query };
-  const original = prototype.query;
-  const reached = Promise.withResolvers<undefined>();
-  const sleeping = Promise.withResolvers<undefined>();
-  let isOver = false;
-  prototype.query = function (this: unknown, ...all) {
-    const [given] = all;
-    const text = typeof given === 'string' ? given : (given as { text?: string }).text;
-    if (isOver || !pattern.test(text ?? '')) return original.apply(this, all);
-    isOver = true;
-    reached.resolve(undefined);
-    return sleeping.promise.then(() => original.apply(this, all));
-  };
-  return {
-    reached: reached.promise,
-    wake: () => {
-      sleeping.resolve(undefined);
-    },
-    restore: () => {
-      sleeping.resolve(undefined);
-      prototype.query = original;
-    },
-  };
-}
-
-async function loseLease(): Promise<void> {
-  await pair.db.raw(
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'banyan-lease' AND datname = current_database()`,
-  );
-}
-
 /** What of the way back is there. */
 async function back(): Promise<string[]> {
   return (await leftovers(pair)).filter((one) => one.includes('_back'));
@@ -82,21 +41,11 @@ test.each(cases(BUILT, BUILT[1], BUILT[2]))(
   async (_, pattern) => {
     await advanceTo(pair, 'shadow');
     await streaming(pair, 'to');
-    const stop = stopAt(pattern);
-    try {
-      const late = pair
-        .coordinator()
-        .move({ capability: 'catalog', event: 'advance' })
-        .catch((error: unknown) => error);
-      await stop.reached;
-      await loseLease();
+    const late = await overtaken(pair, pattern, { event: 'advance' }, async () => {
       await pair.coordinator({ who: 'second' }).tidy('catalog');
       expect(await back()).toEqual([]);
-      stop.wake();
-      expect(await late).toMatchObject({ code: 'STALE_COORDINATOR' });
-    } finally {
-      stop.restore();
-    }
+    });
+    expect(late).toMatchObject({ code: 'STALE_COORDINATOR' });
     expect((await pair.store.readOne('catalog')).phase).toBe('shadow');
     expect((await pair.store.journal('catalog')).at(-1)).toMatchObject({
       event: 'recover',
@@ -110,7 +59,6 @@ test.each(cases(BUILT, BUILT[1], BUILT[2]))(
     await advanceTo(pair, 'canary');
     await streaming(pair, 'back');
   },
-  60_000,
 );
 
 const TAKEN = [
@@ -124,43 +72,24 @@ test.each(cases(TAKEN, TAKEN[0]))(
   async (_, pattern) => {
     await advanceTo(pair, 'sync');
     await streaming(pair, 'to');
-    const stop = stopAt(pattern);
-    try {
-      const late = pair
-        .coordinator()
-        .move({ capability: 'catalog', event: 'rollback' })
-        .catch((error: unknown) => error);
-      await stop.reached;
-      await loseLease();
+    let made: string[] = [];
+    const late = await overtaken(pair, pattern, { event: 'rollback' }, async () => {
       await advanceTo(pair, 'sync');
-      const made = await leftovers(pair);
-      stop.wake();
-      expect(await late).toBeInstanceOf(Error);
-      expect(await leftovers(pair)).toEqual(made);
-    } finally {
-      stop.restore();
-    }
+      made = await leftovers(pair);
+    });
+    expect(late).toBeInstanceOf(Error);
+    expect(await leftovers(pair)).toEqual(made);
     await streaming(pair, 'to');
   },
-  60_000,
 );
 
 test('a schema that a coordinator made and did not enter its capability into goes with the next tidying', async () => {
-  const stop = stopAt(/INSERT INTO banyan.ownership/);
-  try {
-    const late = pair
-      .coordinator()
-      .move({ capability: 'catalog', event: 'advance' })
-      .catch((error: unknown) => error);
-    await stop.reached;
-    await loseLease();
+  const entering = /INSERT INTO banyan.ownership/;
+  const late = await overtaken(pair, entering, { event: 'advance' }, async () => {
     await pair.coordinator().tidy('catalog');
     expect(await leftovers(pair)).toEqual([]);
-    stop.wake();
-    expect(await late).toMatchObject({ code: 'STALE_COORDINATOR' });
-  } finally {
-    stop.restore();
-  }
+  });
+  expect(late).toMatchObject({ code: 'STALE_COORDINATOR' });
   await pair.coordinator().tidy('catalog');
   expect(await leftovers(pair)).toEqual([]);
-}, 60_000);
+});

@@ -3,7 +3,6 @@
 // between `begin` and `end` came by another way: both moments, and that of each note, are this one
 // database's clock. What is noted before or after them is nobody's business and is forgotten.
 import type pg from 'pg';
-import { sqlState } from '../core/postgres/connect.ts';
 import { encodeMessage } from './domain/flow.ts';
 import { noteStatements, unnoteStatements, type NotedTable } from './domain/bypass.ts';
 import { fencedTables } from './domain/fenced-tables.ts';
@@ -13,9 +12,6 @@ import type { TableMap } from './definition.ts';
 import { scalar, type Participant } from './participant.ts';
 import { columnsWithoutEquality, partitionsOf } from './table-facts.ts';
 
-/** As the fence's (participant.ts): below deadlock_timeout. */
-const LOCK_TIMEOUT_MS = 300;
-const LOCK_NOT_AVAILABLE = '55P03';
 /** Of one writer, the processes that are named. */
 const PIDS_SHOWN = 10;
 
@@ -56,7 +52,7 @@ export class Bypasses {
     const { capability, applier } = this.#owner;
     const tables = await this.#tablesOf();
     const on = tables.flatMap((table) => noteStatements(capability, applier, table));
-    return this.#locked(epoch, on, async () => {
+    return this.#owner.underLocks(epoch, on, async () => {
       const { rows } = await this.#owner.client.query<{ at: string; lsn: string }>(
         'SELECT clock_timestamp()::text AS at, pg_logical_emit_message(true, $1, $2)::text AS lsn',
         [MESSAGE_PREFIX, encodeMessage({ kind: 'barrier', capability })],
@@ -75,7 +71,7 @@ export class Bypasses {
     const { capability } = this.#owner;
     const tables = await this.#tablesOf();
     const off = tables.flatMap((table) => unnoteStatements(capability, table));
-    return (await this.#locked(epoch, off, () => Promise.resolve(true))) ?? false;
+    return (await this.#owner.underLocks(epoch, off, () => Promise.resolve(true))) ?? false;
   }
 
   /** Who was noted between two moments; all notes are forgotten then. Throws STALE_COORDINATOR. */
@@ -113,23 +109,6 @@ export class Bypasses {
 
   async #delete(client: pg.Client): Promise<void> {
     await client.query('DELETE FROM banyan.bypass WHERE capability = $1', [this.#owner.capability]);
-  }
-
-  async #locked<T>(
-    epoch: number,
-    statements: readonly string[],
-    then: () => Promise<T>,
-  ): Promise<T | undefined> {
-    try {
-      return await this.#owner.guarded(epoch, async (client) => {
-        const all = [`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`, ...statements];
-        await client.query(all.join(';\n'));
-        return then();
-      });
-    } catch (error) {
-      if (sqlState(error) === LOCK_NOT_AVAILABLE) return undefined;
-      throw error;
-    }
   }
 
   async #tablesOf(): Promise<readonly NotedTable[]> {

@@ -2,9 +2,12 @@
 // the care of what a dead one has left.
 import type { Knex } from 'knex';
 import { abort, type AbortRequest, type AbortResult } from './abort.ts';
+import type { MissingRight } from './applier-rights.ts';
+import { dryRun, type DryRun } from './dry-run.ts';
 import { notAllowed, type MoveRequest, type MoveResult } from './domain/move.ts';
 import { ownerOf } from './domain/phase.ts';
 import type { Rehearsal } from './domain/rehearsal.ts';
+import { withMonolith } from './ends.ts';
 import { hasGaps, mendFence, type Mended } from './fence-gaps.ts';
 import { giveUp, type Loss } from './giving-up.ts';
 import { withLease } from './lease.ts';
@@ -13,6 +16,7 @@ import { pauseFlows, resumeFlows, type Pausable } from './pauses.ts';
 import { assertWindow } from './rehearsal-checks.ts';
 import { rehearse } from './rehearsal.ts';
 import type { JournalEntry } from './store.ts';
+import { missingRights } from './way-back.ts';
 import { Workplace, type CoordinatorOptions } from './workplace.ts';
 
 export class Coordinator {
@@ -30,6 +34,11 @@ export class Coordinator {
    */
   move(request: MoveRequest): Promise<MoveResult> {
     return this.#moves.move(request);
+  }
+
+  /** Looks at moves, one after the other, and makes none. Throws what a move throws before it begins, but for its gates. */
+  dryRun(capability: string, requests: readonly MoveRequest[]): Promise<DryRun[]> {
+    return dryRun(this.#at, capability, requests);
   }
 
   /**
@@ -75,6 +84,15 @@ export class Coordinator {
         await this.#at.recovered(capability, site),
         windowMs,
       ),
+    );
+  }
+
+  /** What the applier of sync back lacks at the monolith; changes nothing. Throws DATABASE_UNREACHABLE. */
+  async missingRights(capability: string): Promise<readonly MissingRight[]> {
+    const { connections, migration } = this.#at.options;
+    const where = { ...migration, connections };
+    return withMonolith(where, capability, this.#at.definition(capability), async (only) =>
+      only ? missingRights(only.monolith) : [],
     );
   }
 

@@ -103,7 +103,7 @@ test('a way back that a move cut short has left behind is removed by the caretak
     stop.signal,
   );
   await waitFor(async () => (await back()).length === 0, {
-    timeoutMs: 20_000,
+    timeoutMs: 30_000,
     what: 'the caretaker to tidy up',
   });
   stop.abort();

@@ -22,7 +22,7 @@ export function defineMigration(input: MigrationInput): Migration {
     'CONFIG_INVALID',
     `the migration definition has ${mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`}:\n${mistakes.map((line) => `  - ${line}`).join('\n')}`,
     {
-      hint: 'Each line names the place in the definition; the README lists every key.',
+      hint: 'Each line names the place in the definition; docs/definition.md lists every key.',
       details: mistakes,
     },
   );

@@ -2,8 +2,9 @@
 // two capabilities claim, columns in two classes; and how zod's issues read.
 import type { z } from 'zod';
 import { formatTable, parseTableName } from '../core/postgres/identifiers.ts';
-import type { Migration } from './definition.ts';
+import { schema, type Migration } from './definition.ts';
 import { oneWayReason } from './domain/mapped-table.ts';
+import { keyMeant } from './known-keys.ts';
 import { checkTable } from './table-checks.ts';
 
 /** One line an issue: its path and what is wrong. */
@@ -23,7 +24,11 @@ export function describeIssue(issue: z.core.$ZodIssue): string[] {
     );
   }
   if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => `${[...issue.path.map(String), key].join('.')}: unknown key`);
+    return issue.keys.map((key) => {
+      const meant = keyMeant(schema, issue.path, key);
+      const more = meant === undefined ? '' : `, did you mean "${meant}"?`;
+      return `${[...issue.path.map(String), key].join('.')}: unknown key${more}`;
+    });
   return [`${at}: ${issue.message}`];
 }
 
@@ -135,6 +140,25 @@ export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void 
       }
     });
   }
+  checkOutboxes(draft, owners, report);
+}
+
+/** In layout `table` rows of an outbox are events and nothing else: no flow would get them. */
+function checkOutboxes(
+  { changeLog }: Draft,
+  owners: ReadonlyMap<string, string>,
+  report: (path: (string | number)[], message: string) => void,
+): void {
+  if (changeLog === 'direct' || changeLog.kafka.layout !== 'table') return;
+  for (const [source, outboxes] of Object.entries(changeLog.kafka.outbox))
+    for (const [index, { table }] of outboxes.entries()) {
+      const owner = owners.get(`${table} of ${source === 'monolith' ? 'the monolith' : source}`);
+      if (owner === undefined) continue;
+      report(
+        ['changeLog', 'kafka', 'outbox', source, index, 'table'],
+        `${table} is mapped by capability "${owner}" too, and in layout 'table' rows of an outbox are events and nothing else: leave it out of one of them, or choose layout 'changes'`,
+      );
+    }
 }
 
 /** What a capability needs whose changes a Debezium connector brings. */

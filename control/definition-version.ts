@@ -6,7 +6,12 @@ import type { Capability } from './definition.ts';
 const DIGITS = 16;
 
 export function definitionVersion(capability: Capability): string {
-  const text = JSON.stringify(capability, (_key, value: unknown) => {
+  return fingerprintOf(capability);
+}
+
+/** Of any settings. */
+export function fingerprintOf(settings: unknown): string {
+  const text = JSON.stringify(settings, (_key, value: unknown) => {
     if (typeof value === 'function') return Function.prototype.toString.call(value);
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
     return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));

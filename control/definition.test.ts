@@ -303,7 +303,22 @@ test.each<[string, (draft: any) => void, RegExp]>([
   [
     'an unknown key in one form of a setting',
     (draft) => (draft.facade = { accessLog: { sampel: 1 } }),
-    /facade\.accessLog\.sampel: unknown key/,
+    /facade\.accessLog\.sampel: unknown key, did you mean "sample"\?/,
+  ],
+  [
+    'a misspelt key',
+    (draft) => (draft.capabilities.catalog.rollout = { bakeMS: 5 }),
+    /catalog\.rollout\.bakeMS: unknown key, did you mean "bakeMs"\?/,
+  ],
+  [
+    'a misspelt key in an element of a list',
+    (draft) => (draft.capabilities.catalog.canary = { rules: [{ heder: 'a', matches: 'b' }] }),
+    /canary\.rules\.0\.heder: unknown key, did you mean "header"\?/,
+  ],
+  [
+    'a key that is like none',
+    (draft) => (draft.facade = { colour: 1 }),
+    /^facade\.colour: unknown key$/m,
   ],
   [
     'a rollout that does not rise from step to step',

@@ -4,13 +4,21 @@ import { afterEach, expect, test } from '@jest/globals';
 import { waitFor } from '../core/lifecycle.ts';
 import type { ChangeLog } from '../sync/change-log.ts';
 import { createPair, type Pair } from '../test/support/pair.ts';
-import { advanceTo, equal, startSync, streaming, type RunningSync } from '../test/support/sync.ts';
+import {
+  advanceTo,
+  equal,
+  noteClean,
+  startSync,
+  streaming,
+  type RunningSync,
+} from '../test/support/sync.ts';
 
 let pair: Pair | undefined;
 let sync: RunningSync | undefined;
 
 afterEach(async () => {
   await sync?.stop();
+  sync = undefined;
   await pair?.close();
 });
 
@@ -37,15 +45,7 @@ test('a row whose key moved without its long text, just before the fence, is com
   await streaming(own, 'to');
   await streaming(own, 'back');
   await equal(own);
-  await own.evidence.addVerify({
-    capability: 'catalog',
-    rows: 5,
-    missing: 0,
-    extra: 0,
-    different: 0,
-    unsettled: 0,
-    samples: [],
-  });
+  await noteClean(own);
 
   const coordinator = own.coordinator({
     onStep: async (step) => {
@@ -62,7 +62,7 @@ test('a row whose key moved without its long text, just before the fence, is com
       );
       return rows[0]?.owns === false;
     },
-    { timeoutMs: 10_000, what: 'the fence to stand' },
+    { timeoutMs: 30_000, what: 'the fence to stand' },
   );
   gate?.resolve(undefined);
   gate = undefined;
@@ -72,4 +72,30 @@ test('a row whose key moved without its long text, just before the fence, is com
   );
   expect(rows).toEqual([{ length: 20_000 }]);
   await equal(own);
+});
+
+test('a switch is undone when a table has begun to be copied again', async () => {
+  const own = (pair = await createPair());
+  await own.monolith.query(`INSERT INTO prd (no, nm, prc) VALUES ('N', 'name', 1)`);
+  sync = startSync(own);
+  await advanceTo(own, 'canary');
+  await streaming(own, 'to');
+  await streaming(own, 'back');
+  await noteClean(own);
+  const coordinator = own.coordinator({
+    onStep: async (step) => {
+      if (step === 'checked')
+        await own.service.query(
+          `UPDATE banyan.backfill SET stage = 'copy' WHERE flow = 'catalog:to' AND source_table = 'public.prd'`,
+        );
+    },
+  });
+  await expect(coordinator.move({ capability: 'catalog', event: 'advance' })).rejects.toMatchObject(
+    {
+      code: 'SWITCH_UNDONE',
+      message: expect.stringContaining('is copying public.prd') as unknown as string,
+    },
+  );
+  expect((await own.store.readOne('catalog')).phase).toBe('canary');
+  await own.monolith.query(`UPDATE prd SET nm = 'still the owner'`);
 });

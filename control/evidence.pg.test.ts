@@ -1,18 +1,17 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import type { Knex } from 'knex';
 import { eventually } from '../test/support/http.ts';
-import { createDatabase, type TestDatabase } from '../test/support/postgres.ts';
+import { createControl, type TestDatabase } from '../test/support/postgres.ts';
 import { Evidence } from './evidence.ts';
 import type { ShadowCounts, ShadowMismatch } from './shadow-counts.ts';
-import { migrateControl, openControl } from './store.ts';
+import { openControl } from './store.ts';
 
 let database: TestDatabase;
 let control: Knex;
 let evidence: Evidence;
 
 beforeEach(async () => {
-  database = await createDatabase('evidence');
-  await migrateControl(database.url);
+  database = await createControl();
   control = openControl(database.url);
   evidence = new Evidence(control);
 });

@@ -14,6 +14,28 @@ const breaker = z.strictObject({
   maxOpenMs: z.number().int().positive().default(15_000),
 });
 
+/** How long a coordinator keeps writers waiting for what, by how long facades let them wait at all. */
+export interface HoldLimits {
+  /** For writes in flight. */
+  readonly acknowledgeMs: number;
+  /** For a facade that has fallen silent to lose its lease. */
+  readonly silentMs: number;
+  /** For a flow to drain. */
+  readonly drainMs: number;
+  /** From the hold to the flip, all together: what is left is for facades to hear of it. */
+  readonly flipMs: number;
+}
+
+export function holdLimits({ timeoutMs }: { readonly timeoutMs: number }): HoldLimits {
+  const toHear = Math.min(timeoutMs / 2, Math.max(timeoutMs / 10, 250));
+  return {
+    acknowledgeMs: Math.floor(timeoutMs * 0.4),
+    silentMs: Math.floor(timeoutMs * 0.6),
+    drainMs: Math.floor(timeoutMs * 0.6),
+    flipMs: Math.floor(timeoutMs - toHear),
+  };
+}
+
 /** Under `facade` in a definition. */
 export const facade = z
   .strictObject({
@@ -37,8 +59,8 @@ export const facade = z
     bulkhead: z
       .strictObject({
         /** Connections to one upstream. */
-        connections: z.number().int().positive().default(1_024),
-        /** Requests that one route may have at one upstream at once. */
+        connections: z.number().int().positive().default(2_048),
+        /** Requests that one route may have at one upstream at once: by default half of them. */
         route: z.number().int().positive().default(1_024),
       })
       .prefault({}),
@@ -86,8 +108,7 @@ export const facade = z
       .prefault({}),
     /**
      * How long an upgraded connection (WebSocket) may go on when its capability is switched or the
-     * facade ends. Far below what a coordinator waits for a replica (4 s), and never more than half
-     * of hold.timeoutMs.
+     * facade ends: never more than half of what a coordinator waits for a replica.
      */
     upgrades: z
       .strictObject({ drainMs: z.number().positive().max(2_000).default(1_000) })
@@ -115,6 +136,8 @@ export const facade = z
   // Writes wait while a tunnel ends.
   .transform((given) => ({
     ...given,
-    upgrades: { drainMs: Math.min(given.upgrades.drainMs, given.hold.timeoutMs / 2) },
+    upgrades: {
+      drainMs: Math.min(given.upgrades.drainMs, holdLimits(given.hold).acknowledgeMs / 2),
+    },
   }))
   .prefault({});

@@ -1,7 +1,6 @@
 // What a fence has lost since it was made. Partitions that have come inherit its row triggers and no
 // trigger of the statement kind: without one of their own anybody could truncate them. And whoever may
 // alter a table can disable its triggers, enable them again in the wrong way, replace or drop them.
-import { sqlState } from '../core/postgres/connect.ts';
 import {
   formatTable,
   quoteLiteral,
@@ -17,9 +16,7 @@ import {
 import type { Owner } from './domain/phase.ts';
 import type { Participant } from './participant.ts';
 import { columnsWithoutEquality, partitionsOf } from './table-facts.ts';
-
-const LOCK_TIMEOUT_MS = 300;
-const LOCK_NOT_AVAILABLE = '55P03';
+import { LOCK_TIMEOUT_MS } from './table-locks.ts';
 
 /** Names of tables, `schema.table`. */
 export interface Mended {
@@ -52,15 +49,10 @@ export async function mendFence(side: Participant, owner: Owner, epoch: number):
   for (const gap of await gapsOf(side, owner)) {
     const statements = await statementsFor(side, owner, gap);
     const names = gap.tables.map(formatTable);
-    try {
-      await side.guarded(epoch, (client) =>
-        client.query([`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`, ...statements].join(';\n')),
-      );
-      (gap.isWhole ? restored : partitions).push(...names);
-    } catch (error) {
-      if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
-      waiting.push(...names);
-    }
+    const locked = gap.isWhole ? [gap.fenced.table] : gap.tables;
+    const isDone = (): Promise<boolean> => Promise.resolve(true);
+    if (!(await side.underLocks(epoch, statements, isDone, locked))) waiting.push(...names);
+    else (gap.isWhole ? restored : partitions).push(...names);
   }
   const blockers = waiting.length > 0 ? await side.blockers(LOCK_TIMEOUT_MS) : [];
   return { partitions, restored, waiting, blockers };

@@ -213,7 +213,7 @@ test('a writer in the way makes the fence give up in time, with nothing changed'
   await shop.query(`UPDATE prd SET nm = 'busy' WHERE prd_id = 2`);
   const started = performance.now();
   expect(await monolith.fence('service', 5)).toBe(false);
-  expect(performance.now() - started).toBeLessThan(1_000);
+  expect(performance.now() - started).toBeLessThan(4_000);
   expect((await monolith.blockers(0)).join()).toMatch(/pid \d+ .*UPDATE prd SET nm = \?/);
   await shop.query('COMMIT');
   await shop.query(`UPDATE prd SET nm = 'still mine' WHERE prd_id = 2`);

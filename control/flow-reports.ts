@@ -39,6 +39,8 @@ export interface FlowReport {
   readonly conflicts?: number | null;
   /** Way there: rows that the owner spoke of while they were in flight at the service, since the process started. */
   readonly overtaken?: number | null;
+  /** Fingerprint of the mapping that the flow runs by; null when it does not run, or did not say. */
+  readonly mapping?: string | null;
 }
 
 export interface FlowLine extends FlowReport {
@@ -71,6 +73,7 @@ export async function reportFlow(db: Knex, report: FlowReport): Promise<void> {
     ...(report.parked !== null && { parked: report.parked }),
     ...(typeof report.conflicts === 'number' && { conflicts: report.conflicts }),
     ...(typeof report.overtaken === 'number' && { overtaken: report.overtaken }),
+    ...(typeof report.mapping === 'string' && { mapping: report.mapping }),
     updated_at: db.raw('clock_timestamp()'),
   };
   await db('banyan.flow').insert(row).onConflict(['capability', 'direction']).merge();
@@ -112,6 +115,7 @@ export async function flows(db: Knex, capability: string): Promise<FlowLine[]> {
     parked: Number(row.parked),
     conflicts: row.conflicts === null ? null : Number(row.conflicts),
     overtaken: row.overtaken === null ? null : Number(row.overtaken),
+    mapping: row.mapping,
     retainedBytes: row.retained_bytes === null ? null : Number(row.retained_bytes),
     reportAgeMs: Number(row.report_age_ms),
     watermarkAgeMs: row.watermark_age_ms === null ? null : Number(row.watermark_age_ms),
@@ -152,6 +156,7 @@ interface FlowRow {
   conflicts: string | null;
   overtaken: string | null;
   retained_bytes: string | null;
+  mapping: string | null;
   report_age_ms: string;
   watermark_age_ms: string | null;
 }

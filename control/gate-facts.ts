@@ -9,6 +9,7 @@ import type { Phase } from './domain/phase.ts';
 import type { FlowPair } from './ends.ts';
 import type { Evidence } from './evidence.ts';
 import type { JudgedAnswers } from './judged-answers.ts';
+import { mappingVersion } from './mapping-version.ts';
 import { missingRights } from './way-back.ts';
 
 /** `judged`: what the answers have been made of already, by who watches them. */
@@ -21,15 +22,17 @@ export async function gatherFacts(
   judged?: JudgedAnswers,
 ): Promise<GateFacts> {
   const leavesNothing = to === 'retired' && capability.leaves === 'nothing';
+  const mayWrite = to === 'cutover' || (to === 'canary' && capability.canary.writes);
   return {
     ...(judged ?? (await evidence.judgedAnswers(id, capability))),
     limits: capability.gates,
+    mapping: mappingVersion(capability.tables),
     hasTables: capability.tables.length > 0,
     flows: await evidence.flows(id),
     shadow: await evidence.shadow(id),
     // What was equal before the service owned it says nothing of what it wrote since.
     verify: await evidence.lastVerify(id, to === 'retired'),
-    ...(to === 'cutover' && ends && { missingRights: await missingRights(ends.back.target) }),
+    ...(mayWrite && ends && { missingRights: await missingRights(ends.back.target) }),
     stillNeeded: leavesNothing && ends ? await stillNeeded(capability, ends) : [],
   };
 }

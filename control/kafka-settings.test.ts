@@ -13,11 +13,17 @@ afterAll(() => {
 
 const KAFKA = { brokers: ['kafka-1:9092'], prefix: 'shop' };
 
-function define(kafka: unknown): Migration {
+const database = {
+  capture: 'postgres://h/d',
+  applier: 'postgres://h/d',
+  coordinator: 'postgres://h/d',
+};
+
+function define(kafka: unknown, tables: readonly unknown[] = []): Migration {
   return defineMigration({
-    monolith: { upstream: 'http://m' },
-    services: { catalog: { upstream: 'http://s' } },
-    capabilities: { catalog: { service: 'catalog', routes: ['/api'] } },
+    monolith: { upstream: 'http://m', database },
+    services: { catalog: { upstream: 'http://s', database } },
+    capabilities: { catalog: { service: 'catalog', routes: ['/api'], tables } },
     ...(kafka !== undefined && { changeLog: kafka }),
   } as unknown as MigrationInput);
 }
@@ -27,14 +33,27 @@ function endpoint(url: string): unknown {
   return { mechanism: 'oauthbearer', tokenEndpoint };
 }
 
-function mistakes(kafka: unknown): readonly string[] {
+function mistakes(kafka: unknown, tables: readonly unknown[] = []): readonly string[] {
   try {
-    define({ kafka });
+    define({ kafka }, tables);
     return [];
   } catch (error) {
     return (error as { readonly details: readonly string[] }).details;
   }
 }
+
+test('an outbox that is mapped too would reach no flow where its rows are events and nothing else', () => {
+  const tables = [{ monolith: 'events', service: 'event', key: { id: 'id' }, columns: {} }];
+  const kafka = { ...KAFKA, outbox: { catalog: [{ table: 'event' }] } };
+  expect(mistakes({ ...kafka, layout: 'table' }, tables)).toEqual([
+    expect.stringMatching(
+      /^changeLog\.kafka\.outbox\.catalog\.0\.table: public\.event is mapped by capability "catalog" too/,
+    ),
+  ]);
+  expect(mistakes(kafka, tables)).toEqual([]);
+  const other = { ...kafka, layout: 'table', outbox: { catalog: [{ table: 'events' }] } };
+  expect(mistakes(other, tables)).toEqual([]);
+});
 
 test('the change log is the slot itself, until Kafka is asked for', () => {
   expect(define(undefined).changeLog).toBe('direct');

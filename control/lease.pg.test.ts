@@ -5,6 +5,7 @@ import type { Knex } from 'knex';
 import { waitFor } from '../core/lifecycle.ts';
 import { startBanyan, writeConfig, type Running } from '../test/support/command.ts';
 import { createPair, type Pair } from '../test/support/pair.ts';
+import { loseLease } from '../test/support/stand-still.ts';
 import {
   advanceTo,
   leftovers,
@@ -57,24 +58,31 @@ function stoppedAfter(event: string): { db: Knex; reached: Promise<void>; wake: 
   };
 }
 
-async function loseLease(): Promise<void> {
-  await pair.db.raw(
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'banyan-lease' AND datname = current_database()`,
-  );
+/** Starts a move that stands still there, its lease lost, while something happens; gives what it comes to when it wakes up. */
+async function overtakenAfter(
+  event: string,
+  move: 'advance' | 'rollback',
+  meanwhile: () => Promise<void>,
+): Promise<unknown> {
+  const slow = stoppedAfter(event);
+  const late = pair
+    .coordinator({ db: slow.db })
+    .move({ capability: 'catalog', event: move })
+    .catch((error: unknown) => error);
+  await slow.reached;
+  await loseLease(pair);
+  await meanwhile();
+  slow.wake();
+  return late;
 }
 
 test('a coordinator that wakes up before it has built sync to leaves its successor’s flow and fence alone', async () => {
-  const slow = stoppedAfter('begin');
-  const late = pair
-    .coordinator({ db: slow.db })
-    .move({ capability: 'catalog', event: 'advance' })
-    .catch((error: unknown) => error);
-  await slow.reached;
-  await loseLease();
-  await advanceTo(pair, 'sync');
-  const made = await leftovers(pair);
-  slow.wake();
-  expect(await late).toMatchObject({ code: 'STALE_COORDINATOR' });
+  let made: string[] = [];
+  const late = await overtakenAfter('begin', 'advance', async () => {
+    await advanceTo(pair, 'sync');
+    made = await leftovers(pair);
+  });
+  expect(late).toMatchObject({ code: 'STALE_COORDINATOR' });
   expect(await leftovers(pair)).toEqual(made);
   sync = startSync(pair);
   await streaming(pair, 'to');
@@ -84,34 +92,23 @@ test('a coordinator that wakes up before it has built sync back leaves its succe
   sync = startSync(pair);
   await advanceTo(pair, 'shadow');
   await streaming(pair, 'to');
-  const slow = stoppedAfter('begin');
-  const late = pair
-    .coordinator({ db: slow.db })
-    .move({ capability: 'catalog', event: 'advance' })
-    .catch((error: unknown) => error);
-  await slow.reached;
-  await loseLease();
-  await advanceTo(pair, 'canary');
-  await streaming(pair, 'back');
-  slow.wake();
-  expect(await late).toMatchObject({ code: 'STALE_COORDINATOR' });
+  const late = await overtakenAfter('begin', 'advance', async () => {
+    await advanceTo(pair, 'canary');
+    await streaming(pair, 'back');
+  });
+  expect(late).toMatchObject({ code: 'STALE_COORDINATOR' });
   expect((await leftovers(pair)).filter((one) => one.startsWith('slot'))).toHaveLength(2);
   await streaming(pair, 'back');
 });
 
 test('a coordinator that wakes up while it tidies up leaves what its successor has begun anew', async () => {
   await advanceTo(pair, 'sync');
-  const slow = stoppedAfter('rollback');
-  const late = pair
-    .coordinator({ db: slow.db })
-    .move({ capability: 'catalog', event: 'rollback' })
-    .catch((error: unknown) => error);
-  await slow.reached;
-  await loseLease();
-  await advanceTo(pair, 'sync');
-  const made = await leftovers(pair);
-  slow.wake();
-  expect(await late).toMatchObject({ code: 'STALE_COORDINATOR' });
+  let made: string[] = [];
+  const late = await overtakenAfter('rollback', 'rollback', async () => {
+    await advanceTo(pair, 'sync');
+    made = await leftovers(pair);
+  });
+  expect(late).toMatchObject({ code: 'STALE_COORDINATOR' });
   expect(await leftovers(pair)).toEqual(made);
 });
 
@@ -135,13 +132,13 @@ test('a lease is kept as long as its holder lives, and had by the next once it s
       );
       return rows.length > 0;
     };
-    await waitFor(isHeld, { timeoutMs: 20_000, what: 'the command to have the lease' });
+    await waitFor(isHeld, { timeoutMs: 30_000, what: 'the command to have the lease' });
     const free = (): Promise<void> => Promise.resolve();
     await expect(withLease(pair.controlUrl, 'catalog', free, 7_500)).rejects.toMatchObject({
       code: 'MOVE_IN_PROGRESS',
     });
     advance.child.kill('SIGSTOP');
-    await withLease(pair.controlUrl, 'catalog', free, 12_000);
+    await withLease(pair.controlUrl, 'catalog', free, 60_000);
   } finally {
     advance?.child.kill('SIGKILL');
     await advance?.exited;

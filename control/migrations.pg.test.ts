@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { PG_MIGRATE_LOCK_ID } from 'node-pg-migrate';
 import { withClient } from '../core/postgres/connect.ts';
 import { migrate } from '../core/postgres/migrate.ts';
 import { createDatabase, type TestDatabase } from '../test/support/postgres.ts';
@@ -42,3 +43,19 @@ test.each(['control', 'participant'])(
     expect(await objects()).toEqual(made);
   },
 );
+
+test('where all is there nobody is waited for; where one is missing it is not taken for there', async () => {
+  const run = () =>
+    migrate({ url: database.url, folder: 'participant', direction: 'up', schema: 'banyan' });
+  await run();
+  await withClient(database.url, SESSION, async (client) => {
+    // As a migration that is under way elsewhere holds it.
+    await client.query('SELECT pg_advisory_lock($1)', [PG_MIGRATE_LOCK_ID]);
+    await run();
+    await client.query('SELECT pg_advisory_unlock($1)', [PG_MIGRATE_LOCK_ID]);
+    await client.query(
+      'DELETE FROM banyan.pgmigrations WHERE name = (SELECT max(name) FROM banyan.pgmigrations)',
+    );
+  });
+  await expect(run()).rejects.toThrow('already exists');
+});

@@ -3,32 +3,36 @@
 import { messageOf } from '../core/errors.ts';
 import { sleep } from '../core/lifecycle.ts';
 import { isConnectionError } from '../core/postgres/connect.ts';
-import { evaluateGates } from './domain/gates.ts';
+import { refuses, type GateResult } from './domain/gate-result.ts';
+import { evaluateGates, flowGates, type GateFacts } from './domain/gates.ts';
 import {
-  assertDestination,
+  allowed,
   assertVersion,
-  assertWayBack,
   gateError,
-  isShared,
+  isThere,
+  kindOf,
   leadsTo,
-  notAllowed,
+  opensToCohorts,
   stayed,
-  weightAfter,
   type MoveRequest,
   type MoveResult,
   type PlannedMove,
 } from './domain/move.ts';
-import { ownerOf, takesOwnership, TRANSITIONS } from './domain/phase.ts';
+import { ownerOf, type Phase } from './domain/phase.ts';
 import type { CapabilityState } from './domain/state.ts';
+import type { FlowPair } from './ends.ts';
 import { gatherFacts } from './gate-facts.ts';
 import { withLease } from './lease.ts';
 import type { Site } from './steps.ts';
 import { runSwitch } from './switch.ts';
 import { bringTrafficBack, leadsTrafficBack } from './traffic-back.ts';
 import type { Workplace } from './workplace.ts';
-import { carryProbe } from './way-back.ts';
+import { isBlocked, unblock, type Unblocking } from './unblock.ts';
+import { carryProbe, lookForward } from './way-back.ts';
 import { enterWriteCanary } from './write-canary.ts';
 
+/** By then a human should look. */
+const WAIT_MS = 600_000;
 const FLOWING_TIMEOUT_MS = 20_000;
 const FLOWING_POLL_MS = 100;
 const TRAFFIC_TIMEOUT_MS = 5_000;
@@ -48,6 +52,43 @@ export class Moves {
     const { capability } = request;
     const back = await this.#trafficBack(request);
     if (back) return back;
+    const until = performance.now() + WAIT_MS;
+    for (let asked = request; ;) {
+      const result = await this.#finished(asked, performance.now() < until);
+      if ('to' in result) return result;
+      // Without the lease: whoever must bring traffic back meanwhile can, and what was decided before is over then.
+      asked = { ...request, version: result.version };
+      await this.#at.looking(capability, async (ends) => {
+        const waitMs = until - performance.now();
+        if (ends) await unblock({ ...this.#waiting(ends), waitMs });
+      });
+    }
+  }
+
+  /** `#once`, and where it loses a session behind its flip, whatever is left to be done: by new ones. */
+  async #finished(request: MoveRequest, waits: boolean): Promise<MoveResult | CapabilityState> {
+    try {
+      return await this.#once(request, waits);
+    } catch (error) {
+      if (!isConnectionError(error)) throw error;
+      const { capability, event } = request;
+      const cut = await this.#at.switches.open(capability).catch(() => undefined);
+      // Out of a write canary more is asked for than the switch.
+      if (cut?.status !== 'flipped' || cut.from === cut.to || leadsTo(cut.from, event) !== cut.to)
+        throw error;
+      // Nothing else: it may have been finished already, and asked again it would go a step further.
+      const state = await this.#at
+        .alone(capability, (site) => this.#at.recovered(capability, site))
+        .catch(() => {
+          throw error;
+        });
+      return { ...stayed(state), from: cut.from };
+    }
+  }
+
+  /** Moves it, or gives the state in which somebody is in the way of a switch who is to be waited for: nothing has begun. */
+  #once(request: MoveRequest, waits: boolean): Promise<MoveResult | CapabilityState> {
+    const { capability } = request;
     return this.#at.alone(capability, async (site) => {
       const cut = await this.#at.switches.open(capability);
       const state = await this.#at.recovered(capability, site);
@@ -55,32 +96,20 @@ export class Moves {
       // Asked again for a switch that was cut short after its flip: it has just been finished.
       if (cut?.status === 'flipped' && leadsTo(cut.from, request.event) === cut.to)
         return { ...stayed(state), from: cut.from };
-      const outcome = TRANSITIONS[state.phase][request.event];
-      const there = state.phase === request.to && request.event !== 'weight';
-      if (there || outcome.kind === 'refused') {
+      const there = isThere(request, state);
+      if (there || leadsTo(state.phase, request.event) === undefined) {
         const finished = await this.#at.steps.tidied(state, site);
         if (there || finished) return stayed(state);
       }
-      if (outcome.kind === 'refused') throw notAllowed(state, outcome.why);
-      const { to } = outcome;
-      assertWayBack(site.definition, to);
-      assertDestination(request, state.phase, to);
+      const { to, weight } = allowed(site.definition, request, state);
       if (site.ends && to !== state.phase && !state.shared)
         for (const side of [site.ends.to.source, site.ends.to.target]) await side.assertOneWriter();
-      const weight = weightAfter(request, state, to);
-      const facts = await gatherFacts(
-        this.#at.evidence,
-        capability,
-        site.definition,
-        site.ends,
-        to,
-      );
-      const gates = evaluateGates(state.phase, to, facts);
-      const refused = gates.filter((gate) => gate.verdict !== 'pass');
-      if (refused.length > 0) throw gateError(request, to, refused, gates);
+      const gates = await this.#passed(request, state, { to, weight }, site);
+      if (waits && (await this.#isInTheWay(request, state, { to, weight }, site))) return state;
       const move: PlannedMove = {
         to,
         weight,
+        ...(request.blockers && { blockers: request.blockers }),
         entry: {
           who: this.#at.options.who,
           event: request.event,
@@ -92,6 +121,46 @@ export class Moves {
       const pauseMs = await this.#carryOut(state, move, site, request.replaceTarget ?? false);
       return { ...result, ...(pauseMs !== undefined && { pauseMs }) };
     });
+  }
+
+  /** The gates of a move, all of which let it pass. Throws GATE_REFUSED. */
+  async #passed(
+    request: MoveRequest,
+    state: CapabilityState,
+    move: Pick<PlannedMove, 'to' | 'weight'>,
+    site: Site,
+  ): Promise<GateResult[]> {
+    const facts = await this.#facts(state, move.to, site);
+    const opens = opensToCohorts(site.definition, state, move);
+    const gates = evaluateGates(state.phase, move.to, facts, opens);
+    const refused = gates.filter(refuses);
+    if (refused.length > 0) throw gateError(request, move.to, refused, gates);
+    return gates;
+  }
+
+  /** Whether somebody is in the way of a switch who is to be waited for. */
+  async #isInTheWay(
+    { blockers: policy }: MoveRequest,
+    state: CapabilityState,
+    move: Pick<PlannedMove, 'to' | 'weight'>,
+    { definition, ends }: Site,
+  ): Promise<boolean> {
+    if (!ends || policy !== 'wait') return false;
+    if (!['switch', 'switch, then the move'].includes(kindOf(definition, state, move)))
+      return false;
+    return isBlocked(this.#waiting(ends));
+  }
+
+  #waiting({ to }: FlowPair): Unblocking {
+    return { sides: [to.source, to.target], policy: 'wait', log: this.#at.options.log };
+  }
+
+  async #facts({ capability, phase }: CapabilityState, to: Phase, site: Site): Promise<GateFacts> {
+    const { definition, ends } = site;
+    const facts = await gatherFacts(this.#at.evidence, capability, definition, ends, to);
+    if (!ends || phase !== 'cutover' || to !== 'canary') return facts;
+    const flows = !flowGates(facts, ['to']).some(refuses);
+    return { ...facts, wayForward: await lookForward(ends.to, flows) };
   }
 
   /** Done with the control database alone; undefined where a move needs more than that. */
@@ -134,38 +203,40 @@ export class Moves {
     replaceTarget: boolean,
   ): Promise<number | undefined> {
     const { to } = move;
-    const shares = isShared(site.definition, move);
     const context = this.#at.switchContext(site);
-    if (takesOwnership(state.phase, to) || (state.shared && to === 'canary' && !shares))
-      return (await runSwitch(context, state, await proven(move, site))).evidence.pauseMs;
-    if (shares && !state.shared) {
-      // The way back is built first, and must be seen to run.
-      const closed = { ...move, weight: 0 };
-      if (state.phase !== to) await this.#at.steps.take(state, closed, site, replaceTarget);
-      await this.#flowing(state, site);
-      const there = await this.#at.store.readOne(state.capability);
-      await enterWriteCanary(context, there, move);
-      return undefined;
+    switch (kindOf(site.definition, state, move)) {
+      case 'switch': {
+        const planned = ownerOf(to) === 'service' ? await proven(move, site) : move;
+        return (await runSwitch(context, state, planned)).evidence.pauseMs;
+      }
+      case 'opens to cohorts': {
+        // The way back is built first, and must be seen to run.
+        const closed = { ...move, weight: 0 };
+        if (state.phase !== to) await this.#at.steps.take(state, closed, site, replaceTarget);
+        await this.#flowing(state, site);
+        const there = await this.#at.store.readOne(state.capability);
+        await enterWriteCanary(context, there, await proven(move, site));
+        return undefined;
+      }
+      case 'switch, then the move': {
+        const left = await runSwitch(context, state, { ...move, to: state.phase });
+        await this.#at.steps.take(left.state, move, site, replaceTarget);
+        return left.evidence.pauseMs;
+      }
+      case 'move':
+        await this.#at.steps.take(state, move, site, replaceTarget);
+        return undefined;
     }
-    const left = state.shared && to !== 'canary' ? { ...move, to: state.phase } : undefined;
-    const outcome = left && (await runSwitch(context, state, left));
-    await this.#at.steps.take(outcome?.state ?? state, move, site, replaceTarget);
-    return outcome?.evidence.pauseMs;
   }
 
   /** Waits until both flows run and keep up; just built, one has yet to begin. Throws GATE_REFUSED. */
   async #flowing({ capability, phase }: CapabilityState, site: Site): Promise<void> {
     const deadline = performance.now() + (phase === 'canary' ? 0 : FLOWING_TIMEOUT_MS);
     for (;;) {
-      const facts = await gatherFacts(
-        this.#at.evidence,
-        capability,
-        site.definition,
-        site.ends,
-        'canary',
-      );
-      const gates = evaluateGates('cutover', 'canary', facts);
-      const refused = gates.filter((gate) => gate.verdict !== 'pass');
+      const { evidence } = this.#at;
+      const { definition, ends } = site;
+      const gates = flowGates(await gatherFacts(evidence, capability, definition, ends, 'canary'));
+      const refused = gates.filter(refuses);
       if (refused.length === 0) return;
       if (performance.now() > deadline)
         throw gateError({ capability, event: 'weight' }, 'canary', refused, gates);
@@ -174,9 +245,9 @@ export class Moves {
   }
 }
 
-/** Before the service owns, what it writes must be seen to come back. Throws GATE_REFUSED. */
+/** Before the service may write, what it will write must be seen to come back. Throws GATE_REFUSED. */
 async function proven(move: PlannedMove, { ends }: Site): Promise<PlannedMove> {
-  if (!ends || ownerOf(move.to) === 'monolith') return move;
+  if (!ends) return move;
   const { entry } = move;
   const wayBack = await carryProbe(ends.back);
   return { ...move, entry: { ...entry, evidence: { ...entry.evidence, wayBack } } };

@@ -4,6 +4,7 @@
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { sqlState } from '../core/postgres/connect.ts';
+import { quoteLiteral } from '../core/postgres/identifiers.ts';
 import { encodeMessage } from './domain/flow.ts';
 import { MESSAGE_PREFIX } from './domain/names.ts';
 import { scalar } from './scalar.ts';
@@ -39,8 +40,32 @@ export async function lockOwnership(
     });
   const current = found.rows[0]?.epoch;
   if (current === undefined && absent === 'passes') return;
-  if (current !== undefined && Number(current) <= epoch) return;
-  throw new BanyanError(
+  if (current === undefined || Number(current) > epoch)
+    throw outdated(client, capability, epoch, current);
+}
+
+/** Without a lock, for steps of another session. The row, and the schema, may be gone. Throws STALE_COORDINATOR. */
+export async function assertNewest(
+  client: pg.Client,
+  capability: string,
+  epoch: number,
+): Promise<void> {
+  const current = await scalar(client, 'SELECT epoch FROM banyan.ownership WHERE capability = $1', [
+    capability,
+  ]).catch((error: unknown) => {
+    if (sqlState(error) !== UNDEFINED_TABLE) throw error;
+    return '';
+  });
+  if (current !== '' && Number(current) > epoch) throw outdated(client, capability, epoch, current);
+}
+
+function outdated(
+  client: pg.Client,
+  capability: string,
+  epoch: number,
+  current: string | undefined,
+): BanyanError {
+  return new BanyanError(
     'STALE_COORDINATOR',
     current === undefined
       ? `another coordinator has removed capability "${capability}" from database ${client.database ?? ''} (this one has epoch ${epoch})`
@@ -60,26 +85,28 @@ function schemaLost(client: pg.Client, capability: string, cause: unknown): Bany
   );
 }
 
-/** Inside the transaction that changes it, with the ownership row locked. Gives its place in the WAL. */
-export async function tellOwnership(client: pg.Client, change: OwnershipChange): Promise<string> {
-  const { capability, epoch, owns, shared } = change;
-  await client.query('UPDATE banyan.ownership SET owns = $2 WHERE capability = $1', [
-    capability,
-    owns,
-  ]);
-  const message = encodeMessage({
-    ...{ kind: 'ownership', capability, epoch, owns },
-    ...(shared !== undefined && { shared }),
-  });
-  const lsn = await scalar(client, 'SELECT pg_logical_emit_message(true, $1, $2)', [
-    MESSAGE_PREFIX,
-    message,
-  ]);
-  if (await isNoted(client))
-    await client.query('INSERT INTO banyan.ownership_change VALUES ($1, $2, $3, $4)', [
-      ...[capability, epoch, lsn, message],
-    ]);
-  return lsn;
+/**
+ * Statements for the transaction that changes it, with the row locked: the stream is told, and the last gives
+ * its place in the WAL, as `lsn`.
+ */
+export function tellStatements(
+  { capability, epoch, owns, shared }: OwnershipChange,
+  isNoted: boolean,
+): string[] {
+  const id = quoteLiteral(capability);
+  const message = quoteLiteral(
+    encodeMessage({
+      ...{ kind: 'ownership', capability, epoch, owns },
+      ...(shared !== undefined && { shared }),
+    }),
+  );
+  const place = `pg_logical_emit_message(true, ${quoteLiteral(MESSAGE_PREFIX)}, ${message}::text)`;
+  return [
+    `UPDATE banyan.ownership SET owns = ${owns} WHERE capability = ${id}`,
+    isNoted
+      ? `INSERT INTO banyan.ownership_change VALUES (${id}, ${epoch}, ${place}, ${message}) RETURNING lsn::text AS lsn`
+      : `SELECT ${place}::text AS lsn`,
+  ];
 }
 
 const OF_A_CAPABILITY = ['ownership', 'ownership_change', 'bypass', 'flight', 'tombstone'];
@@ -91,6 +118,7 @@ export async function forgetOwnership(client: pg.Client, capability: string): Pr
       await client.query(`DELETE FROM banyan.${table} WHERE capability = $1`, [capability]);
 }
 
-async function isNoted(client: pg.Client): Promise<boolean> {
+/** Whether a database keeps notes of it. */
+export async function notesOwnership(client: pg.Client): Promise<boolean> {
   return (await scalar(client, `SELECT to_regclass('banyan.ownership_change')`)) !== '';
 }

@@ -3,28 +3,26 @@
 // coordinator that wakes up late can do no harm.
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
-import { connect, sqlState, transaction, withClient } from '../core/postgres/connect.ts';
+import { connect, sqlState, withClient } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
-import { quoteTable } from '../core/postgres/identifiers.ts';
+import { quoteTable, type TableName } from '../core/postgres/identifiers.ts';
 import { findBlockers, type LockPurpose } from './blockers.ts';
-import { unfenceStatements, type Fence, type FencedTable } from './domain/fence.ts';
+import type { Fence, FencedTable } from './domain/fence.ts';
 import { fencedTables } from './domain/fenced-tables.ts';
-import { removeNoteStatements } from './domain/bypass.ts';
-import { removeShareStatements } from './domain/share.ts';
-import { PARTICIPANT_SCHEMA } from './domain/names.ts';
 import type { Owner } from './domain/phase.ts';
 import type { Logins } from './connections.ts';
 import { enter } from './entry.ts';
 import { planFence, type FencePlan } from './fence-plan.ts';
-import { forgetOwnership, lockOwnership, tellOwnership } from './ownership.ts';
+import { Guard } from './guard.ts';
+import { outlastLateSteps } from './late-steps.ts';
+import { notesOwnership, tellStatements } from './ownership.ts';
+import { leave } from './removal.ts';
 import { scalar } from './scalar.ts';
-import { partitionsOf } from './table-facts.ts';
+import { markedTables } from './table-facts.ts';
 import type { TableMap } from './definition.ts';
 
 export { scalar } from './scalar.ts';
 
-/** Below deadlock_timeout: a clean timeout here, rather than a deadlock whose victim is the application. */
-const LOCK_TIMEOUT_MS = 300;
 const LOCK_NOT_AVAILABLE = '55P03';
 const UNDEFINED_TABLE = '42P01';
 /**
@@ -47,9 +45,11 @@ export class Participant {
   readonly client: pg.Client;
   readonly database: string;
   readonly logins: Logins;
+  readonly tables: readonly TableMap[];
   /** Login of the applier, as the server knows it. */
   readonly applier: string;
   readonly #options: ParticipantOptions;
+  readonly #guard: Guard;
   #toldAt: string | undefined;
 
   private constructor(
@@ -62,8 +62,10 @@ export class Participant {
     this.client = client;
     this.database = database;
     this.logins = options.logins;
+    this.tables = options.tables;
     this.applier = applier;
     this.#options = options;
+    this.#guard = new Guard(client, options.capability);
   }
 
   static async open(options: ParticipantOptions): Promise<Participant> {
@@ -102,6 +104,7 @@ export class Participant {
       if (!['42P01', '3F000'].includes(sqlState(error) ?? '')) throw error;
       await this.#enter(epoch);
     }
+    await outlastLateSteps(this.client);
   }
 
   #enter(epoch: number): Promise<void> {
@@ -125,9 +128,27 @@ export class Participant {
     return this.#plan(owner);
   }
 
-  /** `fence`, by a plan. Gives false also where the tables are no longer what they were for it. */
-  fenceAs(owner: Owner, plan: FencePlan, epoch: number): Promise<boolean> {
-    return this.stand(epoch, plan.statements, { owns: owner === this.side }, plan.facts);
+  /**
+   * `fence`, by a plan. Gives false also where the tables are no longer what they were for it. `before` runs
+   * with all of it done and nothing of it to be seen: it is undone when that throws.
+   */
+  fenceAs(
+    owner: Owner,
+    plan: FencePlan,
+    epoch: number,
+    before?: () => Promise<void>,
+  ): Promise<boolean> {
+    const { statements, facts } = plan;
+    return this.stand(epoch, statements, { owns: owner === this.side }, { facts, before });
+  }
+
+  /** Whether this side owns, by its own account, which nobody of a lower epoch changes from here on. */
+  owns(epoch: number): Promise<boolean> {
+    const owns = 'SELECT owns FROM banyan.ownership WHERE capability = $1';
+    return this.guarded(
+      epoch,
+      async () => (await scalar(this.client, owns, [this.capability])) === 'true',
+    );
   }
 
   /** Throws MOVE_NOT_ALLOWED while both sides write what moves. */
@@ -173,125 +194,105 @@ export class Participant {
     epoch: number,
     statements: readonly string[],
     { owns, shared }: { readonly owns: boolean; readonly shared?: boolean },
-    facts: FencePlan['facts'] = { text: `SELECT '' AS facts`, found: '' },
+    { facts = ANY_FACTS, before }: Standing = {},
   ): Promise<boolean> {
-    const { capability } = this.#options;
-    const all = [
-      `SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`,
-      'SET LOCAL synchronous_commit = on',
-      ...statements,
-      // Last: the tables are locked by now.
-      facts.text,
-    ];
+    const { capability } = this;
     const outdated = new Error('the tables have changed');
+    let isDone = false as boolean;
+    const change = { capability, epoch, owns, shared };
+    const told = tellStatements(change, await notesOwnership(this.client));
+    // The facts behind all that takes a lock.
+    const all = ['SET LOCAL synchronous_commit = on', ...statements, facts.text, ...told];
     try {
-      this.#toldAt = await this.#guarded(epoch, async () => {
-        // All at once: writes are held meanwhile, and each round trip would count.
-        const results: unknown = await this.client.query(all.join(';\n'));
-        const last = (results as pg.QueryResult<{ facts: string }>[]).at(-1);
-        if (last?.rows[0]?.facts !== facts.found) throw outdated;
-        return tellOwnership(this.client, { capability, epoch, owns, shared });
+      const toldAt = await this.underLocks(epoch, all, async (results) => {
+        const [found] = (results.at(-1 - told.length)?.rows ?? []) as { facts: string }[];
+        const [at] = (results.at(-1)?.rows ?? []) as { lsn: string }[];
+        if (found?.facts !== facts.found) throw outdated;
+        isDone = true;
+        await before?.();
+        return at?.lsn ?? '';
       });
+      if (toldAt === undefined) return false;
+      this.#toldAt = toldAt;
       return true;
     } catch (error) {
       // A partition of the plan may be gone.
-      const gone = facts.found !== '' && sqlState(error) === UNDEFINED_TABLE;
-      if (sqlState(error) === LOCK_NOT_AVAILABLE || error === outdated || gone) return false;
+      const gone = !isDone && facts.found !== '' && sqlState(error) === UNDEFINED_TABLE;
+      if (error === outdated || gone) return false;
       throw error;
     }
   }
 
-  /** Runs `work` in a transaction that holds the ownership row at this epoch. */
-  async guarded<T>(epoch: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
-    return this.#guarded(epoch, () => work(this.client));
+  /** Statements, and then `work`, under the locks that triggers need (guard.ts). Undefined when they could not be had. */
+  underLocks<T>(
+    epoch: number,
+    statements: readonly string[],
+    work: (results: readonly pg.QueryResult[]) => Promise<T>,
+    tables: readonly TableName[] = this.#tables(),
+  ): Promise<T | undefined> {
+    return this.#guard.underLocks(epoch, tables, statements, work);
   }
 
-  async #guarded<T>(epoch: number, work: () => Promise<T>): Promise<T> {
-    const { capability } = this.#options;
-    return transaction(this.client, async () => {
-      await lockOwnership(this.client, capability, epoch);
-      await this.client.query('UPDATE banyan.ownership SET epoch = $2 WHERE capability = $1', [
-        capability,
-        epoch,
-      ]);
-      return work();
-    });
+  /** Runs `work` in a transaction that holds the ownership row at this epoch. Throws TIMED_OUT for a lock that somebody else has. */
+  async guarded<T>(epoch: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
+    try {
+      return await this.#guard.held(epoch, () => work(this.client));
+    } catch (error) {
+      if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
+      const open = await this.blockers(0);
+      throw new BanyanError('TIMED_OUT', `a lock in database ${this.database} is somebody else’s`, {
+        hint: `${open.length > 0 ? `In the way: ${open.join('; ')}` : 'Wait until he has done'}. Then give the command again.`,
+        cause: error,
+      });
+    }
   }
 
   /** The same for what takes something away: the row may be gone by then, and the schema too. */
-  async guardedAway<T>(epoch: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
-    if (!(await this.#hasSchema())) return work(this.client);
-    return transaction(this.client, async () => {
-      await lockOwnership(this.client, this.capability, epoch, 'passes');
-      return work(this.client);
-    });
-  }
-
-  async #hasSchema(): Promise<boolean> {
-    return (await scalar(this.client, `SELECT to_regclass('banyan.ownership')`)) !== '';
+  guardedAway<T>(epoch: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
+    return this.#guard.heldAway(epoch, () => work(this.client));
   }
 
   /** Who keeps, or may keep, a lock on the tables waiting: long transactions and prepared ones, one line each. */
   blockers(olderThanMs: number, purpose: LockPurpose = 'fence'): Promise<string[]> {
-    return findBlockers(this.client, this.#tableNames(), olderThanMs, purpose);
+    return findBlockers(this.client, this.#tables().map(quoteTable), olderThanMs, purpose);
   }
 
-  #tableNames(): string[] {
+  /** In the order in which they are locked. */
+  #tables(): TableName[] {
     const { tables, side } = this.#options;
-    return fencedTables(tables, side, side).map(({ table }) => quoteTable(table));
+    return fencedTables(tables, side, side).map(({ table }) => table);
+  }
+
+  /** Its mapped tables, as the definition names them. */
+  get tableNames(): readonly string[] {
+    return this.tables.flatMap((map) => map[this.side]);
   }
 
   /** Whether anything of the capability may still be in this database. */
   async present(): Promise<boolean> {
-    if (!(await this.#hasSchema())) return false;
-    const { capability } = this.#options;
+    if (!(await this.#guard.hasSchema())) return false;
     const count = 'SELECT count(*) FROM banyan.ownership WHERE capability = $1';
-    return (await scalar(this.client, count, [capability])) !== '0';
+    return (await scalar(this.client, count, [this.capability])) !== '0';
   }
 
   /**
-   * Removes the capability from this database; the schema too when it was the last. Idempotent. Throws
-   * STALE_COORDINATOR.
+   * Removes the capability from this database, also from tables that have left the definition since; the schema
+   * too when it was the last. Idempotent. Throws STALE_COORDINATOR, TIMED_OUT.
    */
   async remove(epoch: number): Promise<void> {
-    const { capability, tables, side } = this.#options;
-    if (!(await this.#hasSchema())) return;
-    for (const { table } of fencedTables(tables, side, side))
-      for (const name of [table, ...(await partitionsOf(this.client, table))])
-        for (const statement of [
-          ...unfenceStatements(name),
-          ...removeShareStatements(capability, name),
-          ...removeNoteStatements(name),
-        ])
-          await this.#patiently(epoch, statement);
-    await transaction(this.client, async () => {
-      // Another capability may just be entering: it waits for this, and makes the schema anew.
-      await this.client.query('LOCK TABLE banyan.ownership IN ACCESS EXCLUSIVE MODE');
-      await lockOwnership(this.client, capability, epoch, 'passes');
-      await forgetOwnership(this.client, capability);
-      const left = await scalar(this.client, 'SELECT count(*) FROM banyan.ownership');
-      if (left === '0') await this.client.query(`DROP SCHEMA ${PARTICIPANT_SCHEMA} CASCADE`);
-    });
-  }
-
-  /** DDL that may wait for readers: short attempts, so that nobody queues up behind it. */
-  async #patiently(epoch: number, statement: string): Promise<void> {
-    for (let attempt = 1; ; attempt++)
-      try {
-        await this.guardedAway(epoch, (client) =>
-          client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; ${statement}`),
-        );
-        return;
-      } catch (error) {
-        if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
-        if (attempt < 100) continue;
-        const open = await this.blockers(LOCK_TIMEOUT_MS, 'remove');
-        throw new BanyanError('TIMED_OUT', 'the lock to remove a fence could not be had', {
-          hint: `${open.length > 0 ? `End these: ${open.join('; ')}` : 'End long-running transactions'}. Then give the command again; it removes what is left.`,
-          cause: error,
-        });
-      }
+    if (!(await this.#guard.hasSchema())) return;
+    const mapped = this.#tables();
+    const names = new Set(mapped.map(quoteTable));
+    const left = await markedTables(this.client, this.capability);
+    await leave(this, [...mapped, ...left.filter((one) => !names.has(quoteTable(one)))], epoch);
   }
 }
 
 const SESSION = { applicationName: 'banyan-coordinator' };
+const ANY_FACTS: FencePlan['facts'] = { text: `SELECT '' AS facts`, found: '' };
+
+interface Standing {
+  readonly facts?: FencePlan['facts'];
+  /** What becomes visible before this does. */
+  readonly before?: (() => Promise<void>) | undefined;
+}

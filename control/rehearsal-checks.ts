@@ -41,7 +41,9 @@ export async function assertReady(
         hint: 'Nothing would drain. Is `banyan sync` running? `banyan status` shows how far it is.',
       },
     );
-  const blockers = await flow.source.blockers(BLOCKER_AGE_MS);
+  const sides = [flow.source, flow.target];
+  const found = await Promise.all(sides.map((side) => side.blockers(BLOCKER_AGE_MS)));
+  const blockers = found.flat();
   if (blockers.length > 0)
     throw new BanyanError(
       'GATE_REFUSED',

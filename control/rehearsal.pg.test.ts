@@ -4,7 +4,9 @@ import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { sleep, waitFor } from '../core/lifecycle.ts';
 import { connect } from '../core/postgres/connect.ts';
+import { recovered } from '../test/support/coordinators.ts';
 import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
+import { loseLease } from '../test/support/stand-still.ts';
 import { advanceTo, startSync, streaming, type RunningSync } from '../test/support/sync.ts';
 import { Replicas } from './replicas.ts';
 
@@ -69,7 +71,7 @@ test('it measures hold, locks and drain, and a quiet database has nobody to name
   })();
   try {
     await waitFor(async () => (await replicas.acknowledged('catalog', 0, 0)).live.length > 0, {
-      timeoutMs: 5_000,
+      timeoutMs: 30_000,
       what: 'the replica to register',
     });
     const report = await pair.coordinator().rehearse('catalog');
@@ -148,17 +150,8 @@ test.each(['held', 'noting', 'drained', 'released', 'stopped'])(
       .rehearse('catalog')
       .catch((error: unknown) => error);
     await reached.promise;
-    await pair.db.raw(
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'banyan-lease' AND datname = current_database()`,
-    );
-    await waitFor(
-      () =>
-        pair
-          .coordinator()
-          .recover('catalog')
-          .catch(() => false),
-      { timeoutMs: 10_000, what: 'the rehearsal to be ended' },
-    );
+    await loseLease(pair);
+    await recovered(pair);
     await atRest();
     sleeping.resolve(undefined);
     expect(await dead).toMatchObject({ code: 'STALE_COORDINATOR' });
@@ -183,7 +176,7 @@ test('a replica that stays silent ends it, because what it forwards could be any
   })();
   try {
     await waitFor(async () => (await replicas.acknowledged('catalog', 0, 0)).live.length > 0, {
-      timeoutMs: 5_000,
+      timeoutMs: 30_000,
       what: 'the replica to register',
     });
     await expect(pair.coordinator().rehearse('catalog')).rejects.toMatchObject({

@@ -5,19 +5,22 @@
 // rehearsal that is cut short anywhere is ended by `endRehearsal`. Each step in the owner's database is
 // guarded by the epoch there, so that a coordinator that wakes up late notes nobody.
 import { BanyanError } from '../core/errors.ts';
-import { sleep, waitFor } from '../core/lifecycle.ts';
+import { sleep } from '../core/lifecycle.ts';
 import { Bypasses } from './bypasses.ts';
 import type { TableMap } from './definition.ts';
 import { ownerOf } from './domain/phase.ts';
 import type { Rehearsal } from './domain/rehearsal.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { FlowPair } from './ends.ts';
+import type { HoldLimits } from './facade-settings.ts';
 import type { Evidence } from './evidence.ts';
 import { assertReady } from './rehearsal-checks.ts';
 import type { RehearsalLog } from './rehearsal-log.ts';
+import type { Participant } from './participant.ts';
 import type { Replicas } from './replicas.ts';
 import { waitForPosition, type FlowEnds } from './replication.ts';
 import type { JournalEntry, StateStore } from './store.ts';
+import { patiently } from './table-locks.ts';
 
 export interface RehearsalContext {
   readonly store: StateStore;
@@ -27,16 +30,15 @@ export interface RehearsalContext {
   readonly tables: readonly TableMap[];
   /** None for a capability without tables: nobody can be noted. */
   readonly ends: FlowPair | undefined;
+  /** How long writers may be held, and for what. */
+  readonly limits: HoldLimits;
   readonly who: string;
   readonly why: string;
   /** Called after each step; tests die here. */
   readonly onStep?: ((step: string) => void | Promise<void>) | undefined;
 }
 
-const ACKNOWLEDGE_TIMEOUT_MS = 4_000;
-const DRAIN_TIMEOUT_MS = 6_000;
 const ATTEMPTS = 20;
-const LOCK_PAUSE_MS = 250;
 
 interface Held {
   readonly holdMs: number;
@@ -90,7 +92,7 @@ export async function endRehearsal(
   if (source && (await source.present())) {
     const bypasses = new Bypasses(source, tables);
     await bypasses.prepare(raised.epoch);
-    await stopNoting(bypasses, raised.epoch);
+    await stopNoting(source, bypasses, raised.epoch);
     await bypasses.forget(raised.epoch);
   }
   await context.rehearsals.end(open);
@@ -139,7 +141,7 @@ class Walk {
     const { held, lockMs, drainMs, from, until, ...seen } = await this.#hold(windowMs);
     this.#state = await release(this.#context, this.#state);
     await onStep?.('released');
-    if (bypasses) await stopNoting(bypasses, this.#state.epoch);
+    if (bypasses && this.#flow) await stopNoting(this.#flow.source, bypasses, this.#state.epoch);
     await onStep?.('stopped');
     const { capability, phase } = this.#state;
     const report: Rehearsal = {
@@ -163,7 +165,7 @@ class Walk {
     const { store, rehearsals } = this.#context;
     const { capability, epoch } = this.#state;
     // What was committed although its answer was lost counts.
-    const current = await store.readOne(capability);
+    const current = await store.settled(capability);
     if (current.epoch !== epoch)
       throw new BanyanError(
         'STALE_COORDINATOR',
@@ -171,8 +173,8 @@ class Walk {
         { hint: 'Look at `banyan status`.' },
       );
     if (current.holding) await release(this.#context, current, 'the rehearsal failed');
-    if (this.#bypasses && this.#noting) {
-      await stopNoting(this.#bypasses, epoch);
+    if (this.#bypasses && this.#flow && this.#noting) {
+      await stopNoting(this.#flow.source, this.#bypasses, epoch);
       await this.#bypasses.forget(epoch);
     }
     await rehearsals.end(this.#id);
@@ -194,7 +196,7 @@ class Walk {
       const lockMs = since(noting);
       await onStep?.('noting');
       const draining = performance.now();
-      if (this.#flow && begun) await waitForPosition(this.#flow, begun.lsn, DRAIN_TIMEOUT_MS);
+      if (this.#flow && begun) await waitForPosition(this.#flow, begun.lsn, this.#drainMs(held));
       const drainMs = since(draining);
       await onStep?.('drained');
       await sleep(Math.max(0, windowMs - since(draining)));
@@ -207,21 +209,23 @@ class Walk {
     }
   }
 
+  /** As a switch would wait: facades must not refuse what they hold. */
+  #drainMs({ holdMs }: Held): number {
+    const { drainMs, flipMs } = this.#context.limits;
+    return Math.max(0, Math.min(drainMs, flipMs - holdMs));
+  }
+
   async #held(): Promise<Held> {
-    const { store, replicas } = this.#context;
+    const { store, replicas, limits } = this.#context;
+    const { acknowledgeMs } = limits;
     const began = performance.now();
     const entry = entryOf(this.#context);
     this.#state = await store.change(this.#state, { holding: true }, { ...entry, event: 'hold' });
     const { capability, version } = this.#state;
     const acknowledged = new Map<string, number>();
-    const { silent } = await replicas.acknowledged(
-      capability,
-      version,
-      ACKNOWLEDGE_TIMEOUT_MS,
-      (id) => {
-        if (!acknowledged.has(id)) acknowledged.set(id, since(began));
-      },
-    );
+    const { silent } = await replicas.acknowledged(capability, version, acknowledgeMs, (id) => {
+      if (!acknowledged.has(id)) acknowledged.set(id, since(began));
+    });
     if (silent.length > 0)
       throw new BanyanError(
         'TIMED_OUT',
@@ -261,12 +265,11 @@ function release(
 }
 
 /** Throws TIMED_OUT; the rehearsal is still open then, and the next coordinator tries again. */
-async function stopNoting(bypasses: Bypasses, epoch: number): Promise<void> {
-  await waitFor(() => bypasses.stop(epoch), {
+async function stopNoting(side: Participant, bypasses: Bypasses, epoch: number): Promise<void> {
+  await patiently(side, () => bypasses.stop(epoch), {
     timeoutMs: 60_000,
-    everyMs: LOCK_PAUSE_MS,
     what: 'the locks to take the triggers of the rehearsal away',
-    hint: 'Writes are not held any more. Give the command again once long transactions have ended.',
+    hint: 'Writes are not held any more. Once they have ended, give the command again.',
   });
 }
 

@@ -29,6 +29,8 @@ export interface RelayProgress {
   readonly letters: number;
   /** LSN up to which the source was told that all is with the brokers; undefined before the first time. */
   readonly confirmed: string | undefined;
+  /** What its next transaction comes behind, for the next relay; undefined where it does not know. It counts with `confirmed` only. */
+  readonly chain: string | undefined;
 }
 
 export interface RelayLine extends RelayReport {
@@ -41,6 +43,7 @@ export interface RelayLine extends RelayReport {
   readonly bytes: number;
   readonly letters: number;
   readonly confirmed: string | null;
+  readonly chain: string | null;
   /** WAL that is not with the brokers yet. */
   readonly behindBytes: number | null;
   /** WAL that the source keeps for the slot. */
@@ -51,6 +54,8 @@ export interface RelayLine extends RelayReport {
 }
 
 const STANDBY_MS = 5_000;
+/** A lease that was renewed so lately is held: whoever stands by takes it over after as long (sync/kafka/turn.ts). */
+const HELD_MS = 4_000;
 
 export class RelayReports {
   readonly #db: Knex;
@@ -59,6 +64,7 @@ export class RelayReports {
     this.#db = db;
   }
 
+  /** One that has been replaced, and wakes up late, says nothing of a relay that works. */
   async report(report: RelayReport, progress?: RelayProgress): Promise<void> {
     const row = {
       source: report.source,
@@ -79,10 +85,24 @@ export class RelayReports {
         written: progress.written,
         bytes: progress.bytes,
         letters: progress.letters,
-        ...(progress.confirmed !== undefined && { confirmed: progress.confirmed }),
+        // Before that, what the last one has reported stands: the slot is where that one left it.
+        ...(progress.confirmed !== undefined && {
+          confirmed: progress.confirmed,
+          chain: progress.chain ?? null,
+        }),
       }),
     };
-    await this.#db('banyan.relay').insert(row).onConflict('source').merge();
+    await this.#db('banyan.relay')
+      .insert(row)
+      .onConflict('source')
+      .merge()
+      .whereRaw(
+        `NOT EXISTS (
+           SELECT 1 FROM (SELECT holder, released, renewed_at FROM banyan.relay_term WHERE source = ? ORDER BY term DESC LIMIT 1) latest
+            WHERE holder <> ? AND NOT released
+              AND renewed_at > clock_timestamp() - make_interval(secs => ?))`,
+        [report.source, report.holder, HELD_MS / 1_000],
+      );
   }
 
   /** What the source keeps for it; nothing where it has not reported yet. */
@@ -124,6 +144,7 @@ export class RelayReports {
       bytes: Number(row.bytes),
       letters: Number(row.letters),
       confirmed: row.confirmed,
+      chain: row.chain,
       behindBytes: numberOf(row.behind_bytes),
       retainedBytes: numberOf(row.retained_bytes),
       standby: row.standby,
@@ -146,6 +167,7 @@ interface Row {
   bytes: string;
   letters: string;
   confirmed: string | null;
+  chain: string | null;
   behind_bytes: string | null;
   retained_bytes: string | null;
   standby: boolean;

@@ -8,7 +8,8 @@ import { relayNames } from './domain/names.ts';
 import { isRelayed, joinRelay, leaveRelay, type Relayed } from './relay.ts';
 import { Participant } from './participant.ts';
 import { openSlotLog } from '../sync/slot-log.ts';
-import { createOwned, createPair, SESSION, type Pair } from '../test/support/pair.ts';
+import { createOwned } from '../test/support/owned.ts';
+import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
 import { leftovers } from '../test/support/sync.ts';
 
 let pair: Pair;
@@ -57,7 +58,7 @@ test('who joins a relay that is at work waits for open transactions, and gets al
     return start;
   });
   await waitFor(async () => (await published()).includes('prd'), {
-    timeoutMs: 5_000,
+    timeoutMs: 30_000,
     what: 'the table to be published',
   });
   // It looks every 25 ms; a second look of ours comes after several of them.
@@ -75,7 +76,7 @@ test('who joins a relay that is at work waits for open transactions, and gets al
   try {
     const found: unknown[] = [];
     while (found.length === 0)
-      for (const { head, changes } of await log.read(AbortSignal.timeout(10_000)))
+      for (const { head, changes } of await log.read(AbortSignal.timeout(30_000)))
         if (head.commitLsn >= parseLsn(lsn))
           for (const change of changes) if (change.kind === 'insert') found.push(change.after[1]);
     expect(found).toEqual(['LATER']);

@@ -14,6 +14,7 @@ import {
 import { parseLsn } from '../core/postgres/lsn.ts';
 import { relayNames } from './domain/names.ts';
 import { lifeOf, noteOf, parseNote, type RelayLife } from './domain/relay-life.ts';
+import { outlastLateSteps } from './late-steps.ts';
 import { scalar, type Participant } from './participant.ts';
 import {
   createSlot,
@@ -34,6 +35,8 @@ export interface Relayed {
   /** What the whole definition maps there. */
   readonly known: readonly string[];
   readonly outbox?: readonly string[];
+  /** Throws STALE_COORDINATOR where whoever leaves comes too late: the tables are there for another by now. */
+  readonly assertNewest?: () => Promise<void>;
 }
 
 /**
@@ -99,7 +102,7 @@ async function makeSlot(
   { slot, publication }: { readonly slot: string; readonly publication: string },
 ): Promise<SlotStart> {
   await note(source.client, publication, undefined);
-  await dropSlot(source.logins.capture, slot, RELAY);
+  await dropSlot(source.logins.capture, slot, RELAY, () => assertLocked(source.client));
   const start = await createSlot(source, slot);
   const { system } = await systemOf(source.logins.capture);
   await note(source.client, publication, lifeOf(system, start.timeline, parseLsn(start.lsn)));
@@ -149,15 +152,16 @@ export async function isRelayed(source: Participant, tables: readonly string[]):
  */
 export async function leaveRelay(
   source: Participant,
-  { tables, known }: Relayed,
+  { tables, known, assertNewest }: Relayed,
 ): Promise<boolean> {
   const { slot, publication } = relayNames(source.database);
   return locked(source.client, async () => {
+    await assertNewest?.();
     const listed = (await publishedBy(source.client, publication)) ?? [];
     const leaving = tables.filter((table) => listed.includes(labelOf(table)));
     const isLast = !needed(listed, known, tables);
     if (isLast) {
-      await dropSlot(source.logins.capture, slot, RELAY);
+      await dropSlot(source.logins.capture, slot, RELAY, () => assertLocked(source.client));
       await source.client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(publication)}`);
     } else if (leaving.length > 0)
       await source.client.query(
@@ -203,13 +207,25 @@ function hole(slot: string, status: string | undefined): BanyanError {
   );
 }
 
+/** One who stands still with the lock loses its session, and so the lock; nothing here is silent for so long. */
+const IDLE_MS = OPEN_TRANSACTIONS_MS + 30_000;
+
 async function locked<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
+  await client.query(`SET idle_session_timeout = ${IDLE_MS}`);
   await client.query(`SELECT pg_advisory_lock(${LOCK})`);
   try {
+    // The slot is dropped by another session: that of one who had the lock before may still be at it.
+    await outlastLateSteps(client);
     return await work();
   } finally {
     await client.query(`SELECT pg_advisory_unlock(${LOCK})`);
+    await client.query('RESET idle_session_timeout');
   }
+}
+
+/** The lock is the session's: as long as that answers, nobody else has it. */
+async function assertLocked(client: pg.Client): Promise<void> {
+  await client.query('SELECT 1');
 }
 
 /** `schema.table` of each; undefined where there is no such publication. */

@@ -16,6 +16,23 @@ export interface Acknowledged {
   readonly silent: readonly string[];
 }
 
+/** How a hold stands, by ids of replicas. */
+export interface Held {
+  /** In their lease, acknowledged or not. */
+  readonly live: readonly string[];
+  /** Alive, and time is up before they have acknowledged. */
+  readonly busy: readonly string[];
+  /** Went silent while writers were held, and their lease has run out. */
+  readonly lapsed: readonly string[];
+}
+
+interface Standing {
+  readonly id: string;
+  readonly isLive: boolean;
+  readonly isOverdue: boolean;
+  readonly hasAcknowledged: boolean;
+}
+
 export class Replicas {
   readonly #db: Knex;
 
@@ -103,6 +120,35 @@ export class Replicas {
     }
   }
 
+  /**
+   * Waits until each live replica has acknowledged `version`, or has fallen silent and its lease has run out.
+   * One that goes on saying that it is alive has writes in flight: it is waited for `acknowledgeMs`; one that
+   * is silent for `silentMs`. `heard` are those that have been live during this hold or one before it.
+   */
+  async held(
+    capability: string,
+    version: number,
+    { acknowledgeMs, silentMs }: { readonly acknowledgeMs: number; readonly silentMs: number },
+    heard: Set<string>,
+  ): Promise<Held> {
+    const began = performance.now();
+    for (;;) {
+      const found = await this.#standing(capability, version);
+      for (const { id, isLive } of found) if (isLive) heard.add(id);
+      const silent = found.filter(({ id, hasAcknowledged }) => !hasAcknowledged && heard.has(id));
+      const due = silent.filter(({ isLive }) => isLive);
+      const waitedMs = performance.now() - began;
+      const busy = due.filter(({ isOverdue }) => waitedMs > (isOverdue ? silentMs : acknowledgeMs));
+      if (due.length === 0 || busy.length > 0)
+        return {
+          live: found.filter(({ isLive }) => isLive).map(({ id }) => id),
+          busy: busy.map(({ id }) => id),
+          lapsed: silent.filter(({ isLive }) => !isLive).map(({ id }) => id),
+        };
+      await sleep(POLL_MS);
+    }
+  }
+
   /** Replicas that have not signed off, and whose lease has run out: nobody knows whether they still run. */
   async unheard(): Promise<string[]> {
     const { rows } = await this.#db.raw<{ rows: { id: string }[] }>(
@@ -114,16 +160,23 @@ export class Replicas {
   }
 
   async #acknowledged(capability: string, version: number): Promise<Acknowledged> {
-    const { rows } = await this.#db.raw<{ rows: { id: string; acknowledged: boolean }[] }>(
-      `SELECT r.id, coalesce(a.version >= ?, false) AS acknowledged
-         FROM banyan.replica r
-         LEFT JOIN banyan.replica_ack a ON a.replica_id = r.id AND a.capability = ?
-        WHERE r.heartbeat_at > clock_timestamp() - make_interval(secs => ?)`,
-      [version, capability, REPLICA_LEASE_MS / 1000],
-    );
+    const live = (await this.#standing(capability, version)).filter(({ isLive }) => isLive);
     return {
-      live: rows.map((row) => row.id),
-      silent: rows.filter((row) => !row.acknowledged).map((row) => row.id),
+      live: live.map(({ id }) => id),
+      silent: live.filter(({ hasAcknowledged }) => !hasAcknowledged).map(({ id }) => id),
     };
+  }
+
+  async #standing(capability: string, version: number): Promise<Standing[]> {
+    const { rows } = await this.#db.raw<{ rows: Standing[] }>(
+      `SELECT r.id,
+              r.heartbeat_at > clock_timestamp() - make_interval(secs => ?) AS "isLive",
+              r.heartbeat_at < clock_timestamp() - make_interval(secs => ?) AS "isOverdue",
+              coalesce(a.version >= ?, false) AS "hasAcknowledged"
+         FROM banyan.replica r
+         LEFT JOIN banyan.replica_ack a ON a.replica_id = r.id AND a.capability = ?`,
+      [REPLICA_LEASE_MS / 1000, OVERDUE_MS / 1000, version, capability],
+    );
+    return rows;
   }
 }

@@ -9,7 +9,9 @@ import type { DebeziumSettings } from './debezium-settings.ts';
 import type { TableMap } from './definition.ts';
 import type { Direction } from './domain/flow.ts';
 import { flowNames, MESSAGE_PREFIX, type FlowNames } from './domain/names.ts';
+import { outlastLateSteps, takeAway } from './late-steps.ts';
 import type { Lease } from './lease.ts';
+import { assertNewest } from './ownership.ts';
 import { scalar, type Participant } from './participant.ts';
 import { isRelayed, joinRelay, leaveRelay } from './relay.ts';
 import { createSlot, dropSlot, type SlotStart } from './slots.ts';
@@ -64,6 +66,11 @@ export interface Right {
 export async function createFlow(ends: FlowEnds, right: Right): Promise<void> {
   const { names, source, target } = ends;
   await right.lease.assertHeld();
+  for (const side of [source, target]) {
+    // What one of a lower epoch has under way here is over from now on, or never happens.
+    await side.guarded(right.epoch, () => Promise.resolve());
+    await outlastLateSteps(side.client);
+  }
   const { lsn, timeline } = ends.connector
     ? await beginAtConnector(source, ends.connector)
     : ends.relayed
@@ -131,8 +138,12 @@ export async function removeSourceParts(
 ): Promise<boolean> {
   await lease.assertHeld();
   const isRelays = ends.relayed !== undefined || (await isRelayed(source, ends.tables));
-  const isLast = isRelays && (await leaveRelay(source, ends));
-  await dropSlot(source.logins.capture, names.slot, '`banyan sync`', lease);
+  const newest = (): Promise<void> => assertNewest(source.client, source.capability, epoch);
+  const isLast = isRelays && (await leaveRelay(source, { ...ends, assertNewest: newest }));
+  await dropSlot(source.logins.capture, names.slot, '`banyan sync`', async () => {
+    await lease.assertHeld();
+    await newest();
+  });
   await source.guardedAway(epoch, (client) =>
     client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)}`),
   );
@@ -159,9 +170,14 @@ export async function removeTargetParts(
       async () => {
         await lease.assertHeld();
         try {
-          await client.query(
-            `SELECT pg_replication_origin_drop($1) WHERE pg_replication_origin_oid($1) IS NOT NULL`,
-            [names.origin],
+          await takeAway(
+            client,
+            () => assertNewest(target.client, target.capability, epoch),
+            () =>
+              client.query(
+                `SELECT pg_replication_origin_drop($1) WHERE pg_replication_origin_oid($1) IS NOT NULL`,
+                [names.origin],
+              ),
           );
           return true;
         } catch (error) {
@@ -177,14 +193,15 @@ export async function removeTargetParts(
 
 /**
  * Waits until the flow's applier has passed the ownership message of this epoch, and no row is to be
- * read again; gives the commit it has come to. Throws TIMED_OUT, and GATE_REFUSED when a change is parked: the target lacks it.
+ * read again; gives the commit it has come to. Throws TIMED_OUT, and GATE_REFUSED when a change is parked, or
+ * a table is being copied: the target lacks it.
  */
 export async function waitForBarrier(
   ends: FlowEnds,
   epoch: number,
   timeoutMs: number,
 ): Promise<string> {
-  const position = await waitToPass(ends, 'barrier >= $2', epoch, timeoutMs);
+  const position = await waitToPass(ends, 'barrier >= $2', epoch, timeoutMs, true);
   // The applier may have passed it by a commit that is not on the target's disk yet; the next that is
   // takes it along, and the owner must not change before that.
   const { target } = ends;
@@ -209,18 +226,31 @@ async function waitToPass(
   condition: string,
   value: number | string,
   timeoutMs: number,
+  whole = false,
 ): Promise<string> {
   return waitFor(
     async () => {
       // In one look: a row must not be seen on neither of the two lists while it goes from one to the other.
-      const { rows } = await target.client.query<{ passed: boolean; parked: string; at: string }>(
+      const { rows } = await target.client.query<{
+        passed: boolean;
+        parked: string;
+        copied: string | null;
+        at: string;
+      }>(
         `SELECT ${condition} AND NOT EXISTS (SELECT 1 FROM banyan.reread WHERE flow = $1) AS passed,
-                (SELECT count(*) FROM banyan.parked WHERE flow = $1) AS parked, commit_lsn::text AS at
+                (SELECT count(*) FROM banyan.parked WHERE flow = $1) AS parked, commit_lsn::text AS at,
+                (SELECT string_agg(source_table, ', ') FROM banyan.backfill WHERE flow = $1 AND stage <> 'done') AS copied
            FROM banyan.checkpoint WHERE flow = $1`,
         [names.flow, value],
       );
       const [found] = rows;
       if (!found?.passed) return false;
+      if (whole && found.copied !== null)
+        throw new BanyanError(
+          'GATE_REFUSED',
+          `flow ${names.flow} is copying ${found.copied}: its target is not complete`,
+          { hint: '`banyan sync status` tells how far it is.' },
+        );
       if (found.parked === '0') return found.at;
       throw new BanyanError(
         'GATE_REFUSED',

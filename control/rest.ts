@@ -1,6 +1,7 @@
 // What both databases hold of ours while a capability rests in a phase, and nothing more: the flows
 // that the phase has, fences and schema from `sync` on. Moves that take something away only change
 // the state and then tidy up to it, so that one which was cut short is finished by tidying again.
+import { claimsOn } from './claims.ts';
 import type { Capability } from './definition.ts';
 import { flowsOf } from './domain/phase.ts';
 import type { CapabilityState } from './domain/state.ts';
@@ -25,6 +26,8 @@ export async function tidy(
   { evidence, relays }: { readonly evidence: Evidence; readonly relays: RelayReports },
 ): Promise<boolean> {
   const wanted = flowsOf(phase, { hasTables: true, leaves });
+  // What is on these tables is another capability's, or this one's by its former name: a relay's part, too.
+  if (!wanted.to && !(await isHere(ends)) && (await claimsOn(ends)).length > 0) return false;
   let found = false;
   for (const direction of ['to', 'back'] as const) {
     if (wanted[direction] || !(await hasFlow(ends[direction]))) continue;
@@ -50,6 +53,10 @@ export async function tidy(
     await side.remove(epoch);
   }
   return found;
+}
+
+async function isHere({ to }: FlowPair): Promise<boolean> {
+  return (await to.source.present()) || (await to.target.present());
 }
 
 /** The schema without anybody in it: a coordinator died while its capability was entering. */

@@ -16,7 +16,7 @@ test('a service that fails more takes the traffic back, and the rollout is over'
   expect(row).toMatchObject({ status: 'rolled back', phase: 'canary', weight: 0 });
   expect(row?.why).toContain('canary errors');
   expect(driving.moves).toEqual(['canary 0']);
-}, 30_000);
+});
 
 test('reads that go to the service by rule make it leave the canary', async () => {
   const rules = [{ header: 'user-agent', matches: 'iPhone', to: 'service' }];
@@ -27,7 +27,7 @@ test('reads that go to the service by rule make it leave the canary', async () =
   );
   expect(row).toMatchObject({ status: 'rolled back', phase: 'shadow' });
   expect(driving.moves).toEqual(['canary 0', 'shadow 0']);
-}, 30_000);
+});
 
 test('a monolith that has been scaled down gets its reads back step by step', async () => {
   await driving.beginOwned();
@@ -38,7 +38,7 @@ test('a monolith that has been scaled down gets its reads back step by step', as
   );
   expect(row?.status).toBe('rolled back');
   expect(driving.moves).toEqual(['canary 80', 'canary 40', 'canary 0']);
-}, 30_000);
+});
 
 test('where ownership cannot go back it stays, and so does the traffic, and a human is called', async () => {
   await driving.beginOwned();
@@ -57,7 +57,7 @@ test('where ownership cannot go back it stays, and so does the traffic, and a hu
   expect(await driving.events()).toContain('rollout way back refused');
   expect((await driving.state()).phase).toBe('cutover');
   expect((await driving.events()).at(-1)).toBe('rollout stuck');
-}, 30_000);
+});
 
 test('who watches one that is stuck takes it back once what stood in the way is mended, and calls a human once', async () => {
   await driving.beginOwned();
@@ -75,7 +75,7 @@ test('who watches one that is stuck takes it back once what stood in the way is 
   const seen = await driving.events();
   expect(seen.filter((one) => one === 'rollout stuck')).toHaveLength(1);
   expect(seen.filter((one) => one === 'rollout red')).toHaveLength(1);
-}, 30_000);
+});
 
 test('one that is stuck while nothing is red waits for a human', async () => {
   await driving.beginOwned();
@@ -92,12 +92,12 @@ test('one that is stuck while nothing is red waits for a human', async () => {
   const ended = driving.driver(rolloutOf(BAKING), { move }).run('catalog', over.signal, true);
   try {
     await waitFor(async () => (await driving.row()).status === 'stuck', {
-      ...{ timeoutMs: 10_000, what: 'it to be stuck' },
+      ...{ timeoutMs: 30_000, what: 'it to be stuck' },
     });
     // It goes on looking.
     const { revision } = await driving.row();
     await waitFor(async () => (await driving.row()).revision > revision + 10, {
-      ...{ timeoutMs: 10_000, what: 'ten looks' },
+      ...{ timeoutMs: 30_000, what: 'ten looks' },
     });
   } finally {
     over.abort();
@@ -105,7 +105,7 @@ test('one that is stuck while nothing is red waits for a human', async () => {
   }
   expect(asked).toBe(1);
   expect((await driving.row()).status).toBe('stuck');
-}, 30_000);
+});
 
 test('while it waits for a human, red still leads back', async () => {
   const row = await driving.begin({ phase: 'canary', weight: 25 });
@@ -115,7 +115,7 @@ test('while it waits for a human, red still leads back', async () => {
     () => driving.drive(rolloutOf({}), { stays: true }),
   );
   expect(watched).toMatchObject({ status: 'rolled back', weight: 0 });
-}, 30_000);
+});
 
 test('traffic goes back however often that is refused', async () => {
   const row = await driving.begin({ phase: 'canary', weight: 50 });
@@ -131,7 +131,7 @@ test('traffic goes back however often that is refused', async () => {
   expect((await driving.events()).filter((one) => one === 'rollout way back refused')).toHaveLength(
     1,
   );
-}, 30_000);
+});
 
 test('a step back that is done and fails afterwards is its own', async () => {
   const row = await driving.begin({ phase: 'canary', weight: 50 });
@@ -142,4 +142,24 @@ test('a step back that is done and fails afterwards is its own', async () => {
   };
   const last = await driving.drive(rolloutOf({}), { move });
   expect(last).toMatchObject({ status: 'rolled back', weight: 0, why: 'red' });
-}, 30_000);
+});
+
+test('a step back tells what must be mended before it goes on again', async () => {
+  await driving.beginOwned();
+  const gate = { gate: 'way forward', figure: '1 rights missing', limit: 'none missing' };
+  const move = async (request: MoveRequest): Promise<MoveResult> => ({
+    ...(await driving.move(request)),
+    gates: [{ ...gate, verdict: 'fail', advisory: true, note: 'applier lacks UPDATE' }],
+  });
+  const row = await driving.withTraffic(
+    () => 10,
+    () => driving.drive(rolloutOf(BAKING), { move }),
+  );
+  expect(row).toMatchObject({ status: 'rolled back', phase: 'canary', weight: 0 });
+  const steps = (await driving.store.journal('catalog')).filter(
+    ({ event }) => event === 'rollout step back',
+  );
+  expect(steps.map(({ why }) => why)).toContainEqual(
+    'canary 0 %; before it goes on again: way forward: 1 rights missing, limit none missing (fail): applier lacks UPDATE',
+  );
+});

@@ -6,7 +6,16 @@
 import { isBanyanError, messageOf } from '../core/errors.ts';
 import { isConnectionError } from '../core/postgres/connect.ts';
 import type { Capability } from './definition.ts';
-import { describePlace, samePlace, wayDown, type Place, type WayDown } from './domain/rollout.ts';
+import { warns } from './domain/gate-result.ts';
+import type { MoveResult } from './domain/move.ts';
+import {
+  describePlace,
+  samePlace,
+  told,
+  wayDown,
+  type Place,
+  type WayDown,
+} from './domain/rollout.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { Coordinator } from './coordinator.ts';
 import type { RolloutRow, RolloutStore } from './rollout-store.ts';
@@ -54,8 +63,9 @@ export async function takeStepBack(
   const going = placeOf(way);
   if (!(await rollouts.change(row, { going }))) return 0;
   say?.(`${describePlace(state)} → ${describePlace(going)}: ${row.why}`);
+  let result: MoveResult | undefined;
   try {
-    await coordinator.move({
+    result = await coordinator.move({
       capability: row.capability,
       event: way.kind === 'weight' ? 'weight' : 'rollback',
       ...(way.kind !== 'leave' && { weight: way.weight }),
@@ -71,10 +81,12 @@ export async function takeStepBack(
   const now = await rollouts.read(row.capability);
   const there = await store.readOne(row.capability);
   if (!now) return 0;
+  const unproven = (result?.gates ?? []).filter(warns);
+  const warning = unproven.length > 0 ? `; before it goes on again: ${told(unproven)}` : '';
   await rollouts.change(
     now,
     { place: going, version: there.version, going: null, attempts: 0, watch: null, anew: true },
-    { event: 'rollout step back', who, why: describePlace(going) },
+    { event: 'rollout step back', who, why: `${describePlace(going)}${warning}` },
   );
   return 0;
 }

@@ -35,7 +35,7 @@ test('it walks from the monolith through every share to the cutover, each a line
     ...driving.moves.map(() => 'rollout step'),
     'rollout done',
   ]);
-}, 30_000);
+});
 
 test('after one that went red, another of the mended service is not refused for what the first one saw', async () => {
   const migration = rolloutOf({ steps: [25, 50], bakeMs: 100 });
@@ -54,7 +54,7 @@ test('after one that went red, another of the mended service is not refused for 
   expect(second?.status).toBe('done');
   expect(refusals()).toBe(0);
   expect(driving.moves.slice(-3)).toEqual(['canary 25', 'canary 50', 'cutover 0']);
-}, 30_000);
+});
 
 test('the coordinator judges by what the driver has made of the answers, and cannot disagree with it', async () => {
   const migration = rolloutOf({ steps: [25, 50], bakeMs: 100 });
@@ -71,7 +71,7 @@ test('the coordinator judges by what the driver has made of the answers, and can
   expect(row?.status).toBe('done');
   expect(refusals()).toBe(0);
   expect(driving.moves).toEqual(['cutover 0']);
-}, 30_000);
+});
 
 test('gates that refuse the move show why, and for too long they call a human', async () => {
   await driving.begin({ phase: 'canary', weight: 5 });
@@ -83,7 +83,7 @@ test('gates that refuse the move show why, and for too long they call a human', 
     async () => {
       const ended = driving.drive(migration, { move });
       await waitFor(async () => (await driving.row()).why === 'the gates say no', {
-        ...{ timeoutMs: 15_000, what: 'the reason to be shown' },
+        ...{ timeoutMs: 30_000, what: 'the reason to be shown' },
       });
       expect(await driving.row()).toMatchObject({ status: 'running', weight: 5 });
       await driving.control.raw(`UPDATE banyan.rollout SET step_at = now() - interval '61 s'`);
@@ -91,7 +91,7 @@ test('gates that refuse the move show why, and for too long they call a human', 
     },
   );
   expect(row).toMatchObject({ status: 'paused', why: 'the gates say no', going: null });
-}, 30_000);
+});
 
 test('evidence that does not come calls a human, who may let it go on', async () => {
   await driving.begin({ phase: 'canary', weight: 25 });
@@ -107,7 +107,7 @@ test('evidence that does not come calls a human, who may let it go on', async ()
   await driving.answered(row?.version ?? 0, 'monolith', 20, 0);
   await driving.answered(row?.version ?? 0, 'service', 20, 0);
   expect((await driving.drive(migration))?.status).toBe('done');
-}, 30_000);
+});
 
 test('an advance that is done and fails afterwards is its own', async () => {
   await driving.begin({ phase: 'canary', weight: 5 });
@@ -121,7 +121,7 @@ test('an advance that is done and fails afterwards is its own', async () => {
     () => driving.drive(migration, { move }),
   );
   expect(row).toMatchObject({ status: 'done', weight: 50 });
-}, 30_000);
+});
 
 test('a switch that nobody is at any more is brought to an end', async () => {
   await driving.begin({ phase: 'canary', weight: 5 });
@@ -136,4 +136,4 @@ test('a switch that nobody is at any more is brought to an end', async () => {
     () => driving.drive(migration, { coordinator: { move: driving.move, recover } }),
   );
   expect(row?.status).toBe('done');
-}, 30_000);
+});

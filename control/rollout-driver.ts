@@ -14,7 +14,7 @@ import type { Capability, Migration } from './definition.ts';
 import { decideRollout, describePlace, samePlace, type RolloutDecision } from './domain/rollout.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { Evidence } from './evidence.ts';
-import { lookAt, type RolloutLook } from './rollout-look.ts';
+import { lookAt, type Rights, type RolloutLook } from './rollout-look.ts';
 import { takeStepBack, type BackOptions } from './rollout-back.ts';
 import { takeStepOn } from './rollout-on.ts';
 import { VerifyBeside, type Verify } from './rollout-verify.ts';
@@ -29,6 +29,7 @@ export interface DriverOptions extends BackOptions {
   readonly log: Logger;
   /** Where both sides can be had here. */
   readonly verify?: Verify | undefined;
+  readonly rights?: Rights | undefined;
   readonly everyMs?: number;
 }
 
@@ -111,7 +112,7 @@ export class RolloutDriver {
   }
 
   async #turn(row: RolloutRow): Promise<void> {
-    const { store, migration, evidence } = this.#options;
+    const { store, migration, evidence, rights } = this.#options;
     const definition = migration.capabilities[row.capability];
     if (!definition)
       throw new BanyanError('UNKNOWN_CAPABILITY', `there is no capability "${row.capability}"`);
@@ -134,9 +135,8 @@ export class RolloutDriver {
       return;
     }
     const { version, atMs, nowMs, watch } = row;
-    const look = await lookAt(evidence, row.capability, definition, state, {
-      ...{ version, atMs, nowMs, watch },
-    });
+    const since = { version, atMs, nowMs, watch };
+    const look = await lookAt(evidence, row.capability, definition, state, since, rights);
     await this.#act(row, state, look, decideRollout(look.facts));
   }
 

@@ -48,7 +48,7 @@ test('a driver that wakes up late moves nothing and writes nothing', async () =>
   expect(late).toMatchObject({ code: 'MOVE_IN_PROGRESS' });
   expect(driving.moves).toEqual(['canary 50']);
   expect(await driving.events()).toContain('rollout taken over');
-}, 30_000);
+});
 
 test('a driver that died between its move and its word is taken for ours', async () => {
   const row = await driving.begin({ phase: 'canary', weight: 5 });
@@ -57,7 +57,7 @@ test('a driver that died between its move and its word is taken for ours', async
   const last = await driving.withTraffic(WELL, () => driving.drive(BAKED));
   expect(last?.status).toBe('done');
   expect(await driving.events()).toEqual(['rollout started', 'rollout step', 'rollout done']);
-}, 30_000);
+});
 
 test('a pause between its look and its word is not overwritten', async () => {
   await driving.begin({ phase: 'canary', weight: 5 });
@@ -73,7 +73,7 @@ test('a pause between its look and its word is not overwritten', async () => {
   const row = await driving.withTraffic(WELL, () => driving.drive(EAGER));
   expect(row).toMatchObject({ status: 'paused', why: 'by hand', weight: 5 });
   expect(driving.moves).toEqual([]);
-}, 30_000);
+});
 
 test('a pause stops a move that was announced and comes late', async () => {
   await driving.begin({ phase: 'canary', weight: 5 });
@@ -93,7 +93,7 @@ test('a pause stops a move that was announced and comes late', async () => {
   expect(row).toMatchObject({ status: 'paused', why: 'by hand', weight: 5 });
   expect(asked).toMatchObject([{ code: 'MOVE_IN_PROGRESS' }]);
   expect((await driving.state()).weight).toBe(5);
-}, 30_000);
+});
 
 test('an abort while its move is refused is not overwritten', async () => {
   await driving.begin({ phase: 'canary', weight: 5 });
@@ -108,4 +108,4 @@ test('an abort while its move is refused is not overwritten', async () => {
   };
   const row = await driving.withTraffic(WELL, () => driving.drive(EAGER, { move }));
   expect(row).toMatchObject({ status: 'rolled back', weight: 0 });
-}, 30_000);
+});

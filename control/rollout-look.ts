@@ -3,12 +3,14 @@
 import type { Capability } from './definition.ts';
 import { beginWatch, chancesOf, goOnWatching, type WatchState } from './domain/answer-watch.ts';
 import { evaluateGates, watchedGates, type GateFacts, type GateResult } from './domain/gates.ts';
-import type { Phase } from './domain/phase.ts';
-import { nextStep, stepsOf, type RolloutFacts } from './domain/rollout.ts';
+import { opensToCohorts } from './domain/move.ts';
+import { ownerOf } from './domain/phase.ts';
+import { nextStep, stepsOf, type Place, type RolloutFacts } from './domain/rollout.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { Evidence } from './evidence.ts';
 import { gatherFacts } from './gate-facts.ts';
 import { shownAnswers } from './judged-answers.ts';
+import type { RightsFound } from './way-back.ts';
 
 /** When the step began, and what was kept of the look before. */
 export interface Since {
@@ -18,6 +20,9 @@ export interface Since {
   readonly nowMs: number;
   readonly watch: WatchState | null;
 }
+
+/** What the applier of sync back lacks. */
+export type Rights = (capability: string) => Promise<RightsFound>;
 
 export interface RolloutLook {
   readonly facts: RolloutFacts;
@@ -30,6 +35,7 @@ export async function lookAt(
   definition: Capability,
   state: CapabilityState,
   since: Since,
+  rights?: Rights,
 ): Promise<RolloutLook> {
   const { canary, rollout, gates: limits } = definition;
   const steps = stepsOf(rollout);
@@ -41,10 +47,15 @@ export async function lookAt(
     horizonMs: Math.max(rollout.bakeMs, 60_000),
   };
   const made = since.watch ? goOnWatching(since.watch, looked) : beginWatch(looked);
-  const facts = await gatherFacts(evidence, id, definition, undefined, next?.phase ?? state.phase, {
-    answers: shownAnswers(answered),
-    watch: chancesOf(made, rollout, state),
-  });
+  const gathered = await gatherFacts(
+    evidence,
+    id,
+    definition,
+    undefined,
+    next?.phase ?? state.phase,
+    { answers: shownAnswers(answered), watch: chancesOf(made, rollout, state) },
+  );
+  const facts = { ...gathered, ...(await rightsAsked(id, definition, state, next, rights)) };
   const watched = watchedGates(state.phase, facts);
   const isRed = watched.some(({ verdict }) => verdict === 'fail');
   const redSinceMs = isRed ? (made.redSinceMs ?? since.nowMs) : null;
@@ -59,7 +70,7 @@ export async function lookAt(
       atMs: since.atMs,
       redMs: redSinceMs === null ? 0 : since.nowMs - redSinceMs,
       idleMs: copied === null ? since.atMs : Math.min(since.atMs, since.nowMs - copied.atMs),
-      ahead: next ? gatesAhead(state.phase, next.phase, facts) : [],
+      ahead: next ? gatesAhead(definition, state, next, facts) : [],
     },
   };
 }
@@ -76,7 +87,28 @@ function progressOf(
   return rows === before?.rows ? before : { rows, atMs: nowMs };
 }
 
-/** A share is raised on what is watched; a phase has gates of its own. */
-function gatesAhead(from: Phase, to: Phase, facts: GateFacts): GateResult[] {
-  return from === to ? [] : evaluateGates(from, to, facts);
+/** A share is raised on what is watched; a phase has gates of its own, and so has letting cohorts write. */
+export function gatesAhead(
+  definition: Capability,
+  state: CapabilityState,
+  next: Place,
+  facts: GateFacts,
+): GateResult[] {
+  const opens = opensToCohorts(definition, state, { to: next.phase, weight: next.weight });
+  if (state.phase === next.phase && !opens) return [];
+  return evaluateGates(state.phase, next.phase, facts, opens);
+}
+
+/** Where the next move gives the service a right to write: elsewhere nobody asks. */
+export async function rightsAsked(
+  id: string,
+  definition: Capability,
+  state: CapabilityState,
+  next: Place | undefined,
+  rights: Rights | undefined,
+): Promise<Pick<GateFacts, 'missingRights'>> {
+  if (!next || !rights || definition.tables.length === 0) return {};
+  const opens = opensToCohorts(definition, state, { to: next.phase, weight: next.weight });
+  const takes = ownerOf(next.phase) === 'service' && ownerOf(state.phase) === 'monolith';
+  return opens || takes ? { missingRights: await rights(id) } : {};
 }

@@ -1,13 +1,14 @@
 // A rollout whose gate turns red after the cutover, on real databases: ownership goes back when the way back
 // drains, and stays where it is when it does not.
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { sleep } from '../core/lifecycle.ts';
+import { sleep, waitFor } from '../core/lifecycle.ts';
 import { createLogger } from '../core/log.ts';
 import { createPair, type Pair } from '../test/support/pair.ts';
 import { advanceTo, equal, startSync, streaming, type RunningSync } from '../test/support/sync.ts';
 import { LATENCY_BUCKETS } from './domain/latencies.ts';
 import { RolloutDriver } from './rollout-driver.ts';
 import { RolloutStore, type RolloutRow } from './rollout-store.ts';
+import type { JournalLine } from './store.ts';
 
 let pair: Pair;
 let sync: RunningSync;
@@ -24,7 +25,7 @@ afterEach(async () => {
 });
 
 /** Drives a rollout that has reached the cutover, while the service fails one read in ten. */
-async function driveRed(ms = 50_000): Promise<RolloutRow | undefined> {
+async function driveRed(until?: () => Promise<boolean>): Promise<RolloutRow | undefined> {
   const rollouts = new RolloutStore(pair.db, () => []);
   const state = await pair.store.readOne('catalog');
   const counted = async (path: 'monolith' | 'service', version: number, failed: number) =>
@@ -48,7 +49,11 @@ async function driveRed(ms = 50_000): Promise<RolloutRow | undefined> {
       await sleep(20, over.signal);
     }
   })();
-  const row = await driver.run('catalog', AbortSignal.timeout(ms));
+  const ends = new AbortController();
+  const driving = driver.run('catalog', ends.signal);
+  if (until) await waitFor(until, { timeoutMs: 60_000, what: 'what is driven to' });
+  if (until) ends.abort();
+  const row = await driving;
   over.abort();
   await failing;
   return row;
@@ -65,7 +70,7 @@ test('what the service has written is in the monolith before that owns again', a
   );
   expect(rows).toEqual([{ no: 'N900' }]);
   await equal(pair);
-}, 60_000);
+});
 
 test('with a way back that does not drain the service stays the owner, and a human is called', async () => {
   await streaming(pair, 'back');
@@ -73,12 +78,14 @@ test('with a way back that does not drain the service stays the owner, and a hum
   await pair.service.query(
     `INSERT INTO product (id, sku, name, price_cents, state) VALUES (900, 'N900', 'new', 100, 'active')`,
   );
-  const row = await driveRed(20_000);
+  const calls = async (): Promise<JournalLine[]> =>
+    (await pair.store.journal('catalog')).filter(
+      ({ event }) => event === 'rollout way back refused',
+    );
+  const row = await driveRed(async () => (await calls()).length > 0);
   // It goes on trying, and a human has been called.
   expect(row?.status).toBe('rolling back');
-  const [called] = (await pair.store.journal('catalog')).filter(
-    ({ event }) => event === 'rollout way back refused',
-  );
+  const [called] = await calls();
   expect(called?.why).toContain('canary errors');
   expect(called?.why).toContain('the way back is refused');
   expect(await pair.store.readOne('catalog')).toMatchObject({ phase: 'cutover', holding: false });
@@ -87,4 +94,4 @@ test('with a way back that does not drain the service stays the owner, and a hum
   await streaming(pair, 'back');
   await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
   await equal(pair);
-}, 90_000);
+});

@@ -24,7 +24,7 @@ function verifies(): {
     end: async (failure) => {
       if (failure === undefined) over.resolve(undefined);
       else over.reject(new Error(failure));
-      await waitFor(() => !beside.isRunning, { timeoutMs: 5_000, what: 'it to end' });
+      await waitFor(() => !beside.isRunning, { timeoutMs: 30_000, what: 'it to end' });
     },
   };
 }

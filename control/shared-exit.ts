@@ -5,23 +5,17 @@
 // So whatever ends the switch before that opens the service again, and the canary goes on; whatever ends
 // it later leaves a canary in which the monolith alone writes: it has everything. Which of the two it is
 // the monolith's own database says, so that another coordinator can tell.
-import { waitFor } from '../core/lifecycle.ts';
 import type { Owner } from './domain/phase.ts';
 import type { FlowPair } from './ends.ts';
 import { waitForBarrier } from './replication.ts';
-import {
-  closeService,
-  endSharing,
-  forgetSharing,
-  isShared,
-  reopenService,
-  type Shared,
-} from './sharing.ts';
+import { endSharing, forgetSharing, isShared, reopenService, type Shared } from './sharing.ts';
+import { patiently } from './table-locks.ts';
 
 export interface SharedExitOptions {
   readonly ends: FlowPair;
   readonly definition: Shared;
-  readonly timeoutMs: number;
+  /** How long writes may still be held for one of the two flows to drain. */
+  readonly leftMs: () => number;
   /** Called once everything that the service wrote is judged. */
   readonly onDrained: () => Promise<void>;
 }
@@ -37,10 +31,10 @@ export class SharedExit {
 
   /** Leaves the right to write to `owner` alone. False when a lock could not be had: all is as it was. */
   async fence(owner: Owner, epoch: number): Promise<boolean> {
-    const { ends, definition, timeoutMs, onDrained } = this.#options;
+    const { ends, definition, leftMs, onDrained } = this.#options;
     const { source: monolith, target: service } = ends.to;
-    if (!(await closeService(service, definition, epoch))) return false;
-    await waitForBarrier(ends.back, epoch, timeoutMs);
+    if (!(await endSharing(service, definition, 'monolith', epoch))) return false;
+    await waitForBarrier(ends.back, epoch, leftMs());
     await onDrained();
     if (await endSharing(monolith, definition, owner, epoch)) return true;
     await reopenService(service, definition, epoch);
@@ -49,9 +43,9 @@ export class SharedExit {
 
   /** Every answer is at the service, and no change is in flight there; gives the position of that. */
   async settle(epoch: number): Promise<string> {
-    const { ends, timeoutMs } = this.#options;
-    const position = await waitForBarrier(ends.to, epoch, timeoutMs);
-    await forgetSharing(ends);
+    const { ends, leftMs } = this.#options;
+    const position = await waitForBarrier(ends.to, epoch, leftMs());
+    await forgetSharing(ends, epoch);
     return position;
   }
 
@@ -65,7 +59,7 @@ export class SharedExit {
     const hint = 'Run the command again; the switch is taken back from here.';
     if (goesOn) await reopenService(service, definition, epoch);
     else
-      await waitFor(() => endSharing(monolith, definition, 'monolith', epoch), {
+      await patiently(monolith, () => endSharing(monolith, definition, 'monolith', epoch), {
         timeoutMs: UNDO_TIMEOUT_MS,
         what: 'the locks to lift the monolith’s fence again',
         hint,

@@ -2,7 +2,6 @@
 // it lasts the monolith owns the data and judges what the service's clients write; the switch of the
 // traffic around it is the caller's (write-canary.ts).
 import { BanyanError } from '../core/errors.ts';
-import { waitFor } from '../core/lifecycle.ts';
 import { quoteLiteral, quoteTable } from '../core/postgres/identifiers.ts';
 import type { Capability } from './definition.ts';
 import {
@@ -16,8 +15,10 @@ import type { FlowPair } from './ends.ts';
 import { scalar, type Participant } from './participant.ts';
 import { waitForBarrier } from './replication.ts';
 import { partitionsOf } from './table-facts.ts';
+import { patiently } from './table-locks.ts';
 
 const LOCKS_TIMEOUT_MS = 30_000;
+const CLOSING = { timeoutMs: LOCKS_TIMEOUT_MS, what: 'the locks of the tables to close them' };
 
 /** What of a capability it takes. */
 export type Shared = Pick<Capability, 'tables' | 'canary'>;
@@ -59,20 +60,12 @@ export async function enterSharing(options: SharingOptions): Promise<void> {
 export async function leaveSharing(options: SharingOptions): Promise<void> {
   const { ends, definition, epoch, timeoutMs = LOCKS_TIMEOUT_MS } = options;
   const { source: monolith, target: service } = ends.to;
-  await patiently('to close it', () => closeService(service, definition, epoch));
+  await patiently(service, () => endSharing(service, definition, 'monolith', epoch), CLOSING);
   await waitForBarrier(ends.back, epoch, timeoutMs);
-  await patiently('to close it', () => endSharing(monolith, definition, 'monolith', epoch));
+  const end = (): Promise<boolean> => endSharing(monolith, definition, 'monolith', epoch);
+  await patiently(monolith, end, CLOSING);
   await waitForBarrier(ends.to, epoch, timeoutMs);
-  await forgetSharing(ends);
-}
-
-/** Nobody but the applier writes at the service from here on. False when a lock could not be had. */
-export async function closeService(
-  service: Participant,
-  definition: Shared,
-  epoch: number,
-): Promise<boolean> {
-  return shut(service, definition, 'monolith', epoch);
+  await forgetSharing(ends, epoch);
 }
 
 /** The service opens again; what the monolith's stream tells it has not changed meanwhile. */
@@ -85,25 +78,38 @@ export async function reopenService(
 }
 
 /**
- * The monolith judges no more, once it has all that the service wrote: it writes alone, or leaves that to
- * the service. False when a lock could not be had.
+ * One side is open to both no more. At the service, nobody but the applier writes from here on. The
+ * monolith, once it has all that the service wrote, judges no more: it writes alone, or leaves that to the
+ * service. False when a lock could not be had.
  */
 export async function endSharing(
-  monolith: Participant,
+  side: Participant,
   definition: Shared,
   owner: Owner,
   epoch: number,
 ): Promise<boolean> {
-  return shut(monolith, definition, owner, epoch);
+  const share = shareOf(side, definition);
+  const statements = await side.fencing(owner);
+  for (const table of await tablesOf(side, definition))
+    statements.push(...unshareStatements(share, table));
+  statements.push(sharedText(side, false));
+  return side.stand(epoch, statements, { owns: side.side === owner, shared: false });
 }
 
 /** Every answer has arrived: nothing more is asked of what was kept for them. */
-export async function forgetSharing({ to, back }: FlowPair): Promise<void> {
+export async function forgetSharing({ to, back }: FlowPair, epoch: number): Promise<void> {
   const { source: monolith, target: service } = to;
   const { capability } = service;
-  await service.client.query('DELETE FROM banyan.flight WHERE capability = $1', [capability]);
-  await monolith.client.query('DELETE FROM banyan.awaited WHERE flow = $1', [back.names.flow]);
-  await monolith.client.query('DELETE FROM banyan.tombstone WHERE capability = $1', [capability]);
+  // By the epoch: one that comes late would forget what the next write canary still needs.
+  await Promise.all([
+    service.guarded(epoch, (client) =>
+      client.query('DELETE FROM banyan.flight WHERE capability = $1', [capability]),
+    ),
+    monolith.guarded(epoch, async (client) => {
+      await client.query('DELETE FROM banyan.awaited WHERE flow = $1', [back.names.flow]);
+      await client.query('DELETE FROM banyan.tombstone WHERE capability = $1', [capability]);
+    }),
+  ]);
 }
 
 /** Whether a side is open to both, by its own account. */
@@ -142,35 +148,19 @@ async function assertReady(side: Participant, { tables, canary }: Shared): Promi
 
 async function open(side: Participant, definition: Shared, epoch: number): Promise<void> {
   const share = shareOf(side, definition);
-  await patiently('to open it to both sides', async () => {
+  const attempt = async (): Promise<boolean> => {
     const statements = await side.fencing(side.side);
     for (const table of await tablesOf(side, definition))
       statements.push(...shareStatements(share, table));
     statements.push(sharedText(side, true));
     return side.stand(epoch, statements, { owns: side.side === 'monolith', shared: true });
-  });
-}
-
-async function shut(
-  side: Participant,
-  definition: Shared,
-  owner: Owner,
-  epoch: number,
-): Promise<boolean> {
-  const share = shareOf(side, definition);
-  const statements = await side.fencing(owner);
-  for (const table of await tablesOf(side, definition))
-    statements.push(...unshareStatements(share, table));
-  statements.push(sharedText(side, false));
-  return side.stand(epoch, statements, { owns: side.side === owner, shared: false });
+  };
+  const what = `the locks of the ${side.side}'s tables to open them to both sides`;
+  await patiently(side, attempt, { timeoutMs: LOCKS_TIMEOUT_MS, what });
 }
 
 function sharedText({ capability }: Participant, shared: boolean): string {
   return `UPDATE banyan.ownership SET shared = ${shared} WHERE capability = ${quoteLiteral(capability)}`;
-}
-
-function patiently(what: string, attempt: () => Promise<boolean>): Promise<unknown> {
-  return waitFor(attempt, { timeoutMs: LOCKS_TIMEOUT_MS, what: `the locks of the tables ${what}` });
 }
 
 function shareOf(side: Participant, { canary }: Shared) {

@@ -3,7 +3,8 @@ import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { waitFor } from '../core/lifecycle.ts';
 import { sqlState, withClient } from '../core/postgres/connect.ts';
-import type { Lease } from './lease.ts';
+import { findWriters } from './blockers.ts';
+import { takeAway } from './late-steps.ts';
 import { scalar, type Participant } from './participant.ts';
 
 /** Where a stream begins: whatever commits after it is in there. */
@@ -53,7 +54,7 @@ export async function openTransactions(
   slot: string,
   cause: unknown,
 ): Promise<BanyanError> {
-  const open = await source.blockers(1_000);
+  const open = await findWriters(source.client, 1_000);
   return new BanyanError(
     'TIMED_OUT',
     `the slot ${slot} waits for transactions that were open before it`,
@@ -78,12 +79,15 @@ export async function systemOf(url: string): Promise<SystemFacts> {
   });
 }
 
-/** Idempotent; waits until its reader has let go of it. With a lease, throws STALE_COORDINATOR. */
+/**
+ * Idempotent; waits until its reader has let go of it. `assertNewest` throws where by then it may be
+ * another's (late-steps.ts).
+ */
 export async function dropSlot(
   url: string,
   slot: string,
   reader: string,
-  lease?: Lease,
+  assertNewest: () => Promise<void>,
 ): Promise<void> {
   await withClient(url, SESSION, (client) =>
     waitFor(
@@ -93,10 +97,7 @@ export async function dropSlot(
           'SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1 AND active',
           [slot],
         );
-        if (active !== '0') return false;
-        // After that wait it may be another's.
-        await lease?.assertHeld();
-        return dropped(client, slot);
+        return active === '0' && dropped(client, slot, assertNewest);
       },
       {
         timeoutMs: 15_000,
@@ -108,11 +109,17 @@ export async function dropSlot(
 }
 
 /** False where a reader has just taken it up again. */
-async function dropped(client: pg.Client, slot: string): Promise<boolean> {
+async function dropped(
+  client: pg.Client,
+  slot: string,
+  assertNewest: () => Promise<void>,
+): Promise<boolean> {
   try {
-    await client.query(
-      'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1',
-      [slot],
+    await takeAway(client, assertNewest, () =>
+      client.query(
+        'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1',
+        [slot],
+      ),
     );
     return true;
   } catch (error) {

@@ -1,8 +1,8 @@
 // What a move does in the databases when it is not a switch of ownership. Each step can be repeated:
 // what an interrupted one left behind is removed or finished before the next begins.
 import { BanyanError } from '../core/errors.ts';
-import { waitFor } from '../core/lifecycle.ts';
 import { parseTableName, quoteTable } from '../core/postgres/identifiers.ts';
+import { assertUnclaimed } from './claims.ts';
 import { assertOrigins } from './connector.ts';
 import type { Capability } from './definition.ts';
 import type { PlannedMove } from './domain/move.ts';
@@ -15,8 +15,10 @@ import type { RelayReports } from './relay-reports.ts';
 import type { Replicas } from './replicas.ts';
 import { createFlow, removeFlow } from './replication.ts';
 import { tidy } from './rest.ts';
+import { patiently } from './table-locks.ts';
 import { ownerOf } from './domain/phase.ts';
 import type { JournalEntry, StateStore } from './store.ts';
+import { assertNoHeirs } from './table-facts.ts';
 
 const TRAFFIC_TIMEOUT_MS = 5_000;
 
@@ -146,13 +148,17 @@ export class Steps {
     const { definition, lease } = site;
     const { epoch } = state;
     await lease.assertHeld();
+    // Before anything: fences of another name would be replaced by ours, and its rows overwritten.
+    await assertUnclaimed(ends);
     await this.tidied(state, site);
     try {
       for (const side of [monolith, service]) {
+        const tables = definition.tables.flatMap((table) => table[side.side]);
+        await assertNoHeirs(side.client, tables.map(parseTableName));
         await lease.assertHeld();
         await side.prepare(epoch);
       }
-      await waitFor(() => service.fence('monolith', epoch), {
+      await patiently(service, () => service.fence('monolith', epoch), {
         timeoutMs: 30_000,
         what: 'the locks to fence the service’s tables',
       });

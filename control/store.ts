@@ -2,8 +2,9 @@
 // with a line in the journal, so that no move goes unrecorded and none overwrites another.
 import knex, { type Knex } from 'knex';
 import type pg from 'pg';
-import { BanyanError } from '../core/errors.ts';
-import { clientConfig, watch } from '../core/postgres/connect.ts';
+import { BanyanError, messageOf } from '../core/errors.ts';
+import { clientConfig, describeUrl, sqlState, watch } from '../core/postgres/connect.ts';
+import { quoteIdentifier } from '../core/postgres/identifiers.ts';
 import { migrate } from '../core/postgres/migrate.ts';
 import { initialState, type CapabilityState } from './domain/state.ts';
 import type { Phase } from './domain/phase.ts';
@@ -78,9 +79,27 @@ function nothing(): void {
   return undefined;
 }
 
-/** Brings the control database's schema up to date. */
+/** Brings the control database's schema up to date. Throws PREFLIGHT_FAILED where its role may not. */
 export async function migrateControl(url: string): Promise<void> {
-  await migrate({ url, folder: 'control', direction: 'up', schema: 'banyan' });
+  try {
+    await migrate({ url, folder: 'control', direction: 'up', schema: 'banyan' });
+  } catch (error) {
+    if (sqlState(error) !== '42501') throw error;
+    throw new BanyanError(
+      'PREFLIGHT_FAILED',
+      `the control database ${describeUrl(url)}: ${messageOf(error)}`,
+      { hint: controlRights(url), cause: error },
+    );
+  }
+}
+
+/** How a role gets what it needs of the control database. */
+export function controlRights(url: string): string {
+  const { pathname, username } = new URL(url);
+  const [role, database] = [username, pathname.slice(1)].map((part) =>
+    quoteIdentifier(decodeURIComponent(part)),
+  );
+  return `banyan keeps its own state there, in the schema banyan, which every command's role for it must own. Make the database for it, CREATE DATABASE … OWNER ${role}, or GRANT CREATE ON DATABASE ${database} TO ${role}; where another role has made that schema, use that role, or GRANT it TO ${role}.`;
 }
 
 export class StateStore {
@@ -101,6 +120,30 @@ export class StateStore {
 
   async readOne(capability: string): Promise<CapabilityState> {
     return (await this.read([capability])).get(capability) ?? initialState(capability);
+  }
+
+  /**
+   * The state once no change of it is under way any more. A commit whose answer was lost may still wait for
+   * something, or be on its way: until it has ended nobody knows whether it counts, and a look sees the old state.
+   */
+  async settled(capability: string): Promise<CapabilityState> {
+    const row = await this.#db.transaction((db) =>
+      db<StateRow>('banyan.capability').where({ capability }).forNoKeyUpdate().first(),
+    );
+    return row ? stateOf(row) : initialState(capability);
+  }
+
+  /** Capabilities under way that are not among these: of another definition, or by a former name. */
+  async othersThan(capabilities: readonly string[]): Promise<CapabilityState[]> {
+    const rows = await this.#db<StateRow>('banyan.capability AS c')
+      .whereNotIn('capability', [...capabilities])
+      // One that is over has flows only where it leaves a copy.
+      .whereRaw(
+        `(phase NOT IN ('monolith', 'retired') OR building
+          OR EXISTS (SELECT 1 FROM banyan.flow f WHERE f.capability = c.capability))`,
+      )
+      .orderBy('capability');
+    return rows.map(stateOf);
   }
 
   /**

@@ -1,16 +1,21 @@
 // The held part of a switch up to its fence: writes are held, every live facade acknowledges, the old owner
-// is closed. While a lock waits, every writer behind it waits too, so between attempts the hold is released.
+// is closed. Neither a lock nor a facade that is busy is waited for with writers held for long: the hold is
+// released, and tried again. Only a facade whose lease runs out is left to the fence.
 import { BanyanError } from '../core/errors.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Owner } from './domain/phase.ts';
 import type { FencePlan } from './fence-plan.ts';
 import type { Participant } from './participant.ts';
-import type { Acknowledged } from './replicas.ts';
+import type { Held } from './replicas.ts';
 import type { SharedExit } from './shared-exit.ts';
 import { barriersAt, type SwitchContext, type SwitchProgress } from './switch-progress.ts';
+import { patiently } from './table-locks.ts';
 
-const ACKNOWLEDGE_TIMEOUT_MS = 4_000;
 const ATTEMPTS = 20;
+/** Each of these may hold writers for as long as writes in flight are waited for. */
+const BUSY_ATTEMPTS = 3;
+const BUSY_PAUSE_MS = 1_000;
+const FREE_TIMEOUT_MS = 20_000;
 
 export interface Closing {
   /** Who writes from here on. */
@@ -30,9 +35,12 @@ export class SwitchHold {
   /** Whether the old owner's fence may stand already; a recovered switch cannot know. */
   fenceTouched: boolean;
   attempts = 0;
-  replicas: Acknowledged = { live: [], silent: [] };
+  #busyAttempts = 0;
+  replicas: Held = { live: [], busy: [], lapsed: [] };
   readonly #context: SwitchContext;
   readonly #progress: SwitchProgress;
+  /** Replicas that have been live while writers were held. */
+  readonly #heard = new Set<string>();
 
   constructor(context: SwitchContext, progress: SwitchProgress) {
     this.#context = context;
@@ -40,29 +48,49 @@ export class SwitchHold {
     this.fenceTouched = progress.record !== undefined;
   }
 
+  /** How long writers may still be held before the flip: facades would refuse them soon after. */
+  leftMs(): number {
+    return Math.max(0, this.heldAt + this.#context.limits.flipMs - performance.now());
+  }
+
+  /** Throws TIMED_OUT where that is over: who has been refused must not find a switch that went through. */
+  assertInTime(): void {
+    if (this.leftMs() > 0) return;
+    const { flipMs } = this.#context.limits;
+    throw new BanyanError('TIMED_OUT', `writes had been held for ${flipMs} ms before the flip`, {
+      hint: 'The journal tells which step took so long. Try again, or raise facade.hold.timeoutMs.',
+    });
+  }
+
   /** Returns with writers held and the old owner closed. Throws TIMED_OUT. */
   async close(closing: Closing, planned: FencePlan | undefined): Promise<void> {
     const progress = this.#progress;
     let plan = planned;
     for (this.attempts = 1; ; this.attempts++) {
+      progress.assertWanted();
       this.heldAt = performance.now();
       await progress.change({ holding: true }, { event: 'hold' });
-      await this.#acknowledged();
-      await progress.done('held', {
-        replicas: this.replicas.live,
-        leftBehind: this.replicas.silent,
-        version: progress.state.version,
-      });
-      this.fenceTouched = true;
-      if (await this.#isClosed(closing, plan)) break;
-      this.fenceTouched = false;
-      await progress.change(
-        // The barrier of the next attempt is not that of this one.
-        { holding: false, ...(closing.exit && { epoch: progress.state.epoch + 1 }) },
-        { event: 'unhold', why: 'a lock could not be had' },
-      );
-      if (this.attempts >= ATTEMPTS) throw await inTheWay(closing.previous);
-      await sleep(100 + 50 * this.attempts);
+      const busy = await this.#busy(closing);
+      if (busy.length > 0) {
+        await this.#release(closing, `writes in flight at ${busy.join(', ')}`);
+        if (++this.#busyAttempts >= BUSY_ATTEMPTS)
+          throw stillBusy(busy, this.#context.limits.acknowledgeMs);
+        await sleep(BUSY_PAUSE_MS * this.#busyAttempts);
+      } else {
+        await progress.done('held', {
+          replicas: this.replicas.live,
+          leftBehind: this.replicas.lapsed,
+          version: progress.state.version,
+        });
+        this.fenceTouched = true;
+        if (await this.#isClosed(closing, plan)) break;
+        this.fenceTouched = false;
+        await this.#release(closing, 'a lock could not be had');
+        if (this.attempts >= ATTEMPTS) throw await inTheWay(closing.previous);
+        await sleep(100 + 50 * this.attempts);
+        await this.#free(closing.previous);
+      }
+      await this.#context.replicas.steady();
       plan = await closing.planned();
     }
     const { previous, next, exit } = closing;
@@ -84,21 +112,52 @@ export class SwitchHold {
     return plan ? previous.fenceAs(owner, plan, epoch) : previous.fence(owner, epoch);
   }
 
-  /** Every live replica has let its writes in flight finish; one that stays silent is left to the fence. */
-  async #acknowledged(): Promise<void> {
-    const { replicas, ends } = this.#context;
-    const { capability, version } = this.#progress.state;
-    this.replicas = await replicas.acknowledged(capability, version, ACKNOWLEDGE_TIMEOUT_MS);
-    const { silent } = this.replicas;
-    if (silent.length > 0 && !ends)
-      throw new BanyanError(
-        'TIMED_OUT',
-        `replicas did not acknowledge the hold: ${silent.join(', ')}`,
-        {
-          hint: 'Without tables there is no fence to stop them; end those facades or restore their control database.',
-        },
-      );
+  /** Writers go on meanwhile. */
+  async #release({ exit }: Closing, why: string): Promise<void> {
+    const { epoch } = this.#progress.state;
+    await this.#progress.change(
+      // The barrier of the next attempt is not that of this one.
+      { holding: false, ...(exit && { epoch: epoch + 1 }) },
+      { event: 'unhold', why },
+    );
   }
+
+  /** Whoever stays at the tables is waited for with nobody held. Throws TIMED_OUT, INTERRUPTED. */
+  async #free(previous: Participant | undefined): Promise<void> {
+    const isFree = (): Promise<boolean> => Promise.resolve(true);
+    if (previous)
+      await patiently(previous, isFree, {
+        ...{ timeoutMs: FREE_TIMEOUT_MS, what: 'the tables to be free' },
+        assertWanted: () => {
+          this.#progress.assertWanted();
+        },
+      });
+  }
+
+  /** Live replicas that have not let their writes in flight finish in time. Throws TIMED_OUT where no fence stops one that is lost. */
+  async #busy(closing: Closing): Promise<readonly string[]> {
+    const { replicas, limits, ends } = this.#context;
+    const { capability, version } = this.#progress.state;
+    this.replicas = await replicas.held(capability, version, limits, this.#heard);
+    const { busy, lapsed } = this.replicas;
+    if (!ends && lapsed.length > 0) {
+      await this.#release(closing, `nothing is heard of ${lapsed.join(', ')}`);
+      throw new BanyanError('TIMED_OUT', `nothing is heard of ${lapsed.join(', ')}`, {
+        hint: 'Without tables there is no fence to stop what they still forward. End those facades, and try again.',
+      });
+    }
+    return busy;
+  }
+}
+
+function stillBusy(busy: readonly string[], afterMs: number): BanyanError {
+  return new BanyanError(
+    'TIMED_OUT',
+    `writes were still in flight at ${busy.join(', ')} after ${afterMs} ms, ${BUSY_ATTEMPTS} times`,
+    {
+      hint: 'Try again when no upload or other long write runs, or raise facade.hold.timeoutMs: two fifths of it are for writes in flight.',
+    },
+  );
 }
 
 async function inTheWay(previous: Participant | undefined): Promise<BanyanError> {

@@ -39,7 +39,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await world.close();
-}, 60_000);
+});
 
 /** Goes to the other phase, by as many commands as that takes. */
 async function goTo(phase: 'canary' | 'cutover'): Promise<void> {

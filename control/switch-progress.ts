@@ -6,6 +6,7 @@ import type { Logger } from '../core/log.ts';
 import type { Phase } from './domain/phase.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { FlowPair } from './ends.ts';
+import type { HoldLimits } from './facade-settings.ts';
 import type { Participant } from './participant.ts';
 import type { Replicas } from './replicas.ts';
 import type { SequenceStep } from './sequences.ts';
@@ -22,11 +23,21 @@ export interface SwitchContext {
   readonly definitionVersion: string;
   /** None for a capability without tables. */
   readonly ends: FlowPair | undefined;
+  /** How long writers may be held, and for what. */
+  readonly limits: HoldLimits;
   readonly who: string;
   readonly log: Logger;
   /** Called after each step has been done and journaled; tests die here. */
   readonly onStep?: (step: string) => void | Promise<void>;
+  /**
+   * Has `then` called when whoever gave the command wants it to end, until what it gives is called: a switch is
+   * taken back then, as long as it can be.
+   */
+  readonly interrupts?: (then: () => void) => () => void;
 }
+
+/** Behind the others there is only forward. */
+const UNDOABLE = new Set(['checked', 'held', 'drained back', 'fenced', 'drained', 'sequences']);
 
 export interface SwitchOutcome {
   readonly state: CapabilityState;
@@ -48,6 +59,7 @@ export class SwitchProgress {
   readonly #context: SwitchContext;
   readonly #entry: JournalEntry;
   readonly #started = performance.now();
+  #isInterrupted = false;
 
   constructor(
     context: SwitchContext,
@@ -89,12 +101,25 @@ export class SwitchProgress {
     );
   }
 
+  interrupt(): void {
+    this.#isInterrupted = true;
+  }
+
+  /** Throws INTERRUPTED. */
+  assertWanted(): void {
+    if (this.#isInterrupted)
+      throw new BanyanError('INTERRUPTED', 'the switch was interrupted, and taken back', {
+        hint: 'Writes go to the old owner as before.',
+      });
+  }
+
   /** Records a step that has been done. */
   async done(step: string, evidence: Record<string, unknown> = {}): Promise<void> {
     this.steps.push({ step, ms: Math.round(performance.now() - this.#started) });
     if (this.record)
       await this.#context.switches.step(this.record, step, this.state.epoch, evidence);
     await this.#context.onStep?.(step);
+    if (UNDOABLE.has(step)) this.assertWanted();
   }
 }
 

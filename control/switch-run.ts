@@ -1,7 +1,6 @@
 // One switch under way: its steps forward, the steps back, and what is known of it meanwhile.
 import { BanyanError } from '../core/errors.ts';
-import { waitFor } from '../core/lifecycle.ts';
-import type { PlannedMove } from './domain/move.ts';
+import type { BlockerPolicy, PlannedMove } from './domain/move.ts';
 import { ownerOf, type Owner, type Phase } from './domain/phase.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { FencePlan } from './fence-plan.ts';
@@ -17,11 +16,11 @@ import {
   type SwitchContext,
   type SwitchOutcome,
 } from './switch-progress.ts';
+import { patiently } from './table-locks.ts';
+import { unblock } from './unblock.ts';
 
-const DRAIN_TIMEOUT_MS = 6_000;
-/** Between two attempts at a lock, for the writers that queued up behind it. */
-const LOCK_PAUSE_MS = 250;
-const BLOCKER_AGE_MS = 2_000;
+/** Once writers must wait for it, whether they are held or not. */
+const LOCKS_TIMEOUT_MS = 60_000;
 
 interface Sides {
   /** The one that must drain: from the owner that is left to the one that comes. */
@@ -35,30 +34,34 @@ export class SwitchRun {
   readonly #context: SwitchContext;
   readonly #to: Phase;
   readonly #weight: number;
+  readonly #blockers: BlockerPolicy;
   readonly #progress: SwitchProgress;
   readonly #hold: SwitchHold;
   /** Leaving a write canary backwards does not. */
   readonly #changesOwner: boolean;
   #sequences: SequenceStep[] = [];
+  /** Whether the new owner may write already. */
+  #isOpen = false;
   /** Where it ends a write canary. */
   readonly #exit: SharedExit | undefined;
 
   constructor(
     context: SwitchContext,
     state: CapabilityState,
-    { to, weight, entry }: PlannedMove,
+    { to, weight, entry, blockers = 'refuse' }: PlannedMove,
     record?: SwitchRecord,
   ) {
     this.#context = context;
     this.#to = to;
     this.#weight = weight;
+    this.#blockers = blockers;
     this.#progress = new SwitchProgress(context, state, entry, record);
     this.#hold = new SwitchHold(context, this.#progress);
     this.#changesOwner = ownerOf(record?.from ?? state.phase) !== ownerOf(to);
     const { ends, definition } = context;
     if (ends && state.shared)
       this.#exit = new SharedExit({
-        ...{ ends, definition, timeoutMs: DRAIN_TIMEOUT_MS / 2 },
+        ...{ ends, definition, leftMs: () => this.#drainMs() / 2 },
         onDrained: () => this.#progress.done('drained back'),
       });
   }
@@ -68,12 +71,12 @@ export class SwitchRun {
     const progress = this.#progress;
     await progress.begin(this.#to, this.#weight);
     const sides = this.#sides();
-    if (sides) await this.#assertUnblocked(sides);
+    const ended = sides ? await this.#unblocked(sides) : [];
     const sequences =
       sides && this.#changesOwner
         ? await findSequences(definition.tables, sides.next, sides.previous)
         : [];
-    await progress.done('checked');
+    await progress.done('checked', ended.length > 0 ? { ended } : {});
     await this.#context.replicas.steady();
     // Read before anybody is held, and as late as that.
     const plans = {
@@ -92,19 +95,24 @@ export class SwitchRun {
       const { epoch } = progress.state;
       const position = this.#exit
         ? await this.#exit.settle(epoch)
-        : await waitForBarrier(sides.flow, epoch, DRAIN_TIMEOUT_MS);
+        : await waitForBarrier(sides.flow, epoch, this.#drainMs());
       await progress.done('drained', { position });
       this.#sequences = await raiseSequences(sequences, sides.next, sides.previous, epoch);
       await progress.done('sequences', { sequences: this.#sequences });
     }
-    await this.#flip();
-    return this.finish(plans.open);
+    await this.#handOver(plans.open);
+    return this.finish();
+  }
+
+  /** It is taken back at its next step, where it can be. */
+  interrupt(): void {
+    this.#progress.interrupt();
   }
 
   /** Whether the flip was committed although its answer was lost. */
   async flippedUnseen(): Promise<boolean> {
     const { state } = this.#progress;
-    const current = await this.#context.store.readOne(state.capability);
+    const current = await this.#context.store.settled(state.capability);
     const { epoch, phase, shared } = current;
     if (epoch !== state.epoch || phase !== this.#to || shared) return false;
     this.#progress.state = current;
@@ -112,18 +120,17 @@ export class SwitchRun {
   }
 
   /** What remains after the flip: the new owner may write, then the facades let go. */
-  async finish(plan?: FencePlan): Promise<SwitchOutcome> {
+  async finish(): Promise<SwitchOutcome> {
     this.flipped = true;
     const progress = this.#progress;
     const sides = this.#sides();
     const [owner, { epoch }] = [this.#nextOwner(), progress.state];
     // Who wrote all along has no fence to be lifted.
-    if (sides && this.#changesOwner && !(plan && (await sides.next.fenceAs(owner, plan, epoch))))
-      await waitFor(() => sides.next.fence(owner, epoch), {
-        timeoutMs: 60_000,
-        everyMs: LOCK_PAUSE_MS,
+    if (sides && this.#changesOwner && !this.#isOpen && !(await sides.next.owns(epoch)))
+      await patiently(sides.next, () => sides.next.fence(owner, epoch), {
+        timeoutMs: LOCKS_TIMEOUT_MS,
         what: 'the locks to lift the new owner’s fence',
-        hint: 'Run the command again; the switch goes on from here.',
+        hint: 'Once they have ended, run the command again; the switch goes on from here.',
       });
     await progress.done(
       'unfenced',
@@ -135,7 +142,7 @@ export class SwitchRun {
       pauseMs,
       attempts,
       replicas: replicas.live,
-      leftBehind: replicas.silent,
+      leftBehind: replicas.lapsed,
       sequences: this.#sequences,
       steps: progress.steps,
     };
@@ -151,8 +158,8 @@ export class SwitchRun {
     const progress = this.#progress;
     const { capability, epoch } = progress.state;
     log.warn('a switch is taken back', { capability, why });
-    // The state may have moved under a crash: what counts is the row as it stands.
-    const current = await store.readOne(capability);
+    // The state may have moved under a crash: what counts is the row as it stands, with no flip in doubt.
+    const current = await store.settled(capability);
     if (current.epoch !== epoch)
       throw new BanyanError(
         'STALE_COORDINATOR',
@@ -163,13 +170,15 @@ export class SwitchRun {
     const sides = this.#sides();
     const { fenceTouched } = this.#hold;
     const goesOn = !this.#exit || !fenceTouched || (await this.#exit.undo(current.epoch));
-    if (sides && fenceTouched && !this.#exit)
-      await waitFor(() => sides.previous.fence(ownerOf(current.phase), current.epoch), {
-        timeoutMs: 60_000,
-        everyMs: LOCK_PAUSE_MS,
+    // A fence that was never made needs no lock to be lifted.
+    if (sides && fenceTouched && !this.#exit && !(await sides.previous.owns(current.epoch))) {
+      const { previous } = sides;
+      await patiently(previous, () => previous.fence(ownerOf(current.phase), current.epoch), {
+        timeoutMs: LOCKS_TIMEOUT_MS,
         what: 'the locks to lift the old owner’s fence again',
-        hint: 'Run the command again; the switch is taken back from here.',
+        hint: 'Once they have ended, run the command again; the switch is taken back from here.',
       });
+    }
     await progress.change(
       goesOn ? { holding: false } : { holding: false, shared: false, weight: 0 },
       { event: 'undo', why, evidence: {} },
@@ -182,17 +191,17 @@ export class SwitchRun {
     return progress.state;
   }
 
-  /** Throws GATE_REFUSED: nobody has been held so far. */
-  async #assertUnblocked({ previous, next }: Sides): Promise<void> {
-    const blockers: string[] = [];
-    for (const side of this.#exit ? [previous, next] : [previous])
-      blockers.push(...(await side.blockers(BLOCKER_AGE_MS)));
-    if (blockers.length > 0)
-      throw new BanyanError(
-        'GATE_REFUSED',
-        `open transactions would block the fence: ${blockers.join('; ')}`,
-        { hint: 'End them, or wait until they are done, and try again.' },
-      );
+  /** Gives whom it has ended. Throws GATE_REFUSED: nobody has been held so far. */
+  #unblocked({ previous, next }: Sides): Promise<string[]> {
+    const { log } = this.#context;
+    const assertWanted = (): void => {
+      this.#progress.assertWanted();
+    };
+    return unblock({ sides: [previous, next], policy: this.#blockers, log, assertWanted });
+  }
+
+  #drainMs(): number {
+    return Math.min(this.#context.limits.drainMs, this.#hold.leftMs());
   }
 
   /** A side's fence as it will be. Out of a write canary it is worked out when the service is closed. */
@@ -200,8 +209,37 @@ export class SwitchRun {
     return this.#exit ? undefined : side?.planned(this.#nextOwner());
   }
 
+  /**
+   * The flip, and with it the new owner's fence lifted: what that needs is had before, for behind the point of no
+   * return there would be nothing but waiting. Throws TIMED_OUT.
+   */
+  async #handOver(given: FencePlan | undefined): Promise<void> {
+    const sides = this.#sides();
+    if (!sides || !this.#changesOwner) {
+      await this.#flip();
+      return;
+    }
+    const { next } = sides;
+    const { epoch } = this.#progress.state;
+    let plan = given;
+    const attempt = async (): Promise<boolean> => {
+      const current = plan ?? (await next.planned(this.#nextOwner()));
+      plan = undefined;
+      return next.fenceAs(this.#nextOwner(), current, epoch, () => this.#flip());
+    };
+    await patiently(next, attempt, {
+      timeoutMs: this.#hold.leftMs(),
+      what: 'the locks to lift the new owner’s fence',
+      assertWanted: () => {
+        this.#progress.assertWanted();
+      },
+    });
+    this.#isOpen = true;
+  }
+
   /** One commit in the control database: the point of no return. */
   async #flip(): Promise<void> {
+    this.#hold.assertInTime();
     const { switches } = this.#context;
     const progress = this.#progress;
     const { record } = progress;

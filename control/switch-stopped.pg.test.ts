@@ -15,7 +15,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await world.close();
-}, 60_000);
+});
 
 test.each(process.env['KILLS'] === 'all' ? STEPS : FEW)(
   'stopped at "%s", and woken after another has flipped, it changes nothing',

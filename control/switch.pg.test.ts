@@ -6,7 +6,15 @@ import type pg from 'pg';
 import { waitFor } from '../core/lifecycle.ts';
 import { connect } from '../core/postgres/connect.ts';
 import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
-import { advanceTo, equal, startSync, streaming, type RunningSync } from '../test/support/sync.ts';
+import { dieAt, recovered } from '../test/support/coordinators.ts';
+import {
+  advanceTo,
+  equal,
+  noteClean,
+  startSync,
+  streaming,
+  type RunningSync,
+} from '../test/support/sync.ts';
 import { ownerOf, type Phase } from './domain/phase.ts';
 
 let pair: Pair;
@@ -40,15 +48,7 @@ beforeEach(async () => {
   await advanceTo(pair, 'canary');
   await streaming(pair, 'to');
   await streaming(pair, 'back');
-  await pair.evidence.addVerify({
-    capability: 'catalog',
-    rows: 1,
-    missing: 0,
-    extra: 0,
-    different: 0,
-    unsettled: 0,
-    samples: [],
-  });
+  await noteClean(pair);
 });
 
 afterEach(async () => {
@@ -69,82 +69,35 @@ async function atRest(phase: Phase): Promise<void> {
   });
 }
 
-interface Dead {
-  /** Lets it go on; gives what it comes to. */
-  wake(): Promise<unknown>;
-}
-
-/** Starts a move whose coordinator stops at `step` and loses its lease, as a killed one would. */
-async function dieAt(step: string, event: 'advance' | 'rollback'): Promise<Dead> {
-  const sleeping = Promise.withResolvers<undefined>();
-  const reached = Promise.withResolvers<undefined>();
-  const coordinator = pair.coordinator({
-    who: 'dead',
-    onStep: async (done) => {
-      if (done !== step) return;
-      reached.resolve(undefined);
-      await sleeping.promise;
-    },
-  });
-  const outcome = coordinator.move({ capability: 'catalog', event }).catch((error: unknown) => {
-    reached.reject(error);
-    return error;
-  });
-  await reached.promise;
-  await pair.db.raw(
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'banyan-lease' AND datname = current_database()`,
-  );
-  return {
-    wake: () => {
-      sleeping.resolve(undefined);
-      return outcome;
-    },
-  };
-}
-
-async function recovered(): Promise<void> {
-  await waitFor(
-    () =>
-      pair
-        .coordinator({ who: 'second' })
-        .recover('catalog')
-        .catch(() => false),
-    {
-      timeoutMs: 10_000,
-      what: 'the switch to be recovered',
-    },
-  );
-}
-
 test.each(['checked', 'held', 'fenced', 'drained', 'sequences'])(
   'a cutover whose coordinator dies after "%s" is undone, and it does no harm when it wakes up',
   async (step) => {
-    const dead = await dieAt(step, 'advance');
-    await recovered();
+    const wake = await dieAt(pair, step, { event: 'advance' });
+    await recovered(pair);
     await atRest('canary');
-    expect(await dead.wake()).toMatchObject({ code: 'STALE_COORDINATOR' });
+    expect(await wake()).toMatchObject({ code: 'STALE_COORDINATOR' });
     await atRest('canary');
   },
 );
 
 test('a coordinator that wakes up in the middle of its successor’s switch changes nothing of it', async () => {
-  const first = await dieAt('held', 'advance');
-  await recovered();
-  const second = await dieAt('sequences', 'advance');
-  expect(await first.wake()).toMatchObject({ code: 'STALE_COORDINATOR' });
+  const wakeFirst = await dieAt(pair, 'held', { event: 'advance' });
+  await recovered(pair);
+  const wakeSecond = await dieAt(pair, 'sequences', { event: 'advance' });
+  expect(await wakeFirst()).toMatchObject({ code: 'STALE_COORDINATOR' });
   expect(await pair.store.readOne('catalog')).toMatchObject({ phase: 'canary', holding: true });
   await expect(shop.query(`UPDATE prd SET nm = 'lost'`)).rejects.toMatchObject({ code: 'BN001' });
-  await second.wake();
+  await wakeSecond();
   await atRest('cutover');
 });
 
 test.each(['flipped', 'unfenced', 'released'])(
   'a cutover whose coordinator dies after "%s" is finished',
   async (step) => {
-    const dead = await dieAt(step, 'advance');
-    await recovered();
+    const wake = await dieAt(pair, step, { event: 'advance' });
+    await recovered(pair);
     await atRest('cutover');
-    await dead.wake();
+    await wake();
     await atRest('cutover');
   },
 );
@@ -154,25 +107,26 @@ test.each(['held', 'fenced', 'sequences'])(
   async (step) => {
     await pair.coordinator().move({ capability: 'catalog', event: 'advance' });
     await streaming(pair, 'back');
-    const dead = await dieAt(step, 'rollback');
-    await recovered();
+    const wake = await dieAt(pair, step, { event: 'rollback' });
+    await recovered(pair);
     await atRest('cutover');
-    expect(await dead.wake()).toMatchObject({ code: 'STALE_COORDINATOR' });
+    expect(await wake()).toMatchObject({ code: 'STALE_COORDINATOR' });
   },
 );
 
 test('the command that was cut short after its flip finishes it when it is run again, and goes no further', async () => {
-  await dieAt('flipped', 'advance');
+  const wake = await dieAt(pair, 'flipped', { event: 'advance' });
   const result = await waitFor(
     () =>
       pair
         .coordinator()
         .move({ capability: 'catalog', event: 'advance' })
         .catch(() => undefined),
-    { timeoutMs: 5_000, what: 'the lease to be free' },
+    { timeoutMs: 30_000, what: 'the lease to be free' },
   );
   expect(result).toMatchObject({ from: 'canary', to: 'cutover' });
   await atRest('cutover');
+  await wake();
 });
 
 test.each(['held', 'fenced', 'drained'])(

@@ -4,7 +4,7 @@
 // Before the flip everything can be undone, and held writes go to the old owner; after it there is
 // only forward. Each step is journaled once it is done, and guarded by the epoch in the database it
 // touches. Interrupted anywhere, `recoverSwitch` undoes or finishes it.
-import { BanyanError, messageOf } from '../core/errors.ts';
+import { BanyanError, isBanyanError, messageOf } from '../core/errors.ts';
 import { isConnectionError } from '../core/postgres/connect.ts';
 import type { PlannedMove } from './domain/move.ts';
 import type { CapabilityState } from './domain/state.ts';
@@ -13,13 +13,24 @@ import { undoWriteCanary } from './write-canary.ts';
 import type { SwitchContext, SwitchOutcome } from './switch-progress.ts';
 import { SwitchRun } from './switch-run.ts';
 
-/** Walks the whole switch. Throws SWITCH_UNDONE when it had to be taken back. */
+/** Walks the whole switch. Throws SWITCH_UNDONE when it had to be taken back, INTERRUPTED when it was to be. */
 export async function runSwitch(
   context: SwitchContext,
   state: CapabilityState,
   move: PlannedMove,
 ): Promise<SwitchOutcome> {
   const run = new SwitchRun(context, state, move);
+  const heed = context.interrupts?.(() => {
+    run.interrupt();
+  });
+  try {
+    return await walked(run);
+  } finally {
+    heed?.();
+  }
+}
+
+async function walked(run: SwitchRun): Promise<SwitchOutcome> {
   try {
     return await run.forward();
   } catch (error) {
@@ -30,6 +41,7 @@ export async function runSwitch(
     } catch (second) {
       throw cutShort(run, second);
     }
+    if (isBanyanError(error, 'INTERRUPTED')) throw error;
     throw new BanyanError(
       'SWITCH_UNDONE',
       `the switch was taken back before its flip: ${messageOf(error)}`,

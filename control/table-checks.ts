@@ -114,11 +114,8 @@ function checkWhere(map: TableMap, mapped: MappedTable, report: Report): void {
   if (mapped.where.length > 0 && map.monolith.length > 1)
     report(
       ['where'],
-      'a merge takes all rows: the fence of a later table could not tell them apart',
+      'a merge takes all rows: the fence of a later table could not tell them apart; map one table with "where", and leave the others to joins or to a capability of their own',
     );
-  for (const column of Object.keys(map.where))
-    if (column in map.key)
-      report(['where', column], 'a key column cannot decide which rows belong: use another one');
   const moves = new Set([
     ...Object.keys(map.key),
     ...mapped.links.flatMap((link) =>

@@ -168,6 +168,11 @@ export const tableMap = z.strictObject({
       z.strictObject({ monolith: firing.optional(), service: firing.optional() }),
     ])
     .default({}),
+  /**
+   * What a TRUNCATE at the owner does to the other side: `apply` empties it, too; `stop` stops the flow,
+   * and nothing is emptied there.
+   */
+  truncate: z.enum(['apply', 'stop']).default('apply'),
 });
 
 type Literal = z.infer<typeof literal>;

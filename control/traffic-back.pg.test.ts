@@ -38,4 +38,4 @@ test('with the service’s database down, reads go back and the canary is left',
   });
   await move({ capability: 'catalog', event: 'rollback' });
   expect((await pair.store.readOne('catalog')).phase).toBe('shadow');
-}, 60_000);
+});

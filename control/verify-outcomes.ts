@@ -10,6 +10,8 @@ export interface VerifyOutcome {
   /** Rows that kept changing while they were compared: nothing is known of them. */
   readonly unsettled: number;
   readonly samples: readonly unknown[];
+  /** Fingerprint of the mapping that it compared by; undefined where it was not noted. */
+  readonly mapping?: string | undefined;
 }
 
 export interface VerifyLine extends VerifyOutcome {
@@ -30,7 +32,11 @@ export async function lastVerify(
   sinceSwitch = false,
 ): Promise<VerifyLine | undefined> {
   const { rows } = await db.raw<{
-    rows: (Record<keyof VerifyOutcome, string> & { age_ms: string; samples: unknown[] })[];
+    rows: (Record<Exclude<keyof VerifyOutcome, 'mapping'>, string> & {
+      age_ms: string;
+      samples: unknown[];
+      mapping: string | null;
+    })[];
   }>(
     `SELECT *, extract(epoch FROM clock_timestamp() - at) * 1000 AS age_ms
        FROM banyan.verify_run WHERE capability = ?
@@ -49,6 +55,7 @@ export async function lastVerify(
       different: Number(row.different),
       unsettled: Number(row.unsettled),
       samples: row.samples,
+      mapping: row.mapping ?? undefined,
       ageMs: Number(row.age_ms),
     }
   );

@@ -1,17 +1,21 @@
 // The way back is proven before the service owns: what stands in its way is named while nobody is held.
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { isBanyanError } from '../core/errors.ts';
+import { waitFor } from '../core/lifecycle.ts';
+import { banyan, writeConfig } from '../test/support/command.ts';
 import { createPair, type Pair } from '../test/support/pair.ts';
 import {
   advanceTo,
   logGate,
+  noteClean,
   startSync,
   streaming,
   type LogGate,
   type RunningSync,
 } from '../test/support/sync.ts';
-import type { GateResult } from './domain/gates.ts';
 import { certificates } from './certificates.ts';
+import { warns, type GateResult } from './domain/gate-result.ts';
+import type { MoveResult } from './domain/move.ts';
 
 let pair: Pair;
 let sync: RunningSync;
@@ -22,10 +26,7 @@ beforeEach(async () => {
   gate = logGate();
   sync = startSync(pair, { wrapLog: gate.wrap });
   await advanceTo(pair, 'canary');
-  await pair.evidence.addVerify({
-    ...{ capability: 'catalog', rows: 1, missing: 0, extra: 0, different: 0, unsettled: 0 },
-    samples: [],
-  });
+  await noteClean(pair);
   await streaming(pair, 'to');
   await streaming(pair, 'back');
 });
@@ -70,7 +71,6 @@ test.each([
     await advance();
     expect(await pair.store.readOne('catalog')).toMatchObject({ phase: 'cutover' });
   },
-  40_000,
 );
 
 test('a probe that does not come back refuses the switch, and nobody has been held', async () => {
@@ -92,4 +92,123 @@ test('a probe that does not come back refuses the switch, and nobody has been he
       },
     },
   ]);
-}, 40_000);
+});
+
+async function rollBack(): Promise<MoveResult> {
+  return pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
+}
+
+test('going back proves the way forward too, and says so', async () => {
+  await advance();
+  await streaming(pair, 'back');
+  await streaming(pair, 'to');
+  const { gates } = await rollBack();
+  expect(gates).toContainEqual({
+    ...{ gate: 'way forward', verdict: 'pass', advisory: true },
+    figure: expect.stringMatching(/^a probe came through in \d+ ms$/),
+    limit: 'none missing, and a probe that comes through',
+  });
+});
+
+test('going back is not refused where the way forward has a flaw: it is told, with what mends it', async () => {
+  await pair.monolith.query(`INSERT INTO prd (no, nm, prc) VALUES ('A', 'a', 1)`);
+  await streaming(pair, 'to');
+  await advance();
+  await streaming(pair, 'back');
+  const applier = `s_${pair.tag}_applier`;
+  await pair.service.query(`REVOKE UPDATE ON product FROM ${applier}, PUBLIC`);
+  // It stays with the monolith, and does not come through any more.
+  await pair.monolith.query(`UPDATE prd SET stk = 7 WHERE no = 'A'`);
+  await waitFor(
+    async () => {
+      const line = (await pair.evidence.flows('catalog')).find((one) => one.direction === 'to');
+      return line && (line.error !== null || (line.parked ?? 0) > 0);
+    },
+    { timeoutMs: 30_000, what: 'sync to to come to a stop' },
+  );
+  await pair.service.query(`UPDATE product SET name = 'by the service' WHERE sku = 'A'`);
+  const moved = await rollBack();
+  expect(moved).toMatchObject({ from: 'cutover', to: 'canary', weight: 0 });
+  expect(moved.gates.filter(warns)).toEqual([
+    expect.objectContaining({ gate: expect.stringMatching(/^sync to/), verdict: 'fail' }),
+    expect.objectContaining({
+      ...{ gate: 'way forward', verdict: 'fail', figure: '1 rights missing' },
+      note: expect.stringContaining(`${applier} lacks UPDATE on`),
+      remedy: expect.stringContaining('GRANT UPDATE ON'),
+    }),
+  ]);
+  // Whoever reads the record sees it as well, and nothing of the service's is lost.
+  expect((await certificates(pair.db, 'catalog')).at(-1)?.gates).toEqual(moved.gates);
+  const { rows } = await pair.monolith.query(`SELECT nm FROM prd WHERE no = 'A'`);
+  expect(rows).toEqual([{ nm: 'by the service' }]);
+});
+
+test('`banyan plan` shows the way back as the other gates, with figure, limit and what mends it', async () => {
+  const { monolith, services } = pair.connections;
+  const config = writeConfig({
+    ...pair.migration,
+    control: pair.controlUrl,
+    monolith,
+    services: { catalog: services['catalog'] },
+  });
+  const inTheWay = async (): Promise<unknown[]> => {
+    const { stdout } = await banyan(['--config', config.file, '--json', 'plan', 'catalog']);
+    return (JSON.parse(stdout) as { inTheWay: { gate: string }[] }[])
+      .flatMap((plan) => plan.inTheWay)
+      .filter(({ gate }) => gate === 'way back');
+  };
+  try {
+    await pair.coordinator().move({ capability: 'catalog', event: 'weight', weight: 100 });
+    expect(await inTheWay()).toEqual([]);
+    const applier = `m_${pair.tag}_applier`;
+    await pair.monolith.query(`REVOKE DELETE ON prd FROM ${applier}, PUBLIC`);
+    expect(await inTheWay()).toEqual([
+      {
+        ...{ gate: 'way back', verdict: 'fail' },
+        ...{ figure: '1 rights missing', limit: 'none missing' },
+        note: expect.stringContaining(`${applier} lacks DELETE on`),
+        remedy: expect.stringContaining('GRANT DELETE ON'),
+      },
+    ]);
+  } finally {
+    config.remove();
+  }
+});
+
+test('`banyan plan` names the command of the next step, and what a plain advance would do instead', async () => {
+  const { monolith, services } = pair.connections;
+  const { catalog } = pair.migration.capabilities;
+  if (!catalog) throw new Error('no capability');
+  const config = writeConfig({
+    ...pair.migration,
+    control: pair.controlUrl,
+    monolith,
+    services: { catalog: services['catalog'] },
+    capabilities: {
+      catalog: {
+        ...catalog,
+        gates: { ...catalog.gates, canarySamples: 50 },
+        rollout: { steps: [5, 50] },
+      },
+    },
+  });
+  const plan = async (): Promise<string> =>
+    (await banyan(['--config', config.file, 'plan', 'catalog'])).stdout;
+  try {
+    // At no share nobody has answers yet: that is no reason not to give one.
+    const [step = '', cutover = ''] = (await plan()).split('  without --weight: ');
+    expect(step).toContain('catalog: canary 0 % → canary 5 %: `banyan advance catalog --weight 5`');
+    expect(step).toContain('nothing stands in its way');
+    expect(step).not.toContain('canary answers');
+    expect(cutover).toMatch(/^canary 0 % → cutover\n {4}in the way: canary answers: 0, /);
+    const found = { rows: 2, missing: 0, extra: 0, different: 1, unsettled: 0, samples: [] };
+    await pair.evidence.addVerify({ capability: 'catalog', ...found });
+    const [red = '', refused = ''] = (await plan()).split('  without --weight: ');
+    expect(red).toMatch(
+      /nothing stands in its way\n {2}red, and no obstacle: verify: 1 wrong of 2/,
+    );
+    expect(refused).toContain('in the way: verify: 1 wrong of 2 rows');
+  } finally {
+    config.remove();
+  }
+});

@@ -1,9 +1,12 @@
 // The way back, proven before the monolith gives the right to write away: the applier of sync back may do
 // there all that it will have to, and a probe that the service has just written has come all the way. That
-// a flow is alive does not say it: until then it has written nothing but its own checkpoint.
-import { BanyanError, isBanyanError } from '../core/errors.ts';
-import { quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
+// a flow is alive does not say it: until then it has written nothing but its own checkpoint. Who goes back is
+// told the same of the way forward, which nobody waits for then.
+import { BanyanError, isBanyanError, messageOf } from '../core/errors.ts';
+import { parseTableName } from '../core/postgres/identifiers.ts';
+import { lackingRights, type MissingRight } from './applier-rights.ts';
 import { encodeMessage } from './domain/flow.ts';
+import { referencesOf, skipsTriggers } from './domain/mapped-table.ts';
 import { MESSAGE_PREFIX } from './domain/names.ts';
 import type { Participant } from './participant.ts';
 import { waitForPosition, type FlowEnds } from './replication.ts';
@@ -11,13 +14,8 @@ import { scalar } from './scalar.ts';
 
 const PROBE_TIMEOUT_MS = 5_000;
 
-export interface MissingRight {
-  readonly role: string;
-  /** `UPDATE on public.prd`, `USAGE on schema public`. */
-  readonly right: string;
-  /** What gives it, for whoever owns the table. */
-  readonly sql: string;
-}
+/** What is missing, or why nobody could look. */
+export type RightsFound = readonly MissingRight[] | string;
 
 export interface Probe {
   /** In the source's WAL. */
@@ -25,39 +23,35 @@ export interface Probe {
   readonly ms: number;
 }
 
+/** What was found of a way that is needed later, if ever. */
+export interface WayForward {
+  /** Undefined where nobody could look. */
+  readonly missing?: readonly MissingRight[] | undefined;
+  readonly probe?: Probe | undefined;
+  /** Why no probe has come through. */
+  readonly why?: string | undefined;
+}
+
 /** What the applier of a side lacks to write there what moves; empty where it lacks nothing. */
-export async function missingRights(side: Participant): Promise<MissingRight[]> {
-  const { applier: role, client } = side;
-  const tables = side.closed(side.side === 'monolith' ? 'service' : 'monolith').tables;
-  const names = tables.map(({ table }) => quoteTable(table));
-  const schemas = [...new Set(tables.map(({ table }) => quoteIdentifier(table.schema)))];
-  const { rows } = await client.query<{ right: string; what: string }>(
-    `SELECT 'USAGE' AS "right", 'SCHEMA ' || s.name AS what FROM unnest($3::text[]) AS s(name)
-      WHERE NOT has_schema_privilege($1::name, s.name::regnamespace, 'USAGE')
-     UNION ALL
-     SELECT r."right", t.name FROM unnest($2::text[]) AS t(name)
-      CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS r("right")
-      WHERE NOT has_table_privilege($1::name, t.name::regclass, r."right")`,
-    [role, names, schemas],
-  );
-  return rows.map(({ right, what }) => ({
-    role,
-    right: `${right} on ${what.replace('SCHEMA ', 'schema ')}`,
-    sql: `GRANT ${right} ON ${what} TO ${quoteIdentifier(role)}`,
-  }));
+export async function missingRights({
+  side,
+  client,
+  applier,
+  tables,
+}: Participant): Promise<MissingRight[]> {
+  const lookups = referencesOf(tables).filter((reference) => reference.side === side);
+  return lackingRights(client, applier, {
+    tables: tables.flatMap((table) => table[side]).map(parseTableName),
+    lookups: lookups.map(({ table }) => parseTableName(table)),
+    skipsTriggers: skipsTriggers(tables, side),
+  });
 }
 
 /** Sends a probe along a flow, and waits until its target has recorded it. Throws GATE_REFUSED. */
 export async function carryProbe(flow: FlowEnds): Promise<Probe> {
-  const began = performance.now();
   const { source, target, names } = flow;
-  const { capability } = source;
-  const position = await scalar(source.client, 'SELECT pg_logical_emit_message(true, $1, $2)', [
-    MESSAGE_PREFIX,
-    encodeMessage({ kind: 'barrier', capability }),
-  ]);
   try {
-    await waitForPosition(flow, position, PROBE_TIMEOUT_MS);
+    return await sendProbe(flow);
   } catch (error) {
     if (!isBanyanError(error, 'TIMED_OUT')) throw error;
     throw new BanyanError(
@@ -69,5 +63,27 @@ export async function carryProbe(flow: FlowEnds): Promise<Probe> {
       },
     );
   }
+}
+
+/** How far it is proven that the flow's target could own again; `flows`: whether a probe is worth waiting for. */
+export async function lookForward(flow: FlowEnds, flows: boolean): Promise<WayForward> {
+  let missing: readonly MissingRight[] | undefined;
+  try {
+    missing = await missingRights(flow.target);
+    if (missing.length > 0 || !flows) return { missing };
+    return { missing, probe: await sendProbe(flow) };
+  } catch (error) {
+    return { missing, why: messageOf(error) };
+  }
+}
+
+async function sendProbe(flow: FlowEnds): Promise<Probe> {
+  const began = performance.now();
+  const { client, capability } = flow.source;
+  const position = await scalar(client, 'SELECT pg_logical_emit_message(true, $1, $2)', [
+    MESSAGE_PREFIX,
+    encodeMessage({ kind: 'barrier', capability }),
+  ]);
+  await waitForPosition(flow, position, PROBE_TIMEOUT_MS);
   return { position, ms: Math.round(performance.now() - began) };
 }

@@ -9,13 +9,14 @@ import { createControl, type TestDatabase } from '../test/support/postgres.ts';
 import { RolloutStore, type RolloutRow } from './rollout-store.ts';
 import { openControl, StateStore } from './store.ts';
 import { outstanding } from './webhook-queue.ts';
-import { signatureOf, WebhookSender } from './webhooks.ts';
+import { signatureOf, WebhookSender, type Webhook, type WebhookOptions } from './webhooks.ts';
 
 let database: TestDatabase;
 let control: Knex;
 let rollouts: RolloutStore;
 let row: RolloutRow;
 const servers: TestServer[] = [];
+let hooks: Webhook[];
 
 beforeEach(async () => {
   database = await createControl();
@@ -31,32 +32,49 @@ afterEach(async () => {
 
 /** A webhook each, told of the begin of a rollout. */
 async function senderTo(...listeners: RequestListener[]): Promise<WebhookSender> {
+  return senderWith({}, ...listeners);
+}
+
+async function senderWith(
+  more: Partial<WebhookOptions>,
+  ...listeners: RequestListener[]
+): Promise<WebhookSender> {
   for (const one of listeners) servers.push(await serve(one));
   const who = { who: 'test', why: 'because' };
   await rollouts.begin(await new StateStore(control).readOne('catalog'), who);
   row = (await rollouts.read('catalog')) as RolloutRow;
-  const hooks = servers.map(({ url }) => ({ name: url, url, secret: () => 'only we know' }));
-  return new WebhookSender({ db: control, hooks: () => hooks, log: createLogger({}, 'silent') });
+  hooks = hooksTo(servers);
+  const log = createLogger({}, 'silent');
+  return new WebhookSender({ db: control, hooks: () => hooks, log, ...more });
 }
+
+/** One that never answers is waited for as long as any of these tests takes. */
+const PATIENT = { timeoutMs: 600_000 };
 
 /** Whatever waits is due now. */
 async function hurry(): Promise<void> {
   await control('banyan.webhook_delivery').update({ next_at: '-infinity' });
 }
 
-const stop = (): AbortSignal => AbortSignal.timeout(20_000);
+const hooksTo = (all: readonly TestServer[]): Webhook[] =>
+  all.map(({ url }) => ({ name: url, url, secret: () => 'only we know' }));
+
+/** What is due now, to each webhook. */
+async function deliver(sender: WebhookSender, signal = AbortSignal.timeout(30_000)): Promise<void> {
+  await Promise.all(hooks.map((hook) => sender.deliver('catalog', hook, signal)));
+}
 
 test('an event says what happened, to whom, and is signed together with its time', async () => {
   const got: { headers: Record<string, unknown>; body: string }[] = [];
   const sender = await senderTo((req, res) => {
     let body = '';
-    req.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    req.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
     req.on('end', () => {
       got.push({ headers: req.headers, body });
       res.end();
     });
   });
-  await sender.deliver('catalog', stop());
+  await deliver(sender);
   expect(JSON.parse(got[0]?.body ?? '')).toMatchObject({
     ...{ event: 'rollout started', capability: 'catalog', phase: 'monolith', who: 'test' },
     ...{ why: 'because', id: got[0]?.headers['banyan-delivery'] },
@@ -67,7 +85,7 @@ test('an event says what happened, to whom, and is signed together with its time
   expect(given).toBe(`t=${seconds},v1=${mac.digest('hex')}`);
   expect(signatureOf('{}', 'one', 1)).not.toBe(signatureOf('{}', 'another', 1));
   expect(Math.abs(Number(seconds) - Date.now() / 1_000)).toBeLessThan(60);
-  await sender.deliver('catalog', stop());
+  await deliver(sender);
   expect(got).toHaveLength(1);
 });
 
@@ -77,26 +95,36 @@ test('what is refused is told again, later each time, and is the same event', as
     ids.push(req.headers['banyan-delivery']);
     json({}, ids.length < 3 ? 503 : 200)(req, res);
   });
-  await sender.deliver('catalog', stop());
-  const pauseS = async (): Promise<number> => {
+  await deliver(sender);
+  const now = async (): Promise<string> =>
+    String(
+      (await control.raw<{ rows: { t: string }[] }>('SELECT clock_timestamp()::text AS t')).rows[0]
+        ?.t,
+    );
+  const pauseS = async (since: string): Promise<number> => {
     const { rows } = await control.raw<{ rows: { s: string }[] }>(
-      'SELECT extract(epoch FROM next_at - clock_timestamp()) AS s FROM banyan.webhook_delivery',
+      'SELECT extract(epoch FROM next_at - ?::timestamptz) AS s FROM banyan.webhook_delivery',
+      [since],
     );
     return Number(rows[0]?.s);
   };
-  const first = await pauseS();
+  const first = await pauseS(await now());
   expect(first).toBeLessThan(1.1);
   // Not due yet.
-  await sender.deliver('catalog', stop());
+  await control('banyan.webhook_delivery').update({
+    next_at: control.raw("clock_timestamp() + interval '1 min'"),
+  });
+  await deliver(sender);
   expect(ids).toHaveLength(1);
   expect(await outstanding(control, 'catalog')).toEqual({
     ...{ waiting: 1, givenUp: 0, error: 'answered 503' },
   });
   await hurry();
-  await sender.deliver('catalog', stop());
-  expect(await pauseS()).toBeGreaterThan(first);
+  const before = await now();
+  await deliver(sender);
+  expect(await pauseS(before)).toBeGreaterThan(first);
   await hurry();
-  await sender.deliver('catalog', stop());
+  await deliver(sender);
   expect(ids).toHaveLength(3);
   expect(new Set(ids).size).toBe(1);
   expect(await outstanding(control, 'catalog')).toMatchObject({ waiting: 0 });
@@ -104,7 +132,8 @@ test('what is refused is told again, later each time, and is the same event', as
 
 test('one that never answers keeps neither another webhook nor the rollout waiting', async () => {
   let told = 0;
-  const sender = await senderTo(
+  const sender = await senderWith(
+    PATIENT,
     (req) => req.resume(),
     (req, res) => {
       told += 1;
@@ -112,13 +141,11 @@ test('one that never answers keeps neither another webhook nor the rollout waiti
     },
   );
   const over = new AbortController();
-  const delivering = sender.deliver('catalog', over.signal);
-  const since = performance.now();
+  const delivering = deliver(sender, over.signal);
   const event = { event: 'rollout red', who: 'test', why: 'red' };
   expect(await rollouts.change(row, { status: 'rolling back' }, event)).toBe(true);
-  expect(performance.now() - since).toBeLessThan(2_000);
   await waitFor(async () => (await outstanding(control, 'catalog')).waiting === 3, {
-    ...{ timeoutMs: 10_000, what: 'the other webhook to have been told' },
+    ...{ timeoutMs: 30_000, what: 'the other webhook to have been told' },
   });
   expect(told).toBe(1);
   over.abort();
@@ -127,7 +154,8 @@ test('one that never answers keeps neither another webhook nor the rollout waiti
 
 test('beside one that never answers, a webhook is told of each event as it comes', async () => {
   let told = 0;
-  const sender = await senderTo(
+  const sender = await senderWith(
+    PATIENT,
     (req) => req.resume(),
     (req, res) => {
       told += 1;
@@ -137,13 +165,14 @@ test('beside one that never answers, a webhook is told of each event as it comes
   const over = new AbortController();
   const running = sender.run('catalog', over.signal);
   try {
-    const since = performance.now();
     for (let n = 1; n <= 3; n++) {
-      await waitFor(() => told === n, { timeoutMs: 20_000, what: `event ${n}` });
+      await waitFor(() => told === n, { timeoutMs: 30_000, what: `event ${n}` });
       await rollouts.tell(row, { event: 'rollout step', who: 'test', why: `${n}` });
     }
-    // One that never answers is given five seconds.
-    expect(performance.now() - since).toBeLessThan(4_500);
+    // Nothing of what the other is due has been answered, nor given up.
+    expect(await outstanding(control, 'catalog', servers[0]?.url)).toEqual({
+      ...{ waiting: 4, givenUp: 0, error: null },
+    });
   } finally {
     over.abort();
     await running;
@@ -155,16 +184,14 @@ test('what a dead one has yet to be told is claimed no longer than it can be tri
   for (let n = 0; n < 30; n++)
     await rollouts.tell(row, { event: 'rollout step', who: 'test', why: `${n}` });
   const over = new AbortController();
-  const delivering = sender.deliver('catalog', over.signal);
-  const claimed = async (): Promise<number> =>
-    Number(
-      (
-        await control.raw<{ rows: { n: string }[] }>(
-          `SELECT count(*) AS n FROM banyan.webhook_delivery WHERE next_at > clock_timestamp() + interval '5 s'`,
-        )
-      ).rows[0]?.n,
+  const delivering = deliver(sender, over.signal);
+  const claimed = async (): Promise<number | false> => {
+    const { rows } = await control.raw<{ rows: { n: string }[] }>(
+      `SELECT count(*) AS n FROM banyan.webhook_delivery WHERE next_at > clock_timestamp() + interval '5 s'`,
     );
-  const first = await waitFor(claimed, { timeoutMs: 5_000, what: 'a claim' });
+    return Number(rows[0]?.n) || false;
+  };
+  const first = await waitFor(claimed, { timeoutMs: 30_000, what: 'a claim' });
   over.abort();
   await delivering;
   expect(first * 5_000).toBeLessThan(30_000);
@@ -182,7 +209,7 @@ test('what is due to a webhook that is not there any more is given up after a da
 
 test('what was told long ago is forgotten, and what is still due is not', async () => {
   const sender = await senderTo(json({}));
-  await sender.deliver('catalog', stop());
+  await deliver(sender);
   await rollouts.tell(row, { event: 'rollout step', who: 'test', why: '' });
   await control.raw(`UPDATE banyan.webhook_delivery SET next_at = now() - interval '31 days'`);
   await sender.tidy('catalog');
@@ -193,7 +220,7 @@ test('what was told long ago is forgotten, and what is still due is not', async 
 test('a webhook keeps its deliveries when another is named before it', async () => {
   const sender = await senderTo(json({}, 503));
   const [first] = servers;
-  await sender.deliver('catalog', stop());
+  await deliver(sender);
   let told = 0;
   servers.unshift(
     await serve((req, res) => {
@@ -201,10 +228,10 @@ test('a webhook keeps its deliveries when another is named before it', async () 
       json({})(req, res);
     }),
   );
-  const both = servers.map(({ url }) => ({ name: url, url, secret: () => 'only we know' }));
+  hooks = hooksTo(servers);
   const log = createLogger({}, 'silent');
   await hurry();
-  await new WebhookSender({ db: control, hooks: () => both, log }).deliver('catalog', stop());
+  await deliver(new WebhookSender({ db: control, hooks: () => hooks, log }));
   expect(told).toBe(0);
   expect(await control('banyan.webhook_delivery').select('hook', 'attempts')).toEqual([
     { hook: first?.url, attempts: 2 },
@@ -218,10 +245,10 @@ test('a redirect is not followed, and after so many attempts it is given up', as
     req.resume();
     res.writeHead(307, { location: `http://127.0.0.1:${servers[0]?.port}/elsewhere` }).end();
   });
-  await sender.deliver('catalog', stop());
+  await deliver(sender);
   expect(asked).toBe(1);
   await control('banyan.webhook_delivery').update({ attempts: 149, next_at: '-infinity' });
-  await sender.deliver('catalog', stop());
+  await deliver(sender);
   expect(await outstanding(control, 'catalog')).toMatchObject({ waiting: 0, givenUp: 1 });
 });
 

@@ -31,6 +31,8 @@ export interface WebhookOptions {
   readonly db: Knex;
   readonly hooks: (capability: string) => readonly Webhook[];
   readonly log: Pick<Logger, 'warn'>;
+  /** How long a webhook may take to answer. */
+  readonly timeoutMs?: number;
 }
 
 const TIMEOUT_MS = 5_000;
@@ -62,7 +64,7 @@ export class WebhookSender {
     await Promise.all([
       again(() => this.tidy(capability), TIDY_MS),
       ...hooks(capability).map((hook) =>
-        again(() => this.#deliverTo(capability, hook, signal), LOOK_MS),
+        again(() => this.deliver(capability, hook, signal), LOOK_MS),
       ),
     ]);
   }
@@ -74,17 +76,20 @@ export class WebhookSender {
     await Promise.all(
       hooks(capability).map(async (hook) => {
         while (!over.aborted && (await outstanding(db, capability, hook.name)).waiting > 0) {
-          await this.#deliverTo(capability, hook, over);
+          await this.deliver(capability, hook, over);
           await sleep(100, over);
         }
       }),
     );
   }
 
-  /** What is due now, to each webhook. */
-  async deliver(capability: string, signal: AbortSignal): Promise<void> {
-    const { hooks } = this.#options;
-    await Promise.all(hooks(capability).map((hook) => this.#deliverTo(capability, hook, signal)));
+  /** What is due to a webhook now. */
+  async deliver(capability: string, hook: Webhook, signal: AbortSignal): Promise<void> {
+    for (const one of await claimDeliveries(this.#options.db, capability, hook.name)) {
+      // What is not told now is due again when the claim has lapsed.
+      if (signal.aborted) return;
+      await this.#post(hook, one, signal);
+    }
   }
 
   /** What nobody will be told any more is not waited for, and what was told long ago not kept. */
@@ -97,16 +102,8 @@ export class WebhookSender {
     );
   }
 
-  async #deliverTo(capability: string, hook: Webhook, signal: AbortSignal): Promise<void> {
-    for (const one of await claimDeliveries(this.#options.db, capability, hook.name)) {
-      // What is not told now is due again when the claim has lapsed.
-      if (signal.aborted) return;
-      await this.#post(hook, one, signal);
-    }
-  }
-
   async #post(hook: Webhook, one: Delivery, signal: AbortSignal): Promise<void> {
-    const { db, log } = this.#options;
+    const { db, log, timeoutMs = TIMEOUT_MS } = this.#options;
     try {
       const answer = await fetch(hook.url, {
         method: 'POST',
@@ -118,7 +115,7 @@ export class WebhookSender {
         },
         // A redirect could lead anywhere.
         redirect: 'error',
-        signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
       });
       await answer.body?.cancel();
       if (!answer.ok) throw new Error(`answered ${answer.status}`);

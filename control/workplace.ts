@@ -6,6 +6,7 @@ import type { Logger } from '../core/log.ts';
 import type { Connections } from './connections.ts';
 import type { Capability, Migration } from './definition.ts';
 import { definitionVersion } from './definition-version.ts';
+import { holdLimits } from './facade-settings.ts';
 import type { CapabilityState } from './domain/state.ts';
 import { withEnds, type FlowPair } from './ends.ts';
 import { Evidence } from './evidence.ts';
@@ -29,6 +30,7 @@ export interface CoordinatorOptions {
   readonly who: string;
   readonly log: Logger;
   readonly onStep?: SwitchContext['onStep'];
+  readonly interrupts?: SwitchContext['interrupts'];
 }
 
 export class Workplace {
@@ -115,10 +117,12 @@ export class Workplace {
 
   switchContext({ definition, ends }: Site): SwitchContext {
     const { store, switches, replicas } = this;
-    const { who, log, onStep } = this.options;
+    const { who, log, onStep, interrupts } = this.options;
     return {
-      ...{ store, switches, replicas, definition, ends, who, log, ...(onStep && { onStep }) },
+      ...{ store, switches, replicas, definition, ends, who, log },
+      ...{ ...(onStep && { onStep }), ...(interrupts && { interrupts }) },
       definitionVersion: definitionVersion(definition),
+      limits: holdLimits(this.options.migration.facade.hold),
     };
   }
 
@@ -126,6 +130,7 @@ export class Workplace {
     const { store, rehearsals, replicas, evidence } = this;
     const { who, onStep } = this.options;
     const { tables } = definition;
-    return { store, rehearsals, replicas, evidence, tables, ends, who, why, onStep };
+    const limits = holdLimits(this.options.migration.facade.hold);
+    return { store, rehearsals, replicas, evidence, tables, ends, who, why, onStep, limits };
   }
 }

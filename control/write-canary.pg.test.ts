@@ -1,36 +1,29 @@
 // Into a write canary and out of it by command: who may write at each moment, whatever ends the move.
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { waitFor } from '../core/lifecycle.ts';
-import {
-  advanceTo,
-  leftovers,
-  logGate,
-  startSync,
-  type LogGate,
-  type RunningSync,
-} from '../test/support/sync.ts';
+import { dieAt, recovered } from '../test/support/coordinators.ts';
+import { leftovers, noteClean, type LogGate } from '../test/support/sync.ts';
 import type { Pair } from '../test/support/pair.ts';
-import { atRest, bothStream, createItems, sameItems } from '../test/support/write-canary.ts';
+import {
+  atRest,
+  bothStream,
+  gatedItems,
+  sameItems,
+  type GatedItems,
+} from '../test/support/write-canary.ts';
 import type { MoveRequest, MoveResult } from './domain/move.ts';
 import { cases } from '../test/support/long.ts';
 
+let items: GatedItems;
 let pair: Pair;
-let sync: RunningSync;
 let gate: LogGate;
 
 beforeEach(async () => {
-  pair = await createItems();
-  gate = logGate();
-  sync = startSync(pair, { wrapLog: gate.wrap });
-  await advanceTo(pair, 'canary');
-  await bothStream(pair);
+  items = await gatedItems();
+  pair = items.pair;
+  gate = items.sync.gate;
 });
 
-afterEach(async () => {
-  gate.open();
-  await sync.stop();
-  await pair.close();
-});
+afterEach(() => items.close());
 
 const BOTH = ['monolith', 'service'] as const;
 
@@ -38,11 +31,10 @@ function move(request: Omit<MoveRequest, 'capability'>): Promise<MoveResult> {
   return pair.coordinator().move({ capability: 'catalog', ...request });
 }
 
-const weigh = (weight: number): Promise<MoveResult> => move({ event: 'weight', weight });
+const weigh = (weight: number): Promise<MoveResult> => items.weigh(weight);
 
 async function cutOver(): Promise<MoveResult> {
-  const clean = { rows: 1, missing: 0, extra: 0, different: 0, unsettled: 0, samples: [] };
-  await pair.evidence.addVerify({ capability: 'catalog', ...clean });
+  await noteClean(pair);
   await bothStream(pair);
   return move({ event: 'advance' });
 }
@@ -136,53 +128,14 @@ test('abort of one whose service does not drain gives up by name what is not the
   });
   expect(await pair.store.readOne('catalog')).toMatchObject({ phase: 'monolith', shared: false });
   expect(await leftovers(pair)).toEqual([]);
-}, 60_000);
-
-/** Starts a move whose coordinator stops at `step` and loses its lease, as a killed one would. */
-async function dieAt(step: string, request: Omit<MoveRequest, 'capability'>) {
-  const sleeping = Promise.withResolvers<undefined>();
-  const reached = Promise.withResolvers<undefined>();
-  const coordinator = pair.coordinator({
-    who: 'dead',
-    onStep: async (done) => {
-      if (done !== step) return;
-      reached.resolve(undefined);
-      await sleeping.promise;
-    },
-  });
-  const outcome = coordinator
-    .move({ capability: 'catalog', ...request })
-    .catch((error: unknown) => {
-      reached.reject(error);
-      return error;
-    });
-  await reached.promise;
-  await pair.db.raw(
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'banyan-lease' AND datname = current_database()`,
-  );
-  return () => {
-    sleeping.resolve(undefined);
-    return outcome;
-  };
-}
-
-async function recovered(): Promise<void> {
-  await waitFor(
-    () =>
-      pair
-        .coordinator({ who: 'second' })
-        .recover('catalog')
-        .catch(() => false),
-    { timeoutMs: 15_000, what: 'the switch to be recovered' },
-  );
-}
+});
 
 test.each(cases(['checked', 'shared'], 'shared'))(
   'one that dies after "%s" on the way in is taken back, with what was written directly meanwhile',
   async (step) => {
-    const wake = await dieAt(step, { event: 'weight', weight: 5 });
+    const wake = await dieAt(pair, step, { event: 'weight', weight: 5 });
     if (step === 'shared') await writeBoth('meanwhile');
-    await recovered();
+    await recovered(pair);
     await atRest(pair, { phase: 'canary', weight: 0, shared: false }, ['monolith']);
     expect(await wake()).toMatchObject({ code: 'STALE_COORDINATOR' });
     await atRest(pair, { phase: 'canary', weight: 0, shared: false }, ['monolith']);
@@ -197,16 +150,15 @@ describe.each([
   beforeEach(async () => {
     await weigh(20);
     await writeBoth('one');
-    const clean = { rows: 1, missing: 0, extra: 0, different: 0, unsettled: 0, samples: [] };
-    await pair.evidence.addVerify({ capability: 'catalog', ...clean });
+    await noteClean(pair);
     await bothStream(pair);
   });
 
   test.each(cases(['checked', 'held', 'drained back'], 'drained back'))(
     'one that dies after "%s" is taken back, and both sides write on',
     async (step) => {
-      const wake = await dieAt(step, request);
-      await recovered();
+      const wake = await dieAt(pair, step, request);
+      await recovered(pair);
       await atRest(pair, { phase: 'canary', weight: 20, shared: true }, BOTH);
       await writeBoth('two');
       expect(await wake()).toMatchObject({ code: 'STALE_COORDINATOR' });
@@ -220,8 +172,8 @@ describe.each([
   test.each(cases(['fenced', 'drained'], 'fenced'))(
     'one that dies after "%s" leaves a canary in which the monolith alone writes',
     async (step) => {
-      const wake = await dieAt(step, request);
-      await recovered();
+      const wake = await dieAt(pair, step, request);
+      await recovered(pair);
       await atRest(pair, { phase: 'canary', weight: 0, shared: false }, ['monolith']);
       expect(await wake()).toMatchObject({ code: 'STALE_COORDINATOR' });
       await atRest(pair, { phase: 'canary', weight: 0, shared: false }, ['monolith']);
@@ -236,8 +188,8 @@ describe.each([
   test.each(cases(['flipped', 'released'], 'flipped'))(
     'one that dies after "%s" is finished',
     async (step) => {
-      const wake = await dieAt(step, request);
-      await recovered();
+      const wake = await dieAt(pair, step, request);
+      await recovered(pair);
       const [phase, owner] =
         request.event === 'advance'
           ? (['cutover', 'service'] as const)

@@ -41,7 +41,7 @@ export async function enterWriteCanary(
     await context.onStep?.('flipped');
     return after;
   } catch (error) {
-    const current = await store.readOne(capability);
+    const current = await store.settled(capability);
     // The answer to the commit was lost.
     if (current.shared && current.epoch === raised.epoch) return current;
     if (current.epoch !== raised.epoch)

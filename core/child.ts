@@ -80,8 +80,8 @@ export function startChild(options: ChildOptions): Child {
     });
   });
   let words = '';
-  guard.stderr.on('data', (chunk: Buffer) => {
-    words = (words + chunk.toString()).slice(-4_000);
+  guard.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    words = (words + chunk).slice(-4_000);
   });
   const listeners = lines(guard);
   return {
@@ -112,8 +112,8 @@ export function startChild(options: ChildOptions): Child {
 function lines(child: ChildProcess): ((line: string) => void)[] {
   const listeners: ((line: string) => void)[] = [];
   let rest = '';
-  child.stdout?.on('data', (chunk: Buffer) => {
-    const parts = (rest + chunk.toString()).split('\n');
+  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+    const parts = (rest + chunk).split('\n');
     rest = parts.pop() ?? '';
     for (const line of parts) for (const listener of listeners) listener(line);
   });

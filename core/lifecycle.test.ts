@@ -1,5 +1,6 @@
+import { getEventListeners } from 'node:events';
 import { expect, test } from '@jest/globals';
-import { aborted, supervise, waitFor, type Part } from './lifecycle.ts';
+import { aborted, supervise, untilAborted, waitFor, type Part } from './lifecycle.ts';
 
 function part(name: string, told: string[], onStop?: () => void): Part {
   return {
@@ -18,7 +19,7 @@ test('parts start in order, each after the one before is ready, and stop in reve
   const told: string[] = [];
   const stop = new AbortController();
   const running = supervise([part('a', told), part('b', told), part('c', told)], stop.signal);
-  await waitFor(() => told.length === 3, { timeoutMs: 1_000, what: 'all to start' });
+  await waitFor(() => told.length === 3, { timeoutMs: 30_000, what: 'all to start' });
   stop.abort();
   await running;
   expect(told).toEqual(['a starts', 'b starts', 'c starts', 'c stops', 'b stops', 'a stops']);
@@ -69,4 +70,19 @@ test('a wait ends with its signal', async () => {
   const waiting = waitFor(() => false, { timeoutMs: 60_000, what: 'nothing', signal: stop.signal });
   stop.abort(new Error('enough'));
   await expect(waiting).rejects.toThrow('enough');
+});
+
+test('a wait for an abort leaves nothing at the signal once it is forgotten', async () => {
+  const stop = new AbortController();
+  const { over, forget } = untilAborted(stop.signal);
+  expect(getEventListeners(stop.signal, 'abort')).toHaveLength(1);
+  forget();
+  expect(getEventListeners(stop.signal, 'abort')).toHaveLength(0);
+  const again = untilAborted(stop.signal);
+  stop.abort();
+  await again.over;
+  await untilAborted(stop.signal).over;
+  expect(await Promise.race([over.then(() => 'resolved'), Promise.resolve('pending')])).toBe(
+    'pending',
+  );
 });

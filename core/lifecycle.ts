@@ -54,19 +54,28 @@ export async function supervise(parts: readonly Part[], signal: AbortSignal): Pr
   if (errors.length > 1) throw new AggregateError(errors, 'several parts failed');
 }
 
-/** Resolves when the signal aborts. */
+/** Resolves when the signal aborts. For whoever waits once: until then it keeps a listener there. */
 export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else
-      signal.addEventListener(
-        'abort',
-        () => {
-          resolve();
-        },
-        { once: true },
-      );
-  });
+  return untilAborted(signal).over;
+}
+
+/** The same for whoever waits again and again on a signal that lives long: `forget` takes the listener away. */
+export function untilAborted(signal: AbortSignal): {
+  readonly over: Promise<void>;
+  readonly forget: () => void;
+} {
+  const { promise: over, resolve } = Promise.withResolvers<undefined>();
+  const onAbort = (): void => {
+    resolve(undefined);
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  return {
+    over,
+    forget: () => {
+      signal.removeEventListener('abort', onAbort);
+    },
+  };
 }
 
 /** Waits `ms` milliseconds; returns early, without an error, when the signal aborts. */

@@ -80,6 +80,6 @@ test('a request that does not come to its end is not waited for', async () => {
   slow.send('GET /healthz HTTP/1.1\r\n');
   let closed = false;
   slow.socket.on('close', () => (closed = true));
-  await waitFor(() => closed, { timeoutMs: 20_000, what: 'the end of the connection' });
+  await waitFor(() => closed, { timeoutMs: 30_000, what: 'the end of the connection' });
   expect(slow.received()).toMatch(/^HTTP\/1.1 408 /);
-}, 30_000);
+});

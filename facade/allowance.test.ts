@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { Allowance } from './allowance.ts';
+import { sleep } from '../core/lifecycle.ts';
+import { Allowance, freeMs } from './allowance.ts';
 import { Lanes } from './lanes.ts';
 import { Turns } from './turns.ts';
 
@@ -51,6 +52,16 @@ test('what is usual follows what is spent', () => {
 test('an allowance of nothing never has any', () => {
   const allowance = new Allowance({ perSecond: 0, most: 0 });
   expect(allowance.has()).toBe(false);
+});
+
+test('free is the time in which the loop has nothing to do', async () => {
+  const [began, since] = [freeMs(), performance.now()];
+  while (performance.now() - since < 100);
+  const busy = freeMs();
+  expect(busy - began).toBeLessThan(50);
+  // The first is over at once: its time began where the loop last looked at the clock.
+  for (let nth = 0; nth < 2; nth++) await sleep(100);
+  expect(freeMs() - busy).toBeGreaterThan(50);
 });
 
 test('pieces of work take one turn of the loop each, in the order of asking, and are paid for', async () => {

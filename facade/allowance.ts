@@ -9,7 +9,7 @@ export interface AllowanceOptions {
   readonly most: number;
   /** What one piece of work costs, as far as is known before the first has ended. */
   readonly usual?: number;
-  /** Milliseconds; for tests. */
+  /** The time by which it refills, in milliseconds; the clock's where left out. */
   readonly now?: () => number;
 }
 
@@ -62,4 +62,13 @@ export class Allowance {
 
 function performanceNow(): number {
   return performance.now();
+}
+
+/**
+ * Milliseconds in which the event loop has had nothing to do. A share of those is taken from nobody: who waits
+ * for a processor of which a part ρ is in use waits about 1 / (1 - ρ) as long as at leisure, and work that takes
+ * the share s of what is left makes that 1 + s of it, however much is in use.
+ */
+export function freeMs(): number {
+  return performance.eventLoopUtilization().idle;
 }

@@ -103,6 +103,8 @@ test('what was refused, what was upgraded and what is not divided yet does not c
   tally.count(ended({ path: 'none', status: 503 }));
   tally.count(ended({ status: 101 }));
   tally.count(ended({ match: undefined }));
+  // Half a request is no question.
+  tally.count(ended({ status: 408, why: 'body-late' }));
   set({ phase: 'sync' });
   tally.count(ended({ path: 'monolith' }));
   await tally.flush();

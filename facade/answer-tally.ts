@@ -48,9 +48,9 @@ export class AnswerTally {
   }
 
   /** Without the time that the edge itself held it back during a switch. */
-  count({ match, path, status, ms, fellBack }: Ended, heldMs = 0): void {
-    // Upgraded connections have no answer.
-    if (!match || path === 'none' || status < 200) return;
+  count({ match, path, status, ms, fellBack, why }: Ended, heldMs = 0): void {
+    // Upgraded connections have no answer, and neither has half a request.
+    if (!match || path === 'none' || status < 200 || why === 'body-late') return;
     const state = this.#options.stateOf(match.capability);
     if (!state || !hasTwoSides(state.phase)) return;
     const series = this.#seriesOf(match, state.version)[fellBack ? other(path) : path];

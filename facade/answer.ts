@@ -2,7 +2,9 @@
 // body that came in one piece leaves with its head in one write. A client that takes nothing for too
 // long is given up, because it would keep a connection of its upstream for ever.
 import type { ServerResponse } from 'node:http';
-import { reasonOf } from './status-line.ts';
+import type { AnswerHead } from './domain/answer-reader.ts';
+import { readResponseHead } from './domain/headers.ts';
+import { passInterim, reasonOf } from './status-line.ts';
 
 /** Bodies up to this many bytes are worth a copy to save a system call. */
 const ONE_WRITE = 16_384;
@@ -31,6 +33,22 @@ export class Answer {
     return this.#bytes;
   }
 
+  /** The fields that cross. Throws for an answer that two clients could read differently: it counts as broken. */
+  fieldsOf({ status, headers }: AnswerHead): readonly string[] {
+    const { method, httpVersionMinor } = this.#res.req;
+    const bodiless = method === 'HEAD' || status < 200 || status === 204 || status === 304;
+    const read = readResponseHead(headers, { status, bodiless, chunks: httpVersionMinor > 0 });
+    if ('kind' in read) throw new Error(read.why);
+    return read;
+  }
+
+  /** Passes a 1xx on; the answer follows. */
+  interim(head: AnswerHead): void {
+    // 100 answers an expectation, and those end here.
+    if (head.status !== 100 && this.#res.req.httpVersionMinor > 0)
+      passInterim(this.#res, head.status, this.fieldsOf(head));
+  }
+
   begin(status: number, message: string, headers: string[], length: number): void {
     this.#length = length;
     this.#res.writeHead(status, reasonOf(message), headers);
@@ -47,9 +65,11 @@ export class Answer {
       return true;
     }
     if (this.#res.write(chunk)) return true;
+    if (this.#stall !== undefined) return false;
     this.#stall = setTimeout(this.#onStall, this.#idleTimeoutMs);
     this.#res.once('drain', () => {
       clearTimeout(this.#stall);
+      this.#stall = undefined;
       source.resume();
     });
     return false;
@@ -61,11 +81,22 @@ export class Answer {
     // As text, byte for byte: only a string leaves in one write with the head.
     if (this.#whole) this.#res.end(this.#whole.toString('latin1'), 'latin1');
     else this.#res.end();
+    if (this.#res.writableLength > 0) this.#watchRest();
   }
 
   /** Sends the head by itself, unless the body has come with it. */
   flushHead(): void {
     if (!this.#begun && !this.#res.destroyed) this.#res.flushHeaders();
+  }
+
+  /** Who takes nothing of what is left is given up by Node's own clock, which knows of progress. */
+  #watchRest(): void {
+    const { socket } = this.#res;
+    if (!socket) return;
+    const { timeout = 0 } = socket;
+    socket.setTimeout(this.#idleTimeoutMs);
+    // Before Node sets the time that the connection is kept for.
+    this.#res.prependOnceListener('finish', () => socket.setTimeout(timeout));
   }
 
   /** Nothing more comes: no timer stays behind. */

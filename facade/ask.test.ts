@@ -5,6 +5,7 @@ import { MISBEHAVIOURS } from '../test/support/misbehaving.ts';
 import { Asker, copyOf } from './ask.ts';
 import type { Asked } from './asked.ts';
 import { Memory, Purse } from './memory.ts';
+import { copyPool } from './copy-pool.ts';
 import { openUpstreams } from './upstreams.ts';
 
 const open: { close(): Promise<void> }[] = [];
@@ -24,9 +25,11 @@ const BODY_BYTES = 50_000;
 const WANTED = new Set(['content-type', 'content-encoding', 'x-a']);
 
 function rig(url: string, memoryBytes = 200_000, timeoutMs = 5_000): Rig {
-  const upstreams = openUpstreams(
-    { monolith: url, services: {} },
-    { connections: 16, connectTimeoutMs: 1_000, idleTimeoutMs: 10_000 },
+  const upstreams = openUpstreams({ monolith: url, services: {} }, (origin) =>
+    copyPool(origin, {
+      ...{ connections: 16, connectTimeoutMs: 10_000, idleTimeoutMs: 10_000, headBytes: 16_384 },
+      onSocket: () => undefined,
+    }),
   );
   const memory = new Memory(memoryBytes);
   const purse = new Purse(memory);
@@ -130,7 +133,7 @@ describe('an upstream that', () => {
       script(socket);
     });
     open.push(server);
-    const it = rig(server.url, 200_000, name in KINDS ? 5_000 : 300);
+    const it = rig(server.url, 200_000, name in KINDS ? 30_000 : 300);
     const asked = await it.ask();
     expect(asked.kind).toBe(KINDS[name] ?? 'silent');
     const kept = asked.kind === 'answer' ? asked.answer.body.length : 0;

@@ -8,6 +8,7 @@ import type { Asked, Question } from './asked.ts';
 import { plainAnswer } from './decode.ts';
 import { Gathering } from './gather.ts';
 import type { Purse } from './memory.ts';
+import type { CopyPool } from './copy-pool.ts';
 import type { Upstream } from './upstreams.ts';
 
 // A copy asks for the whole, plain answer, whatever the client already had of it.
@@ -56,7 +57,7 @@ export class Asker {
 
   /** Never rejects. The answer's body stays taken from `purse`; `wanted` names the headers to keep. */
   async ask(
-    upstream: Upstream,
+    upstream: Upstream<CopyPool>,
     question: Question,
     wanted: ReadonlySet<string>,
     purse: Purse,

@@ -1,6 +1,6 @@
 // The facade without its ports: routes compiled, pools opened, replica registered, shadow and
 // metrics wired to the edge. The standalone server and the middleware are both thin shells round it.
-import { randomUUID, type KeyObject } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { Tracer } from '@opentelemetry/api';
 import type { Express } from 'express';
 import type { Knex } from 'knex';
@@ -28,9 +28,11 @@ import { createFreshness } from './freshness.ts';
 import { Guards } from './guards.ts';
 import { HeldTally } from './held-tally.ts';
 import { Holds } from './holds.ts';
+import { Keys } from './keys.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { watchOverload } from './overload.ts';
 import { createOwnWrites } from './own-writes.ts';
+import { Pool } from './pool.ts';
 import { createReplica } from './replica.ts';
 import { registerShadowMetrics } from './shadow-metrics.ts';
 import { replicaView, type ReplicaView } from './replica-view.ts';
@@ -42,7 +44,7 @@ import { troubleLog } from './trouble.ts';
 import { createTrust } from './trust.ts';
 import { createTunnels } from './tunnels.ts';
 import { tunnelGauge } from './tunnel-gauge.ts';
-import { openUpstreams, type UpstreamUrls } from './upstreams.ts';
+import { HEAD_BYTES, openUpstreams, type UpstreamUrls } from './upstreams.ts';
 import { createWitness } from './witness.ts';
 
 export interface EngineOptions {
@@ -75,7 +77,6 @@ export interface Engine {
 }
 
 const FLUSH_MS = 250;
-const CALL_KEYS_MS = 30_000;
 
 /** Wires a facade; does no I/O before `start`. Throws CONFIG_INVALID for routes that cannot be told apart. */
 export function createEngine(options: EngineOptions): Engine {
@@ -89,16 +90,16 @@ export function createEngine(options: EngineOptions): Engine {
   const routes = compileRoutes(migration.capabilities);
   const control: Knex = openControl(options.controlUrl);
   const evidence = new Evidence(control);
-  const upstreams = openUpstreams(options.upstreams, {
-    connections: bulkhead.connections,
-    connectTimeoutMs,
-    idleTimeoutMs,
-  });
+  const { connections } = bulkhead;
+  const upstreams = openUpstreams(
+    options.upstreams,
+    (origin) =>
+      new Pool(origin, { connections, connectTimeoutMs, idleTimeoutMs, headBytes: HEAD_BYTES }),
+  );
   const ending = new AbortController();
   const firstStates = Promise.withResolvers<undefined>();
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
-  let signingKey: KeyObject | undefined;
   let stage: 'starting' | 'ready' | 'ending' = 'starting';
   let running: Promise<void> = Promise.resolve();
 
@@ -150,12 +151,13 @@ export function createEngine(options: EngineOptions): Engine {
     evidence,
     isWanted: () => [...edge.states().values()].some(({ phase }) => hasTwoSides(phase)),
   });
-  const ownWrites = createOwnWrites(freshness, () => signingKey);
-  const isSigning = [...routes.policies.values()].some(({ writes }) => writes);
   const calls = new Calls({ replicaId, readKeys: () => readCallKeys(control) });
-  const cohorts = createCohortKeys(() => (isSigning ? signingKey : undefined));
+  const keys = new Keys({ calls, readSigningKey: () => readSigningKey(control) });
+  const ownWrites = createOwnWrites(freshness, () => keys.signing);
+  const isSigning = [...routes.policies.values()].some(({ writes }) => writes);
+  const cohorts = createCohortKeys(() => (isSigning ? keys.signing : undefined));
   const guards = new Guards(migration.facade);
-  const overload = watchOverload(shedding === false ? undefined : shedding.delayMs);
+  const overload = watchOverload(shedding === false ? undefined : shedding.delayMs, log);
   const stateOf = (capability: string): CapabilityState | undefined =>
     edge.states().get(capability);
   const answers = new AnswerTally({ evidence, stateOf, log });
@@ -238,24 +240,6 @@ export function createEngine(options: EngineOptions): Engine {
     }
   };
 
-  const keepKeys = async (): Promise<void> => {
-    while (!ending.signal.aborted) {
-      await sleep(CALL_KEYS_MS, ending.signal);
-      await calls.refresh().catch(() => undefined);
-    }
-  };
-
-  /** Without the keys nothing is served: what another replica has signed could not be read. */
-  const readKey = async (): Promise<void> => {
-    while (signingKey === undefined && !ending.signal.aborted) {
-      signingKey = await calls
-        .refresh()
-        .then(() => readSigningKey(control))
-        .catch(() => undefined);
-      if (signingKey === undefined) await sleep(FLUSH_MS, ending.signal);
-    }
-  };
-
   return {
     edge,
     view,
@@ -267,12 +251,12 @@ export function createEngine(options: EngineOptions): Engine {
         replica.run(ending.signal),
         keepFlushing(),
         freshness.run(ending.signal),
-        keepKeys(),
+        keys.keep(ending.signal),
       ]).then(() => undefined);
       running.catch((error: unknown) => {
         failure.reject(error);
       });
-      const known = Promise.all([firstStates.promise, readKey()]);
+      const known = Promise.all([firstStates.promise, keys.read(ending.signal)]);
       await Promise.race([known, aborted(signal), failure.promise]);
     },
     setReady: (now) => {

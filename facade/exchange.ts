@@ -4,34 +4,30 @@
 // mended or the client has gone. Nothing waits without a limit.
 //
 // One deadline runs from the start to the answer's first byte, over all attempts. An upload that
-// makes progress starts it anew, as long as `patient` says so; after the first byte undici watches
-// for silence.
+// makes progress starts it anew, as long as `patient` says so; after the first byte the connection
+// watches for silence.
 //
 // A failed attempt is followed by another, before the first byte only: at the same upstream when
 // that can do no harm (the request was never sent, or may be repeated) and the budget allows; then
 // at the other path, where there is one. A request never goes to the other path when it may have
 // been carried out already and may not be repeated.
-import { ExponentialBackoff, fullJitterGenerator, type IBackoff } from 'cockatiel';
-import { errors } from 'undici';
 import { Answer } from './answer.ts';
 import { closeAfter } from './closing.ts';
-import { Attempt, isGatewayFailure, type AnswerHead, type AttemptListener } from './attempt.ts';
-import { readResponseHead, readTrailers } from './domain/headers.ts';
+import { Attempt, isGatewayFailure, type AttemptListener } from './attempt.ts';
+import type { AnswerHead } from './domain/answer-reader.ts';
+import { Unforwardable } from './domain/request-line.ts';
+import { readTrailers } from './domain/headers.ts';
 import { CLIENT_GONE, type Job, type Way } from './job.ts';
+import { ConnectTimeout } from './pool.ts';
 import { answerProblem, PROBLEMS, type ProblemName } from './problem.ts';
-import { passInterim } from './status-line.ts';
-import { sendContinue, Upload } from './upload.ts';
+import { Retries } from './retries.ts';
+import { uploadOf, type Upload } from './upload.ts';
 
 /** Starts an exchange; it ends by `job.done`. */
 export function exchange(job: Job): void {
   new Exchange(job).start();
 }
 
-const BACKOFF = new ExponentialBackoff({
-  generator: fullJitterGenerator,
-  initialDelay: 25,
-  maxDelay: 250,
-});
 /** Share of the deadline after which a silent path is given up for the other one. */
 const FIRST_PATH_SHARE = 2 / 3;
 
@@ -47,9 +43,10 @@ class Exchange implements AttemptListener {
   #timer: NodeJS.Timeout | undefined;
   /** Of the moment before a retry. */
   #pause: NodeJS.Timeout | undefined;
-  #backoff: IBackoff<unknown> | undefined;
+  readonly #retries = new Retries();
+  /** An attempt before this one has reached an upstream, as far as anybody knows. */
+  #sent = false;
   #status = 0;
-  #retries = 0;
   #fellBack = false;
   /** There is no other path, or its turn has come. */
   #lastPath: boolean;
@@ -84,19 +81,15 @@ class Exchange implements AttemptListener {
   /** Whatever of the body came with the head is there. */
   receive(): void {
     if (this.#over || this.#upload) return;
-    const { req, res, head, patient, repeatable, retry } = this.#job;
-    this.#upload = new Upload({
-      req,
-      keeps: repeatable,
-      mostKept: retry.bodyBytes,
-      onFirstPull: () => {
-        if (head.expectsContinue) sendContinue(res);
-      },
-      onProgress: () => {
-        if (patient()) this.#timer?.refresh();
-      },
+    // The parser has stumbled over what stands behind it: nobody knows where it was meant to end.
+    if (this.#job.req.socket.destroyed) {
+      this.#onClientClose();
+      return;
+    }
+    this.#upload = uploadOf(this.#job, () => {
+      if (this.#job.patient()) this.#timer?.refresh();
     });
-    this.#try();
+    this.send();
   }
 
   #take(way: Way): void {
@@ -104,26 +97,28 @@ class Exchange implements AttemptListener {
     this.#way = way;
     this.#leave = way.guard.join();
     if (!this.#leave) {
-      this.#turn('busy');
+      this.#turn(this.#mayHaveArrived ? 'broken' : 'busy');
       return;
     }
     way.guard.budget.deposit(this.#startedAt);
     // A body that came with its head is whole once the parser is through with what was read.
     if (this.#job.head.hasBody && !this.#upload) setImmediate(onRead, this);
-    else this.#try();
+    else this.send();
   }
 
-  #try(): void {
+  /** Makes an attempt: the first, or after a pause another one. */
+  send(): void {
+    this.#sent ||= this.#attempt?.sent === true;
     const { upstream, guard } = this.#way;
     const passage = guard.enter();
     if (!passage) {
-      this.#turn('circuit-open');
+      this.#turn(this.#mayHaveArrived ? 'broken' : 'circuit-open');
       return;
     }
     const { req, target, head } = this.#job;
     const leg = this.#job.trace?.leg({
       'banyan.path': upstream.path,
-      'http.request.resend_count': this.#retries,
+      'http.request.resend_count': this.#retries.count,
     });
     this.#attempt = new Attempt(this, passage, leg);
     this.#attempt.send(upstream, {
@@ -135,13 +130,12 @@ class Exchange implements AttemptListener {
   }
 
   onInterim(head: AnswerHead): void {
-    if (this.#job.req.httpVersionMinor > 0)
-      passInterim(this.#job.res, head.status, this.#read(head));
+    this.#answer.interim(head);
   }
 
   onHead(head: AnswerHead): void {
     if (!this.#lastPath && isGatewayFailure(head.status) && this.#turnAway()) return;
-    const read = this.#read(head);
+    const read = this.#answer.fieldsOf(head);
     const { req, added, tap } = this.#job;
     this.#status = head.status;
     const headers = read.concat(added());
@@ -154,17 +148,6 @@ class Exchange implements AttemptListener {
     clearTimeout(this.#timer);
     this.#upload?.settle();
     tap?.head(head.status, read);
-    // Neither has a body, but undici takes a length on a 304, which RFC 9110 allows, for a promise of one.
-    if (head.status === 204 || head.status === 304) this.onEnd([]);
-  }
-
-  /** The fields that cross. Throws for an answer that two clients could read differently: it counts as broken. */
-  #read({ status, headers }: AnswerHead): readonly string[] {
-    const { method, httpVersionMinor } = this.#job.req;
-    const bodiless = method === 'HEAD' || status < 200 || status === 204 || status === 304;
-    const read = readResponseHead(headers, { status, bodiless, chunks: httpVersionMinor > 0 });
-    if ('kind' in read) throw new Error(read.why);
-    return read;
   }
 
   onData(chunk: Buffer): boolean {
@@ -180,14 +163,18 @@ class Exchange implements AttemptListener {
   onEnd(trailers: readonly string[]): void {
     if (this.#over) return;
     this.#finish(this.#status, true);
-    this.#answer.end(readTrailers(trailers));
+    try {
+      this.#answer.end(readTrailers(trailers));
+    } catch {
+      // Node will not write them: what the client got is not whole.
+      this.#job.res.destroy();
+    }
   }
 
   onFail(error: Error): void {
-    // A 304 ends with its head, but undici misses the body whose length it tells.
     if (this.#over) return;
     const { res, onTrouble } = this.#job;
-    if (error instanceof errors.InvalidArgumentError) {
+    if (error instanceof Unforwardable) {
       this.#end('unforwardable');
       return;
     }
@@ -197,27 +184,24 @@ class Exchange implements AttemptListener {
       // The client can only learn from a broken connection that the answer is not whole.
       this.#finish(502, false);
       res.destroy();
-    } else if (!this.#sendAgain()) {
-      const late = error instanceof errors.ConnectTimeoutError;
-      this.#turn(late ? 'late' : 'broken');
-    }
+    } else if (!this.#sendAgain()) this.#turn(error instanceof ConnectTimeout ? 'late' : 'broken');
+  }
+
+  /** A 503 promises that nobody has got the request. */
+  get #mayHaveArrived(): boolean {
+    return this.#sent || this.#attempt?.sent === true;
   }
 
   /** Plans another attempt at the same upstream, if that may be. */
   #sendAgain(): boolean {
-    const { retry, repeatable } = this.#job;
-    if (this.#retries >= retry.attempts) return false;
-    if (this.#attempt?.sent === true && !repeatable) return false;
-    if (this.#upload?.repeatable === false) return false;
-    if (!this.#way.guard.budget.withdraw(performance.now())) return false;
-    this.#retries += 1;
-    this.#backoff = (this.#backoff ?? BACKOFF).next(undefined);
-    this.#pause = setTimeout(onPauseOver, this.#backoff.duration, this);
+    const sending = {
+      sent: this.#attempt?.sent === true,
+      whole: this.#upload?.repeatable !== false,
+    };
+    const pauseMs = this.#retries.next(this.#job, sending, this.#way.guard.budget);
+    if (pauseMs === undefined) return false;
+    this.#pause = setTimeout(onPauseOver, pauseMs, this);
     return true;
-  }
-
-  pauseOver(): void {
-    this.#try();
   }
 
   /** This path has failed: goes to the other one, or ends with the problem. */
@@ -243,15 +227,20 @@ class Exchange implements AttemptListener {
 
   /** The time that this path may take is over. */
   expire(): void {
+    // Nobody answers half a request: that is no upstream's fault.
+    if (this.#upload?.awaitsClient) {
+      this.#end('body-late');
+      return;
+    }
     const error = new Error('no answer within the deadline');
     if (!this.#lastPath) {
       this.#turnAway(error);
       return;
     }
-    const waited = this.#attempt?.sent === false && this.#error === undefined;
+    // Every connection was taken.
+    const waited = this.#attempt && !this.#mayHaveArrived && this.#error === undefined;
     this.#error = error;
     this.#job.onTrouble(this.#way.upstream, error);
-    // Every connection was taken: it was never sent.
     this.#end(waited ? 'busy' : 'late', error);
   }
 
@@ -286,7 +275,7 @@ class Exchange implements AttemptListener {
     done({
       status,
       upstream: this.#way.upstream,
-      retries: this.#retries,
+      retries: this.#retries.count,
       fellBack: this.#fellBack,
       bytes: this.#answer.bytes,
       why: this.#why,
@@ -303,5 +292,5 @@ function onDeadline(exchange: Exchange): void {
 }
 
 function onPauseOver(exchange: Exchange): void {
-  exchange.pauseOver();
+  exchange.send();
 }

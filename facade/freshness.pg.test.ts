@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Knex } from 'knex';
 import { Evidence } from '../control/evidence.ts';
 import { readSigningKey } from '../control/signing-key.ts';
-import { migrateControl, openControl } from '../control/store.ts';
-import { createDatabase, type TestDatabase } from '../test/support/postgres.ts';
+import { openControl } from '../control/store.ts';
+import { createControl, type TestDatabase } from '../test/support/postgres.ts';
 import { eventually } from '../test/support/http.ts';
 import { createFreshness } from './freshness.ts';
 
@@ -11,8 +11,7 @@ let db: Knex;
 let database: TestDatabase;
 
 beforeAll(async () => {
-  database = await createDatabase('freshness');
-  await migrateControl(database.url);
+  database = await createControl();
   db = openControl(database.url);
 });
 

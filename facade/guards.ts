@@ -9,7 +9,7 @@ import {
   circuitBreaker,
   CircuitState,
   ExponentialBackoff,
-  handleWhen,
+  handleAll,
   noJitterGenerator,
   SamplingBreaker,
   type BulkheadPolicy,
@@ -124,6 +124,8 @@ class Breaker {
     },
     abandoned: ignore,
   };
+  /** The probe, once its request has ended before it told anything: the next attempt goes on with it. */
+  #vacant: Passage | undefined;
 
   constructor(settings: Exclude<GuardSettings['breaker'], false>) {
     const { threshold, windowMs, minimumRequests, openMs, maxOpenMs } = settings;
@@ -132,17 +134,14 @@ class Breaker {
       duration: windowMs,
       minimumRps: (minimumRequests * 1_000) / windowMs,
     });
-    this.#policy = circuitBreaker(
-      handleWhen((error) => error !== ABANDONED),
-      {
-        breaker: this.#record,
-        halfOpenAfter: new ExponentialBackoff({
-          generator: noJitterGenerator,
-          initialDelay: openMs,
-          maxDelay: Math.max(openMs, maxOpenMs),
-        }),
-      },
-    );
+    this.#policy = circuitBreaker(handleAll, {
+      breaker: this.#record,
+      halfOpenAfter: new ExponentialBackoff({
+        generator: noJitterGenerator,
+        initialDelay: openMs,
+        maxDelay: Math.max(openMs, maxOpenMs),
+      }),
+    });
   }
 
   get state(): BreakerState {
@@ -161,9 +160,12 @@ class Breaker {
     switch (this.#policy.state) {
       case CircuitState.Closed:
         return this.#passage;
-      // A probe is on its way: cockatiel would let us wait for its outcome.
-      case CircuitState.HalfOpen:
-        return undefined;
+      // Where a probe is on its way, cockatiel would let us wait for its outcome.
+      case CircuitState.HalfOpen: {
+        const vacant = this.#vacant;
+        this.#vacant = undefined;
+        return vacant;
+      }
       default:
         return this.#probe();
     }
@@ -174,24 +176,23 @@ class Breaker {
     this.#policy
       .execute(() => {
         const { promise, resolve, reject } = Promise.withResolvers<undefined>();
-        passage = {
+        const probe: Passage = {
           succeeded: () => {
             resolve(undefined);
           },
           failed: reject,
+          // To cockatiel any end but a failure is a success, and would close the circuit.
           abandoned: () => {
-            reject(ABANDONED);
+            this.#vacant = probe;
           },
         };
+        passage = probe;
         return promise;
       })
       .catch(ignore);
     return passage;
   }
 }
-
-/** A rejection that the breaker does not count. */
-const ABANDONED = new Error('abandoned');
 
 const UNGUARDED: Passage = { succeeded: ignore, failed: ignore, abandoned: ignore };
 

@@ -200,13 +200,13 @@ describe('while a capability is held', () => {
     const client = await rawPost(edge, 'x', 1_000_000);
     await eventually('it to be in flight', () => edge.holds.figures('catalog').inFlight === 1);
     edge.set({ holding: true });
-    const until = performance.now() + 5_000;
+    const until = performance.now() + 30_000;
     while (edge.quiet.at(-1) !== 'catalog 2' && performance.now() < until) {
       client.send('x');
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(edge.quiet.at(-1)).toBe('catalog 2');
-    expect(await client.until(/^HTTP\/1.1 \d+/)).toMatch(/^HTTP\/1.1 504/);
+    expect(await client.until(/^HTTP\/1.1 \d+/)).toMatch(/^HTTP\/1.1 408/);
     client.socket.destroy();
   });
 
@@ -239,11 +239,11 @@ describe('while a capability is held', () => {
 
   test('the deadline of a released write starts with its release', async () => {
     const monolith = await side('monolith');
-    const edge = await edgeOf({ monolith: monolith.url, facade: { timeoutMs: 200 } });
+    const edge = await edgeOf({ monolith: monolith.url, facade: { timeoutMs: 1_000 } });
     edge.set({ holding: true });
     const held = post(edge, 'a');
-    const until = performance.now() + 400;
-    await eventually('two deadlines to pass', () => performance.now() > until);
+    const until = performance.now() + 1_200;
+    await eventually('the deadline to pass', () => performance.now() > until);
     edge.set({ holding: false });
     expect(await held).toMatchObject({ status: 200 });
   });

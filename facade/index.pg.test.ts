@@ -5,10 +5,9 @@ import express from 'express';
 import { WebSocketServer } from 'ws';
 import { defineMigration } from '../control/define.ts';
 import type { Migration } from '../control/definition.ts';
-import { migrateControl } from '../control/store.ts';
 import { createLogger } from '../core/log.ts';
 import { call, serve, serveSide, type Side } from '../test/support/http.ts';
-import { createDatabase, type TestDatabase } from '../test/support/postgres.ts';
+import { createControl, type TestDatabase } from '../test/support/postgres.ts';
 import { begin, closeAll, handshake, rawWire, serveEcho, until } from '../test/support/tunnels.ts';
 import { createFacade } from './index.ts';
 
@@ -16,8 +15,7 @@ let database: TestDatabase;
 const open: { close(): Promise<void> }[] = [];
 
 beforeAll(async () => {
-  database = await createDatabase('middleware');
-  await migrateControl(database.url);
+  database = await createControl();
 });
 
 afterEach(async () => {

@@ -10,14 +10,15 @@ import type { Lanes } from './lanes.ts';
 import type { Purse } from './memory.ts';
 import { recheck, silence } from './recheck.ts';
 import type { Turns } from './turns.ts';
+import type { CopyPool } from './copy-pool.ts';
 import type { Upstream } from './upstreams.ts';
 
 export interface Judge {
   readonly question: Question;
   /** The control's answer, in plain. */
   readonly given: Asked;
-  readonly monolith: Upstream;
-  readonly service: Upstream;
+  readonly monolith: Upstream<CopyPool>;
+  readonly service: Upstream<CopyPool>;
   readonly asker: Asker;
   readonly turns: Turns;
   readonly purse: Purse;
@@ -46,7 +47,7 @@ export async function judge(given: Judge): Promise<Verdict> {
   const control = given.given;
   if (control.kind !== 'answer') return whyNoControl(control);
   const copy = copyOf(given.question);
-  const ask = (upstream: Upstream): Promise<Asked> =>
+  const ask = (upstream: Upstream<CopyPool>): Promise<Asked> =>
     given.asker.ask(upstream, copy, given.wanted, purse);
   const askControl = (): Promise<Asked> => {
     given.onRepeat();

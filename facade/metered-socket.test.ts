@@ -6,6 +6,7 @@ import { Asker } from './ask.ts';
 import type { Asked } from './asked.ts';
 import { Memory, Purse } from './memory.ts';
 import { meterSocket } from './metered-socket.ts';
+import { copyPool } from './copy-pool.ts';
 import { openUpstreams } from './upstreams.ts';
 
 const open: { close(): Promise<void> }[] = [];
@@ -33,15 +34,13 @@ function asking(url: string): {
       spent += ms;
     },
   };
-  const upstreams = openUpstreams(
-    { monolith: url, services: {} },
-    { connections: 4, connectTimeoutMs: 1_000, idleTimeoutMs: 10_000 },
-    {
-      headBytes: 16_384,
+  const upstreams = openUpstreams({ monolith: url, services: {} }, (origin) =>
+    copyPool(origin, {
+      ...{ connections: 4, connectTimeoutMs: 10_000, idleTimeoutMs: 10_000, headBytes: 16_384 },
       onSocket: (socket) => {
         meterSocket(socket, { cpu, bytes }, MOST);
       },
-    },
+    }),
   );
   open.push({ close: () => upstreams.close() });
   const asker = new Asker({

@@ -304,12 +304,16 @@ describe('the access log', () => {
     const { edge, lines } = await logging(0.25);
     for (let nth = 0; nth < 100; nth++)
       await call(`${edge.url}/x`, { headers: { 'x-request-id': `r-${nth}` } });
+    const allAreLogged = (): Promise<void> =>
+      eventually('the last to be logged', () => edge.edge.inFlight() === 0);
+    await allAreLogged();
     const first = lines.map((line) => line['requestId']);
     expect(first.length).toBeGreaterThan(10);
     expect(first.length).toBeLessThan(45);
     lines.length = 0;
     for (let nth = 0; nth < 100; nth++)
       await call(`${edge.url}/x`, { headers: { 'x-request-id': `r-${nth}` } });
+    await allAreLogged();
     expect(lines.map((line) => line['requestId'])).toEqual(first);
     lines.length = 0;
     const unsampled = Array.from({ length: 100 }, (_, nth) => `r-${nth}`).filter(
@@ -318,6 +322,7 @@ describe('the access log', () => {
     const began = performance.now();
     for (const id of unsampled.slice(0, 50))
       await call(`${edge.url}/fails`, { headers: { 'x-request-id': id } });
+    await allAreLogged();
     const seconds = Math.ceil((performance.now() - began) / 1_000) + 1;
     expect(lines.every((line) => line['status'] === 500)).toBe(true);
     expect(lines.length).toBeGreaterThanOrEqual(10);

@@ -1,11 +1,11 @@
 // The facade's own answers: `application/problem+json` (RFC 9457), never naming an upstream. What
-// the status promises: 400, 417, 501 and 503 were forwarded to nobody; after 502 and 504 nobody knows.
+// the status promises: 400, 417, 501 and 503 were forwarded to nobody; after 408, 502 and 504 nobody knows.
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import { closeAfter } from './closing.ts';
 import type { Refused } from './domain/target.ts';
 
 export interface Problem {
-  readonly status: 400 | 417 | 500 | 501 | 502 | 503 | 504;
+  readonly status: 400 | 408 | 417 | 500 | 501 | 502 | 503 | 504;
   readonly title: string;
   readonly detail: string;
   /** Seconds, as Retry-After. */
@@ -40,6 +40,12 @@ export const PROBLEMS = {
     status: 500,
     title: 'Internal Server Error',
     detail: 'The body was read before the facade could forward it: mount it before body parsers.',
+    close: true,
+  },
+  'body-late': {
+    status: 408,
+    title: 'Request Timeout',
+    detail: 'The rest of the body did not come in time.',
     close: true,
   },
   ambiguous: {

@@ -7,7 +7,7 @@ import { Replicas } from '../control/replicas.ts';
 import { migrateControl, openControl, StateStore, type StateChange } from '../control/store.ts';
 import { createLogger } from '../core/log.ts';
 import { call, eventually, serveSide, type Reply, type Side } from '../test/support/http.ts';
-import { createDatabase, type TestDatabase } from '../test/support/postgres.ts';
+import { createControl, createDatabase, type TestDatabase } from '../test/support/postgres.ts';
 import { facadePart } from './server.ts';
 
 let database: TestDatabase;
@@ -16,8 +16,7 @@ let store: StateStore;
 const open: { close(): Promise<void> }[] = [];
 
 beforeAll(async () => {
-  database = await createDatabase('facade');
-  await migrateControl(database.url);
+  database = await createControl();
   control = openControl(database.url);
   store = new StateStore(control);
 });
@@ -389,8 +388,7 @@ describe('the standalone facade', () => {
   test('serves on with the last known state when the control database is gone', async () => {
     const monolith = await side('monolith');
     const service = await side('service');
-    const lost = await createDatabase('facade_lost');
-    await migrateControl(lost.url);
+    const lost = await createControl();
     const other = openControl(lost.url);
     const before = await new StateStore(other).readOne('catalog');
     await new StateStore(other).change(before, { phase: 'cutover' }, MOVE);

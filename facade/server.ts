@@ -19,6 +19,8 @@ export interface FacadeServerOptions extends EngineOptions {
 
 // Longer than the keep-alive of a usual load balancer, which must be the side that closes.
 const KEEP_ALIVE_MS = 65_000;
+/** For a request's head. */
+const HEADERS_MS = 60_000;
 /** Cookies grow; an upstream that takes less says so itself. */
 const HEAD_BYTES = 65_536;
 
@@ -76,6 +78,9 @@ export function dataServer({ handle, upgrade }: Pick<Edge, 'handle' | 'upgrade'>
   const server = createServer(
     {
       keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: HEADERS_MS,
+      // Node would cut every upload after five minutes; ours may take as long as they make progress.
+      requestTimeout: 0,
       maxHeaderSize: HEAD_BYTES,
       noDelay: true,
       optimizeEmptyRequests: true,

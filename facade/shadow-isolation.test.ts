@@ -7,6 +7,7 @@ import { serveEdge } from '../test/support/edge.ts';
 import { call, eventually, json, serve, serveBytes } from '../test/support/http.ts';
 import { MISBEHAVIOURS, type Misbehaviour } from '../test/support/misbehaving.ts';
 import { defineMigration } from '../control/define.ts';
+import { sleep } from '../core/lifecycle.ts';
 import { createLogger } from '../core/log.ts';
 import { registerShadowMetrics } from './shadow-metrics.ts';
 import { createShadow, type Shadow } from './shadow.ts';
@@ -25,11 +26,14 @@ interface Rig {
   readonly shadow: Shadow;
   readonly tally: Tally;
   overloaded: boolean;
+  /** Set where clients leave so much of the processor's time. */
+  readonly free: { ms: number | undefined };
   /** The figures of one scrape: by name, summed over labels. */
   scrape(): Promise<Record<string, number>>;
 }
 
-async function rig(script: Misbehaviour, given: object = {}): Promise<Rig> {
+/** A copy has 200 ms, where its end is waited for; otherwise as long as the test may take. */
+async function rig(script: Misbehaviour, given: object = {}, timeoutMs = 60_000): Promise<Rig> {
   const monolith = await serve((req, res) => {
     json(JSON.parse(TEXT))(req, res);
   }, createServer());
@@ -39,8 +43,9 @@ async function rig(script: Misbehaviour, given: object = {}): Promise<Rig> {
     monolith: { upstream: monolith.url },
     services: { catalog: { upstream: service.url } },
     capabilities: { catalog: { service: 'catalog', routes: ['/api/products/:id'] } },
-    facade: { timeoutMs: 200, shadow: { concurrency: 4, bodyBytes: 50_000, cpu: 1, ...given } },
+    facade: { timeoutMs, shadow: { concurrency: 4, bodyBytes: 50_000, cpu: 1, ...given } },
   });
+  const free: Rig['free'] = { ms: undefined };
   const tally = new Tally({
     log: createLogger({}, 'silent'),
     evidence: { addShadow: () => Promise.resolve() },
@@ -55,6 +60,7 @@ async function rig(script: Misbehaviour, given: object = {}): Promise<Rig> {
     log: createLogger({}, 'silent'),
     version: () => 1,
     isOverloaded: () => self.overloaded,
+    freeMs: () => free.ms ?? performance.now(),
   });
   const edge = await serveEdge({ monolith: monolith.url, service: service.url, shadow });
   edge.set({ phase: 'shadow' });
@@ -64,6 +70,7 @@ async function rig(script: Misbehaviour, given: object = {}): Promise<Rig> {
     shadow,
     tally,
     overloaded: false,
+    free,
     scrape: async () => {
       const sums: Record<string, number> = {};
       for (const [, name = '', value = ''] of (await registry.metrics()).matchAll(
@@ -86,7 +93,7 @@ function expectIdentity(sums: Record<string, number>): void {
 
 describe('clients notice nothing of a service that', () => {
   test.each(Object.entries(MISBEHAVIOURS))('%s', async (_name, script) => {
-    const it = await rig(script);
+    const it = await rig(script, {}, 200);
     for (let round = 0; round < 10; round++) {
       const replies = await Promise.all(Array.from({ length: 4 }, () => call(it.url)));
       for (const reply of replies) expect([reply.status, reply.body]).toEqual([200, TEXT]);
@@ -174,6 +181,23 @@ describe('copies give way', () => {
     const { dropped, pending } = small.tally.totals().get('catalog') ?? {};
     expect(pending).toBeLessThanOrEqual(4);
     expect(dropped?.get('memory')).toBe(10 - (pending ?? 0));
+  });
+
+  test('when clients leave none of the processor’s time, and not any more once they do', async () => {
+    const it = await rig(quiet, { cpu: 0.002 }, 200);
+    it.free.ms = performance.now();
+    const totals = () => it.tally.totals().get('catalog');
+    const copy = async (): Promise<void> => {
+      await call(it.url);
+      await eventually('the copy to be decided', () => totals()?.pending === 0);
+    };
+    while ((totals()?.dropped.get('cpu') ?? 0) === 0) await copy();
+    await sleep(1_000);
+    await copy();
+    expect(totals()?.dropped.get('cpu')).toBe(2);
+    it.free.ms = performance.now() + 60_000;
+    await copy();
+    expect(totals()?.dropped.get('cpu')).toBe(2);
   });
 
   test('when a candidate is wrong so often that checking it would burden the monolith', async () => {

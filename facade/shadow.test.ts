@@ -61,7 +61,8 @@ async function rig(
         ...(given.shadow ? { shadow: given.shadow } : {}),
       },
     },
-    ...(given.facade ? { facade: given.facade } : {}),
+    // What copies may cost is not what is looked at here; a busy machine makes each cost more.
+    facade: { ...given.facade, shadow: { cpu: 1, ...given.facade?.shadow } },
   });
   const stored: ShadowMismatch[] = [];
   const tally = new Tally({
@@ -270,14 +271,25 @@ describe('what the client notices of it', () => {
       () => {
         hanging += 1;
       },
-      { facade: { timeoutMs: 2_000, shadow: { concurrency: 4 } } },
+      // They hang for longer than all of this may take on a busy machine.
+      { facade: { timeoutMs: 30_000, shadow: { concurrency: 40, bytesPerSecond: 1e8 } } },
     );
-    const began = performance.now();
-    for (let nth = 0; nth < 50; nth++) expect(await it.get()).toMatchObject({ status: 200 });
-    expect(performance.now() - began).toBeLessThan(2_000);
-    await eventually('the slots to be taken', () => hanging === 4);
+    const usualMs = async (): Promise<number> => {
+      const times: number[] = [];
+      for (let nth = 0; nth < 50; nth++) {
+        const began = performance.now();
+        expect(await it.get()).toMatchObject({ status: 200 });
+        times.push(performance.now() - began);
+      }
+      return times.sort((a, b) => a - b)[25] ?? NaN;
+    };
+    it.edge.set({ phase: 'sync' });
+    const without = await usualMs();
+    it.edge.set({ phase: 'shadow' });
+    expect(await usualMs()).toBeLessThan(3 * without + 20);
+    await eventually('the slots to be taken', () => hanging === 40);
     expect(it.outcomes()['eligible']).toBe(50);
-    expect(it.outcomes()['dropped-busy']).toBe(46);
+    expect(it.outcomes()['dropped-busy']).toBe(10);
   });
 
   test('nothing in the answer: the copy carries a mark, the client’s own request none', async () => {
@@ -402,12 +414,12 @@ describe('what does not fit is dropped and counted', () => {
   });
 
   test('what is undecided at the end, and the end does not wait for it', async () => {
-    const it = await rig(json(product()), () => undefined);
+    const it = await rig(json(product()), () => undefined, { facade: { timeoutMs: 30_000 } });
     await it.get();
     await eventually('the copy to be out', () => it.outcomes()['eligible'] === 1);
     const began = performance.now();
     await it.shadow.close();
-    expect(performance.now() - began).toBeLessThan(1_000);
+    expect(performance.now() - began).toBeLessThan(20_000);
     expect(it.outcomes()).toEqual({ eligible: 1, 'dropped-over': 1 });
   });
 });

@@ -8,7 +8,7 @@
 import type { Migration } from '../control/definition.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
-import { Allowance } from './allowance.ts';
+import { Allowance, freeMs } from './allowance.ts';
 import { Asker } from './ask.ts';
 import type { Question } from './asked.ts';
 import { capture } from './capture.ts';
@@ -26,6 +26,7 @@ import type { SyncClock } from './sync-clock.ts';
 import type { Tally } from './tally.ts';
 import type { Leg } from './tracing.ts';
 import { Turns } from './turns.ts';
+import { copyPool } from './copy-pool.ts';
 import { openUpstreams, type UpstreamUrls } from './upstreams.ts';
 
 export interface ShadowOptions {
@@ -39,6 +40,8 @@ export interface ShadowOptions {
   readonly version: (capability: string) => number | undefined;
   /** Whether clients' requests suffer from a lack of anything: copies are the first to go. */
   readonly isOverloaded?: () => boolean;
+  /** Milliseconds that clients have left of the processor's time. */
+  readonly freeMs?: () => number;
 }
 
 export interface Shadow {
@@ -80,7 +83,10 @@ export function createShadow(options: ShadowOptions): Shadow {
   const noises = new Map<string, RouteNoise>();
   const memory = new Memory(memoryBytes);
   // A quarter of a second's worth at once: enough for a burst, too little to be noticed.
-  const work = new Allowance({ perSecond: cpu * 1_000, most: cpu * 250, usual: USUAL_MS });
+  const work = new Allowance({
+    ...{ perSecond: cpu * 1_000, most: cpu * 250, usual: USUAL_MS },
+    now: options.freeMs ?? freeMs,
+  });
   const bytes = new Allowance({
     perSecond: bytesPerSecond,
     most: bytesPerSecond / 4,
@@ -91,12 +97,15 @@ export function createShadow(options: ShadowOptions): Shadow {
   const { connectTimeoutMs, idleTimeoutMs } = migration.facade;
   // A copy that was given up keeps its connection for a moment: there is room for the next one.
   const limits = { connections: concurrency * 2, connectTimeoutMs, idleTimeoutMs };
-  const upstreams = openUpstreams(options.upstreams, limits, {
-    headBytes: HEAD_BYTES,
-    onSocket: (socket) => {
-      meterSocket(socket, { cpu: work, bytes }, bodyBytes * WIRE_FACTOR + HEAD_BYTES);
-    },
-  });
+  const upstreams = openUpstreams(options.upstreams, (origin) =>
+    copyPool(origin, {
+      ...limits,
+      headBytes: HEAD_BYTES,
+      onSocket: (socket) => {
+        meterSocket(socket, { cpu: work, bytes }, bodyBytes * WIRE_FACTOR + HEAD_BYTES);
+      },
+    }),
+  );
   const asker = new Asker({ timeoutMs: migration.facade.timeoutMs, bodyBytes, cpu: work });
   const lanes = new Lanes(LANES);
   const running = new Set<Promise<void>>();

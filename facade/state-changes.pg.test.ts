@@ -17,11 +17,11 @@ import { defineMigration } from '../control/define.ts';
 import type { Owner } from '../control/domain/phase.ts';
 import type { CapabilityState } from '../control/domain/state.ts';
 import { Replicas } from '../control/replicas.ts';
-import { migrateControl, openControl, StateStore, type StateChange } from '../control/store.ts';
+import { openControl, StateStore, type StateChange } from '../control/store.ts';
 import { sleep } from '../core/lifecycle.ts';
 import { startBanyan, writeConfig, type Running } from '../test/support/command.ts';
 import { serve, type TestServer } from '../test/support/http.ts';
-import { createDatabase, type TestDatabase } from '../test/support/postgres.ts';
+import { createControl, type TestDatabase } from '../test/support/postgres.ts';
 import { randomOf } from '../test/support/random.ts';
 import { decide } from './domain/decide.ts';
 import { compileRoutes } from './domain/routes.ts';
@@ -60,8 +60,7 @@ let acknowledgedHold = 0;
 let written = 0;
 
 beforeAll(async () => {
-  database = await createDatabase('changes');
-  await migrateControl(database.url);
+  database = await createControl();
   control = openControl(database.url);
   sides.push(await serveJudge('monolith'), await serveJudge('service'));
   const [monolith = '', service = ''] = sides.map(({ url }) => url);
@@ -76,8 +75,8 @@ beforeAll(async () => {
         canary: { cohort: { header: 'x-client' } },
       },
     },
-    // Soon enough to be seen as failures, long enough for two busy cores.
-    facade: { timeoutMs: 20_000, hold: { timeoutMs: 20_000 } },
+    // Soon enough to be seen as failures, long enough for two busy cores, which are not to be spared here.
+    facade: { timeoutMs: 20_000, hold: { timeoutMs: 20_000 }, shedding: false as const },
   };
   migration = defineMigration(definition);
   config = writeConfig(definition);

@@ -11,7 +11,7 @@ interface Fake {
   readonly stop: AbortController;
 }
 
-function fake(timeoutMs = 5_000): Fake {
+function fake(timeoutMs = 60_000): Fake {
   const stop = new AbortController();
   const self: Fake = {
     now: 1_000,

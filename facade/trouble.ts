@@ -18,7 +18,8 @@ export function troubleLog(log: Pick<Logger, 'warn'>): TroubleLog {
     log.warn('requests to an upstream fail', {
       path,
       failures: known.count,
-      error: error.message,
+      // One of several addresses says nothing itself.
+      error: error.message === '' ? error.name : error.message,
       code: (error as NodeJS.ErrnoException).code,
     });
     byPath.set(path, { since: now, count: 0 });

@@ -2,7 +2,8 @@
 import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { call, eventually, serveBytes } from '../test/support/http.ts';
+import { freePort } from '../core/free-port.ts';
+import { call, eventually } from '../test/support/http.ts';
 import {
   begin,
   closeAll,
@@ -211,10 +212,9 @@ describe('what is no tunnel', () => {
 
 describe('when a side fails', () => {
   test('an upstream that refuses the connection or hangs up is 502', async () => {
-    const dead = await serveBytes(() => undefined);
-    await dead.close();
+    const dead = `http://127.0.0.1:${await freePort()}`;
     const rude = await serveRaw((socket) => socket.destroy());
-    for (const monolith of [dead.url, rude.url]) {
+    for (const monolith of [dead, rude.url]) {
       const edge = await edgeTo({ monolith });
       const raw = await rawWire(edge.port);
       raw.send(handshake('/live'));
@@ -237,7 +237,7 @@ describe('when a side fails', () => {
 
   test('no answer within the deadline is 504, and the handshake is given up', async () => {
     const upstream = await serveRaw(() => undefined);
-    const edge = await edgeTo({ monolith: upstream.url, facade: { timeoutMs: 80 } });
+    const edge = await edgeTo({ monolith: upstream.url, facade: { timeoutMs: 1_000 } });
     const raw = await rawWire(edge.port);
     raw.send(`${handshake('/live')}and more`);
     expect(await raw.untilClosed()).toMatch(/^HTTP\/1.1 504 Gateway Timeout\r\n/);

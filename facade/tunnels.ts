@@ -6,32 +6,29 @@
 //  2. a tunnel whose capability is held, or whose request would now take another path, has begun to
 //     drain: what is open is on the current path, or ends within `drainMs`;
 //  3. nothing is copied to a candidate.
-import { ServerResponse, type IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Owner } from '../control/domain/phase.ts';
 import type { CapabilityState } from '../control/domain/state.ts';
-import { isIgnored } from './closing.ts';
 import type { CohortKeys } from './cohort-keys.ts';
 import { decide, type Decision } from './domain/decide.ts';
 import type { CloseCode } from './domain/frames.ts';
 import { cohortCookie } from './domain/policy.ts';
 import type { Match, Routes } from './domain/routes.ts';
-import { refused } from './domain/target.ts';
-import { tunnelProtocol } from './domain/upgrade.ts';
 import { UNFORWARDED } from './ended.ts';
 import { CLIENT_GONE } from './job.ts';
 import type { Holds } from './holds.ts';
 import type { OwnWrites } from './own-writes.ts';
-import { PROBLEMS, refusedProblem, type ProblemName } from './problem.ts';
-import { answerOn, serveWithoutUpgrade } from './raw-socket.ts';
+import { PROBLEMS, type ProblemName } from './problem.ts';
+import { answerOn } from './raw-socket.ts';
 import type { Path } from './request-figures.ts';
 import type { TroubleLog } from './trouble.ts';
 import { surroundings } from './surroundings.ts';
 import { Tunnel } from './tunnel.ts';
+import { arrivals, type Arrival } from './tunnel-arrival.ts';
 import type { Upstream, Upstreams } from './upstreams.ts';
 import type { Trust } from './trust.ts';
-import { readVisit, type Visit } from './visit.ts';
+import type { Visit } from './visit.ts';
 import type { Witness } from './witness.ts';
 
 export interface TunnelsOptions {
@@ -66,14 +63,6 @@ export interface Tunnels {
   readonly drain: () => void;
 }
 
-/** An upgrade that is being decided. */
-interface Arrival {
-  readonly visit: Visit;
-  readonly socket: Socket;
-  readonly head: Buffer;
-  readonly protocol: string;
-}
-
 interface Open {
   readonly tunnel: Tunnel;
   readonly match: Match | undefined;
@@ -96,6 +85,7 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
   let leaseTimer: NodeJS.Timeout | undefined;
 
   const around = surroundings(options);
+  const receive = arrivals({ ...options, routes });
   const judge = (facts: Visit): Decision => decide(routes, options.states(), facts, around);
 
   const count = (
@@ -229,52 +219,9 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
 
   return {
     upgrade: (req, given, head, next) => {
-      const startedAt = performance.now();
-      // Of a plain or a TLS server; Node's types allow for more.
-      // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
-      const socket = given as Socket;
-      socket.on('error', () => undefined);
-      socket.setTimeout(0);
-      if (isIgnored(req)) {
-        // Nobody else reads on, and only so is the client's end noticed.
-        socket.resume();
-        return;
-      }
-      const res = new ServerResponse(req);
-      try {
-        res.assignSocket(socket);
-      } catch {
-        // An answer to an earlier request is still due: what we wrote would be taken for it.
-        socket.destroy();
-        return;
-      }
-      const visit = readVisit(req, res, startedAt, { routes, trusts: options.trusts });
-      if (visit.kind === 'refused' || (req.headers.host ?? '') === '') {
-        res.detachSocket(socket);
-        answerOn(
-          req,
-          socket,
-          refusedProblem(visit.kind === 'refused' ? visit : refused('the request names no host')),
-        );
-        options.refused(400, performance.now() - startedAt);
-        return;
-      }
-      if (next && !routes.match(visit.method, visit.segments)) {
-        res.detachSocket(socket);
-        next();
-        return;
-      }
-      const { hasBody } = visit.head;
-      const { httpVersion } = req;
-      const { upgrade } = req.headers;
-      const protocol = tunnelProtocol({ method: visit.method, upgrade, httpVersion, hasBody });
-      if (protocol === undefined) {
-        res.detachSocket(socket);
-        serveWithoutUpgrade(req, socket, head);
-        return;
-      }
+      const arrival = receive({ req, given, head, next });
+      if (!arrival) return;
       inFlight += 1;
-      const arrival: Arrival = { visit, socket, head, protocol };
       if (draining) refuse(arrival, undefined, 'closing');
       else route(arrival, false);
     },

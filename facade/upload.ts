@@ -5,6 +5,7 @@
 // stream may be destroyed at any time, the client's request and its socket never are.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
+import type { Job } from './job.ts';
 
 export interface UploadOptions {
   readonly req: IncomingMessage;
@@ -40,6 +41,18 @@ export class Upload {
   /** Whether all that was taken from the client can be sent once more. */
   get repeatable(): boolean {
     return this.#whole;
+  }
+
+  /** The upstream takes more of it than the client sends. */
+  get awaitsClient(): boolean {
+    const stream = this.#stream;
+    return (
+      this.#pulled &&
+      !this.#options.req.complete &&
+      stream?.destroyed === false &&
+      !stream.isPaused() &&
+      stream.readableLength === 0
+    );
   }
 
   /** The body for one attempt, from its first byte; the stream of the attempt before is ended. */
@@ -124,8 +137,22 @@ export class Upload {
   }
 }
 
+/** Of a job whose request has a body. */
+export function uploadOf(job: Job, onProgress: () => void): Upload {
+  const { req, res, head, repeatable, retry } = job;
+  return new Upload({
+    req,
+    keeps: repeatable,
+    mostKept: retry.bodyBytes,
+    onFirstPull: () => {
+      if (head.expectsContinue) sendContinue(res);
+    },
+    onProgress,
+  });
+}
+
 /** Sends `100 Continue`, unless the server has done so by itself (it has no checkContinue listener). */
-export function sendContinue(res: ServerResponse): void {
+function sendContinue(res: ServerResponse): void {
   const sent = (res as ServerResponse & { _sent100?: boolean })._sent100;
   if (sent !== true && !res.headersSent) res.writeContinue();
 }

@@ -1,9 +1,8 @@
-// Where requests are forwarded to: one undici pool per origin. The addresses come from the
+// Where requests are forwarded to: one pool of connections per origin. The addresses come from the
 // definition alone; no request ever names one.
-import type { Socket } from 'node:net';
-import { buildConnector, Pool } from 'undici';
 import type { Owner } from '../control/domain/phase.ts';
 import { BanyanError } from '../core/errors.ts';
+import type { Pool } from './pool.ts';
 
 export interface UpstreamUrls {
   readonly monolith: string;
@@ -11,9 +10,9 @@ export interface UpstreamUrls {
   readonly services: Readonly<Record<string, string>>;
 }
 
-export interface Upstream {
+export interface Upstream<P = Pool> {
   readonly path: Owner;
-  readonly pool: Pool;
+  readonly pool: P;
   /** `http://host:port`, for connections that no pool can hold. */
   readonly origin: string;
   /** Path of the base URL, without its trailing slash; put before every request's path. */
@@ -22,60 +21,30 @@ export interface Upstream {
   readonly servername: string | undefined;
 }
 
-export interface Upstreams {
-  readonly monolith: Upstream;
-  service(name: string): Upstream;
+export interface Upstreams<P = Pool> {
+  readonly monolith: Upstream<P>;
+  service(name: string): Upstream<P>;
   close(): Promise<void>;
 }
 
-export interface PoolLimits {
-  /** To one origin. */
-  readonly connections: number;
-  readonly connectTimeoutMs: number;
-  /** An upstream that falls silent in the middle of an answer is given up after this. */
-  readonly idleTimeoutMs: number;
-}
-
-/** For connections on which nobody's patience is to be spent. */
-export interface SocketGuard {
-  /** Is shown every connection before it is used. */
-  readonly onSocket: (socket: Socket) => void;
-  /** The largest head of an answer. */
-  readonly headBytes: number;
-}
-
-const HEAD_BYTES = 65_536;
+/** The largest head of an answer. */
+export const HEAD_BYTES = 65_536;
 
 /**
- * Makes the pools; connects lazily. Throws CONFIG_INVALID for what is no HTTP URL.
+ * Makes the pools, one for each origin. Throws CONFIG_INVALID for what is no HTTP URL.
  */
-export function openUpstreams(
+export function openUpstreams<P extends { close(): Promise<void> | void }>(
   urls: UpstreamUrls,
-  limits: PoolLimits,
-  guard?: SocketGuard,
-): Upstreams {
-  const pools = new Map<string, Pool>();
-  const open = (path: Owner, base: string): Upstream => {
+  makePool: (origin: URL) => P,
+): Upstreams<P> {
+  const pools = new Map<string, P>();
+  const open = (path: Owner, base: string): Upstream<P> => {
     const url = parseBase(base);
-    let pool = pools.get(url.origin);
-    if (!pool) {
-      pool = new Pool(url.origin, {
-        connections: limits.connections,
-        pipelining: 1,
-        connect: guard
-          ? guarded(limits.connectTimeoutMs, guard)
-          : { timeout: limits.connectTimeoutMs },
-        // The exchange keeps the deadline of the whole request, queue included.
-        headersTimeout: 0,
-        bodyTimeout: limits.idleTimeoutMs,
-        maxHeaderSize: guard?.headBytes ?? HEAD_BYTES,
-      });
-      pools.set(url.origin, pool);
-    }
+    const { origin } = url;
+    const pool = pools.get(origin) ?? makePool(new URL(origin));
+    pools.set(origin, pool);
     return {
-      path,
-      pool,
-      origin: url.origin,
+      ...{ path, pool, origin },
       prefix: url.pathname.replace(/\/+$/, ''),
       servername: url.protocol === 'https:' ? url.hostname : undefined,
     };
@@ -92,18 +61,8 @@ export function openUpstreams(
       return found;
     },
     close: async () => {
-      await Promise.all([...pools.values()].map((pool) => pool.destroy()));
+      await Promise.all(Array.from(pools.values(), async (pool) => pool.close()));
     },
-  };
-}
-
-function guarded(timeout: number, { onSocket }: SocketGuard): buildConnector.connector {
-  const connect = buildConnector({ timeout });
-  return (options, callback) => {
-    connect(options, (...given) => {
-      if (given[1]) onSocket(given[1]);
-      callback(...given);
-    });
   };
 }
 

@@ -5,11 +5,10 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { request, type IncomingMessage } from 'node:http';
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { migrateControl } from '../control/store.ts';
 import { sleep } from '../core/lifecycle.ts';
 import { rssBytes, startBanyan, writeConfig, type Running } from '../test/support/command.ts';
 import { serve, type TestServer } from '../test/support/http.ts';
-import { createDatabase, type TestDatabase } from '../test/support/postgres.ts';
+import { createControl, type TestDatabase } from '../test/support/postgres.ts';
 
 const MB = 1_048_576;
 const VOLUME = Number(process.env['VOLUME_MB'] ?? 128) * MB;
@@ -31,8 +30,7 @@ let url: string;
 let config: { file: string; remove(): void };
 
 beforeAll(async () => {
-  database = await createDatabase('volume');
-  await migrateControl(database.url);
+  database = await createControl();
   upstream = await serve((req, res) => {
     const { pathname, searchParams } = new URL(req.url ?? '', 'http://upstream');
     if (pathname === '/down') pipeline(bytes(Number(searchParams.get('bytes'))), res).catch(ignore);

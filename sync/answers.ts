@@ -41,7 +41,7 @@ export class Answers {
     }
     if (row === null) {
       // Nothing was locked when it was said: a row may have come to be in front of it.
-      await this.#writer.begin();
+      await this.#writer.transaction.begin();
       await copying.readAgain(target.client, [{ table, key }]);
     }
     return change;
@@ -53,7 +53,7 @@ export class Answers {
     const [judged, resets] = [this.#judged, this.#resets];
     this.#judged = [];
     this.#resets = [];
-    await this.#writer.begin();
+    await this.#writer.transaction.begin();
     await flights.end(judged);
     await flights.reset(resets);
   }

@@ -15,8 +15,8 @@ import { targetTables, type TargetTable } from './domain/target-table.ts';
 import { UnknownReference } from './domain/lens.ts';
 import type { Mode } from './domain/mapping.ts';
 import { partsOf, type FlowPlan } from './domain/plan.ts';
-import type { ParkedLetter, Parking } from './parking.ts';
-import { explain, isRefusal, isTransient } from './refusal.ts';
+import { COPIED, type ParkedLetter, type Parking } from './parking.ts';
+import { explain, isKeyViolation, isRefusal, isTransient } from './refusal.ts';
 import { retryLetters } from './retry.ts';
 import type { Checkpoint, Committed, Target } from './target.ts';
 import type { BatchContext, Care, ModePlan } from './batch-context.ts';
@@ -38,6 +38,8 @@ export class Applier {
   #checkpoint: Checkpoint;
   /** Reads the tables of references anew, with what these transactions have written. */
   readonly #reload: ((xids: readonly number[]) => Promise<void>) | undefined;
+  /** Whether the last folded batch that was not refused deleted last. */
+  #deletesLast = false;
   /** Commits that the target may not have on its disk yet. */
   #owed = false;
 
@@ -48,6 +50,7 @@ export class Applier {
     parking: Parking,
     checkpoint: Checkpoint,
     reload?: (xids: readonly number[]) => Promise<void>,
+    look?: () => Promise<unknown>,
   ) {
     const owner = modePlan(plan, 'owner');
     const modes = {
@@ -55,7 +58,11 @@ export class Applier {
       ...{ 'sharing owner': owner, 'sharing guest': owner },
     };
     const flights = new Flights(target.client, plan.capability);
-    this.#context = { target, plan, copying, parking, modes, flights, parts: partsOf(plan) };
+    const arrangement = { deletesLast: false };
+    this.#context = {
+      ...{ target, plan, copying, parking, modes, flights, arrangement },
+      ...{ parts: partsOf(plan), look },
+    };
     this.#checkpoint = checkpoint;
     this.#reload = reload;
   }
@@ -80,6 +87,7 @@ export class Applier {
   async #applyBatch(pieces: readonly Piece[], soon: boolean): Promise<Applied> {
     let care: Care | undefined = 'folded';
     let mayReload = this.#reload !== undefined;
+    let turned = false;
     for (let tries = 1; ; tries++)
       try {
         return await this.#attempt(pieces, care, soon);
@@ -94,6 +102,12 @@ export class Applier {
           continue;
         }
         const half = pieces.length >> 1;
+        // Perhaps they may be written in the other order.
+        if (isKeyViolation(error) && half > 0 && !turned) {
+          turned = true;
+          this.#deletesLast = !this.#deletesLast;
+          continue;
+        }
         if (isRefusal(error) && half > 0)
           return joined([
             await this.#applyBatch(pieces.slice(0, half), true),
@@ -107,11 +121,12 @@ export class Applier {
 
   /** Tries parked changes again whose retry was asked for. */
   async retryParked(): Promise<void> {
-    const { target, parking, copying } = this.#context;
+    const { target, parking, copying, arrangement } = this.#context;
+    arrangement.deletesLast = false;
     const writer = new Writer(this.#context);
     const judge = new Judge(this.#context, writer, 'parking strictly');
     try {
-      await writer.begin();
+      await writer.transaction.begin();
       const letters = await parking.wanted(target.client);
       if (letters.length > 0) await this.#reload?.([]);
       const { applied, failed } = await retryLetters(this.#context, writer, judge, letters);
@@ -119,10 +134,10 @@ export class Applier {
       for (const { mode, change } of done) writer.parts.meet(mode, change, true);
       await writer.parts.settle();
       await parking.settle(target.client, applied, failed);
-      await target.commit(newestOf(done));
+      await target.commit(this.#newestOf(done, judge.newestMs));
       copying.committed();
     } catch (error) {
-      await writer.rollback();
+      await writer.transaction.rollback();
       copying.rolledBack();
       // Still asked for: the next look tries it again.
       if (!isTransient(error)) throw explain(error);
@@ -130,9 +145,27 @@ export class Applier {
     await parking.load(target.client);
   }
 
+  /**
+   * The transaction that the last of some letters, in source order, came with; what is written over is no
+   * newer. A row of a copy came with none: it went in where the stream stood.
+   */
+  #newestOf(letters: readonly ParkedLetter[], overMs: number): Committed {
+    const newest = letters.at(-1);
+    if (!newest) return { commitLsn: 0n, commitMs: 0 };
+    const at = letters.findLast(({ position }) => position !== COPIED)?.position;
+    return {
+      commitLsn:
+        at === undefined
+          ? this.#checkpoint.position.commitLsn
+          : parseLsn(at.slice(0, at.lastIndexOf('/'))),
+      commitMs: Math.max(newest.commitMs, overMs),
+    };
+  }
+
   /** One target transaction; while changes are judged, one for each of the source. */
   async #attempt(pieces: readonly Piece[], care: Care, soon: boolean): Promise<Applied> {
     const done: Applied[] = [];
+    this.#context.arrangement.deletesLast = care === 'folded' && this.#deletesLast;
     for (let next = 0; next < pieces.length || done.length === 0;) {
       await this.#context.parking.refresh(this.#context.target.client);
       const batch = new Batch(this.#context, this.#checkpoint, care);
@@ -171,14 +204,6 @@ function batchesOf(pieces: readonly Piece[]): Piece[][] {
   return batches;
 }
 
-/** The transaction that the last of some letters, in source order, came with. */
-function newestOf(letters: readonly ParkedLetter[]): Committed {
-  const newest = letters.at(-1);
-  if (!newest) return { commitLsn: 0n, commitMs: 0 };
-  const { position, commitMs } = newest;
-  return { commitLsn: parseLsn(position.slice(0, position.lastIndexOf('/'))), commitMs };
-}
-
 function joined(done: readonly Applied[]): Applied {
   return {
     watermark: done.findLast((one) => one.watermark !== undefined)?.watermark,
@@ -193,6 +218,8 @@ function joined(done: readonly Applied[]): Applied {
 function modePlan(plan: FlowPlan, mode: Mode): ModePlan {
   const edges = plan.edges[mode];
   const place = (target: TargetTable): number => plan.targetOrder.indexOf(formatTable(target.name));
-  const targets = targetTables(edges).sort((a, b) => place(a) - place(b));
+  const targets = targetTables(edges, plan.keeping, plan.taking).sort(
+    (a, b) => place(a) - place(b),
+  );
   return { coalescer: new Coalescer(edges, targets, mode === 'owner'), targets };
 }

@@ -49,7 +49,7 @@ async function startAndHold(): Promise<void> {
       );
       return rows.length > 0;
     },
-    { timeoutMs: 10_000, what: 'a first chunk' },
+    { timeoutMs: 30_000, what: 'a first chunk' },
   );
   gate.shut();
 }
@@ -112,7 +112,7 @@ test('a row that is deleted after its key was found and before its table is copi
       );
       return rows.length > 0;
     },
-    { timeoutMs: 10_000, what: 'the pruning to be over and the first mark to be written' },
+    { timeoutMs: 30_000, what: 'the pruning to be over and the first mark to be written' },
   );
   await pair.monolith.query(
     'UPDATE prd SET prd_id = 500 WHERE prd_id = 29; DELETE FROM prd WHERE prd_id = 30',

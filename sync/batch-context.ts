@@ -14,6 +14,12 @@ export interface ModePlan {
   readonly targets: readonly TargetTable[];
 }
 
+/** In which order the rows of a run of changes are written: no order suits every run. */
+export interface Arrangement {
+  /** Rows go when those that pointed to them point elsewhere, or else when nothing has come in their place. */
+  deletesLast: boolean;
+}
+
 export interface BatchContext {
   readonly target: Target;
   readonly plan: FlowPlan;
@@ -21,8 +27,11 @@ export interface BatchContext {
   readonly parking: Parking;
   readonly modes: Readonly<Record<Mode, ModePlan>>;
   readonly flights: Flights;
+  readonly arrangement: Arrangement;
   /** The source tables that feed the rows of a driver beside it, by the driver's. */
   readonly parts: ReadonlyMap<string, readonly string[]>;
+  /** Throws where the source is not what its copies were made from: rows came or went beside the stream. */
+  readonly look: (() => Promise<unknown>) | undefined;
 }
 
 /**

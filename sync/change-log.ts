@@ -9,7 +9,10 @@ export interface ChangeLog {
   readonly timeline: number;
   /** Where a new flow begins, to be stored before anything else is done; where left out, nothing is. */
   readonly begins?: Offsets;
-  /** Waits for the next pieces. Resolves to an empty list when the signal aborts; rejects when the log fails. */
+  /**
+   * Waits for the next pieces. When the signal aborts it resolves to an empty list, or to a last piece that
+   * only says how far the log has been read; rejects when the log fails.
+   */
   read(signal: AbortSignal): Promise<readonly Piece[]>;
   /** Everything that ends at or before this LSN is durable at the target. */
   acknowledge(endLsn: Lsn): void;

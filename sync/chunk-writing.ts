@@ -4,6 +4,7 @@ import type { BatchContext, Care } from './batch-context.ts';
 import type { Chunk } from './chunk.ts';
 import { UnknownReference } from './domain/lens.ts';
 import type { Mode } from './domain/mapping.ts';
+import { COPIED } from './parking.ts';
 import { isRefusal, refusalOf } from './refusal.ts';
 import type { Writer } from './writer.ts';
 
@@ -20,7 +21,7 @@ export async function writeChunk(
   current: Mode,
   care: Care,
 ): Promise<void> {
-  await writer.begin();
+  await writer.transaction.begin();
   await copying.record(target.client, chunk);
   // Rows are listed to be read again while the source owns them, and the drain of a switch waits for
   // them: behind its barrier they are still an owner's.
@@ -48,7 +49,7 @@ export async function writeChunk(
       keys: coalescer.rowsOf(change),
       change,
       mode,
-      position: 'copy',
+      position: COPIED,
       commitMs: Date.now(),
       error: refusalOf(error),
     });

@@ -118,7 +118,7 @@ test('a merged row whose parts are all needed follows changes of one of them', a
   // Half a row waits until the other half is there.
   await waitFor(
     async () => (await own.monolith.query('SELECT 1 FROM banyan.reread')).rows.length > 0,
-    { timeoutMs: 10_000, what: 'the half row to wait' },
+    { timeoutMs: 30_000, what: 'the half row to wait' },
   );
   await own.service.query(`INSERT INTO words VALUES (9, 'later')`);
   await equal(own, merged);

@@ -64,7 +64,7 @@ async function late(
     gate.shut();
     await pair[side].query(`UPDATE ${table} SET ${set} WHERE ${key} = ${id}`);
     await waitFor(async () => Date.now() - (await written(side, id)) > 20, {
-      ...{ timeoutMs: 5_000, what: 'the change to be old' },
+      ...{ timeoutMs: 30_000, what: 'the change to be old' },
     });
     gate.open();
     await equal(pair);
@@ -103,7 +103,7 @@ test('the origin stands where the checkpoint does', async () => {
           [origin],
         )
       ).rows[0]?.same,
-    { timeoutMs: 10_000, what: 'origin and checkpoint to agree' },
+    { timeoutMs: 30_000, what: 'origin and checkpoint to agree' },
   );
 });
 

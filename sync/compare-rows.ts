@@ -69,10 +69,10 @@ export function extraRows(edge: Edge): string {
 }
 
 /** Whether a column has another value than where there is no part, as a condition. */
-function says({ absent, type, wide }: TargetColumn, value: string): string {
-  return absent === null
+function says(column: TargetColumn, value: string): string {
+  return column.absent === null
     ? `${value} IS NOT NULL`
-    : `NOT (${sameText(value, quoteLiteral(absent), type, wide)})`;
+    : `NOT (${sameText(value, quoteLiteral(column.absent), column)})`;
 }
 
 /** What a row of the monolith is at the service. */
@@ -132,8 +132,8 @@ async function compareImages(
     ...columns.map((_, index) => textArray(images.map(({ values }) => values[index] ?? null))),
   ];
   const different = columns.map(
-    ({ target, type, wide }, index) =>
-      `NOT (${sameText(`t.${quoteIdentifier(target)}`, `s.c${index}`, type, wide)})`,
+    (column, index) =>
+      `NOT (${sameText(`t.${quoteIdentifier(column.target)}`, `s.c${index}`, column)})`,
   );
   const names = [
     ...edge.key.map((_, index) => `k${index}`),

@@ -71,6 +71,45 @@ test('a row that the service wrote is as old at the owner as it was at the servi
   expect(await time(shop, 'prd', 2)).toBeGreaterThan(await time(shop, 'prd', 1));
 });
 
+test('a transaction that writes several parts of a row is as late for the second of them', async () => {
+  await begin('last-writer-wins');
+  await canary.atOnce('shop', {
+    shop: `UPDATE prd SET dsc = 'owner' WHERE prd_id = 1`,
+    catalog: `BEGIN; UPDATE product SET name = 'service' WHERE id = 1;
+      UPDATE product_text SET body = 'service' WHERE product_id = 1; COMMIT`,
+  });
+  const { rows } = await shop.query('SELECT nm, dsc FROM prd WHERE prd_id = 1');
+  expect(rows).toEqual([{ nm: 'service', dsc: 'service' }]);
+  expect(await conflicts(canary.pair)).toMatchObject([
+    { source: 'public.product_text', reason: 'different', verdict: 'service' },
+  ]);
+});
+
+test('what the service wrote into one part makes the row no older than the owner has made it', async () => {
+  await begin('last-writer-wins');
+  await canary.atOnce('catalog', {
+    catalog: `BEGIN; UPDATE product_text SET body = 'service' WHERE product_id = 1; COMMIT; SELECT pg_sleep(0.01);
+      BEGIN; UPDATE product SET name = 'service' WHERE id = 1; COMMIT`,
+    shop: `UPDATE prd SET nm = 'owner' WHERE prd_id = 1`,
+  });
+  const { rows } = await shop.query('SELECT nm, dsc FROM prd WHERE prd_id = 1');
+  expect(rows).toEqual([{ nm: 'owner', dsc: 'service' }]);
+});
+
+test('a row is deleted when that commits, not when it is said', async () => {
+  await begin('last-writer-wins');
+  canary.gate.shut();
+  await shop.query('BEGIN; DELETE FROM cat WHERE cat_id = 1');
+  await catalog.query(
+    `SELECT pg_sleep(0.01); UPDATE category SET title = 'service' WHERE id = 1; SELECT pg_sleep(0.01)`,
+  );
+  await shop.query('COMMIT');
+  canary.gate.open();
+  await settled(canary.pair);
+  expect((await shop.query('SELECT 1 FROM cat WHERE cat_id = 1')).rows).toEqual([]);
+  expect(await conflicts(canary.pair)).toMatchObject([{ reason: 'missing', verdict: 'owner' }]);
+});
+
 async function time(client: pg.Client, table: string, id: number): Promise<number> {
   const key = table === 'prd' ? 'prd_id' : 'id';
   const { rows } = await client.query<{ ms: string }>(

@@ -9,6 +9,7 @@ import {
   type Verdict,
 } from '../control/domain/conflicts.ts';
 import type { Asked, Image } from './domain/images.ts';
+import { targetColumns } from './domain/mapping.ts';
 import type { FlowPlan } from './domain/plan.ts';
 
 /** Why a change was a conflict. */
@@ -48,7 +49,9 @@ export function conflictOf({ edge, key, before, after }: Asked, { row }: Look): 
   const rowOf = (image: Image | null): ConflictRow | null =>
     image && {
       ...keyRow,
-      ...Object.fromEntries(edge.columns.map((pair, index) => [pair.target, image[index] ?? null])),
+      ...Object.fromEntries(
+        targetColumns(edge).map(({ target }, index) => [target, image[index] ?? null]),
+      ),
     };
   return {
     table: formatTable(edge.target),

@@ -46,8 +46,8 @@ test('verify raises no false alarm while both sides write the same rows', async 
   const { pair } = canary;
   const over = new AbortController();
   const running = Promise.all([
-    writeAt('monolith', pair, 1, over.signal, 150),
-    writeAt('service', pair, 2, over.signal, 150),
+    writeAt('monolith', pair, 1, over.signal, { pauseMs: 150 }),
+    writeAt('service', pair, 2, over.signal, { pauseMs: 150 }),
   ]);
   const definition = pair.migration.capabilities['catalog'];
   const [monolith, service] = [
@@ -78,7 +78,7 @@ test('what the owner says of a row that collides with one in flight waits until 
   await shop.query(`INSERT INTO prd (prd_id, no, nm, prc) VALUES (60, 'SAME', 'owner', 1)`);
   await waitFor(
     async () => Number(await scalar(pair.service, 'SELECT last_value FROM tries')) > 60,
-    { timeoutMs: 45_000, what: 'more tries than others have' },
+    { timeoutMs: 100_000, what: 'more tries than others have' },
   );
   const appliers = {
     to: pair.connections.services['catalog']?.database?.applier ?? '',
@@ -90,4 +90,4 @@ test('what the owner says of a row that collides with one in flight waits until 
   await settled(pair);
   await equal(pair);
   expect(await canary.names([60, 61])).toEqual(['owner']);
-}, 90_000);
+});

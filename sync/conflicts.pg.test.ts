@@ -119,9 +119,16 @@ test('keys that collide: the owner’s rows stay, and the service’s row gives 
      UPDATE product SET sku = 'FIVE' WHERE id = 6`,
   });
   expect(await canary.names([5, 6, 60, 61])).toEqual(['n', 'n', 'owner']);
-  expect((await conflicts(canary.pair)).map(({ reason, verdict }) => [reason, verdict])).toEqual([
-    ['unique', 'owner'],
-    ['unique', 'owner'],
+  // What is shown beside the service's row is the one that has its value.
+  expect(await conflicts(canary.pair)).toMatchObject([
+    {
+      ...{ reason: 'unique', verdict: 'owner', operation: 'update', key: { prd_id: '6' } },
+      ...{ owner: { prd_id: '5', no: 'FIVE' }, incoming: { prd_id: '6', no: 'FIVE' } },
+    },
+    {
+      ...{ reason: 'unique', verdict: 'owner', operation: 'insert', key: { prd_id: '61' } },
+      ...{ owner: { prd_id: '60', no: 'SAME', nm: 'owner' }, incoming: { no: 'SAME' } },
+    },
   ]);
 });
 
@@ -209,7 +216,7 @@ test('a change that the owner refuses for another reason is parked, and its row 
   await catalog.query(`UPDATE product SET name = 'waits' WHERE id = 1`);
   await catalog.query(`UPDATE product SET name = 'flows on' WHERE id = 3`);
   await waitFor(async () => (await canary.names([3]))[0] === 'flows on', {
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     what: 'other rows to flow on',
   });
   expect(await listLetters('catalog', appliers)).toMatchObject([
@@ -222,7 +229,7 @@ test('a change that the owner refuses for another reason is parked, and its row 
   await canary.pair.monolith.query('ALTER TABLE prd DROP CONSTRAINT cheap');
   await retryLetters('catalog', appliers);
   await waitFor(async () => (await listLetters('catalog', appliers)).length === 0, {
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     what: 'the retry',
   });
   await settled(canary.pair);
@@ -280,7 +287,7 @@ test('a row that the owner inserts while its absence is judged is not lost', asy
           `SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`,
         )
       ).rows.length > 0,
-    { timeoutMs: 10_000, what: 'the applier to be between judgement and commit' },
+    { timeoutMs: 30_000, what: 'the applier to be between judgement and commit' },
   );
   await shop.query('COMMIT');
   await pair.monolith.query('SELECT pg_advisory_unlock(42)');

@@ -16,6 +16,7 @@ export interface ConflictLine {
   /** `owner-wins`, `last-writer-wins` or `function`. */
   readonly policy: string;
   readonly verdict: Verdict;
+  /** The owner's row of that key; of a unique value, whichever row has it. */
   readonly owner: ConflictRow | null;
   readonly incoming: ConflictRow | null;
   readonly before: ConflictRow | null;

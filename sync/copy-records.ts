@@ -57,6 +57,20 @@ export class CopyRecords {
     }));
   }
 
+  /** Has all tables copied again, from the stage of a copy that this flow may begin at. */
+  async again(client: pg.Client, stage: Stage): Promise<void> {
+    const { rows } = await client.query<{ source_table: string }>(
+      `UPDATE banyan.backfill SET cursor = NULL, rows = 0, stage = CASE stage WHEN 'prune' THEN stage ELSE $2 END
+        WHERE flow = $1 RETURNING source_table`,
+      [this.#flow, stage],
+    );
+    await dropLetters(
+      client,
+      this.#flow,
+      rows.map((row) => row.source_table),
+    );
+  }
+
   /** Whether a row is listed to be read again. */
   async rereads(client: pg.Client): Promise<boolean> {
     const { rows } = await client.query('SELECT 1 FROM banyan.reread WHERE flow = $1 LIMIT 1', [
@@ -112,4 +126,19 @@ export class CopyRecords {
       [this.#flow, table],
     );
   }
+}
+
+/**
+ * Forgets what is parked of tables that are copied again: what led to their rows as they are now was not all
+ * in the stream, so the copy alone knows them. What the owner is still to judge is no copy's to bring.
+ */
+export async function dropLetters(
+  client: pg.Client,
+  flow: string,
+  tables: readonly string[],
+): Promise<void> {
+  await client.query(
+    `DELETE FROM banyan.parked WHERE flow = $1 AND source_table = ANY ($2) AND mode <> 'sharing guest'`,
+    [flow, tables],
+  );
 }

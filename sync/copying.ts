@@ -2,6 +2,7 @@
 // in stream order. Progress is staged inside the applier's transaction and counts when it commits.
 import type pg from 'pg';
 import type { BackfillProgress } from '../control/flow-reports.ts';
+import { AwaitedParts, nameText } from './awaited-parts.ts';
 import type { Chunk, Mark, Marks, Reading } from './chunk.ts';
 import { CopyRecords, type RowName, type Stage } from './copy-records.ts';
 import { keyText } from './domain/target-table.ts';
@@ -50,8 +51,7 @@ export class Copying {
   readonly #tries = new Map<string, number>();
   #windows = 0;
   #rereads = false;
-  /** Parts whose driver is not there, by name. */
-  readonly #awaited = new Set<string>();
+  readonly #awaited = new AwaitedParts();
   #staged: { chunks: Chunk[]; windows: Pending[]; rereads?: boolean } = nothingStaged();
 
   /** `run` tells this process's marks from those of one that died. */
@@ -65,7 +65,7 @@ export class Copying {
     for (const { table, ...state } of await this.#records.tables(client, tables, first))
       this.#states.set(table, { ...state, rate: new Rate() });
     this.#rereads = await this.#records.rereads(client);
-    for (const part of await this.#records.awaited(client)) this.#awaited.add(nameText(part));
+    for (const part of await this.#records.awaited(client)) this.#awaited.add(part);
   }
 
   /**
@@ -74,6 +74,7 @@ export class Copying {
    */
   suspect(snapshot: Snapshot): void {
     this.#suspects = snapshot.running;
+    this.#delivered.seen(snapshot);
   }
 
   /** Some table is not fully copied, or some row must be read again. */
@@ -167,9 +168,9 @@ export class Copying {
     if (xid !== 0) this.#delivered.add(xid);
   }
 
-  /** Every snapshot from now on sees what is older than `xmin`. */
-  forgetBefore(xmin: number): void {
-    this.#delivered.forgetBefore(xmin);
+  /** Every snapshot from now on sees what this one does. */
+  seen(snapshot: Snapshot): void {
+    this.#delivered.seen(snapshot);
   }
 
   /** Whether a window is open: then it must hear of the keys that the stream touches. */
@@ -225,19 +226,7 @@ export class Copying {
 
   /** Of these parts, those that have been waiting for their driver. */
   awaited(parts: readonly string[], key: readonly string[]): readonly string[] {
-    // Some may have become known in this very batch.
-    const staged = new Set(
-      this.#staged.chunks.flatMap(({ table, progress }) =>
-        progress.kind === 'reread'
-          ? progress.awaited.map((one) => nameText({ table, key: one }))
-          : [],
-      ),
-    );
-    if (this.#awaited.size + staged.size === 0) return [];
-    return parts.filter((table) => {
-      const name = nameText({ table, key });
-      return this.#awaited.has(name) || staged.has(name);
-    });
+    return this.#awaited.among(parts, key, this.#staged.chunks);
   }
 
   /** Whether a row that was read again and refused again may still become right by itself: for a while it may. */
@@ -261,14 +250,18 @@ export class Copying {
     this.#staged.rereads = true;
   }
 
+  /** Has all tables copied again by the next process. */
+  async again(client: pg.Client, stage: Stage): Promise<void> {
+    await this.#records.again(client, stage);
+  }
+
   committed(): void {
     const { chunks, windows, rereads } = this.#staged;
     this.#staged = nothingStaged();
     if (rereads) this.#rereads = true;
     for (const { table, size, progress } of chunks) {
       if (progress.kind === 'reread') {
-        for (const key of progress.resolved) this.#awaited.delete(nameText({ table, key }));
-        for (const key of progress.awaited) this.#awaited.add(nameText({ table, key }));
+        this.#awaited.reread(table, progress);
         continue;
       }
       const state = this.#states.get(table);
@@ -290,8 +283,4 @@ export class Copying {
       ? this.#pending.find(({ window }) => window.id === mark.window)
       : undefined;
   }
-}
-
-function nameText({ table, key }: RowName): string {
-  return `${table} ${keyText(key)}`;
 }

@@ -199,7 +199,6 @@ test.each(seeds(1))(
       await pair.close();
     }
   },
-  60_000,
 );
 
 const EXTRA: readonly (readonly [string, string])[] = [

@@ -1,26 +1,54 @@
-// Schema drift at a source. Its catalog is looked at before the stream begins and every few seconds
-// after: what the mapping needs and the publication does not send stops the flow before a change is
-// missed, and a table that was altered or replaced behind the stream's back is copied again.
+// Schema drift at a source. Its catalog is looked at before the stream begins, and again and again after
+// (drift-watch.ts): what the mapping needs and the publication does not send stops the flow before a change
+// is missed, and a table that was altered or replaced behind the stream's back is copied again.
 import type pg from 'pg';
-import { formatTable, parseTableName, type TableName } from '../core/postgres/identifiers.ts';
-import { sleep } from '../core/lifecycle.ts';
-import type { Stage } from './copy-records.ts';
+import { transaction } from '../core/postgres/connect.ts';
+import {
+  formatTable,
+  parseTableName,
+  quoteTable,
+  type TableName,
+} from '../core/postgres/identifiers.ts';
+import { BanyanError } from '../core/errors.ts';
+import type { Direction } from '../control/domain/flow.ts';
+import type { TableVersion } from '../control/mapping-version.ts';
+import { dropLetters, type Stage } from './copy-records.ts';
 import type { FlowPlan } from './domain/plan.ts';
-import { MappingError, sourceColumns } from './domain/mapping.ts';
-import { altered, gap, type Published, type Shape } from './domain/shape.ts';
-
-const LOOK_MS = 3_000;
+import { MappingError, sourceColumns, type Mode } from './domain/mapping.ts';
+import { remapped } from './domain/remapped.ts';
+import {
+  altered,
+  gap,
+  repartitioned,
+  type Partition,
+  type Published,
+  type Shape,
+} from './domain/shape.ts';
 
 export type Shapes = ReadonlyMap<string, Shape>;
 
-/** What a copy was made from, and the timeline of the target that it went into. */
-type Copied = Shape & { readonly timeline?: string };
+/** What a copy was made from and by, and the timeline of the target that it went into. */
+type Copied = Shape & { readonly timeline?: string; readonly mapping?: TableVersion };
+
+/** A flow whose copies are compared with what they were made from. */
+export interface Copy {
+  readonly flow: string;
+  readonly direction: Direction;
+  readonly mode: Mode;
+  /** By source table. */
+  readonly mapping: ReadonlyMap<string, TableVersion>;
+  readonly untruncated: FlowPlan['untruncated'];
+  /** Session at the source. */
+  readonly source: pg.Client;
+}
 
 interface Row {
   oid: string | null;
   columns: Record<string, string> | null;
   published: Published | null;
   member: string | null;
+  heirs: string[] | null;
+  partitions: Record<string, Partition> | null;
 }
 
 const LOOK = `
@@ -33,8 +61,23 @@ SELECT c.oid::text,
           FROM pg_publication_tables t JOIN pg_publication p USING (pubname)
          WHERE t.pubname = $4 AND t.schemaname = $1 AND t.tablename = $2) AS published,
        (SELECT r.oid::text FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-         WHERE p.pubname = $4 AND r.prrelid = c.oid) AS member
+         WHERE p.pubname = $4 AND r.prrelid = c.oid) AS member,
+       (SELECT array_agg(n.nspname || '.' || h.relname ORDER BY h.oid) FROM pg_inherits i JOIN pg_class h ON h.oid = i.inhrelid
+          JOIN pg_namespace n ON n.oid = h.relnamespace WHERE i.inhparent = c.oid AND NOT h.relispartition) AS heirs,
+       CASE WHEN EXISTS (SELECT 1 FROM pg_partitioned_table WHERE partrelid = c.oid) THEN coalesce((
+         -- As pg_partition_tree has them, which waits for the lock of each.
+         WITH RECURSIVE tree AS (
+           SELECT inhrelid, xmin, cmin::text::bigint AS command FROM pg_inherits WHERE inhparent = c.oid AND NOT inhdetachpending
+           UNION ALL
+           SELECT i.inhrelid, i.xmin, CASE WHEN i.xmin = t.xmin THEN greatest(i.cmin::text::bigint, t.command) ELSE i.cmin::text::bigint END
+             FROM tree t JOIN pg_inherits i ON i.inhparent = t.inhrelid AND NOT i.inhdetachpending)
+         SELECT jsonb_object_agg(p.oid::text, jsonb_build_object('file', p.relfilenode::bigint, 'since', t.xmin::text::bigint,
+                  'command', t.command, 'born', (SELECT a.xmin::text::bigint FROM pg_attribute a WHERE a.attrelid = p.oid AND a.attname = 'ctid')))
+           FROM tree t JOIN pg_class p ON p.oid = t.inhrelid), '{}') END AS partitions
   FROM (SELECT to_regclass(format('%I.%I', $1::text, $2::text))::oid AS oid) c`;
+
+const NOT_SENT =
+  'If it is new in the mapping, take it out again and start sync anew: a table is added by going back to `monolith` (`banyan rollback`) and beginning again with it. If somebody took it out of the publication, put it back';
 
 /** The source tables of a plan as they are now. Throws MappingError when changes of one would not arrive. */
 export async function readShapes(
@@ -53,13 +96,21 @@ export async function readShapes(
       oid: Number(row.oid),
       member: row.member === null ? null : Number(row.member),
       columns: row.columns ?? {},
+      ...(row.partitions && { partitions: row.partitions }),
     };
     const lost = needed.filter((name) => !(name in shape.columns));
     if (lost.length > 0)
       throw new MappingError(`there is no column ${lost.join(', ')} in ${label}`);
+    if (row.heirs)
+      throw new MappingError(
+        `${row.heirs.join(', ')} inherits from ${label}: its rows show there and are no changes of it. Make it a partition, or take it off with NO INHERIT`,
+      );
     const why = gap(shape, row.published ?? undefined);
     if (why !== undefined)
-      throw new MappingError(`of publication ${publication}, table ${label} ${why}`);
+      throw new MappingError(
+        `of publication ${publication}, table ${label} ${why}`,
+        row.published ? undefined : NOT_SENT,
+      );
     shapes.set(label, shape);
   }
   return shapes;
@@ -76,16 +127,32 @@ function promoted(before: Copied, timeline: string): string | undefined {
 }
 
 /**
- * Compares the shapes with those that the copies were made from, notes them, and has the tables that
- * were altered or replaced since, or whose target was promoted, copied again, from the stage of a copy that this flow may begin at.
- * Gives those, each with the reason.
+ * Compares the shapes with those that the copies were made from, notes them, and has the tables that were
+ * altered, replaced or mapped otherwise since, or whose target was promoted, copied again, from the stage of
+ * a copy that this flow may begin at. Where a truncate is to empty nothing, a partition that is gone empties
+ * nothing either. Gives those, each with the reason. Throws FLOW_STOPPED where other columns move than those
+ * that the service was given when it became their owner.
  */
-export async function noteShapes(
+export function noteShapes(
   client: pg.Client,
-  flow: string,
+  copy: Copy,
   shapes: Shapes,
-  stage: Stage,
-): Promise<{ readonly table: string; readonly why: string }[]> {
+): Promise<readonly Again[]> {
+  return transaction(client, () => note(client, copy, shapes));
+}
+
+interface Again {
+  readonly table: string;
+  readonly why: string;
+}
+
+async function note(
+  client: pg.Client,
+  { flow, direction, mode, mapping, untruncated, source }: Copy,
+  shapes: Shapes,
+): Promise<readonly Again[]> {
+  // Rows that the source lacks are strays only where it owns them all.
+  const first: Stage = mode === 'owner' ? 'prune' : 'copy';
   const { rows } = await client.query<{
     source_table: string;
     shape: Copied | null;
@@ -95,39 +162,79 @@ export async function noteShapes(
        FROM banyan.backfill WHERE flow = $1`,
     [flow],
   );
-  const again = [];
+  const again: Again[] = [];
   for (const { source_table: table, shape: before, timeline } of rows) {
     const now = shapes.get(table);
     if (!now) continue;
-    const why = before ? (altered(before, now) ?? promoted(before, timeline)) : undefined;
+    const version = mapping.get(table);
+    const found = version && remapped(before?.mapping, version, direction, mode);
+    if (found?.verdict === 'refused') throw otherColumns(table);
+    const moved = before
+      ? (repartitioned(before, now) ?? (await loadedBefore(source, table, before, now)))
+      : undefined;
+    const otherwise =
+      found?.verdict === 'copy again' ? 'is mapped otherwise than when it was copied' : undefined;
+    const why = before
+      ? (altered(before, now) ?? moved ?? promoted(before, timeline) ?? otherwise)
+      : undefined;
+    const stage = why === moved && untruncated.has(table) ? 'copy' : first;
     await client.query(
       `UPDATE banyan.backfill SET shape = $3${why === undefined ? '' : `, cursor = NULL, rows = 0, stage = CASE stage WHEN 'prune' THEN stage ELSE $4 END`}
         WHERE flow = $1 AND source_table = $2`,
-      [flow, table, JSON.stringify({ ...now, timeline }), ...(why === undefined ? [] : [stage])],
+      [
+        flow,
+        table,
+        JSON.stringify({ ...now, timeline, mapping: found?.version }),
+        ...(why === undefined ? [] : [stage]),
+      ],
     );
     if (why !== undefined) again.push({ table, why });
   }
+  await dropLetters(
+    client,
+    flow,
+    again.map(({ table }) => table),
+  );
   return again;
 }
 
-/** Looks again and again until the signal aborts. Throws MappingError at a change that the flow must not run past. */
-export async function watchDrift(
+function otherColumns(table: string): BanyanError {
+  return new BanyanError(
+    'FLOW_STOPPED',
+    `the mapping of ${table} moves other columns than those that were copied before the service could write them`,
+    {
+      hint: 'Nothing was lost. Put the mapping back as it was and start sync again. Which columns move can be changed while the monolith alone writes: go back there first (`banyan rollback`).',
+    },
+  );
+}
+
+/**
+ * Why a table must be read again although its stream has no hole: what a partition had before it became one,
+ * in the transaction that made it, is in no stream. Undefined where no new one had anything.
+ */
+export async function loadedBefore(
   client: pg.Client,
-  publication: string,
-  plan: FlowPlan,
-  began: Shapes,
-  signal: AbortSignal,
-  pause = sleep,
-): Promise<void> {
-  await pause(LOOK_MS, signal);
-  while (!signal.aborted) {
-    for (const [table, now] of await readShapes(client, publication, plan)) {
-      const before = began.get(table);
-      const why = before && altered(before, now);
-      if (why !== undefined) throw new MappingError(`table ${table} ${why}: it is copied again`);
-    }
-    await pause(LOOK_MS, signal);
-  }
+  label: string,
+  before: Shape,
+  now: Shape,
+): Promise<string | undefined> {
+  const old = before.partitions;
+  if (!old) return undefined;
+  const fresh = Object.entries(now.partitions ?? {}).filter(([number]) => !(number in old));
+  if (fresh.length === 0) return undefined;
+  // Its first rows are in its first block.
+  const { rows } = await client.query(
+    `SELECT 1 FROM ${quoteTable(parseTableName(label))} AS t
+       JOIN unnest($1::oid[], $2::bigint[], $3::bigint[]) AS p(oid, born, command)
+         ON t.tableoid = p.oid AND t.xmin::text::bigint = p.born AND t.cmin::text::bigint < p.command
+      WHERE t.ctid < '(1,0)' LIMIT 1`,
+    [
+      fresh.map(([number]) => number),
+      fresh.map(([, { born }]) => born),
+      fresh.map(([, { command }]) => command),
+    ],
+  );
+  return rows.length > 0 ? 'has a partition that had rows before it was made one' : undefined;
 }
 
 /** The mapped tables by their numbers: a table that is called otherwise for a while is still the same. */

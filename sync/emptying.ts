@@ -51,7 +51,7 @@ export async function emptyTables(
         })),
       );
   };
-  await writer.begin();
+  await writer.transaction.begin();
   // Parts that stay behind without their driver are read again.
   for (const edge of edges)
     for (const part of (edge.driver && parts.get(formatTable(edge.source))) || [])
@@ -60,7 +60,7 @@ export async function emptyTables(
   const all = async (): Promise<void> => {
     for (const edge of edges) await empty(edge);
   };
-  if ((await writer.whole(all, isKeyViolation, false)) === undefined) return;
+  if ((await writer.transaction.whole(all, isKeyViolation, false)) === undefined) return;
   // They may point to each other in a circle: without what may be null, some order is left.
   for (const table of modes[mode].targets) {
     const { name, columns, references } = table;
@@ -77,7 +77,7 @@ export async function emptyTables(
     const refused: Edge[] = [];
     let why: unknown;
     for (const edge of left) {
-      const error = await writer.whole(() => empty(edge), isKeyViolation, false);
+      const error = await writer.transaction.whole(() => empty(edge), isKeyViolation, false);
       if (error === undefined) continue;
       why = error;
       refused.push(edge);

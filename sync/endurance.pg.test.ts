@@ -30,7 +30,7 @@ afterEach(async () => {
   await pair.close();
   for (const server of servers) await server.remove();
   [sync, config, servers] = [undefined, undefined, []];
-}, 60_000);
+});
 
 async function start(options: PairOptions = {}, walAlarmBytes = 1024 * MB): Promise<void> {
   pair = await createPair(options);

@@ -2,12 +2,8 @@
 // applied. There is no way back to copy anew from: one command goes on in place.
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { waitFor } from '../core/lifecycle.ts';
-import { withClient } from '../core/postgres/connect.ts';
-import { withEnds } from '../control/ends.ts';
-import { RelayReports } from '../control/relay-reports.ts';
-import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
-import { startProxy, type Proxy } from '../test/support/proxy.ts';
-import { ownServer, standbyOf, type OwnServer } from '../test/support/servers.ts';
+import { ask, openReplicated, recopied, type Replicated } from '../test/support/failover.ts';
+import { createPair, type Pair } from '../test/support/pair.ts';
 import {
   advanceTo,
   equal,
@@ -16,27 +12,17 @@ import {
   streaming,
   type RunningSync,
 } from '../test/support/sync.ts';
-import { recopy } from './recopy.ts';
 import { databaseOf } from './schemas.ts';
 
-let primary: OwnServer;
-let standby: OwnServer;
-let proxy: Proxy;
+let target: Replicated;
 let pair: Pair;
 let sync: RunningSync | undefined;
 let catalog: string;
 
 beforeEach(async () => {
-  primary = await ownServer();
-  await primary.start();
-  await ask(primary.url(), `SELECT pg_create_physical_replication_slot('standby', true)`);
-  await primary.stop();
-  standby = await standbyOf(primary, 'standby');
-  await primary.start();
-  await standby.start();
-  proxy = await startProxy(primary.port);
+  target = await openReplicated();
   pair = await createPair({
-    servers: { service: proxy.through(primary.url()) },
+    servers: { service: target.url },
     schemas: {
       monolith: `CREATE TABLE m (id integer PRIMARY KEY, kind text NOT NULL, nm text, stk integer NOT NULL DEFAULT 0)`,
       service: `CREATE TABLE s (id integer PRIMARY KEY, nm text, stock integer NOT NULL DEFAULT 0)`,
@@ -57,30 +43,18 @@ beforeEach(async () => {
   await advanceTo(pair, 'sync');
   sync = startSync(pair, { chunkRows: 3 });
   await advanceTo(pair, 'cutover');
-}, 90_000);
+});
 
 afterEach(async () => {
   await sync?.stop();
   await pair.close();
-  await proxy.close();
-  await primary.remove();
-  await standby.remove();
-}, 60_000);
-
-async function ask<T extends object>(url: string, text: string): Promise<T[]> {
-  return withClient(url, SESSION, async (client) => (await client.query<T>(text)).rows);
-}
+  await target.remove();
+});
 
 test('what the new server lost goes, what it has is copied, and the monolith’s own stays', async () => {
-  await waitFor(
-    async () => {
-      await ask(primary.url(), 'SELECT pg_log_standby_snapshot()');
-      const text = `SELECT 1 FROM pg_replication_slots WHERE slot_name LIKE 'banyan%' AND synced AND NOT temporary`;
-      return (await ask(standby.url(), text)).length === 1;
-    },
-    { timeoutMs: 45_000, everyMs: 100, what: 'the standby to copy the slot' },
-  );
-  await standby.stop();
+  const { primary, standby } = target;
+  await target.slotIsCopied();
+  await target.fallBehind();
   await ask(
     primary.url(catalog),
     `INSERT INTO s VALUES (20, 'lost'); UPDATE s SET nm = 'lost' WHERE id = 1; DELETE FROM s WHERE id = 2`,
@@ -88,13 +62,10 @@ test('what the new server lost goes, what it has is copied, and the monolith’s
   const own = async (): Promise<unknown[]> =>
     (await pair.monolith.query<object>('SELECT id, kind, nm, stk FROM m ORDER BY id')).rows;
   await waitFor(async () => JSON.stringify(await own()).includes('"nm":"lost"'), {
-    timeoutMs: 15_000,
+    timeoutMs: 30_000,
     what: 'the monolith to have what will be lost',
   });
-  await primary.kill();
-  await standby.start();
-  await ask(standby.url(), 'SELECT pg_promote()');
-  proxy.lead(standby.port);
+  await target.failOver();
   await ask(
     standby.url(catalog),
     `INSERT INTO s VALUES (30, 'new'); UPDATE s SET nm = 'new' WHERE id = 3`,
@@ -104,17 +75,7 @@ test('what the new server lost goes, what it has is copied, and the monolith’s
     what: 'the flow to stop',
   });
   expect((await stopped(pair, 'back')).error).toContain('banyan sync recopy');
-  const again = async (): Promise<unknown> => {
-    const definition = pair.migration.capabilities['catalog'];
-    if (!definition) throw new Error('no definition');
-    return withEnds(
-      { ...pair.migration, connections: pair.connections },
-      'catalog',
-      definition,
-      async (ends) => (ends ? recopy(ends, new RelayReports(pair.db)) : undefined),
-    );
-  };
-  expect(await again()).toEqual(['back']);
+  expect(await recopied(pair)).toEqual(['back']);
   await streaming(pair, 'back');
   await equal(pair, async () => ({
     monolith: (
@@ -133,7 +94,7 @@ test('what the new server lost goes, what it has is copied, and the monolith’s
     { id: 30, kind: 'book', nm: 'new', stk: 0 },
   ]);
   // Nothing is left to be decided.
-  expect(await again()).toEqual([]);
+  expect(await recopied(pair)).toEqual([]);
   await ask(standby.url(catalog), `UPDATE s SET nm = 'on' WHERE id = 4`);
   await streaming(pair, 'back');
   expect(await own()).toContainEqual({ id: 4, kind: 'book', nm: 'on', stk: 40 });

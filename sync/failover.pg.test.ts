@@ -3,14 +3,10 @@
 // or doubling; one behind it stops the flow, because the target has what the new server lost.
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { waitFor } from '../core/lifecycle.ts';
-import { withClient } from '../core/postgres/connect.ts';
-import { withEnds } from '../control/ends.ts';
-import { RelayReports } from '../control/relay-reports.ts';
 import { BANK, equalBooks, expectExactlyOnce, LEDGER, startBank } from '../test/support/bank.ts';
+import { ask, openReplicated, recopied, type Replicated } from '../test/support/failover.ts';
 import { serverUrl } from '../test/support/postgres.ts';
-import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
-import { startProxy, type Proxy } from '../test/support/proxy.ts';
-import { ownServer, standbyOf, type OwnServer } from '../test/support/servers.ts';
+import { createPair, type Pair } from '../test/support/pair.ts';
 import {
   advanceTo,
   startSync,
@@ -18,67 +14,29 @@ import {
   streaming,
   type RunningSync,
 } from '../test/support/sync.ts';
-import { recopy } from './recopy.ts';
 import { databaseOf } from './schemas.ts';
 
-let primary: OwnServer;
-let standby: OwnServer;
-let proxy: Proxy;
+let source: Replicated;
 let pair: Pair;
 let sync: RunningSync | undefined;
 let shop: string;
 let catalog: string;
 
 beforeEach(async () => {
-  primary = await ownServer();
-  await primary.start();
-  await ask(primary.url(), `SELECT pg_create_physical_replication_slot('standby', true)`);
-  await primary.stop();
-  standby = await standbyOf(primary, 'standby');
-  await primary.start();
-  await standby.start();
-  proxy = await startProxy(primary.port);
-  pair = await createPair({ ...BANK, servers: { monolith: proxy.through(primary.url()) } });
+  source = await openReplicated();
+  pair = await createPair({ ...BANK, servers: { monolith: source.url } });
   [shop, catalog] = [await databaseOf(pair.monolith), await databaseOf(pair.service)];
   await advanceTo(pair, 'sync');
   sync = startSync(pair, { chunkRows: 500 });
   await streaming(pair, 'to');
-}, 60_000);
+});
 
 afterEach(async () => {
   await sync?.stop();
   sync = undefined;
   await pair.close();
-  await proxy.close();
-  await primary.remove();
-  await standby.remove();
+  await source.remove();
 });
-
-async function ask<T extends object>(url: string, text: string): Promise<T[]> {
-  return withClient(url, SESSION, async (client) => (await client.query<T>(text)).rows);
-}
-
-/** Waits until the standby has a copy of the slot that it keeps. */
-async function slotIsCopied(): Promise<void> {
-  await waitFor(
-    async () => {
-      // What the primary does every 15 seconds by itself: the slot moves on to where the standby can keep it.
-      await ask(primary.url(), 'SELECT pg_log_standby_snapshot()');
-      const copied = await ask(
-        standby.url(),
-        `SELECT 1 FROM pg_replication_slots WHERE slot_name LIKE 'banyan%' AND synced AND NOT temporary`,
-      );
-      return copied.length === 1;
-    },
-    { timeoutMs: 45_000, everyMs: 100, what: 'the standby to copy the slot' },
-  );
-}
-
-async function failOver(): Promise<void> {
-  await primary.kill();
-  await ask(standby.url(), 'SELECT pg_promote()');
-  proxy.lead(standby.port);
-}
 
 const timelines = async (): Promise<number[]> =>
   (
@@ -86,7 +44,8 @@ const timelines = async (): Promise<number[]> =>
   ).rows.map((row) => row.timeline);
 
 test('a flow goes on at a promoted standby: under load nothing is lost and nothing doubled', async () => {
-  await slotIsCopied();
+  const { primary, standby } = source;
+  await source.slotIsCopied();
   // What is acknowledged is at the standby, and so is what the flow was sent.
   await ask(primary.url(), `ALTER SYSTEM SET synchronous_standby_names = '*'`);
   await ask(primary.url(), `ALTER SYSTEM SET synchronized_standby_slots = 'standby'`);
@@ -99,7 +58,7 @@ test('a flow goes on at a promoted standby: under load nothing is lost and nothi
     timeoutMs: 30_000,
     what: 'the load to flow',
   });
-  await failOver();
+  await source.failOver();
   const before = await arrived();
   await waitFor(async () => (await arrived()) > before + 500, {
     timeoutMs: 30_000,
@@ -118,31 +77,19 @@ const WAYS_ON = {
     await pair.coordinator().move({ capability: 'catalog', event: 'advance', replaceTarget: true });
   },
   'copied again in place': async (): Promise<void> => {
-    const definition = pair.migration.capabilities['catalog'];
-    if (!definition) throw new Error('no definition');
-    const where = { ...pair.migration, connections: pair.connections };
-    const gone = await withEnds(
-      where,
-      'catalog',
-      definition,
-      async (ends) => ends && recopy(ends, new RelayReports(pair.db)),
-    );
-    expect(gone).toEqual(['to']);
+    expect(await recopied(pair)).toEqual(['to']);
   },
 };
 
 test.each(['begun anew', 'copied again in place'] as const)(
   'a flow whose checkpoint is behind the switch point stops; %s, the sides are equal',
   async (way) => {
-    await slotIsCopied();
-    await standby.stop();
+    await source.slotIsCopied();
+    await source.fallBehind();
     const write = (text: string): Promise<unknown> => ask(pair.monolithAppUrl, text);
     await write(`INSERT INTO hist VALUES (1, 1, 10), (2, 2, 20)`);
     await equalBooks(pair.monolithAppUrl, pair.serviceAppUrl);
-    await primary.kill();
-    await standby.start();
-    await ask(standby.url(), 'SELECT pg_promote()');
-    proxy.lead(standby.port);
+    await source.failOver();
     // The number 1 is given to another movement there.
     await write(`INSERT INTO hist VALUES (1, 3, 30), (4, 4, 40)`);
     await waitFor(async () => (await stopped(pair, 'to')).code === 'FLOW_STOPPED', {
@@ -167,8 +114,9 @@ test.each(['begun anew', 'copied again in place'] as const)(
 );
 
 test('a flow that finds an older server behind its URL stops', async () => {
-  await slotIsCopied();
-  await failOver();
+  const { primary, standby, proxy } = source;
+  await source.slotIsCopied();
+  await source.failOver();
   await streaming(pair, 'to');
   expect(await timelines()).toEqual([2]);
   await primary.start();

@@ -7,6 +7,7 @@ import { textArray } from '../core/postgres/text-forms.ts';
 import { rawRows } from '../core/postgres/connect.ts';
 import { encodeMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
+import type { Rows } from './domain/partial-rows.ts';
 import { keyText, type RowOperation, type TargetTable } from './domain/target-table.ts';
 import { sameText } from './domain/equality.ts';
 import { lands } from './domain/verdict.ts';
@@ -20,8 +21,6 @@ export interface Reset {
   /** The owner waits to hear of it. */
   readonly awaited: boolean;
 }
-
-type Rows = ReadonlyMap<TargetTable, readonly RowOperation[]>;
 
 export class Flights {
   readonly #client: pg.Client;
@@ -114,12 +113,19 @@ export class Flights {
       overtaken += operations.length - landed.length;
       landing.set(target, landed);
     }
-    const again = replacedKeys(landing.values());
+    // Parents come first, and a cascade may take the rows of their parts along: also those that were as
+    // they should be.
+    const again = new Set<string>();
     const left = new Map<TargetTable, readonly RowOperation[]>();
     for (const [target, landed] of landing) {
+      const there = new Set(landed.map(({ row }) => keyText(row.key)));
       const kept = landed
-        .filter(({ row, same }) => !same || (row.replaced && again.has(keyText(row.key))))
-        .map(({ row }) => row);
+        .filter(({ row, same }) => !same || (row.replaced && again.has(sourceOf(row))))
+        // A row that is in flight under its old key stays there until its change has been judged.
+        .map(({ row }) =>
+          row.from && !there.has(keyText(row.from)) ? { ...row, from: undefined } : row,
+        );
+      for (const row of kept) if (row.replaced) again.add(sourceOf(row));
       if (kept.length > 0) left.set(target, kept);
     }
     return { rows: left, overtaken };
@@ -135,8 +141,8 @@ export class Flights {
     const on = target.key
       .map(({ name, type }, index) => `t.${quoteIdentifier(name)} = s.k${index}::${type}`)
       .join(' AND ');
-    const same = target.columns.map(({ name, type, wide }, index) =>
-      sameText(`t.${quoteIdentifier(name)}`, `s.c${index}`, type, wide),
+    const same = target.columns.map((column, index) =>
+      sameText(`t.${quoteIdentifier(column.name)}`, `s.c${index}`, column),
     );
     const canonical = target.key.map(({ type }, index) => `s.k${index}::${type}::text`);
     const texts = {
@@ -150,15 +156,7 @@ export class Flights {
   }
 }
 
-/**
- * Keys of rows that will be deleted and put anew: a cascade may take the rows of their parts along, also
- * those that were as they should be.
- */
-function replacedKeys(
-  landing: Iterable<readonly { readonly row: RowOperation; readonly same: boolean }[]>,
-): ReadonlySet<string> {
-  const keys = new Set<string>();
-  for (const landed of landing)
-    for (const { row, same } of landed) if (row.replaced && !same) keys.add(keyText(row.key));
-  return keys;
+/** The row of the source that an operation came from, as text. */
+function sourceOf({ source, key }: RowOperation): string {
+  return `${formatTable(source)} ${keyText(key)}`;
 }

@@ -2,7 +2,6 @@
 // has applied. With a change parked the target is not complete, whatever came after it.
 import { formatLsn, type Position } from '../core/postgres/lsn.ts';
 import type { BackfillProgress, FlowReport, FlowStatus } from '../control/flow-reports.ts';
-import type { Direction } from '../control/domain/flow.ts';
 import type { Applied } from './batch.ts';
 import { LagWindow } from './domain/lag.ts';
 
@@ -16,9 +15,14 @@ export interface Standing {
   readonly parked: number;
 }
 
+/** The flow that is told of. */
+export interface Told extends Pick<FlowReport, 'capability' | 'direction' | 'mapping'> {
+  /** How many an earlier process has judged; null where nobody judges. */
+  readonly conflicts: number | null;
+}
+
 export class FlowFigures {
-  readonly #capability: string;
-  readonly #direction: Direction;
+  readonly #flow: Pick<FlowReport, 'capability' | 'direction' | 'mapping'>;
   readonly #lag = new LagWindow();
   #watermark: string | null = null;
   #applied = 0;
@@ -26,10 +30,8 @@ export class FlowFigures {
   /** Null where nobody judges. */
   #conflicts: number | null;
 
-  /** `conflicts` is how many an earlier process has judged. */
-  constructor(capability: string, direction: Direction, conflicts: number | null) {
-    this.#capability = capability;
-    this.#direction = direction;
+  constructor({ conflicts, ...flow }: Told) {
+    this.#flow = flow;
     this.#conflicts = conflicts;
   }
 
@@ -44,10 +46,9 @@ export class FlowFigures {
 
   report({ status, position, incomplete, copied, parked }: Standing): FlowReport {
     const { timeline, commitLsn, seq } = position;
-    const isForward = this.#direction === 'to';
+    const isForward = this.#flow.direction === 'to';
     return {
-      capability: this.#capability,
-      direction: this.#direction,
+      ...this.#flow,
       status,
       errorCode: null,
       error: null,

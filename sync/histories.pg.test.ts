@@ -116,7 +116,6 @@ test.each([
     await shop.end();
     await catalog.end();
   },
-  60_000,
 );
 
 function sequences(length: number): Operation[][] {

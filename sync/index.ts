@@ -1,8 +1,10 @@
 // Public entry point `banyan/sync`: the sync layer as a part of a team's own process, and the checks
 // that go with it.
-export { syncPart, type SyncOptions } from './process.ts';
+export { syncPart } from './process.ts';
+export type { SyncOptions } from './kept-flow.ts';
 export { relayPart, type RelayPartOptions } from './kafka/process.ts';
 export { relayMetrics } from './kafka/relay-metrics.ts';
+export { flowMetrics } from './flow-metrics.ts';
 export type { Finding } from './domain/finding.ts';
 export { listConflicts, type ConflictLine } from './conflicts.ts';
 export {

@@ -29,7 +29,7 @@ beforeEach(async () => {
   pair = await createPair();
   held = await connect(pair.monolithAppUrl, SESSION);
   await pair.monolith.query(`
-    INSERT INTO prd (no, nm, dsc, prc) SELECT 'N' || i, 'old', 'old', i FROM generate_series(1, 60) i`);
+    INSERT INTO prd (no, nm, dsc, prc) SELECT 'N' || i, 'old', 'old', i FROM generate_series(1, 200) i`);
   await pair.coordinator().move({ capability: 'catalog', event: 'advance' });
   await standby('nobody');
 });
@@ -54,7 +54,7 @@ async function standby(name: string): Promise<void> {
       );
       return rows[0]?.now === name;
     },
-    { timeoutMs: 5_000, what: 'the server to take up its settings' },
+    { timeoutMs: 30_000, what: 'the server to take up its settings' },
   );
 }
 
@@ -63,7 +63,7 @@ async function commitUnseen(text: string): Promise<void> {
   await held.query('SET synchronous_commit = on');
   void held.query(text).catch(() => undefined);
   await waitFor(async () => (await waiting()) === 1, {
-    timeoutMs: 5_000,
+    timeoutMs: 30_000,
     what: 'the commit to wait for its standby',
   });
 }
@@ -97,7 +97,7 @@ async function arrived(id: number): Promise<void> {
       );
       return rows.length > 0;
     },
-    { timeoutMs: 10_000, what: 'the stream to deliver the commit that nobody can see' },
+    { timeoutMs: 30_000, what: 'the stream to deliver the commit that nobody can see' },
   );
 }
 
@@ -114,25 +114,25 @@ async function again(): Promise<void> {
       );
       return ahead[0]?.ahead;
     },
-    { timeoutMs: 10_000, what: 'the copy to go on' },
+    { timeoutMs: 30_000, what: 'the copy to go on' },
   );
 }
 
 test('a chunk that cannot see a commit which the stream has delivered is read again', async () => {
   const gate = logGate();
   sync = startSync(pair, { wrapLog: gate.wrap });
-  await waitFor(async () => (await copied()) >= 7, { timeoutMs: 10_000, what: 'a first chunk' });
+  await waitFor(async () => (await copied()) >= 7, { timeoutMs: 30_000, what: 'a first chunk' });
   gate.shut();
   const before = await copied();
-  expect(before).toBeLessThan(55);
-  await commitUnseen(`UPDATE prd SET nm = 'new' WHERE prd_id = 60`);
+  expect(before).toBeLessThan(190);
+  await commitUnseen(`UPDATE prd SET nm = 'new' WHERE prd_id = 200`);
   gate.open();
-  await arrived(60);
+  await arrived(200);
   await again();
   await release();
   await streaming(pair, 'to');
   await equal(pair);
-  expect((await pair.monolith.query(`SELECT nm FROM prd WHERE prd_id = 60`)).rows).toEqual([
+  expect((await pair.monolith.query(`SELECT nm FROM prd WHERE prd_id = 200`)).rows).toEqual([
     { nm: 'new' },
   ]);
 });
@@ -140,11 +140,11 @@ test('a chunk that cannot see a commit which the stream has delivered is read ag
 test('a commit that an earlier process delivered and nobody can see yet is not overwritten either', async () => {
   const gate = logGate();
   sync = startSync(pair, { wrapLog: gate.wrap });
-  await waitFor(async () => (await copied()) >= 7, { timeoutMs: 10_000, what: 'a first chunk' });
+  await waitFor(async () => (await copied()) >= 7, { timeoutMs: 30_000, what: 'a first chunk' });
   gate.shut();
-  await commitUnseen(`UPDATE prd SET nm = 'new' WHERE prd_id = 60`);
+  await commitUnseen(`UPDATE prd SET nm = 'new' WHERE prd_id = 200`);
   gate.open();
-  await arrived(60);
+  await arrived(200);
   await sync.stop();
   sync = startSync(pair);
   await again();

@@ -19,9 +19,8 @@ import {
 } from './conflict-record.ts';
 import type { RowChange, TransactionHead } from './domain/change.ts';
 import { askedBy, type Asked, type Image } from './domain/images.ts';
-import { judgingTexts, type JudgingTexts } from './domain/judging.ts';
-import { targetColumns, type Edge } from './domain/mapping.ts';
 import { judgementOf, standingOf, verdictOf } from './domain/verdict.ts';
+import { nameOf, OwnerRows } from './owner-rows.ts';
 import { isConstraintViolation, isKeyViolation, isRefusal } from './refusal.ts';
 import type { BatchContext, Care } from './batch-context.ts';
 import type { Writer } from './writer.ts';
@@ -34,26 +33,33 @@ export class Judge {
   readonly #context: BatchContext;
   readonly #writer: Writer;
   readonly #care: Care;
-  readonly #timed: boolean;
+  readonly #rows: OwnerRows;
   /** Rows that this transaction has deleted: their absence is locked. */
   readonly #deleted = new Set<string>();
+  /** Rows of which a part has stood against a change, by name: against a change of which transaction. */
+  readonly #stood = new Map<string, string>();
   conflicts = 0;
 
   constructor(context: BatchContext, writer: Writer, care: Care) {
     this.#context = context;
     this.#writer = writer;
     this.#care = care;
-    this.#timed = context.plan.conflicts === 'last-writer-wins';
+    this.#rows = new OwnerRows(context);
+  }
+
+  /** Up to when rows were written that it has written over, Unix ms: what is written there now is no older. */
+  get newestMs(): number {
+    return this.#rows.newestMs;
   }
 
   /** Begins with a transaction of the service: what it changed is in flight no more. */
   async open({ xid }: TransactionHead): Promise<void> {
     const { plan, target } = this.#context;
     const judged = encodeMessage({ kind: 'judged', capability: plan.capability, xid });
-    await this.#writer.begin(
+    await this.#writer.transaction.begin(
       `SELECT pg_logical_emit_message(true, ${quoteLiteral(MESSAGE_PREFIX)}, ${quoteLiteral(judged)})`,
     );
-    if (this.#timed && xid % PRUNE_EVERY === 0)
+    if (this.#rows.timed && xid % PRUNE_EVERY === 0)
       await target.client.query(
         `DELETE FROM banyan.tombstone WHERE at < clock_timestamp() - interval '1 day'`,
       );
@@ -70,9 +76,12 @@ export class Judge {
       for (const edge of edges)
         if (formatTable(edge.source) === label) {
           const all = askedBy(edge, change);
-          if (await this.#moves(all)) continue;
+          // A row of which the owner keeps a part is not what the service's client saw.
+          const stands = all.some((asked) => this.#stands(asked, source));
+          if (!stands && (await this.#moves(all))) continue;
           for (const asked of all)
-            if (!(await this.#agrees(asked))) await this.#judge(asked, source);
+            if (this.#stands(asked, source) || !(await this.#agrees(asked)))
+              await this.#judge(asked, source);
         }
     }, isRefusal);
   }
@@ -84,11 +93,12 @@ export class Judge {
   async #moves([old, now]: readonly Asked[]): Promise<boolean> {
     if (!old?.before || !now?.after || !old.edge.driver) return false;
     const { before, edge } = old;
+    if (edge.key.some(({ fixed }) => fixed === true)) return false;
     const { target } = this.#context;
     const values = [...old.key, ...now.key, ...now.after, ...before];
     const moved: boolean[] = [];
     const refused = await this.#whole(async () => {
-      moved.push(await target.into(edge, () => target.one(this.#textsOf(edge).move, values)));
+      moved.push(await target.into(edge, () => target.one(this.#rows.textsOf(edge).move, values)));
     }, isConstraintViolation);
     if (refused !== undefined || moved[0] !== true) return false;
     this.#deleted.add(nameOf(old));
@@ -97,7 +107,7 @@ export class Judge {
 
   async #whole(work: () => Promise<void>, isOne: (error: unknown) => boolean): Promise<unknown> {
     if (this.#care !== 'folded')
-      return this.#writer.whole(work, isOne, this.#care === 'parking strictly');
+      return this.#writer.transaction.whole(work, isOne, this.#care === 'parking strictly');
     await work();
     return undefined;
   }
@@ -106,12 +116,15 @@ export class Judge {
   async #agrees(asked: Asked): Promise<boolean> {
     const { edge, key, before, after, changes } = asked;
     if (!changes || this.#care !== 'folded') return false;
-    const { agreed } = this.#textsOf(edge);
+    const { agreed } = this.#rows.textsOf(edge);
     const { target } = this.#context;
     const one = (text: string, values: Image): Promise<boolean> =>
       target.into(edge, () => target.one(text, [...key, ...values]));
     if (!before) return one(agreed.insert, after ?? []);
-    if (after) return agreed.update !== undefined && one(agreed.update, [...after, ...before]);
+    if (after) {
+      if (agreed.update === undefined || this.#rows.remembers(edge)) return false;
+      return one(agreed.update, [...after, ...before]);
+    }
     const gone = await one(agreed.remove, before);
     if (gone) this.#deleted.add(nameOf(asked));
     return gone;
@@ -119,7 +132,7 @@ export class Judge {
 
   /** The service has taken a reset: what follows in its stream was made on top of it. */
   async taken(table: string, key: readonly string[]): Promise<void> {
-    await this.#writer.begin();
+    await this.#writer.transaction.begin();
     await this.#context.target.client.query(
       'DELETE FROM banyan.awaited WHERE flow = $1 AND source_table = $2 AND key = $3',
       [this.#context.plan.flow, table, key],
@@ -128,15 +141,21 @@ export class Judge {
 
   async #judge(asked: Asked, source: Source): Promise<void> {
     for (let looks = 1; ; looks++) {
-      const look = await this.#look(asked);
-      const standing = standingOf({ ...asked, ...look });
+      const look = await this.#rows.look(asked);
+      const stands = look.present && this.#stands(asked, source);
+      const standing = stands ? 'conflict' : standingOf({ ...asked, ...look });
       let verdict: Verdict = 'owner';
       let reason: Reason | undefined;
       if (standing === 'conflict') {
         reason = reasonOf(asked, look);
         verdict = this.#verdict(asked, look, source);
         // Of a row that is gone, a part knows some columns only; and no other row knows the rest.
-        if (verdict === 'service' && !look.present && asked.after && this.#isPartial(asked.edge)) {
+        if (
+          verdict === 'service' &&
+          !look.present &&
+          asked.after &&
+          this.#rows.isPartial(asked.edge)
+        ) {
           verdict = 'owner';
           reason = 'incomplete';
         }
@@ -149,68 +168,47 @@ export class Judge {
         }
         // It may be the very row, which another session has just inserted.
         const again = sqlState(refused) === '23505' && !look.present && looks < MOST_LOOKS;
-        if (again && (await this.#look(asked)).present) continue;
+        if (again && (await this.#rows.look(asked)).present) continue;
         reason = sqlState(refused) === '23505' ? 'unique' : 'foreign key';
         verdict = 'owner';
-      }
-      if (reason) await this.#record({ asked, look, source, reason, verdict });
+        // Which two rows cannot both be: the change's own, and the one that has its value.
+        const other = await this.#rows.inTheWay(asked, look, refused);
+        await this.#record({ asked, look: { ...look, ...other }, source, reason, verdict });
+      } else if (reason) await this.#record({ asked, look, source, reason, verdict });
+      if (reason !== undefined && look.present && !asked.edge.driver)
+        this.#stood.set(nameOf(asked), transactionOf(source));
       await this.#answer(asked, look, reason !== undefined);
       return;
     }
   }
 
+  /** Whether a row that is to go stays for the sake of a part that the same transaction could not change. */
+  #stands(asked: Asked, source: Source): boolean {
+    return (
+      this.#stood.size > 0 &&
+      asked.edge.driver &&
+      asked.after === null &&
+      this.#stood.get(nameOf(asked)) === transactionOf(source)
+    );
+  }
+
   /** Gives a key violation; any other refusal is thrown. */
   #apply(asked: Asked, present: boolean): Promise<unknown> {
-    const { update, insert, remove } = this.#textsOf(asked.edge);
+    const { update, insert, remove } = this.#rows.textsOf(asked.edge);
     const { target } = this.#context;
     const run = async (text: string | undefined, image: Image): Promise<void> => {
       if (text !== undefined)
         await target.into(asked.edge, () => rawRows(target.client, text, [...asked.key, ...image]));
     };
     return this.#whole(async () => {
-      if (asked.after) await run(present ? update : insert, asked.after);
-      else {
+      if (asked.after) {
+        await run(present ? update : insert, asked.after);
+        if (present) this.#rows.written(asked);
+      } else {
         await run(remove, []);
         this.#deleted.add(nameOf(asked));
       }
     }, isKeyViolation);
-  }
-
-  async #look(asked: Asked): Promise<Look> {
-    const { edge, key, before, after } = asked;
-    const nothing = targetColumns(edge).map(() => null);
-    const { client } = this.#context.target;
-    const [found] = await rawRows(client, this.#textsOf(edge).look, [
-      ...key,
-      ...(before ?? nothing),
-      ...(after ?? nothing),
-    ]);
-    if (!found) {
-      const gone = asked.operation === 'delete' || (edge.driver && after === null);
-      const writtenMs = this.#timed ? await this.#deletedMs(edge, key) : null;
-      return { present: false, asBefore: before === null, asAfter: gone, writtenMs, row: null };
-    }
-    const [asBefore, asAfter, written, ...values] = found;
-    const shown = this.#shown(edge);
-    return {
-      present: true,
-      asBefore: before !== null && asBefore === 't',
-      asAfter: after !== null && asAfter === 't',
-      writtenMs: written === null || written === undefined ? null : Number(written),
-      row: Object.fromEntries(shown.map((name, index) => [name, values[index] ?? null])),
-    };
-  }
-
-  async #deletedMs(edge: Edge, key: readonly string[]): Promise<number | null> {
-    const { plan, target } = this.#context;
-    const canonical = edge.key.map((pair, index) => `$${index + 3}::text::${pair.type}::text`);
-    const [found] = await rawRows(
-      target.client,
-      `SELECT extract(epoch FROM at) * 1000 FROM banyan.tombstone
-        WHERE capability = $1 AND owner_table = $2 AND key = ARRAY[${canonical.join(', ')}]`,
-      [plan.capability, formatTable(edge.target), ...key],
-    );
-    return found?.[0] === null || found?.[0] === undefined ? null : Number(found[0]);
   }
 
   #verdict(asked: Asked, look: Look, { commitMs }: Source): Verdict {
@@ -262,36 +260,9 @@ export class Judge {
       encodeMessage(message),
     ]);
   }
-
-  /** Whether several tables of the service make up the owner's row. */
-  #isPartial({ target }: Edge): boolean {
-    const label = formatTable(target);
-    const edges = this.#context.plan.edges['sharing guest'];
-    return edges.filter((one) => formatTable(one.target) === label).length > 1;
-  }
-
-  #shown({ target }: Edge): readonly string[] {
-    return this.#context.plan.shown.get(formatTable(target)) ?? [];
-  }
-
-  #textsOf(edge: Edge): JudgingTexts {
-    let texts = TEXTS.get(edge);
-    if (!texts) {
-      const { edges } = this.#context.plan;
-      const label = formatTable(edge.target);
-      const parts = edges['sharing guest']
-        .filter((one) => one !== edge && formatTable(one.target) === label)
-        .flatMap(targetColumns);
-      const judging = { edge, parts, shown: this.#shown(edge), timed: this.#timed };
-      TEXTS.set(edge, (texts = judgingTexts(judging)));
-    }
-    return texts;
-  }
 }
 
-/** Edges are made anew with each plan. */
-const TEXTS = new WeakMap<Edge, JudgingTexts>();
-
-function nameOf({ edge, key }: Asked): string {
-  return [formatTable(edge.target), ...key].join('\u0000');
+/** The service's, which its changes share. */
+function transactionOf({ position }: Source): string {
+  return position.slice(0, position.lastIndexOf('/'));
 }

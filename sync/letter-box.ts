@@ -3,9 +3,12 @@
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { sleep } from '../core/lifecycle.ts';
-import { withClient } from '../core/postgres/connect.ts';
+import { transaction, withClient } from '../core/postgres/connect.ts';
+import { formatTable, parseTableName } from '../core/postgres/identifiers.ts';
+import type { TableMap } from '../control/definition.ts';
 import { scalar } from '../control/participant.ts';
 import type { Direction } from '../control/domain/flow.ts';
+import type { Mode } from './domain/mapping.ts';
 import type { StoredChange } from './domain/parked.ts';
 
 export interface LetterLine {
@@ -87,28 +90,54 @@ export async function lettersAfterRetry(
 }
 
 /**
- * Gives a change up: it will never be applied. The ones behind it are tried next. Throws USAGE for an
- * id that is not parked.
+ * Gives a change up: it will never be applied. The ones behind it are tried next. What the service made
+ * of the owner's row under a write canary gives way to that row: it is read again. Gives whether it is so.
+ * `tables` are the capability's. Throws USAGE for an id that is not parked.
  */
 export async function skipLetter(
   capability: string,
   appliers: Appliers,
   direction: Direction,
   id: string,
-): Promise<void> {
-  await withClient(appliers[direction], SESSION, async (client) => {
-    const { rowCount } = await client.query(
-      'DELETE FROM banyan.parked WHERE flow = $1 AND id = $2',
-      [`${capability}:${direction}`, id],
-    );
-    if (rowCount === 0)
-      throw new BanyanError('USAGE', `no change ${id} is parked on the way ${direction}`, {
-        hint: `\`banyan sync show ${capability}\` lists them.`,
+  tables: readonly TableMap[] = [],
+): Promise<boolean> {
+  const flow = `${capability}:${direction}`;
+  return withClient(appliers[direction], SESSION, (client) =>
+    transaction(client, async () => {
+      const { rows } = await client.query<
+        Pick<LetterRow, 'source_table' | 'keys'> & { mode: Mode }
+      >(
+        'DELETE FROM banyan.parked WHERE flow = $1 AND id = $2 RETURNING source_table, keys, mode',
+        [flow, id],
+      );
+      const [letter] = rows;
+      if (!letter)
+        throw new BanyanError('USAGE', `no change ${id} is parked on the way ${direction}`, {
+          hint: `\`banyan sync show ${capability}\` lists them.`,
+        });
+      await client.query('UPDATE banyan.parked SET retry = true WHERE flow = $1', [flow]);
+      if (letter.mode !== 'sharing guest') return false;
+      const owners = ownersOf(tables, letter.source_table);
+      // It is still parked should we not come to the end of this; then it has been read for nothing.
+      await withClient(appliers.to, SESSION, async (service) => {
+        for (const table of owners)
+          for (const key of letter.keys)
+            await service.query(
+              'INSERT INTO banyan.reread (flow, source_table, key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
+              [`${capability}:to`, table, key],
+            );
       });
-    await client.query('UPDATE banyan.parked SET retry = true WHERE flow = $1', [
-      `${capability}:${direction}`,
-    ]);
-  });
+      return owners.length > 0;
+    }),
+  );
+}
+
+/** The tables of the monolith that a table of the service goes back into. */
+function ownersOf(tables: readonly TableMap[], label: string): string[] {
+  const labelOf = (name: string): string => formatTable(parseTableName(name));
+  return tables.flatMap(({ monolith, service }) =>
+    service.some((name) => labelOf(name) === label) ? monolith.map(labelOf) : [],
+  );
 }
 
 /**

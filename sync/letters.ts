@@ -20,20 +20,23 @@ export interface Letters {
   readonly parking: Parking;
   /** Runs work on the applier's session, between its batches. */
   readonly exclusively: <T>(work: (client: pg.Client) => Promise<T>) => Promise<T>;
+  /** Called at each look with how many are parked after it, and what the oldest was refused for. */
+  readonly onLook?: (parked: number, why: string | null) => void;
   /** How time passes between two looks; by the clock where left out. */
   readonly pause?: typeof sleep;
 }
 
 /** Looks once a second until the signal aborts. What was parked when it begins is tried again at once. */
 export async function followLetters(letters: Letters, signal: AbortSignal): Promise<void> {
-  const { flow, applier, copying, parking, exclusively, pause = sleep } = letters;
+  const { flow, applier, copying, parking, exclusively, onLook, pause = sleep } = letters;
   const patience = new Patience();
   if (!parking.empty) await exclusively((client) => askForRetry(client, flow));
   while (!signal.aborted) {
     await exclusively(async (client) => {
       const { rows } = await client.query<Found>(
         `SELECT count(*)::int AS parked, coalesce(bool_or(retry), false) AS retry,
-                coalesce(bool_or(sql_state IN ('23502', '23503', '23505')), false) AS passes, max(id) AS newest,
+                coalesce(bool_or(sql_state IN ('23001', '23502', '23503', '23505', '23P01')), false) AS passes, max(id) AS newest,
+                (array_agg(error ORDER BY id) FILTER (WHERE error IS NOT NULL))[1] AS why,
                 EXISTS (SELECT 1 FROM banyan.reread WHERE flow = $1) AS reread
            FROM banyan.parked WHERE flow = $1`,
         [flow],
@@ -44,6 +47,7 @@ export async function followLetters(letters: Letters, signal: AbortSignal): Prom
       if (parking.orphaned || isDue) await askForRetry(client, flow);
       if (found?.retry || parking.orphaned || isDue) await applier.retryParked();
       if (found?.reread) copying.rereads = true;
+      onLook?.(parking.size, found?.why ?? null);
     });
     await pause(LOOK_MS, signal);
   }
@@ -55,6 +59,7 @@ interface Found {
   /** Some were refused for the sake of another row. */
   readonly passes: boolean;
   readonly newest: string | null;
+  readonly why: string | null;
   readonly reread: boolean;
 }
 

@@ -2,7 +2,6 @@
 // that it fills. The rest of a flow does not know which.
 import type pg from 'pg';
 import { sleep } from '../core/lifecycle.ts';
-import { parseTableName } from '../core/postgres/identifiers.ts';
 import { relayNames, type FlowNames } from '../control/domain/names.ts';
 import type { ChangeLog } from './change-log.ts';
 import { tablesByOid, type Shapes } from './drift.ts';
@@ -44,8 +43,12 @@ export function slotHome({ url, names, silenceMs }: LogHomeOptions): LogHome {
   return {
     publication,
     ...{ kept: 'position', scattered: false },
+    // Whoever holds the flow's origin at the target alone applies what the slot brings.
     open: ({ position }, _, shapes) =>
-      openSlotLog({ url, slot, publication, silenceMs, tables: tablesByOid(shapes) }, position),
+      openSlotLog(
+        { url, slot, publication, silenceMs, seizes: true, tables: tablesByOid(shapes) },
+        position,
+      ),
     // Whoever reads a slot hears of its end.
     watch: () => Promise.resolve(),
   };
@@ -56,11 +59,10 @@ export function relayedHome({ url, database, names }: LogHomeOptions, relayed: R
   return {
     publication,
     ...{ kept: 'offsets', scattered: relayed.settings.layout === 'table' },
-    open: (checkpoint, { sourceOrder }) =>
+    open: (checkpoint, { capability }, shapes) =>
       openRelayed(relayed, {
-        ...{ url, slot, publication, checkpoint, ownSlot: names.slot },
+        ...{ url, slot, publication, checkpoint, capability, shapes, ownSlot: names.slot },
         flow: names.flow,
-        tables: sourceOrder.map(parseTableName),
       }),
     watch: async (client, signal) => {
       while (!signal.aborted) {

@@ -161,7 +161,7 @@ test('what a lens cannot take back is parked, seen by verify, and flows on once 
   );
   await waitFor(
     async () => (await pair.service.query('SELECT 1 FROM customer WHERE id = 3')).rows.length > 0,
-    { timeoutMs: 10_000, what: 'the other rows to flow on' },
+    { timeoutMs: 30_000, what: 'the other rows to flow on' },
   );
   expect(await verified(pair)).toMatchObject({ different: 2 });
   await pair.monolith.query(`

@@ -1,6 +1,6 @@
 // Rows that a source has deleted and put in again, where the target cannot let the old one go: rows of
 // ours point to it that already mean the new one. The old row becomes the new one where it is.
-import { rawRows, sqlState } from '../core/postgres/connect.ts';
+import { rawRows } from '../core/postgres/connect.ts';
 import { formatTable, type TableName } from '../core/postgres/identifiers.ts';
 import { textArray } from '../core/postgres/text-forms.ts';
 import type { Mode } from './domain/mapping.ts';
@@ -8,11 +8,12 @@ import { inPlace, type Rows } from './domain/partial-rows.ts';
 import { resetStatement } from './domain/way-statements.ts';
 import type { TargetTable } from './domain/target-table.ts';
 import type { BatchContext } from './batch-context.ts';
+import { isForeignKey } from './refusal.ts';
 import type { Writer } from './writer.ts';
 
 /** Whether a row of one of our tables keeps another one from being deleted. */
 export function isHeldByOurs({ plan }: BatchContext, error: unknown): boolean {
-  if (sqlState(error) !== '23503') return false;
+  if (!isForeignKey(error)) return false;
   const { schema = '', table = '' } = error as Partial<TableName>;
   return plan.targetOrder.includes(formatTable({ schema, table }));
 }

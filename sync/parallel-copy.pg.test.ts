@@ -148,7 +148,6 @@ test.each(seeds(3))(
     expect((await pair.service.query('SELECT * FROM banyan.reread')).rows).toEqual([]);
     expect((await pair.service.query('SELECT * FROM banyan.parked')).rows).toEqual([]);
   },
-  60_000,
 );
 
 async function stages(): Promise<Record<string, string>> {
@@ -159,7 +158,7 @@ async function stages(): Promise<Record<string, string>> {
 }
 
 async function until(what: string, is: (now: Record<string, string>) => boolean): Promise<void> {
-  await waitFor(async () => is(await stages()), { timeoutMs: 15_000, what });
+  await waitFor(async () => is(await stages()), { timeoutMs: 30_000, what });
 }
 
 const status = async (): Promise<string | undefined> =>
@@ -167,7 +166,7 @@ const status = async (): Promise<string | undefined> =>
 
 async function copyPaused(): Promise<void> {
   await waitFor(async () => (await status()) === 'copy paused', {
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     what: 'the flow to say that its copy is paused',
   });
 }
@@ -201,7 +200,7 @@ test('a table that is slow holds up those that depend on it, and nobody else', a
     await waitFor(
       async () =>
         (await pair.service.query(`SELECT 1 FROM reader WHERE name = 'meanwhile'`)).rows.length > 0,
-      { timeoutMs: 10_000, what: 'a change of a copied table' },
+      { timeoutMs: 30_000, what: 'a change of a copied table' },
     );
   } finally {
     await letGo();
@@ -228,7 +227,7 @@ test('a copy that is paused stands still while the stream goes on, says so, and 
     );
   // The chunk that was being read goes in; what is behind it waits.
   await waitFor(async () => (await copied()) > 0, {
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     what: 'the chunk under way',
   });
   for (let turn = 0; turn < 5; turn++) {
@@ -237,7 +236,7 @@ test('a copy that is paused stands still while the stream goes on, says so, and 
       async () =>
         (await pair.service.query(`SELECT 1 FROM shelf WHERE name = $1`, [`turn ${turn}`])).rows
           .length > 0,
-      { timeoutMs: 10_000, what: 'the stream to go on' },
+      { timeoutMs: 30_000, what: 'the stream to go on' },
     );
   }
   expect(await copied()).toBe(7);

@@ -48,7 +48,7 @@ async function letters(count: number): Promise<LetterLine[]> {
       const found = await listLetters('catalog', appliers);
       return found.length === count ? found : undefined;
     },
-    { timeoutMs: 15_000, what: `${count} changes to be parked` },
+    { timeoutMs: 60_000, what: `${count} changes to be parked` },
   );
 }
 
@@ -66,7 +66,7 @@ async function flowsOn(): Promise<void> {
     sku.slice(0, 20),
   ]);
   await waitFor(async () => Object.values(await names()).includes(sku.slice(0, 20)), {
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     what: 'other rows to flow on',
   });
 }
@@ -107,6 +107,30 @@ test('a refused change is parked with its error, later ones of its row wait, the
   await equal(pair);
 });
 
+test('the log says that a change is parked, why, and where to look', async () => {
+  const warned: unknown[] = [];
+  const quiet = (): void => undefined;
+  await advanceTo(pair, 'sync');
+  sync = startSync(pair, {
+    log: {
+      ...{ debug: quiet, info: quiet, error: quiet },
+      warn: (_message: string, fields: unknown) => warned.push(fields),
+    } as never,
+  });
+  await streaming(pair, 'to');
+  await pair.service.query(`ALTER TABLE product ADD CONSTRAINT cheap CHECK (price_cents < 100000)`);
+  await pair.monolith.query('UPDATE prd SET prc = 5000 WHERE prd_id = 1');
+  await letters(1);
+  await waitFor(() => warned.length > 0, { timeoutMs: 30_000, what: 'a warning' });
+  expect(warned).toEqual([
+    {
+      ...{ capability: 'catalog', direction: 'to', parked: 1 },
+      why: expect.stringContaining('cheap') as unknown,
+      hint: expect.stringContaining('banyan sync show catalog') as unknown,
+    },
+  ]);
+});
+
 test('as long as a change is parked nothing counts as complete: no watermark, no gate, no switch', async () => {
   await synced();
   await advanceTo(pair, 'canary');
@@ -128,7 +152,7 @@ test('as long as a change is parked nothing counts as complete: no watermark, no
   // The report that tells of it has the watermark as it stands from now on.
   await waitFor(
     async () => (await pair.evidence.flows('catalog')).some(({ parked }) => parked === 1),
-    { timeoutMs: 10_000, what: 'the report' },
+    { timeoutMs: 30_000, what: 'the report' },
   );
   const stood = await watermark();
   await flowsOn();
@@ -175,7 +199,7 @@ test('a row whose change was given up is read again as it is now', async () => {
   // A retry alone does not help: what could not be mapped still cannot.
   await retryLetters('catalog', appliers);
   await waitFor(async () => (await listLetters('catalog', appliers))[0]?.attempts === 2, {
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     what: 'the retry',
   });
   await rereadLetters('catalog', appliers);
@@ -242,6 +266,28 @@ test('rows of the copy that are refused are parked, and the copy goes on', async
   await rereadLetters('catalog', appliers);
   await letters(0);
   await equal(pair);
+});
+
+test('a row of the copy that was refused goes in when it is tried again, asked for or by itself', async () => {
+  await pair.service.query(`
+    ALTER TABLE product ADD CONSTRAINT cheap CHECK (price_cents < 100000);
+    CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.stock := NULL; RETURN NEW; END $$;
+    CREATE TRIGGER lose BEFORE INSERT ON product FOR EACH ROW WHEN (NEW.id = 3) EXECUTE FUNCTION lose()`);
+  await pair.monolith.query('UPDATE prd SET prc = 5000 WHERE prd_id = 7');
+  await synced();
+  expect(await letters(2)).toMatchObject([
+    { keys: [['3']], position: 'copy' },
+    { keys: [['7']], position: 'copy' },
+  ]);
+  // What a missing value refused is tried again without a word, and what the check refuses stays.
+  await pair.service.query('DROP TRIGGER lose ON product');
+  expect(await letters(1)).toMatchObject([{ keys: [['7']] }]);
+  await flowsOn();
+  await pair.service.query('ALTER TABLE product DROP CONSTRAINT cheap');
+  await retryLetters('catalog', appliers);
+  await letters(0);
+  await equal(pair);
+  await streaming(pair, 'to');
 });
 
 test('constraints that wait for the end of a transaction are not mistaken for refusals', async () => {

@@ -7,6 +7,9 @@ import type { RowChange } from './domain/change.ts';
 import type { Mode } from './domain/mapping.ts';
 import { restoreChange, storeChange, type StoredChange } from './domain/parked.ts';
 
+/** The position of a row that a copy brought. */
+export const COPIED = 'copy';
+
 /** A key as the target writes it. */
 export type RowKey = readonly string[];
 
@@ -16,6 +19,7 @@ export interface Letter {
   readonly keys: readonly RowKey[];
   readonly change: RowChange;
   readonly mode: Mode;
+  /** Of a change of the stream its commit's LSN and its number, with a slash between them; or COPIED. */
   readonly position: string;
   readonly commitMs: number;
   /** Why it cannot be applied; null when it only waits behind another. */

@@ -43,7 +43,7 @@ async function pieces(statement: string): Promise<Piece[]> {
   await client.query(statement);
   const found: Piece[] = [];
   while (found.at(-1)?.endLsn === undefined)
-    found.push(...(await log.read(AbortSignal.timeout(5_000))));
+    found.push(...(await log.read(AbortSignal.timeout(30_000))));
   return found;
 }
 

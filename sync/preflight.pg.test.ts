@@ -61,12 +61,36 @@ test('what a write canary needs is named where one is asked for', async () => {
   for (const expected of [
     /replica identity of public\.prd \(monolith\) is not full \[ALTER TABLE "public"\."prd" REPLICA IDENTITY FULL/,
     /replica identity of public\.product_text \(service\) is not full/,
-    /the applier may not use pg_catalog\.pg_replication_origin_xact_setup/,
+    /the applier lacks EXECUTE on pg_catalog\.pg_replication_origin_xact_setup\(pg_lsn, timestamptz\) \[GRANT EXECUTE ON FUNCTION/,
     /dsc, which comes from product_text, may not be missing meanwhile/,
     /both sides number the rows of public\.prd.*ALTER SEQUENCE public\.prd_seq INCREMENT BY 2/,
   ])
     expect(found).toMatch(expected);
   expect(found).not.toMatch(/commit times|xact_reset/);
+});
+
+test('clocks that are not in step are found where they tell who wrote last, and only there', async () => {
+  pair = await createPair({
+    capability: { canary: { writes: true, conflicts: 'last-writer-wins' } },
+  });
+  const applier = new URL(pair.connections.services['catalog']?.database?.applier ?? '').username;
+  await pair.service.query(`
+    CREATE SCHEMA late; GRANT USAGE ON SCHEMA late TO ${applier};
+    CREATE FUNCTION late.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
+      $$ SELECT pg_catalog.clock_timestamp() - interval '1 hour' $$;
+    ALTER ROLE ${applier} SET search_path = late, pg_catalog, public`);
+  expect(await findings(pair)).toMatch(
+    /service catalog: canary\.conflicts 'last-writer-wins': the monolith's server is 3[56]\d{5} ms ahead of the service's/,
+  );
+  const { catalog, ...others } = pair.migration.capabilities;
+  if (!catalog) throw new Error('no catalog');
+  const canary = { ...catalog.canary, conflicts: 'owner-wins' as const };
+  const migration = {
+    ...pair.migration,
+    capabilities: { ...others, catalog: { ...catalog, canary } },
+  };
+  const found = await preflight(migration, pair.connections);
+  expect(found.map(({ what }) => what).join('\n')).not.toMatch(/ahead of/);
 });
 
 test('where "where" leaves rows to the monolith, the numbers of both sides must never meet', async () => {
@@ -153,9 +177,22 @@ test('what is missing or would fail later is named, all of it', async () => {
     /table public\.product_text has no primary key \[.*ADD PRIMARY KEY \("product_id"\)/,
     /there is no table public\.category/,
     /a scale takes numbers, and prc of public\.prd \(monolith\) is money/,
-    /the applier lacks DELETE on prd/,
+    /the applier lacks DELETE on public\.prd \[GRANT DELETE ON public\.prd TO/,
   ])
     expect(found).toMatch(expected);
+});
+
+test('a table that is spelt otherwise is told with the name that the catalog has', async () => {
+  pair = await createPair();
+  await pair.monolith.query('ALTER TABLE cat RENAME TO "Cat"');
+  await pair.service.query('ALTER TABLE product_text RENAME TO other');
+  const found = await findings(pair);
+  expect(found).toContain(
+    'there is no table public.cat [Write Cat: names are as the catalog has them, without quotes.]',
+  );
+  expect(found).toContain(
+    'there is no table public.product_text [Correct its name in the definition,',
+  );
 });
 
 test('a database that does not answer is a finding of its own, without its password', async () => {

@@ -2,15 +2,18 @@
 // would fail later, what a role may not do. Returns every finding at once; changes nothing.
 import type pg from 'pg';
 import { isBanyanError, messageOf } from '../core/errors.ts';
-import { connect, rawRows, withClient } from '../core/postgres/connect.ts';
+import { connect, rawRows } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
 import {
   formatTable,
+  nameMeant,
   parseTableName,
   quoteIdentifier,
   quoteTable,
+  type TableName,
 } from '../core/postgres/identifiers.ts';
 import { readSchema, type LiveSchema } from '../core/postgres/catalog.ts';
+import { lackingRights } from '../control/applier-rights.ts';
 import type { Connections, Logins } from '../control/connections.ts';
 import type { Migration } from '../control/definition.ts';
 import { lookupTables, mappedTables, passesTriggersBy } from '../control/grants.ts';
@@ -21,6 +24,8 @@ import { checkMapping } from './domain/findings.ts';
 import { checkConnector } from './kafka/connector-findings.ts';
 import { checkOutboxes } from './kafka/outbox-findings.ts';
 import { checkKafka } from './kafka/topic-findings.ts';
+import { checkStanding } from './standing-findings.ts';
+import { checkClocks, checkTimes } from './time-findings.ts';
 
 const ROLES = ['capture', 'applier', 'coordinator'] as const;
 
@@ -49,6 +54,7 @@ export async function preflight(
   );
   if (monolith && monolithSchema && timed.length > 0)
     findings.push(...(await checkTimes(timed.map(([id]) => id).join(', '), monolith)));
+  const clocks = timed.map(([, { service }]) => service);
   findings.push(...(await checkOutboxes(migration, connections)));
   if (monolith && monolithSchema)
     for (const [id, capability] of withTables)
@@ -58,43 +64,24 @@ export async function preflight(
     const logins = connections.services[name]?.database;
     const schema =
       logins && (await checkDatabase(`service ${name}`, logins, tables('service', name), findings));
-    if (!monolithSchema || !schema) continue;
+    if (!monolith || !logins || !monolithSchema || !schema) continue;
+    if (clocks.includes(name)) findings.push(...(await checkClocks(name, monolith, logins)));
     for (const [id, capability] of withTables)
       if (capability.service === name)
         findings.push(
           ...checkMapping(id, capability, monolithSchema, schema),
           ...checkCanary(id, capability, monolithSchema, schema),
+          ...(await checkStanding(id, capability, { monolith, service: logins })),
         );
   }
   return findings;
 }
-
-/** To set one up, and to say how old what it writes is. */
-const FORBIDDEN_FUNCTIONS = `SELECT string_agg('pg_catalog.pg_replication_origin_' || f, ', ')
-  FROM unnest(ARRAY['session_setup(text)', 'xact_setup(pg_lsn, timestamptz)', 'xact_reset()']) AS f
- WHERE NOT has_function_privilege('pg_catalog.pg_replication_origin_' || f, 'EXECUTE')`;
 
 interface Tables {
   readonly mapped: readonly string[];
   readonly lookups: readonly string[];
   /** Whether triggers of some are passed by. */
   readonly skipsTriggers: boolean;
-}
-
-/** What the last writer to win needs at the owner. */
-async function checkTimes(where: string, logins: Logins): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  const report = (what: string, hint: string): void => {
-    findings.push({ severity: 'error', where, what, hint });
-  };
-  await withClient(logins.applier, { applicationName: 'banyan-preflight' }, async (applier) => {
-    if ((await value(applier, 'SHOW track_commit_timestamp')) !== 'on')
-      report(
-        "canary.conflicts 'last-writer-wins': the monolith's server keeps no commit times",
-        'Set track_commit_timestamp = on in postgresql.conf and restart the server.',
-      );
-  });
-  return findings;
 }
 
 /** One database: logins, settings, rights. Undefined when it cannot be reached. */
@@ -144,18 +131,6 @@ async function checkDatabase(
         'the coordinator may not create a schema and publications',
         'GRANT CREATE ON DATABASE … TO it (see `banyan grants`).',
       );
-    const forbidden = await value(applier, FORBIDDEN_FUNCTIONS);
-    if (forbidden !== '')
-      report(
-        `the applier may not use ${forbidden}`,
-        `GRANT EXECUTE ON FUNCTION ${forbidden} TO it (see \`banyan grants\`).`,
-      );
-    const mayBeReplica = `SELECT has_parameter_privilege('session_replication_role', 'SET')`;
-    if (tables.skipsTriggers && (await value(applier, mayBeReplica)) !== 't')
-      report(
-        "triggers: 'skip': the applier may not write as a replica does",
-        'GRANT SET ON PARAMETER session_replication_role TO it (see `banyan grants`).',
-      );
     const free = await value(
       capture,
       `SELECT current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)`,
@@ -170,10 +145,19 @@ async function checkDatabase(
     if (!(await checkSchemas(all, { capture, applier, coordinator }, report))) return undefined;
     // It owns the sequences, too, and may see where they stand.
     const schema = await readSchema(coordinator, all.map(parseTableName));
+    const lacking = await lackingRights(coordinator, await value(applier, 'SELECT session_user'), {
+      tables: tables.mapped.map(parseTableName),
+      lookups: tables.lookups.map(parseTableName),
+      skipsTriggers: tables.skipsTriggers,
+    });
+    for (const { right, sql } of lacking)
+      report(`the applier lacks ${right}`, `${sql} (see \`banyan grants\`).`);
     for (const table of tables.mapped)
-      await checkRights(table, schema, { capture, applier, coordinator }, report);
-    for (const table of tables.lookups)
-      await checkReadable(table, schema, { capture, applier }, report);
+      await checkRights(table, schema, { capture, coordinator }, report);
+    for (const table of tables.lookups) await checkReadable(table, schema, capture, report);
+    for (const table of all)
+      if (schema.has(formatTable(parseTableName(table))))
+        await checkPolicies(table, { capture, applier, coordinator }, report);
     return schema;
   } finally {
     for (const client of Object.values(clients)) await disconnect(client);
@@ -206,28 +190,28 @@ async function checkSchemas(
   return open;
 }
 
+const MAY_READ = `SELECT has_table_privilege($1, 'SELECT')`;
+
 async function checkRights(
   table: string,
   schema: LiveSchema,
-  { capture, applier, coordinator }: Record<(typeof ROLES)[number], pg.Client>,
+  { capture, coordinator }: Record<'capture' | 'coordinator', pg.Client>,
   report: (what: string, hint: string) => void,
 ): Promise<void> {
   const name = parseTableName(table);
   if (!schema.has(formatTable(name))) {
+    const meant = await tableMeant(name, coordinator);
     report(
       `there is no table ${formatTable(name)}`,
-      'Correct its name in the definition, or migrate the database first.',
+      meant === undefined
+        ? 'Correct its name in the definition, or migrate the database first.'
+        : `Write ${meant}: names are as the catalog has them, without quotes.`,
     );
     return;
   }
   const quoted = quoteTable(name);
-  const may = async (client: pg.Client, rights: string): Promise<boolean> =>
-    (await value(client, 'SELECT has_table_privilege($1, $2)', [quoted, rights])) === 't';
-  if (!(await may(capture, 'SELECT')))
+  if ((await value(capture, MAY_READ, [quoted])) !== 't')
     report(`the capture role may not read ${table}`, `GRANT SELECT ON ${quoted} TO it.`);
-  for (const right of ['SELECT', 'INSERT', 'UPDATE', 'DELETE'])
-    if (!(await may(applier, right)))
-      report(`the applier lacks ${right} on ${table}`, `GRANT ${right} ON ${quoted} TO it.`);
   const owns = await value(
     coordinator,
     `SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = $1::regclass`,
@@ -240,10 +224,47 @@ async function checkRights(
     );
 }
 
+/** A role that sees some rows only would copy, compare and delete by those. */
+async function checkPolicies(
+  table: string,
+  clients: Record<(typeof ROLES)[number], pg.Client>,
+  report: (what: string, hint: string) => void,
+): Promise<void> {
+  const quoted = quoteTable(parseTableName(table));
+  for (const role of ROLES) {
+    const client = clients[role];
+    if ((await value(client, 'SELECT row_security_active($1::text)', [quoted])) !== 't') continue;
+    const name = quoteIdentifier(await value(client, 'SELECT current_user'));
+    report(
+      `row-level security of ${table} hides rows from the ${role} role`,
+      `As a superuser: ALTER ROLE ${name} BYPASSRLS. Until then nothing is copied: it would be part of the rows.`,
+    );
+  }
+}
+
+/** One of the same letters, as a definition names it. */
+async function tableMeant(
+  { schema, table }: TableName,
+  client: pg.Client,
+): Promise<string | undefined> {
+  const rows = await rawRows(
+    client,
+    `SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') ORDER BY c.relname`,
+    [schema.replaceAll('"', '')],
+  );
+  const meant = nameMeant(
+    table,
+    rows.map(([name]) => name ?? ''),
+  );
+  if (meant === undefined) return undefined;
+  return schema === 'public' ? meant : `${schema.replaceAll('"', '')}.${meant}`;
+}
+
 async function checkReadable(
   table: string,
   schema: LiveSchema,
-  clients: Record<'capture' | 'applier', pg.Client>,
+  capture: pg.Client,
   report: (what: string, hint: string) => void,
 ): Promise<void> {
   const name = parseTableName(table);
@@ -254,14 +275,11 @@ async function checkReadable(
     );
     return;
   }
-  for (const [role, client] of Object.entries(clients))
-    if (
-      (await value(client, `SELECT has_table_privilege($1, 'SELECT')`, [quoteTable(name)])) !== 't'
-    )
-      report(
-        `the ${role} role may not read ${table}, which a lookup asks`,
-        `GRANT SELECT ON ${quoteTable(name)} TO it.`,
-      );
+  if ((await value(capture, MAY_READ, [quoteTable(name)])) !== 't')
+    report(
+      `the capture role may not read ${table}, which a lookup asks`,
+      `GRANT SELECT ON ${quoteTable(name)} TO it.`,
+    );
 }
 
 async function value(

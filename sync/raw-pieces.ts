@@ -1,28 +1,32 @@
-// Pieces of the log as the socket brought them: decoded when they are applied, in the order in which
-// they came, for what a message means depends on the descriptions of tables before it. Until then
-// they are bytes, which the collector of garbage need not look at. The driver uses its buffers again,
-// so messages are copied into slabs.
+// Pieces of the log as the socket brought them: bytes, which the collector of garbage need not look at.
+// They are decoded when somebody looks at them, one piece at a time: whoever looks at one again after
+// another has it decoded again, and a batch that waits for its target is no heap of objects. The driver
+// uses its buffers again, so messages are copied into slabs.
 import type { Change, Piece, TransactionHead } from './domain/change.ts';
 import type { PgOutputDecoder } from './domain/pgoutput.ts';
 
 const SLAB_BYTES = 262_144;
 /** Where a message of the stream has the place in the WAL of what it is about. */
 const LSN_AT = 1;
+/** Before each message stand its length and which descriptions of tables it follows. */
+const PREFIX_BYTES = 8;
 
-/** Where a message lies: its slab, where it begins and where it ends, one after the other. */
+/** Where messages lie one behind the other: a slab, from where, up to where; and the next such stretch. */
 type Places = (Buffer | number)[];
 
 export class RawPieces {
   readonly #decoder: PgOutputDecoder;
   readonly #lsnsWanted: boolean;
-  readonly #undecoded: (RawPiece | undefined)[] = [];
-  #next = 0;
   #slab = Buffer.alloc(0);
+  /** Where what has been gathered since the last piece begins, and ends, in the present slab. */
+  #begun = 0;
   #free = 0;
-  #places: Places = [];
+  #places: Places | undefined;
   #lsns: bigint[] = [];
-  /** Changes gathered since the last piece; descriptions of tables are none. */
+  #atHand: { readonly piece: RawPiece; readonly changes: readonly Change[] } | undefined;
+  /** Changes gathered since the last piece. */
   size = 0;
+  /** The memory that they take. */
   bytes = 0;
 
   constructor(decoder: PgOutputDecoder, lsnsWanted = false) {
@@ -30,54 +34,57 @@ export class RawPieces {
     this.#lsnsWanted = lsnsWanted;
   }
 
-  /** Gathers the message that begins at `from` of what the stream brought. */
-  add(chunk: Buffer, from: number, kind: 'change' | 'description'): void {
+  /** Gathers the change whose message begins at `from` of what the stream brought. */
+  add(chunk: Buffer, from: number): void {
     const length = chunk.length - from;
-    if (this.#free + length > this.#slab.length) {
-      this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, length));
+    const needed = PREFIX_BYTES + length;
+    if (this.#free + needed > this.#slab.length) {
+      this.#closeStretch();
+      this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, needed));
+      this.#begun = 0;
       this.#free = 0;
     }
-    chunk.copy(this.#slab, this.#free, from);
-    this.#places.push(this.#slab, this.#free, this.#free + length);
-    this.#free += length;
-    this.bytes += length;
-    if (kind === 'description') return;
+    this.#slab.writeUInt32LE(length, this.#free);
+    this.#slab.writeUInt32LE(this.#decoder.version, this.#free + 4);
+    chunk.copy(this.#slab, this.#free + PREFIX_BYTES, from);
+    this.#free += needed;
+    this.bytes += needed;
     this.size += 1;
     if (this.#lsnsWanted) this.#lsns.push(chunk.readBigUInt64BE(LSN_AT));
   }
 
   /** Makes a piece of what has been gathered; `seq` is that of its last change. */
   take(head: TransactionHead, seq: number, endLsn: bigint | undefined): Piece {
-    const piece = new RawPiece(head, this.#gathered(), seq, endLsn, this.#places, this.#decodeUpTo);
-    this.#undecoded.push(piece);
-    this.#places = [];
-    this.#lsns = [];
+    this.#closeStretch();
+    const { size, bytes } = this;
+    const lsns = this.#lsnsWanted ? this.#lsns : undefined;
+    const firstSeq = seq - size + 1;
+    const said = { head, endLsn, firstSeq, size, bytes, lsns };
+    const piece = new RawPiece(said, this.#places ?? [], this.#changesOf);
+    this.#places = undefined;
+    if (this.#lsnsWanted) this.#lsns = [];
     this.size = 0;
     this.bytes = 0;
     return piece;
   }
 
-  #gathered(): Gathered {
-    const { size, bytes } = this;
-    return { size, bytes, lsns: this.#lsnsWanted ? this.#lsns : undefined };
+  #closeStretch(): void {
+    if (this.#free === this.#begun) return;
+    const stretch = [this.#slab, this.#begun, this.#free];
+    if (this.#places) this.#places.push(...stretch);
+    else this.#places = stretch;
+    this.#begun = this.#free;
   }
 
-  readonly #decodeUpTo = (last: RawPiece): void => {
-    for (let piece; piece !== last;) {
-      piece = this.#undecoded[this.#next];
-      if (!piece) break;
-      // Whoever applies it holds it; we would hold all its changes.
-      this.#undecoded[this.#next] = undefined;
-      this.#next += 1;
-      piece.decode(this.#decoder);
-    }
-    if (this.#next < this.#undecoded.length && this.#next < 1_024) return;
-    this.#undecoded.splice(0, this.#next);
-    this.#next = 0;
+  readonly #changesOf = (piece: RawPiece, places: Places): readonly Change[] => {
+    if (this.#atHand?.piece === piece) return this.#atHand.changes;
+    // Before the next ones come to be, the last ones may go.
+    this.#atHand = undefined;
+    const changes = decode(this.#decoder, piece.size, places);
+    this.#atHand = { piece, changes };
+    return changes;
   };
 }
-
-type Gathered = Pick<Piece, 'size' | 'bytes' | 'lsns'>;
 
 class RawPiece implements Piece {
   readonly head: TransactionHead;
@@ -86,45 +93,42 @@ class RawPiece implements Piece {
   readonly size: number;
   readonly bytes: number;
   readonly lsns: Piece['lsns'];
-  readonly #decodeUpTo: (piece: RawPiece) => void;
-  #places: Places | undefined;
-  #changes: readonly Change[] = [];
+  readonly #places: Places;
+  readonly #changesOf: (piece: RawPiece, places: Places) => readonly Change[];
 
   constructor(
-    head: TransactionHead,
-    { size, bytes, lsns }: Gathered,
-    seq: number,
-    endLsn: bigint | undefined,
+    said: Omit<Piece, 'changes' | 'read'>,
     places: Places,
-    decodeUpTo: (piece: RawPiece) => void,
+    changesOf: (piece: RawPiece, places: Places) => readonly Change[],
   ) {
-    this.head = head;
-    this.firstSeq = seq - size + 1;
-    this.endLsn = endLsn;
-    this.size = size;
-    this.bytes = bytes;
-    this.lsns = lsns;
+    this.head = said.head;
+    this.firstSeq = said.firstSeq;
+    this.endLsn = said.endLsn;
+    this.size = said.size;
+    this.bytes = said.bytes;
+    this.lsns = said.lsns;
     this.#places = places;
-    this.#decodeUpTo = decodeUpTo;
+    this.#changesOf = changesOf;
   }
 
   get changes(): readonly Change[] {
-    if (this.#places) this.#decodeUpTo(this);
-    return this.#changes;
+    return this.#changesOf(this, this.#places);
   }
+}
 
-  decode(decoder: PgOutputDecoder): void {
-    const places = this.#places ?? [];
-    const changes: Change[] = [];
-    for (let index = 0; index < places.length; index += 3) {
-      const message = decoder.decode(
-        places[index] as Buffer,
-        places[index + 1] as number,
-        places[index + 2] as number,
-      );
-      if (message.kind === 'change') changes.push(message.change);
+function decode(decoder: PgOutputDecoder, size: number, places: Places): Change[] {
+  const changes = new Array<Change>(size);
+  let next = 0;
+  for (let index = 0; index < places.length; index += 3) {
+    const slab = places[index] as Buffer;
+    const to = places[index + 2] as number;
+    for (let at = places[index + 1] as number; at < to;) {
+      const from = at + PREFIX_BYTES;
+      const version = slab.readUInt32LE(at + 4);
+      at = from + slab.readUInt32LE(at);
+      const message = decoder.decode(slab, from, at, version);
+      if (message.kind === 'change') changes[next++] = message.change;
     }
-    this.#places = undefined;
-    this.#changes = changes;
   }
+  return changes;
 }

@@ -1,4 +1,4 @@
-// A source that was promoted has lost changes that the target has. Here a human decides that it is right
+// A source that was promoted, or set back, has lost changes that the target has. Here a human decides that it is right
 // all the same: the flow goes on behind the switch point, and all tables are copied again beside it, in
 // whatever phase the capability is. Rows that the new server lost go, where it owns the rows. Over Kafka
 // the relay begins a new life there: its topics keep the old server's tail, and nobody takes it.
@@ -12,7 +12,7 @@ import { relayNames } from '../control/domain/names.ts';
 import { reviveRelay } from '../control/relay.ts';
 import type { RelayReports } from '../control/relay-reports.ts';
 import { hasFlow, type FlowEnds } from '../control/replication.ts';
-import { assertSlot, standing } from './slot.ts';
+import { assertSlot, setBackTo, standing } from './slot.ts';
 import { Target } from './target.ts';
 
 const SESSION = { applicationName: 'banyan-recopy' };
@@ -43,10 +43,17 @@ async function goOn(
     const checkpoint = await withClient(end.logins.applier, SESSION, (reader) =>
       Target.checkpointOf(reader, names.flow),
     );
-    return { checkpoint, ...(await standing(client, checkpoint.position)) };
+    const { position } = checkpoint;
+    const { timeline, verdict } = await standing(client, position);
+    if (verdict.kind === 'past') return { checkpoint, timeline, lostFrom: verdict.switchPoint };
+    return {
+      checkpoint,
+      timeline,
+      lostFrom: relayed ? undefined : await setBackTo(client, position),
+    };
   });
-  const { checkpoint, timeline, verdict } = found;
-  if (verdict.kind !== 'past') return false;
+  const { checkpoint, timeline, lostFrom } = found;
+  if (lostFrom === undefined) return false;
   await assertSlot(capture, relayed ? relayNames(source.database).slot : names.slot);
   if (checkpoint.mode === 'sharing owner' || checkpoint.mode === 'sharing guest')
     throw new BanyanError('FLOW_STOPPED', `both sides of flow ${names.flow} write`, {
@@ -80,7 +87,7 @@ async function goOn(
       await relays.drop(relayed.source);
       await reviveRelay(source);
     }
-    const position = { timeline, commitLsn: verdict.switchPoint, seq: 0 };
+    const position = { timeline, commitLsn: lostFrom, seq: 0 };
     await transaction(target.client, async () => {
       await target.advance(checkpoint, { ...checkpoint, position });
       // What was to be read again, or is parked, comes with the copy.
@@ -89,7 +96,7 @@ async function goOn(
       if (relayed)
         await target.client.query(
           'UPDATE banyan.log_offset SET timeline = $2, commit_lsn = $3, seq = 0, part = 0 WHERE flow = $1',
-          [names.flow, timeline, formatLsn(verdict.switchPoint)],
+          [names.flow, timeline, formatLsn(lostFrom)],
         );
       await target.client.query(
         'UPDATE banyan.backfill SET stage = $2, cursor = NULL, rows = 0 WHERE flow = $1',

@@ -18,15 +18,14 @@ export class ForeignRowError extends Error {
   }
 }
 
-/** Rows have taken keys over from each other: they are to be written one by one. */
-export class EntangledKeys extends Error {
-  override readonly name = 'EntangledKeys';
+/** 23503: foreign key, from PostgreSQL 18 on 23001 where it says RESTRICT; 23505: unique. Coalescing may have caused it; source order never does. */
+export function isKeyViolation(error: unknown): boolean {
+  return isForeignKey(error) || sqlState(error) === '23505';
 }
 
-/** 23503: foreign key, 23505: unique. Coalescing may have caused it; source order never does. */
-export function isKeyViolation(error: unknown): boolean {
+export function isForeignKey(error: unknown): boolean {
   const state = sqlState(error);
-  return state === '23503' || state === '23505';
+  return state === '23503' || state === '23001';
 }
 
 /** 23: any constraint. */
@@ -34,14 +33,19 @@ export function isConstraintViolation(error: unknown): boolean {
   return sqlState(error)?.startsWith('23') ?? false;
 }
 
-/** The data's own fault, which neither order nor time mends: a value, or a constraint. */
+/**
+ * 22, 23: values and constraints. 54000: a value too long for an index. 21, 38, 39, P0: what goes wrong
+ * inside a trigger, or is raised there.
+ */
+const OF_THE_DATA = /^(2[123]|3[89]|P0|54000)/;
+/** PostgreSQL's other classes, and ours: that is not about a row. */
+const OF_THE_SERVER = /^(0[0-3]|0[89ABFLPZ]|10|2[0-8BDF]|3[48BDF]|4[024]|5[3-578]|72|F0|HV|XX|BN)/;
+
+/** The data's own fault, which neither order nor time mends: a value, a constraint, a word of a trigger's own. */
 export function isRefusal(error: unknown): boolean {
-  return (
-    error instanceof LensError ||
-    error instanceof ForeignRowError ||
-    error instanceof EntangledKeys ||
-    /^2[23]/.test(sqlState(error) ?? '')
-  );
+  if (error instanceof LensError || error instanceof ForeignRowError) return true;
+  const state = sqlState(error);
+  return state !== undefined && (OF_THE_DATA.test(state) || !OF_THE_SERVER.test(state));
 }
 
 /** 40P01: deadlock with the application, 40001: serialization, 55P03: a lock timeout. The same batch may pass now. */
@@ -63,7 +67,7 @@ export function explain(error: unknown): unknown {
     });
   if (error instanceof MappingError)
     return new BanyanError('FLOW_STOPPED', error.message, {
-      hint: 'Nothing was lost. Bring mapping and schema back together: the flow tries again by itself, and at once after `banyan sync resume`.',
+      hint: `Nothing was lost. ${error.hint ?? 'Bring mapping and schema back together'}: the flow tries again by itself, and at once after \`banyan sync resume\`.`,
       cause: error,
     });
   if (error instanceof ForeignRowError)
@@ -72,8 +76,13 @@ export function explain(error: unknown): unknown {
       cause: error,
     });
   const state = sqlState(error);
-  // 22: data exceptions, 23: integrity constraints, 42: schema errors, BN: somebody else's fence.
-  if (state !== undefined && /^(22|23|42|BN)/.test(state)) {
+  if (state === '42501')
+    return new BanyanError('FLOW_STOPPED', `a role of ours may not do this: ${messageOf(error)}`, {
+      hint: '`banyan preflight` names the right that is missing. Nothing is skipped: the flow tries again by itself, and at once after `banyan sync resume`.',
+      cause: error,
+    });
+  // 42: schema errors, BN: somebody else's fence.
+  if (state !== undefined && (isRefusal(error) || /^(42|BN)/.test(state))) {
     const { detail, table } = error as { detail?: string; table?: string };
     return new BanyanError(
       'FLOW_STOPPED',

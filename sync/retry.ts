@@ -74,7 +74,7 @@ class Retry {
     if (mode !== 'owner' || !letters.every((one) => one.mode === mode)) return why;
     if (!isHeldByOurs(this.#context, why)) return why;
     const changes = letters.map(({ change }) => change);
-    return this.#writer.whole(
+    return this.#writer.transaction.whole(
       () => overwrite(this.#context, this.#writer, mode, this.#writer.folded(mode, changes)),
       isOne,
     );
@@ -106,7 +106,7 @@ class Retry {
       const { size } = contest;
       const able: ParkedLetter[][] = [];
       const asked = left;
-      const refused = await this.#writer.whole(
+      const refused = await this.#writer.transaction.whole(
         async () => {
           await contest.clear(this.#folded(mode, asked));
           for (const one of asked) {
@@ -179,7 +179,7 @@ class Retry {
   /** Gives what refuses them. */
   async #whole(letters: readonly ParkedLetter[], inOrder: boolean): Promise<unknown> {
     const { modes } = this.#context;
-    const refused = await this.#writer.whole(async () => {
+    const refused = await this.#writer.transaction.whole(async () => {
       for (const [index, letter] of letters.entries()) {
         const { mode, change } = letter;
         if (mode === 'sharing guest') {

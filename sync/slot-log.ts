@@ -11,17 +11,20 @@ import type { ChangeLog } from './change-log.ts';
 import { Acker } from './domain/acker.ts';
 import type { Piece, TransactionHead } from './domain/change.ts';
 import { PgOutputDecoder } from './domain/pgoutput.ts';
+import { PieceQueue } from './piece-queue.ts';
 import { RawPieces } from './raw-pieces.ts';
-import { assertSlot, startError, timelineFor } from './slot.ts';
+import { assertSlot, assertWritten, readerOf, seizeSlot, startError, timelineFor } from './slot.ts';
 
 export interface SlotLogOptions {
   readonly url: string;
   readonly slot: string;
   readonly publication: string;
-  /** Bytes that may wait for the consumer before the socket is paused. */
+  /** Memory that what waits for the consumer may take before the socket is paused. */
   readonly queueBytes?: number;
   /** Changes after which a transaction is handed over in parts; so it is after some bytes. */
   readonly pieceLimit?: number;
+  /** Changes after which a read gives what it has: they are kept, undecoded, until the next read. */
+  readonly readChanges?: number;
   /** Names of tables by their numbers: those are what a change is of, whatever the table is called then. */
   readonly tables?: ReadonlyMap<number, TableName>;
   /** Whether pieces tell where in the WAL each of their changes is. */
@@ -30,6 +33,8 @@ export interface SlotLogOptions {
   readonly typed?: boolean;
   /** Whether idle WAL is acknowledged only by whoever reads: see `SlotLog.idleLsn`. */
   readonly holdsIdle?: boolean;
+  /** Whether nobody else may read it: whoever still does is ended. */
+  readonly seizes?: boolean;
   /** How long the stream may say nothing, although it was asked, before it is given up. */
   readonly silenceMs?: number | undefined;
 }
@@ -50,7 +55,9 @@ interface CopyBothConnection {
 
 /** A message of the stream ('w') has a header of 25 bytes, then one pgoutput message. */
 const MESSAGE_AT = 25;
-const TAGS = { begin: 0x42, commit: 0x43, origin: 0x4f, relation: 0x52, type: 0x59, message: 0x4d };
+const MESSAGE_TAG = 0x4d;
+/** Insert, update, delete, truncate, message. */
+const CHANGE_TAGS = [0x49, 0x55, 0x44, 0x54, MESSAGE_TAG];
 /** Flag of a logical message. */
 const TRANSACTIONAL = 1;
 const MB = 1_048_576;
@@ -62,13 +69,15 @@ const POSTGRES_EPOCH_US = 946_684_800_000_000n;
 
 /** Throws SLOT_LOST when the slot is gone or invalidated, FLOW_STOPPED at a server that lost what was applied, DATABASE_UNREACHABLE. */
 export async function openSlotLog(options: SlotLogOptions, from: Position): Promise<SlotChangeLog> {
-  await assertSlot(options.url, options.slot);
+  await (options.seizes ? seizeSlot : assertSlot)(options.url, options.slot);
   const client = await connect(options.url, {
-    applicationName: `banyan-capture-${options.slot}`,
+    applicationName: readerOf(options.slot),
     replication: true,
   });
   try {
-    const log = new SlotLog(client, options, from, await timelineFor(client, options.slot, from));
+    const timeline = await timelineFor(client, options.slot, from);
+    await assertWritten(client, options.slot, from);
+    const log = new SlotLog(client, options, from, timeline);
     await log.start();
     return log;
   } catch (error) {
@@ -88,8 +97,8 @@ class SlotLog implements SlotChangeLog {
   readonly #raw: RawPieces;
   readonly #queueBytes: number;
   readonly #pieceLimit: number;
-  readonly #queue: Piece[] = [];
-  #queued = 0;
+  readonly #readChanges: number;
+  readonly #queue = new PieceQueue();
   #paused = false;
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
@@ -113,6 +122,7 @@ class SlotLog implements SlotChangeLog {
     this.#acker = new Acker(0n, options.holdsIdle);
     this.#queueBytes = options.queueBytes ?? 16 * MB;
     this.#pieceLimit = options.pieceLimit ?? 5_000;
+    this.#readChanges = options.readChanges ?? READ_CHANGES;
     this.#silentAfter = Math.ceil((options.silenceMs ?? SILENCE_MS) / STATUS_INTERVAL_MS);
   }
 
@@ -154,7 +164,7 @@ class SlotLog implements SlotChangeLog {
   }
 
   async read(signal: AbortSignal): Promise<readonly Piece[]> {
-    while (this.#queue.length === 0) {
+    while (this.#queue.empty) {
       if (this.#failure) throw this.#failure;
       if (signal.aborted) return [];
       await new Promise<void>((resolve) => {
@@ -167,25 +177,13 @@ class SlotLog implements SlotChangeLog {
       });
       this.#wake = undefined;
     }
-    const pieces = this.#dequeue();
-    if (this.#paused && this.#queued <= this.#queueBytes / 2) {
+    // About as much as a batch takes.
+    const pieces = this.#queue.take(this.#readChanges);
+    if (this.#paused && this.#queue.cost <= this.#queueBytes / 2) {
       this.#paused = false;
       this.#connection.stream.resume();
     }
     return pieces;
-  }
-
-  /** About as much as a batch takes: what waits longer stays bytes, and is not decoded yet. */
-  #dequeue(): Piece[] {
-    let [count, changes, bytes] = [0, 0, 0];
-    for (const piece of this.#queue) {
-      if (changes >= READ_CHANGES) break;
-      count += 1;
-      changes += piece.size;
-      bytes += piece.bytes;
-    }
-    this.#queued -= bytes;
-    return this.#queue.splice(0, count);
   }
 
   acknowledge(endLsn: Lsn): void {
@@ -232,15 +230,14 @@ class SlotLog implements SlotChangeLog {
     }
   }
 
-  /** What opens and closes a transaction is read at once; the rest when it is applied. */
+  /** What opens and closes a transaction, or describes tables, is read at once; changes when they are applied. */
   #message(chunk: Buffer): void {
-    const tag = chunk[MESSAGE_AT];
+    const tag = chunk[MESSAGE_AT] ?? 0;
     // One that is not transactional stands between transactions, and is nobody's change.
-    if (tag === TAGS.message && ((chunk[MESSAGE_AT + 1] ?? 0) & TRANSACTIONAL) === 0) return;
-    if (tag !== TAGS.begin && tag !== TAGS.commit && tag !== TAGS.origin) {
-      const isChange = tag !== TAGS.relation && tag !== TAGS.type;
-      this.#raw.add(chunk, MESSAGE_AT, isChange ? 'change' : 'description');
-      if (isChange) this.#seq += 1;
+    if (tag === MESSAGE_TAG && ((chunk[MESSAGE_AT + 1] ?? 0) & TRANSACTIONAL) === 0) return;
+    if (CHANGE_TAGS.includes(tag)) {
+      this.#raw.add(chunk, MESSAGE_AT);
+      this.#seq += 1;
       if (this.#raw.size >= this.#pieceLimit || this.#raw.bytes >= PIECE_BYTES)
         this.#hand(undefined);
       return;
@@ -261,11 +258,9 @@ class SlotLog implements SlotChangeLog {
 
   #hand(endLsn: Lsn | undefined): void {
     if (!this.#head) return;
-    const piece = this.#raw.take(this.#head, this.#seq, endLsn);
-    this.#queue.push(piece);
+    this.#queue.push(this.#raw.take(this.#head, this.#seq, endLsn));
     if (endLsn !== undefined) this.#acker.handed(endLsn);
-    this.#queued += piece.bytes;
-    if (this.#queued > this.#queueBytes && !this.#paused) {
+    if (this.#queue.cost > this.#queueBytes && !this.#paused) {
       this.#paused = true;
       this.#connection.stream.pause();
     }

@@ -3,12 +3,38 @@
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { sqlState, withClient } from '../core/postgres/connect.ts';
-import { formatLsn, type Position } from '../core/postgres/lsn.ts';
+import { formatLsn, parseLsn, type Lsn, type Position } from '../core/postgres/lsn.ts';
 import { continuation, parseHistory, type Continuation, type Fork } from './domain/timeline.ts';
 
 /** Throws SLOT_LOST when the slot is gone or invalidated. */
 export async function assertSlot(url: string, slot: string): Promise<void> {
   await withClient(url, { applicationName: 'banyan-capture' }, (client) => checkSlot(client, slot));
+}
+
+/** How long a walsender has to end. */
+const ENDING_MS = 2_000;
+
+/**
+ * The same for the only one who may read it: a walsender of ours that still does so is a dead reader's,
+ * and is ended. Behind a network that has dropped it without a word it would hold the slot for another
+ * wal_sender_timeout.
+ */
+export async function seizeSlot(url: string, slot: string): Promise<void> {
+  await withClient(url, { applicationName: 'banyan-capture' }, async (client) => {
+    await checkSlot(client, slot);
+    await client.query(
+      `SELECT pg_terminate_backend(a.pid, $2::bigint)
+         FROM pg_replication_slots s JOIN pg_stat_activity a ON a.pid = s.active_pid
+        WHERE s.slot_name = $1 AND a.usename = current_user
+          AND a.application_name <> '' AND starts_with($3, a.application_name)`,
+      [slot, ENDING_MS, readerOf(slot)],
+    );
+  });
+}
+
+/** What the sessions that read a slot are called; the server cuts long names. */
+export function readerOf(slot: string): string {
+  return `banyan-capture-${slot}`;
 }
 
 /** The same, asked by a session of the caller's. */
@@ -57,6 +83,32 @@ export async function timelineFor(
     `the source of slot ${slot} was promoted at ${formatLsn(verdict.switchPoint)}, behind which the target has changes that it lost (checkpoint: ${before})`,
     { hint: mend },
   );
+}
+
+/** Throws FLOW_STOPPED when the server has not written yet what the flow has taken from it. */
+export async function assertWritten(
+  client: pg.Client,
+  slot: string,
+  checkpoint: Position,
+): Promise<void> {
+  const end = await setBackTo(client, checkpoint);
+  if (end === undefined) return;
+  throw new BanyanError(
+    'FLOW_STOPPED',
+    `the source of slot ${slot} was set back to ${formatLsn(end)}, behind which the target has changes that it lost (checkpoint: timeline ${checkpoint.timeline} at ${formatLsn(checkpoint.commitLsn)})`,
+    { hint: RECOPY },
+  );
+}
+
+/**
+ * Where a server's WAL ends that was set back behind a checkpoint on its timeline, as a restored disk is:
+ * what it writes from now on lies where the lost changes were, and would be taken for them.
+ */
+export async function setBackTo(client: pg.Client, checkpoint: Position): Promise<Lsn | undefined> {
+  const { rows } = await client.query<{ timeline: string; xlogpos: string }>('IDENTIFY_SYSTEM');
+  const [{ timeline, xlogpos } = { timeline: '0', xlogpos: '0/0' }] = rows;
+  const end = parseLsn(xlogpos);
+  return Number(timeline) === checkpoint.timeline && end < checkpoint.commitLsn ? end : undefined;
 }
 
 /** Whether a checkpoint is good on the timeline of the server behind a replication connection. */

@@ -5,30 +5,19 @@ import { sqlState } from '../core/postgres/connect.ts';
 import { scale, values } from '../control/lenses.ts';
 import { CLEAN, verified, viewsOf } from '../test/support/mapped.ts';
 import { createPair, type Pair } from '../test/support/pair.ts';
-import {
-  advanceTo,
-  equal,
-  logGate,
-  startSync,
-  streaming,
-  type LogGate,
-  type RunningSync,
-} from '../test/support/sync.ts';
+import { advanceTo, equal, startGated, streaming, type GatedSync } from '../test/support/sync.ts';
 
 let pair: Pair;
-let gate: LogGate;
-let sync: RunningSync | undefined;
+let sync: GatedSync;
 
 afterEach(async () => {
-  await sync?.stop();
-  sync = undefined;
+  await sync.stop();
   await pair.close();
 });
 
 async function cutOver(): Promise<void> {
   await advanceTo(pair, 'sync');
-  gate = logGate();
-  sync = startSync(pair, { wrapLog: (log) => gate.wrap(log) });
+  sync = startGated(pair);
   await streaming(pair, 'to');
   await advanceTo(pair, 'cutover');
 }
@@ -125,12 +114,12 @@ test('a row whose key the service changes keeps what the monolith alone knows of
 
 test('a key that the service uses again is another row, whatever the monolith just wrote into the old one', async () => {
   await shop();
-  gate.shut();
+  sync.gate.shut();
   await pair.monolith.query('UPDATE prd SET stk = 999 WHERE prd_id IN (1, 2)');
   await pair.service.query(`
     BEGIN; DELETE FROM product WHERE id = 1; INSERT INTO product (id, sku, name, price_cents, state) VALUES (1, 'new', 'new', 1, 'active'); INSERT INTO product_text VALUES (1, 't'); COMMIT;
     BEGIN; DELETE FROM product_text WHERE product_id = 2; UPDATE product SET id = 80 WHERE id = 2; INSERT INTO product_text VALUES (80, 't'); COMMIT`);
-  gate.open();
+  sync.gate.open();
   await equal(pair);
   const { rows } = await pair.service.query(
     'SELECT id::int, stock FROM product WHERE id IN (1, 80) ORDER BY 1',

@@ -113,5 +113,5 @@ test('what was decided is a finding no more; what skipping leaves unchecked, and
     /triggers of public\.product \(service\) are skipped, and so are foreign keys/,
   );
   expect(found).toMatch(/triggers of public\.prd \(monolith\) are skipped/);
-  expect(found).toMatch(/the applier may not write as a replica does/);
+  expect(found).toMatch(/the applier lacks SET on parameter session_replication_role/);
 });

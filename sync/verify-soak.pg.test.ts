@@ -80,7 +80,7 @@ test(
       const until = performance.now() + SECONDS * 1_000;
       let passes = 0;
       let suspects = 0;
-      for (; performance.now() < until; passes++) {
+      for (; performance.now() < until || suspects === 0; passes++) {
         const outcome = await verify({
           ...{ id: 'catalog', capability, monolith, service },
           onProgress: (progress) => {
@@ -104,5 +104,5 @@ test(
       await pair.close();
     }
   },
-  SECONDS * 1_000 + 90_000,
+  SECONDS * 1_000 + 120_000,
 );

@@ -11,6 +11,7 @@ import type { Logins } from '../control/connections.ts';
 import type { Capability } from '../control/definition.ts';
 import { mappedTable } from '../control/domain/mapped-table.ts';
 import type { Owner } from '../control/domain/phase.ts';
+import { mappingVersion } from '../control/mapping-version.ts';
 import type { VerifyOutcome } from '../control/verify-outcomes.ts';
 import type { VerifyRun, VerifyRuns, VerifyRunState } from '../control/verify-runs.ts';
 import { passBarriers, type Sides } from './barriers.ts';
@@ -165,7 +166,8 @@ class Verification {
       },
     });
     if (repairFrom) await repair(id, repairFrom, this.#sides, wrong, edges);
-    return { capability: id, rows: progress.rows, ...counts, unsettled, samples };
+    const mapping = mappingVersion(this.#options.capability.tables);
+    return { capability: id, rows: progress.rows, ...counts, unsettled, samples, mapping };
   }
 }
 

@@ -5,7 +5,7 @@ import { unpack } from '../control/lenses.ts';
 import { CLEAN, verified, viewsOf } from '../test/support/mapped.ts';
 import { createPair, type Pair } from '../test/support/pair.ts';
 import { conflicts, settled, share, unshare } from '../test/support/sharing.ts';
-import { advanceTo, equal, startSync, type RunningSync } from '../test/support/sync.ts';
+import { advanceTo, equal, logGate, startSync, type RunningSync } from '../test/support/sync.ts';
 
 let pair: Pair;
 let sync: RunningSync | undefined;
@@ -40,7 +40,8 @@ test.each(['json', 'jsonb'])('an object of type %s is compared by what it says',
     `INSERT INTO m VALUES (1, '{"size":"L",   "colour" :"red"}'), (2, '{ "colour":"blue","size":"S" }'), (3, '{"size":"M","colour":"sand"}')`,
   );
   await advanceTo(pair, 'sync');
-  sync = startSync(pair);
+  const gate = logGate();
+  sync = startSync(pair, { wrapLog: (log) => gate.wrap(log) });
   await advanceTo(pair, 'canary');
   await share(pair);
   await pair.service.query(`UPDATE s SET color = 'green' WHERE id = 1; DELETE FROM s WHERE id = 2`);
@@ -52,5 +53,16 @@ test.each(['json', 'jsonb'])('an object of type %s is compared by what it says',
     { id: 3 },
   ]);
   expect(await verified(pair)).toEqual(CLEAN);
+  gate.shut();
+  await pair.monolith.query(`UPDATE m SET attrs = '{"colour":"grey","size":"M"}' WHERE id = 3`);
+  await pair.service.query(`UPDATE s SET color = 'pink' WHERE id = 3`);
+  gate.open();
+  await settled(pair);
+  await equal(pair, same);
+  const [judged] = await conflicts(pair);
+  const attrs = [judged?.owner, judged?.incoming, judged?.before].map((row) => row?.['attrs']);
+  expect(attrs.map((one) => JSON.parse(one ?? 'null') as unknown)).toEqual(
+    ['grey', 'pink', 'sand'].map((colour) => ({ colour, size: 'M' })),
+  );
   await unshare(pair);
 });

@@ -39,7 +39,7 @@ async function copyWith(
   });
   running = flow.run(stop.signal);
   const { copying } = flow;
-  await waitFor(() => !copying.running, { timeoutMs: 15_000, what: 'the copy to end' });
+  await waitFor(() => !copying.running, { timeoutMs: 30_000, what: 'the copy to end' });
   await equal(pair);
 }
 

@@ -1,27 +1,18 @@
-// Writes folded changes into the target, inside the one transaction of a batch: multi-row statements
-// in foreign-key order, or one change at a time where a key violation is to be narrowed down. While
-// tables are being copied, a row that is refused, or known only in part, is put on the list of those
-// to read again; otherwise a refusal is the caller's.
-import { formatTable } from '../core/postgres/identifiers.ts';
+// Writes folded changes into the target, inside the one transaction of a batch: all together
+// (row-writer.ts), or one change at a time where a key violation is to be narrowed down. While tables are
+// being copied, a row that is refused is put on the list of those to read again; otherwise a refusal is
+// the caller's.
+import type { BatchContext } from './batch-context.ts';
 import type { Chunk } from './chunk.ts';
 import { Contest } from './contest.ts';
-import type { RowName } from './copy-records.ts';
 import type { RowChange } from './domain/change.ts';
-import type { RowOperation, TargetTable } from './domain/target-table.ts';
 import type { Mode } from './domain/mapping.ts';
-import { isHalf, missing, withoutReferences, type Rows } from './domain/partial-rows.ts';
+import { withoutReferences, type Rows } from './domain/partial-rows.ts';
 import { Parts } from './parts.ts';
-import {
-  copyStatement,
-  deleteStatement,
-  mayCopy,
-  writeStatements,
-  type Statement,
-} from './domain/statements.ts';
-import { moveStatement } from './domain/way-statements.ts';
-import { ForeignRowError, isConstraintViolation, isKeyViolation, isRefusal } from './refusal.ts';
+import { isConstraintViolation, isKeyViolation, isRefusal } from './refusal.ts';
+import { nameOf, RowWriter } from './row-writer.ts';
 import type { Checkpoint } from './target.ts';
-import type { BatchContext } from './batch-context.ts';
+import { TargetTransaction } from './target-transaction.ts';
 
 export interface Refused {
   readonly change: RowChange;
@@ -35,24 +26,20 @@ class CopyRefused extends Error {
 
 export class Writer {
   readonly #context: BatchContext;
-  #begun = false;
-  /** How many savepoints lie inside each other. */
-  #depth = 0;
+  readonly #rows: RowWriter;
+  readonly transaction: TargetTransaction;
   readonly parts: Parts;
-  /** Rows that were in flight at the service when the owner's stream spoke of them. */
-  overtaken = 0;
 
   constructor(context: BatchContext) {
     this.#context = context;
+    this.transaction = new TargetTransaction(context.target.client);
+    this.#rows = new RowWriter(context, this.transaction);
     this.parts = new Parts(context);
   }
 
-  /** `first` is a statement that follows it at once, in the same round trip. */
-  async begin(first?: string): Promise<void> {
-    const { client } = this.#context.target;
-    const statements = [...(this.#begun ? [] : ['BEGIN']), ...(first === undefined ? [] : [first])];
-    this.#begun = true;
-    if (statements.length > 0) await client.query(statements.join('; '));
+  /** Rows that were in flight at the service when the owner's stream spoke of them. */
+  get overtaken(): number {
+    return this.#rows.overtaken;
   }
 
   /** With `soon`, the server answers before the commit is on its disk; a later one that is not brings it there. */
@@ -62,15 +49,11 @@ export class Writer {
     { soon, commitMs }: { readonly soon: boolean; readonly commitMs: number },
   ): Promise<void> {
     const { target } = this.#context;
-    await this.begin();
+    await this.transaction.begin();
     await this.parts.settle();
     if (soon) await target.client.query('SET LOCAL synchronous_commit = off');
     await target.advance(before, after);
     await target.commit({ commitLsn: after.position.commitLsn, commitMs });
-  }
-
-  async rollback(): Promise<void> {
-    if (this.#begun) await this.#context.target.client.query('ROLLBACK').catch(() => undefined);
   }
 
   /** Everything that has been folded since the last time. */
@@ -79,109 +62,25 @@ export class Writer {
     if (coalescer.size > 0) await this.write(mode, coalescer.take());
   }
 
-  /** Deletes children first, then writes parents first. With a contest, what it is about is given up first. */
-  async write(mode: Mode, rows: Rows, contest?: Contest): Promise<void> {
-    let own = rows;
-    if (mode === 'sharing owner') {
-      await this.begin();
-      const grounded = await this.#context.flights.grounded(rows);
-      this.overtaken += grounded.overtaken;
-      own = grounded.rows;
-    }
-    await contest?.clear(own);
-    return this.prepare(mode, own)();
+  /** Rows all at once. With a contest, what it is about is given up first. */
+  write(mode: Mode, rows: Rows, contest?: Contest): Promise<void> {
+    return this.#rows.write(mode, rows, contest);
   }
 
   /** The same in two parts: the statements are made at once, and run when the function is called. */
   prepare(mode: Mode, rows: Rows): () => Promise<void> {
-    const { targets } = this.#context.modes[mode];
-    const deletes = [...targets].reverse().map((target) => {
-      const operations = rows.get(target) ?? [];
-      return {
-        target,
-        // While both sides write, a row may be in flight under either key.
-        move: mode === 'owner' ? moveStatement(target, operations) : undefined,
-        statement: deleteStatement(target, operations),
-        halves: operations.filter(isHalf),
-      };
-    });
-    const writes = targets.map((target) =>
-      this.#prepareTarget(mode, target, rows.get(target) ?? []),
-    );
-    return async () => {
-      await this.begin();
-      for (const { target, move, statement, halves } of deletes) {
-        // What still points to the old key may keep it; then the row goes, and comes anew.
-        if (move) await this.#tolerate(() => this.#execute(target, move), isKeyViolation, false);
-        if (statement) await this.#execute(target, statement);
-        if (halves.length > 0) await this.#incomplete(mode, halves);
-      }
-      for (const write of writes) await write?.();
-    };
-  }
-
-  /**
-   * Rows that are all new are copied in. What a copy refuses has had no effect, and goes the other way,
-   * which says what is wrong or finds nothing wrong.
-   */
-  #prepareTarget(
-    mode: Mode,
-    target: TargetTable,
-    operations: readonly RowOperation[],
-  ): (() => Promise<void>) | undefined {
-    if (operations.length === 0) return undefined;
-    const { target: session } = this.#context;
-    if (!session.mayCopy(target.name) || !mayCopy(operations)) {
-      const statements = writeStatements(target, operations);
-      return () => session.into(target, () => this.#run(mode, target, statements));
-    }
-    const copy = copyStatement(target, operations);
-    const write = async (): Promise<void> => {
-      if (!(await session.copy(target.name, copy)))
-        await this.#run(mode, target, writeStatements(target, operations));
-    };
-    return () => session.into(target, write);
-  }
-
-  async #execute(into: TargetTable, statement: Statement): Promise<void> {
-    const { target } = this.#context;
-    await target.into(into, () => target.execute(statement));
-  }
-
-  async #run(mode: Mode, target: TargetTable, statements: readonly Statement[]): Promise<void> {
-    const { target: session } = this.#context;
-    for (const statement of statements) {
-      if (statement.kind === 'upsert' && !statement.otherwise) {
-        await this.#put(target, statement);
-        continue;
-      }
-      const { count, returned } = await session.execute(statement);
-      if (count >= statement.rows.length) continue;
-      if (statement.otherwise) {
-        // A row that should be there is not: it is put in, and the others are left alone.
-        const { there, put } = statement.otherwise;
-        const found = await session.execute(there);
-        await this.#put(target, put(missing(target, statement.rows, found.returned)));
-      } else if (statement.kind === 'update')
-        await this.#incomplete(
-          mode,
-          missing(target, statement.rows, returned).filter((row) => !row.optional),
-        );
-    }
-  }
-
-  /** Throws ForeignRowError when a row that is not ours has the key of one that is put in. */
-  async #put(target: TargetTable, statement: Statement): Promise<void> {
-    const { count } = await this.#context.target.execute(statement);
-    if (target.guard.length > 0 && target.columns.length > 0 && count < statement.rows.length)
-      throw new ForeignRowError(formatTable(target.name), statement.rows);
+    return this.#rows.prepare(mode, rows);
   }
 
   /** One change of an in-order replay. While tables are being copied, its parent may be on the way. */
   async flushOne(mode: Mode): Promise<void> {
     const rows = this.#context.modes[mode].coalescer.take();
     if (!this.#mayCome(mode)) return this.write(mode, rows);
-    const refused = await this.#tolerate(() => this.write(mode, rows), isKeyViolation, true);
+    const refused = await this.transaction.whole(
+      () => this.write(mode, rows),
+      isKeyViolation,
+      true,
+    );
     if (refused !== undefined) await this.#later(mode, rows);
   }
 
@@ -192,7 +91,7 @@ export class Writer {
   async attempt(mode: Mode, change: RowChange, now: boolean, isOne = isRefusal): Promise<unknown> {
     const { coalescer } = this.#context.modes[mode];
     let rows: Rows | undefined;
-    const refused = await this.#tolerate(
+    const refused = await this.transaction.whole(
       () => {
         try {
           coalescer.add(change);
@@ -226,7 +125,7 @@ export class Writer {
           if (!(await session.into(one, () => session.copy(one.table, one))))
             throw new CopyRefused();
       };
-      const refused = await this.#tolerate(
+      const refused = await this.transaction.whole(
         copy,
         (error) => error instanceof CopyRefused || isRefusal(error),
         true,
@@ -256,8 +155,8 @@ export class Writer {
   ): Promise<Refused[]> {
     const contest = new Contest(this.#context.target);
     const all = (): Promise<void> => this.write(mode, this.folded(mode, changes), contest);
-    let why = await this.#tolerate(all, isOne, true);
-    while (await contest.note(why)) why = await this.#tolerate(all, isOne, true);
+    let why = await this.transaction.whole(all, isOne, true);
+    while (await contest.note(why)) why = await this.transaction.whole(all, isOne, true);
     if (why === undefined) return [];
     const refused = [];
     for (const change of changes) {
@@ -265,23 +164,6 @@ export class Writer {
       if (error !== undefined) refused.push({ change, error });
     }
     return refused;
-  }
-
-  /** Checks what is deferred. Throws what it finds. */
-  async checkDeferred(): Promise<void> {
-    if (this.#begun) await this.#context.target.client.query('SET CONSTRAINTS ALL IMMEDIATE');
-  }
-
-  /**
-   * Runs `work` so that it has all its effect or none; gives the refusal. Deferred constraints are looked
-   * at `now`, before it counts, or later.
-   */
-  whole(
-    work: () => Promise<void>,
-    isOne: (error: unknown) => boolean,
-    now = true,
-  ): Promise<unknown> {
-    return this.#tolerate(work, isOne, now);
   }
 
   /**
@@ -298,47 +180,8 @@ export class Writer {
   /** Rows whose parent is not there yet are read again; those that point in a circle go in without that first. */
   async #later(mode: Mode, rows: Rows): Promise<void> {
     const bare = withoutReferences(rows);
-    if (bare) await this.#tolerate(() => this.write(mode, bare), isConstraintViolation, true);
-    await this.#readAgain([...rows.values()].flat().map(nameOf));
+    if (bare)
+      await this.transaction.whole(() => this.write(mode, bare), isConstraintViolation, true);
+    await this.#rows.readAgain([...rows.values()].flat());
   }
-
-  /** Runs `write` under a savepoint; gives the refusal, and leaves no effect, where it is one of the given kind. */
-  async #tolerate(
-    write: () => Promise<void>,
-    isOne: (error: unknown) => boolean,
-    now: boolean,
-  ): Promise<unknown> {
-    const { client } = this.#context.target;
-    await this.begin();
-    // Each has a name of its own: what an inner one does not tolerate the outer one undoes as a whole.
-    const savepoint = `tolerated_${(this.#depth += 1)}`;
-    try {
-      await client.query(`SAVEPOINT ${savepoint}`);
-      await write();
-      if (now) await client.query('SET CONSTRAINTS ALL IMMEDIATE');
-      await client.query(`RELEASE SAVEPOINT ${savepoint}`);
-      return undefined;
-    } catch (error) {
-      if (!isOne(error)) throw error;
-      await client.query(`ROLLBACK TO SAVEPOINT ${savepoint}; RELEASE SAVEPOINT ${savepoint}`);
-      return error;
-    } finally {
-      this.#depth -= 1;
-    }
-  }
-
-  /** Rows that an update did not find: known only in part, they must be read again at the source. */
-  async #incomplete(mode: Mode, rows: readonly RowOperation[]): Promise<void> {
-    // What a guest's update does not find, the owner has deleted.
-    if (mode !== 'guest') await this.#readAgain(rows.map(nameOf));
-  }
-
-  async #readAgain(rows: readonly RowName[]): Promise<void> {
-    const { copying, target } = this.#context;
-    if (rows.length > 0) await copying.readAgain(target.client, rows);
-  }
-}
-
-function nameOf(row: RowOperation): RowName {
-  return { table: formatTable(row.source), key: row.key };
 }

@@ -14,6 +14,8 @@ beforeEach(async () => {
   const { monolith, services } = pair.connections;
   config = writeConfig({
     ...pair.migration,
+    // Slow enough to be looked at in its middle.
+    sync: { ...pair.migration.sync, copyRowsPerSecond: 5_000 },
     control: pair.controlUrl,
     monolith,
     services: { catalog: services['catalog'] },
@@ -82,15 +84,15 @@ test('survives kill -9 in the middle of the copy and of the stream: both sides e
   await restart();
   for (const rows of [1_500, 7_000, 14_000]) {
     await waitFor(async () => (await copied()).rows >= rows, {
-      timeoutMs: 30_000,
-      everyMs: 2,
+      timeoutMs: 90_000,
+      everyMs: 10,
       what: `${rows} rows to be copied`,
     });
     killedAt.push((await copied()).rows);
     await restart();
   }
   await waitFor(async () => (await copied()).done, {
-    timeoutMs: 60_000,
+    timeoutMs: 90_000,
     what: 'the copy to be done',
   });
   expect(killedAt[0]).toBeLessThan(20_000);
@@ -108,7 +110,7 @@ test('survives kill -9 in the middle of the copy and of the stream: both sides e
         );
         return rows[0]?.lsn !== seen;
       },
-      { timeoutMs: 30_000, everyMs: 3, what: 'the stream to move on' },
+      { timeoutMs: 30_000, everyMs: 10, what: 'the stream to move on' },
     );
     await restart();
   }
@@ -122,4 +124,4 @@ test('survives kill -9 in the middle of the copy and of the stream: both sides e
     );
   };
   await waitFor(equal, { timeoutMs: 30_000, everyMs: 200, what: 'both sides to be equal' });
-}, 180_000);
+}, 400_000);

@@ -19,7 +19,7 @@ test('a demo over Kafka says at once what is missing for one', async () => {
   expect(stderr).toContain('[EMBEDDED_KAFKA] there is no Java here');
   expect(stderr).toContain('Install Java (17 or newer) and Maven');
   expect(code).toBe(3);
-}, 30_000);
+});
 
 test('a change lost on the way is found by verify before the cutover', async () => {
   const { code, stdout, stderr } = await banyan([...DEMO, '--fault', 'lose-change']);

@@ -32,7 +32,6 @@ test.each(cases(MOMENTS, 'starting PostgreSQL', 'Load is running'))(
     expect([0, 130]).toContain(await demo.exited);
     await folder.nothingLeft();
   },
-  60_000,
 );
 
 test('not even kill -9 of the demo leaves a process behind', async () => {
@@ -40,4 +39,4 @@ test('not even kill -9 of the demo leaves a process behind', async () => {
   demo.child.kill('SIGKILL');
   await demo.exited;
   await folder.nothingLeft();
-}, 60_000);
+});

@@ -3,15 +3,18 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { startEmbedded, type EmbeddedPostgres } from '../core/postgres/embedded.ts';
-import { banyan, writeConfig } from './support/command.ts';
+import { banyan, startBanyan, writeConfig } from './support/command.ts';
 import { cases } from './support/long.ts';
 import { createPair, type Pair } from './support/pair.ts';
 
 let pair: Pair;
+/** A database in which its role may make nothing. */
+let bare: string;
 let replica: EmbeddedPostgres;
 
 beforeAll(async () => {
   pair = await createPair();
+  bare = pair.connections.monolith.database?.applier ?? '';
   replica = await startEmbedded({
     like: process.env['BANYAN_TEST_LIKE'],
     ...{ fsync: false, settings: ['wal_level=replica'] },
@@ -153,6 +156,56 @@ test('an unreachable control database is one error with a hint', async () => {
   expect(code).toBe(3);
 });
 
+test('a control database that is not there, or takes no schema, is told with the statement that mends it', async () => {
+  const gone = new URL(pair.controlUrl);
+  gone.pathname = '/nowhere "at" all';
+  const missing = await refusal({ ...right(), control: gone.href }, ['status']);
+  expect(missing.error).toMatchObject({
+    code: 'DATABASE_UNREACHABLE',
+    hint: expect.stringContaining('CREATE DATABASE "nowhere ""at"" all" OWNER') as unknown,
+  });
+  const { code, error } = await refusal({ ...right(), control: bare }, ['status']);
+  expect(code).toBe(2);
+  expect(error).toMatchObject({
+    code: 'PREFLIGHT_FAILED',
+    message: expect.stringContaining('permission denied') as unknown,
+    hint: expect.stringMatching(/GRANT CREATE ON DATABASE "shop_\w+" TO "\w+_applier"/) as unknown,
+  });
+});
+
+test('preflight looks at the control database and the upstreams as well, and shows what it warns of beside what must be mended', async () => {
+  const { error } = await refusal({ ...right(), control: bare }, ['preflight']);
+  expect(error.message).toMatch(/control database: its role may not make the schema banyan/);
+  expect(error.message).toMatch(
+    /to decide on:[^]*monolith: nothing answers at its upstream http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/,
+  );
+});
+
+test('the grants of several databases are one script for psql, and one of them plain SQL', async () => {
+  const config = writeConfig(right());
+  const grants = async (...more: string[]): ReturnType<typeof banyan> =>
+    banyan(['--config', config.file, 'grants', '--table-owner', 'app', ...more]);
+  try {
+    const { stdout } = await grants();
+    const lines = stdout.split('\n').filter((line) => /^(--|\\)/.test(line));
+    expect(lines).toEqual([
+      expect.stringMatching(/^-- monolith: database shop_/),
+      expect.stringMatching(/^\\connect -reuse-previous=on "dbname='shop_\w+'"$/),
+      expect.stringMatching(/^-- catalog: database catalog_/),
+      expect.stringMatching(/^\\connect -reuse-previous=on "dbname='catalog_\w+'"$/),
+    ]);
+    const one = (await grants('--only', 'catalog')).stdout;
+    expect(one).toContain('"public"."product"');
+    expect(one).not.toMatch(/shop_|\\connect/);
+    await pair.service.query(one.replaceAll('"app"', `"s_${pair.tag}_app"`));
+    const unknown = await grants('--only', 'catalogue');
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toContain('--only takes one of: monolith, catalog.');
+  } finally {
+    config.remove();
+  }
+});
+
 test('a missing file, an unknown capability and a wrong option each have their exit code', async () => {
   expect(await banyan(['--config', 'nowhere.ts', 'status'])).toMatchObject({ code: 2 });
   const { code, error } = await refusal(right(), ['advance', 'catalogue']);
@@ -179,5 +232,25 @@ test('a second `banyan up` beside the same definition is told of the first', asy
     expect(up.stderr).toContain(`[ALREADY_RUNNING] process ${process.pid} already runs`);
   } finally {
     config.remove();
+  }
+});
+
+test('a capability that is under way and that the definition does not name is told of', async () => {
+  const entry = { who: 'test', event: 'advance', why: '', evidence: {} };
+  const before = await pair.store.readOne('former');
+  const cutover = await pair.store.change(before, { phase: 'cutover' }, entry);
+  const config = writeConfig(right());
+  try {
+    const status = await banyan(['--config', config.file, 'status']);
+    expect(status.stdout).toMatch(/^former +cutover +service/m);
+    expect(status.stdout).toMatch(/"former" is in cutover, and the definition does not name it/);
+    const sync = startBanyan(['--config', config.file, 'sync']);
+    await sync.says('sync is running');
+    sync.child.kill('SIGTERM');
+    await sync.exited;
+    expect(sync.stdout() + sync.stderr()).toMatch(/former.*the definition does not name it/);
+  } finally {
+    config.remove();
+    await pair.store.change(cutover, { phase: 'monolith' }, entry);
   }
 });

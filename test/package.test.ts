@@ -13,7 +13,11 @@ let project: string;
 
 beforeAll(async () => {
   project = await mkdtemp(path.join(tmpdir(), 'banyan-package-'));
-  await run('npm', ['pack', '--silent', '--pack-destination', project], { cwd: ROOT });
+  await run('npm', ['pack', '--silent', '--pack-destination', project], {
+    cwd: ROOT,
+    // The types of what is packed are what `npm run check` looks at.
+    env: { ...process.env, TSC_FLAGS: '--noCheck' },
+  });
   const [archive = ''] = (await readdir(project)).filter((name) => name.endsWith('.tgz'));
   await writeFile(path.join(project, 'package.json'), '{ "private": true, "type": "module" }');
   const quiet = [
@@ -99,7 +103,7 @@ test('its types compile in a strict project', async () => {
     (error: unknown) => error as { stdout: string },
   );
   expect(stdout).toBe('');
-}, 60_000);
+});
 
 test('the package holds what runs it and nothing of the sample', async () => {
   const files = await readdir(path.join(project, 'node_modules/banyan'), { recursive: true });

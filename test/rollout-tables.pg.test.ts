@@ -58,7 +58,7 @@ afterEach(async () => {
   await apps.monolith.close();
   await apps.service.close();
   await pair.close();
-}, 60_000);
+});
 
 /** Both databases with something in the monolith's, both applications, sync and an edge; clients through that. */
 async function stage(rollout: Settings): Promise<void> {
@@ -196,7 +196,7 @@ longTest(
     expect(await ends()).toContain('rolled back canary errors');
     const since = load?.acknowledged() ?? 0;
     await waitFor(() => (load?.acknowledged() ?? 0) > since + 10, {
-      ...{ timeoutMs: 20_000, what: 'writes at the monolith' },
+      ...{ timeoutMs: 30_000, what: 'writes at the monolith' },
     });
     expect(await pair.store.readOne('catalog')).toMatchObject({ phase: 'canary', holding: false });
     const accounts = (await load?.stop()) ?? [];

@@ -49,7 +49,7 @@ beforeEach(async () => {
   });
   hook = await serve((req, res) => {
     let body = '';
-    req.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    req.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
     req.on('end', () => {
       const refused = refusals > 0;
       refusals -= 1;
@@ -165,7 +165,7 @@ async function expectTold(): Promise<void> {
     .filter(({ event }) => event.startsWith('rollout'))
     .map(({ id }) => String(id));
   await waitFor(() => new Set(told.map(({ id }) => id)).size === ids.length, {
-    timeoutMs: 15_000,
+    timeoutMs: 30_000,
     what: 'the webhook to be told everything',
   });
   expect([...told.map(({ id }) => id)].sort()).toEqual([...ids].sort());

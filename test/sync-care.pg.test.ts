@@ -24,7 +24,7 @@ beforeAll(async () => {
     `INSERT INTO prd (no, nm, prc) SELECT 'N' || i, 'n', 1 FROM generate_series(1, 5) i`,
   );
   await pair.coordinator().move({ capability: 'catalog', event: 'advance' });
-  sync = startBanyan(['--config', config.file, '--json', 'sync']);
+  sync = startBanyan(['--config', config.file, '--json', 'sync', '--metrics-port', '0']);
   await streaming(pair, 'to');
 });
 
@@ -59,16 +59,25 @@ test('what a source keeps for a flow is shown, and alarmed of', async () => {
       }[];
       return (line?.retainedBytes ?? 0) > 0;
     },
-    { timeoutMs: 20_000, everyMs: 500, what: 'the WAL to be measured' },
+    { timeoutMs: 30_000, everyMs: 500, what: 'the WAL to be measured' },
   );
   expect(await run('status')).toMatch(/ \d+ (kB|MB)\s*$/m);
   expect(sync?.stderr()).toContain('the source keeps WAL for a flow that is behind');
-}, 40_000);
+});
+
+test('where a port is asked for, the figures of the flows are there', async () => {
+  await sync?.says('"ready":true');
+  const { metrics } = JSON.parse(sync?.stdout() ?? '') as { metrics: string };
+  const text = await (await fetch(metrics)).text();
+  expect(text).toMatch(/^banyan_flow_status\{.*"catalog",direction="to",status="streaming"\} 1$/m);
+  expect(text).toMatch(/^banyan_flow_watermark_age_seconds\{.*\} \d+(\.\d+)?$/m);
+  expect(text).not.toContain('banyan_relay');
+});
 
 test('a paused flow stands still, says so and what its source keeps, and goes on where it stopped', async () => {
   expect(await run('pause', 'catalog', '--why', 'a backup')).toContain('catalog: paused');
   await waitFor(async () => (await run('status')).includes('paused'), {
-    timeoutMs: 15_000,
+    timeoutMs: 30_000,
     everyMs: 500,
     what: 'the flow to be paused',
   });
@@ -81,7 +90,7 @@ test('a paused flow stands still, says so and what its source keeps, and goes on
   // Nobody reads it, and the source keeps it all the same.
   await pair.monolith.query(`SELECT pg_logical_emit_message(false, 'test', repeat('x', 3000000))`);
   await waitFor(async () => (await kept()) > before + 2_000_000, {
-    timeoutMs: 20_000,
+    timeoutMs: 30_000,
     everyMs: 500,
     what: 'what is kept to be measured while the flow is paused',
   });
@@ -91,7 +100,7 @@ test('a paused flow stands still, says so and what its source keeps, and goes on
   expect(await nameOf(1)).toBe('n');
   expect(await run('resume', 'catalog')).toContain('catalog: resumed');
   await waitFor(async () => (await nameOf(1)) === 'meanwhile', {
-    timeoutMs: 15_000,
+    timeoutMs: 30_000,
     what: 'the change to arrive',
   });
   const journal = await pair.store.journal('catalog');
@@ -99,7 +108,7 @@ test('a paused flow stands still, says so and what its source keeps, and goes on
     { event: 'pause', why: 'a backup' },
     { event: 'resume' },
   ]);
-}, 60_000);
+});
 
 test('the copy alone can be paused and resumed, also while there is nothing to copy', async () => {
   expect(await run('pause', 'catalog', '--copy')).toContain('catalog: copy paused');
@@ -107,7 +116,7 @@ test('the copy alone can be paused and resumed, also while there is nothing to c
     ...{ capability: 'catalog', what: 'copy' },
     resumed: true,
   });
-}, 40_000);
+});
 
 test('dead letters are shown, tried again, read again and given up', async () => {
   expect(await run('show', 'catalog')).toContain('nothing is parked');
@@ -118,13 +127,13 @@ test('dead letters are shown, tried again, read again and given up', async () =>
       const text = await run('show', 'catalog');
       return text.split('\n').length > 3 ? text : undefined;
     },
-    { timeoutMs: 15_000, everyMs: 500, what: 'two letters' },
+    { timeoutMs: 30_000, everyMs: 500, what: 'two letters' },
   );
   expect(shown).toMatch(/to +1 +update of public\.prd +1 .*23514/);
   await waitFor(
     async () =>
       (JSON.parse(await run('status', '--json')) as { parked: number }[])[0]?.parked === 2,
-    { timeoutMs: 15_000, everyMs: 500, what: 'the status to tell' },
+    { timeoutMs: 30_000, everyMs: 500, what: 'the status to tell' },
   );
   expect(await run('retry', 'catalog')).toMatch(
     /2 changes tried again; 2 parked still:\n[^]* 2 +the target refused a change of product: 23514/,
@@ -137,7 +146,7 @@ test('dead letters are shown, tried again, read again and given up', async () =>
   await pair.service.query('ALTER TABLE product DROP CONSTRAINT cheap');
   expect(await run('reread', 'catalog')).toContain('read again');
   await waitFor(async () => (await run('show', 'catalog')).includes('nothing is parked'), {
-    timeoutMs: 15_000,
+    timeoutMs: 30_000,
     everyMs: 500,
     what: 'the letters to be gone',
   });
@@ -145,12 +154,12 @@ test('dead letters are shown, tried again, read again and given up', async () =>
     (await pair.service.query('SELECT price_cents::int AS cents FROM product WHERE id = $1', [id]))
       .rows[0];
   await waitFor(async () => JSON.stringify(await price(2)) === '{"cents":500000}', {
-    timeoutMs: 15_000,
+    timeoutMs: 30_000,
     what: 'the row to be as it is at the source',
   });
   // What was given up stays as it was, until somebody repairs it.
   expect(await price(1)).toEqual({ cents: 100 });
-}, 60_000);
+});
 
 test('conflicts of a write canary are listed with their verdicts, and both rows for machines', async () => {
   expect(await run('conflicts', 'catalog')).toContain('no conflict has been met');
@@ -167,7 +176,38 @@ test('conflicts of a write canary are listed with their verdicts, and both rows 
   expect(JSON.parse(await run('conflicts', 'catalog', '--json'))).toMatchObject([
     { capability: 'catalog', owner: { nm: 'theirs' }, incoming: { nm: 'ours' }, ownerAt: null },
   ]);
-}, 40_000);
+});
+
+test('flows are looked at, compared and repaired by subcommands of sync, too', async () => {
+  expect(await run('preflight')).toContain('nothing must be mended');
+  const compared = async (command: string): Promise<unknown> =>
+    JSON.parse(await run(command, 'catalog', '--json')) as unknown;
+  await streaming(pair, 'to');
+  // What was given up above differs.
+  await run('repair', 'catalog');
+  await waitFor(
+    async () => (await pair.service.query('SELECT 1 FROM banyan.reread')).rowCount === 0,
+    { timeoutMs: 30_000, what: 'the rows to be read again' },
+  );
+  expect(await compared('verify')).toMatchObject({ missing: 0, extra: 0, different: 0 });
+  // Past the fence.
+  await pair.service.query(`
+    ALTER TABLE product DISABLE TRIGGER banyan_fence_update; UPDATE product SET name = 'wrong' WHERE id = 5;
+    ALTER TABLE product ENABLE ALWAYS TRIGGER banyan_fence_update`);
+  expect(await refused('sync', 'verify', 'catalog')).toContain('VERIFY_DIFFERENT');
+  expect(await compared('repair')).toMatchObject({ missing: 0, extra: 0, different: 1 });
+  await waitFor(async () => (await nameOf(5)) !== 'wrong', {
+    timeoutMs: 30_000,
+    what: 'the row to be right again',
+  });
+});
+
+test('whatever asks for a capability that is not there is refused alike', async () => {
+  for (const command of [['status'], ['recopy'], ['show'], ['conflicts'], ['pause']])
+    expect(await refused('sync', ...command, 'catalogue')).toMatch(
+      /^\[UNKNOWN_CAPABILITY\] .*catalogue.*\nThe definition names: catalog\.\n/,
+    );
+});
 
 test('a way back of several phases is walked in one command; a preflight with warnings only has a verdict', async () => {
   const preflight = await banyan(['--config', config.file, 'preflight']);
@@ -185,4 +225,4 @@ test('a way back of several phases is walked in one command; a preflight with wa
   expect(await refused('rollback', 'catalog', '--to', 'canary')).toContain(
     'is in sync, which leads to monolith, not to canary',
   );
-}, 40_000);
+});

@@ -81,7 +81,7 @@ async function firstRangeKept(): Promise<void> {
       );
       return rows.length > 0;
     },
-    { timeoutMs: 10_000, what: 'the first range to be kept' },
+    { timeoutMs: 30_000, what: 'the first range to be kept' },
   );
 }
 

@@ -4,7 +4,6 @@ import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { waitFor } from '../core/lifecycle.ts';
-import { migrateControl } from '../control/store.ts';
 import {
   banyan,
   processesWith,
@@ -13,7 +12,7 @@ import {
   type Running,
 } from './support/command.ts';
 import { call, serve, serveSide, type Side } from './support/http.ts';
-import { createDatabase, type TestDatabase } from './support/postgres.ts';
+import { createControl, type TestDatabase } from './support/postgres.ts';
 import { begin, closeAll, serveEcho, until } from './support/tunnels.ts';
 
 interface State {
@@ -40,8 +39,7 @@ let mark: string;
 const started: Running[] = [];
 
 beforeAll(async () => {
-  database = await createDatabase('workers');
-  await migrateControl(database.url);
+  database = await createControl();
   [monolith, service] = [await serveSide('monolith'), await serveSide('service')];
   config = writeConfig({
     control: database.url,
@@ -96,7 +94,7 @@ async function startEdge(file?: string): Promise<Edge> {
 
 async function nothingLeft(): Promise<void> {
   await waitFor(() => processesWith(mark).length === 0, {
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     what: 'every process to end',
   });
 }
@@ -141,7 +139,7 @@ test('requests are shared out, counted together, and answered to the end at SIGT
   expect(await counted(edge)).toBe(30);
   monolith.waits = true;
   const waiting = Array.from({ length: 24 }, () => call(`${edge.url}/api/slow`));
-  await waitFor(() => monolith.pending.length === 24, { timeoutMs: 10_000, what: 'the requests' });
+  await waitFor(() => monolith.pending.length === 24, { timeoutMs: 30_000, what: 'the requests' });
   const { workers } = await stateOf(edge);
   expect(new Set(workers.map(({ replica }) => replica)).size).toBe(2);
   const inFlight = workers.map((one) => one.inFlight ?? 0);
@@ -163,8 +161,8 @@ test('requests are shared out, counted together, and answered to the end at SIGT
   }
 
   edge.child.kill('SIGTERM');
-  await waitFor(async () => (await ready(edge)) === 503, { timeoutMs: 5_000, what: 'not ready' });
-  await waitFor(() => refuses(edge), { timeoutMs: 5_000, what: 'new connections to be refused' });
+  await waitFor(async () => (await ready(edge)) === 503, { timeoutMs: 30_000, what: 'not ready' });
+  await waitFor(() => refuses(edge), { timeoutMs: 30_000, what: 'new connections to be refused' });
   for (const res of monolith.pending.splice(0)) res.end('at last');
   for (const reply of await Promise.all(waiting)) expect(reply.body).toBe('at last');
   expect(await edge.exited).toBe(0);
@@ -192,7 +190,7 @@ test('kill -9 of a worker breaks its own connections only, and it is replaced; k
         );
     }),
   );
-  await waitFor(() => answers > 50, { timeoutMs: 10_000, what: 'load' });
+  await waitFor(() => answers > 50, { timeoutMs: 30_000, what: 'load' });
   process.kill(victim, 'SIGKILL');
   await waitFor(
     async () => {
@@ -203,7 +201,7 @@ test('kill -9 of a worker breaks its own connections only, and it is replaced; k
   );
   expect(await pidsOf(edge)).toContain(other);
   const [broken, answered] = [failures.length, answers];
-  await waitFor(() => answers > answered + 100, { timeoutMs: 20_000, what: 'more load' });
+  await waitFor(() => answers > answered + 100, { timeoutMs: 30_000, what: 'more load' });
   stopped.abort();
   await load;
   // Only connections broke, none was left hanging, and none broke once the worker was gone.
@@ -261,9 +259,12 @@ test('a change of state reaches every worker, each of which acknowledges it; tun
     // The first signal drains, a second one ends everything at once.
     young.waits = true;
     const hanging = call(`${edge.url}/api/x`).catch(() => 'broken');
-    await waitFor(() => young.pending.length === 1, { timeoutMs: 10_000, what: 'a request' });
+    await waitFor(() => young.pending.length === 1, { timeoutMs: 30_000, what: 'a request' });
     edge.child.kill('SIGINT');
-    await waitFor(async () => (await ready(edge)) === 503, { timeoutMs: 5_000, what: 'not ready' });
+    await waitFor(async () => (await ready(edge)) === 503, {
+      timeoutMs: 30_000,
+      what: 'not ready',
+    });
     edge.child.kill('SIGINT');
     expect(await edge.exited).toBe(130);
     expect(await hanging).toBe('broken');

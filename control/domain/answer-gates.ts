@@ -74,6 +74,10 @@ export function answerGates(
       verdict: verdictOf(watch.slow, ALPHA.slow),
       figure: figures.p95,
       limit: figures.limit,
+      ...(figures.isAbove &&
+        watch.slow > ALPHA.slow * watch.share && {
+          note: 'above the limit, but no more than chance explains so far',
+        }),
     },
   ];
 }
@@ -82,7 +86,13 @@ export function answerGates(
 function figuresOf(
   { service, monolith, earlier }: Answers,
   limits: Gates,
-): { readonly errors: string; readonly p95: string; readonly limit: string } {
+): {
+  readonly errors: string;
+  readonly p95: string;
+  readonly limit: string;
+  /** The figure is above the limit, for one kind at least: no verdict, for that is of all answers. */
+  readonly isAbove: boolean;
+} {
   const answered = KINDS.filter((kind) => service.kinds[kind].answered > 0);
   const kinds = answered.length === 0 ? (['read'] as const) : answered;
   const told = (figure: (canary: Counts, control: Counts) => string): string =>
@@ -100,6 +110,11 @@ function figuresOf(
     limit: told((_, control) => {
       const limitMs = slowLimitMs(control.latencies, limits);
       return limitMs === undefined ? 'nothing to compare with' : `at most ${describeMs(limitMs)}`;
+    }),
+    isAbove: kinds.some((kind) => {
+      const usual = usualOf(monolith.kinds[kind], earlier?.kinds[kind]);
+      const limitMs = slowLimitMs(usual.latencies, limits) ?? Infinity;
+      return (quantileMs(service.kinds[kind].latencies, 0.95) ?? 0) > limitMs;
     }),
   };
 }

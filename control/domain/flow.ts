@@ -7,13 +7,16 @@ export type Direction = 'to' | 'back';
 export type FlowMessage =
   /**
    * The target is complete up to `at` (control database's clock; null while that cannot be asked) once
-   * this has been applied. What is read after it sees every transaction before `xmin`.
+   * this has been applied. What is read after it sees every transaction before `xmin`, and before `xmax`
+   * those that are not `running`.
    */
   | {
       readonly kind: 'heartbeat';
       readonly flow: string;
       readonly at: string | null;
       readonly xmin: number;
+      readonly xmax?: number;
+      readonly running?: readonly number[];
     }
   /**
    * From here on the source does, or does not, own what moves; `shared`: both sides write it, and the

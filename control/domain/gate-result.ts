@@ -10,4 +10,16 @@ export interface GateResult {
   readonly note?: string;
   /** What lets it pass, where that is known. */
   readonly remedy?: string;
+  /** It is told, and refuses nothing: what it judges is not needed for this move, but for a later one. */
+  readonly advisory?: true;
+}
+
+/** Whether a move may not be made for it. */
+export function refuses({ verdict, advisory }: GateResult): boolean {
+  return verdict !== 'pass' && advisory !== true;
+}
+
+/** What is told and does not pass: the move is made all the same. */
+export function warns({ verdict, advisory }: GateResult): boolean {
+  return verdict !== 'pass' && advisory === true;
 }

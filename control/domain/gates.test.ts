@@ -56,6 +56,8 @@ const GOOD: GateFacts = {
     samples: [],
     ageMs: 1_000,
   },
+  missingRights: [],
+  wayForward: { missing: [], probe: { position: '0/1', ms: 1 } },
   stillNeeded: [],
 };
 
@@ -199,6 +201,24 @@ test('a service that fails more than the monolith, or is slower, stops a cutover
   }).filter(({ verdict }) => verdict === 'fail');
   expect(gate).toMatchObject({ figure: '5.00 % of 1000, control 1.00 % of 10000' });
   expect(gate?.note).toContain('GET /a');
+});
+
+test('a figure above its limit that passes says that chance explains it', () => {
+  const p95 = (slow: number): unknown => {
+    const service = answered(1_000, 10, slow);
+    return evaluateGates('canary', 'cutover', {
+      ...GOOD,
+      answers: { ...GOOD.answers, service },
+    }).find(({ gate }) => gate === 'canary p95');
+  };
+  const above = { figure: expect.stringContaining('ms, control 23 ms') as unknown };
+  expect(p95(55)).toMatchObject({
+    ...{ verdict: 'pass', ...above },
+    note: 'above the limit, but no more than chance explains so far',
+  });
+  expect(p95(40)).not.toHaveProperty('note');
+  expect(p95(200)).toMatchObject({ verdict: 'fail', ...above });
+  expect(p95(200)).not.toHaveProperty('note');
 });
 
 test('without a control, beside or earlier, nothing passes; with an earlier one it is judged by that', () => {

@@ -4,18 +4,23 @@ import type { Gates } from '../definition.ts';
 import type { FlowLine } from '../flow-reports.ts';
 import type { ShadowSample, ShadowGroup } from '../shadow-counts.ts';
 import type { VerifyLine } from '../verify-outcomes.ts';
-import type { MissingRight } from '../way-back.ts';
+import type { RightsFound, WayForward } from '../way-back.ts';
 import { answerGates, type AnswerWatch } from './answer-gates.ts';
 import type { Answers } from './answers.ts';
+import type { Direction } from './flow.ts';
 import type { GateResult, Verdict } from './gate-result.ts';
+import { isOfAnother } from './other-mapping.ts';
 import type { Phase } from './phase.ts';
 import { cleanTrialsFor, upperBound } from './proportion.ts';
+import { wayBackGate, wayForwardGate } from './way-gates.ts';
 
 export type { GateResult };
 
 export interface GateFacts {
   readonly limits: Gates;
   readonly hasTables: boolean;
+  /** Fingerprint of the mapping as it is; undefined where nobody asks. */
+  readonly mapping?: string;
   readonly flows: readonly FlowLine[];
   readonly shadow: {
     readonly samples: readonly ShadowSample[];
@@ -27,17 +32,35 @@ export interface GateFacts {
   readonly watch?: AnswerWatch | undefined;
   readonly verify: VerifyLine | undefined;
   /** What the applier of sync back lacks at the monolith; undefined where nobody has looked. */
-  readonly missingRights?: readonly MissingRight[] | undefined;
+  readonly missingRights?: RightsFound | undefined;
+  /** Whether the service could own again later; undefined where nobody has looked. */
+  readonly wayForward?: WayForward | undefined;
   /** Why the monolith still needs its tables; empty when it does not. */
   readonly stillNeeded: readonly string[];
 }
 
-/** The gates of a move from one phase to another, all of them, in the order they are printed. */
-export function evaluateGates(from: Phase, to: Phase, facts: GateFacts): GateResult[] {
-  const needs = NEEDS[`${from}>${to}`] ?? [];
+/**
+ * The gates of a move from one phase to another, all of them, in the order they are printed. `opens`: with
+ * it cohorts begin to write to the service.
+ */
+export function evaluateGates(
+  from: Phase,
+  to: Phase,
+  facts: GateFacts,
+  opens = false,
+): GateResult[] {
+  const needs = [...(NEEDS[`${from}>${to}`] ?? []), ...(opens ? (['way back'] as const) : [])];
   return needs
     .filter((gate) => facts.hasTables || !OF_TABLES.has(gate))
     .flatMap((gate) => GATES[gate](facts));
+}
+
+/** Those of the flows, all that there are where both run. */
+export function flowGates(
+  facts: GateFacts,
+  directions: readonly Direction[] = ['to', 'back'],
+): GateResult[] {
+  return facts.hasTables ? directions.flatMap((direction) => flow(facts, direction)) : [];
 }
 
 /** What is watched while a capability stays where it is: red there is reason to go back. */
@@ -54,6 +77,7 @@ type Gate =
   | 'flow to'
   | 'flow back'
   | 'way back'
+  | 'way forward'
   | 'backfill'
   | 'shadow'
   | 'answers'
@@ -62,15 +86,15 @@ type Gate =
   | 'tables free';
 
 const OF_TABLES = new Set<Gate>([
-  ...(['flow to', 'flow back', 'way back', 'backfill', 'conflicts', 'verify'] as const),
-  'tables free',
+  ...(['flow to', 'flow back', 'way back', 'way forward', 'backfill'] as const),
+  ...(['conflicts', 'verify', 'tables free'] as const),
 ]);
 
 const NEEDS: Readonly<Record<string, readonly Gate[]>> = {
   'sync>shadow': ['flow to', 'backfill'],
   'shadow>canary': ['flow to', 'backfill', 'shadow'],
   'canary>cutover': ['flow to', 'flow back', 'way back', 'conflicts', 'answers', 'verify'],
-  'cutover>canary': ['flow to', 'flow back'],
+  'cutover>canary': ['flow back', 'way forward'],
   'cutover>retired': ['flow to', 'flow back', 'verify', 'tables free'],
 };
 
@@ -84,23 +108,12 @@ const WATCHED: Readonly<Partial<Record<Phase, readonly Gate[]>>> = {
 const GATES: Readonly<Record<Gate, (facts: GateFacts) => GateResult[]>> = {
   'flow to': (facts) => flow(facts, 'to'),
   'flow back': (facts) => flow(facts, 'back'),
-  'way back': ({ missingRights: missing }) =>
-    missing === undefined
-      ? []
-      : [
-          {
-            ...gate(
-              'way back',
-              missing.length === 0 ? 'pass' : 'fail',
-              `${missing.length} rights missing`,
-              'none missing',
-            ),
-            ...(missing.length > 0 && {
-              note: missing.map(({ role, right }) => `${role} lacks ${right}`).join('; '),
-              remedy: `Give the monolith's applier what it lacks: ${missing.map(({ sql }) => sql).join('; ')}`,
-            }),
-          },
-        ],
+  'way back': ({ missingRights }) => [wayBackGate(missingRights)],
+  // What the service writes comes back without it: who must go back is not kept there.
+  'way forward': (facts) =>
+    [...flow(facts, 'to'), ...(facts.wayForward ? [wayForwardGate(facts.wayForward)] : [])].map(
+      (one) => ({ ...one, advisory: true as const }),
+    ),
   backfill: ({ flows }) => {
     const line = flows.find((one) => one.direction === 'to');
     const tables = line?.backfill ?? [];
@@ -138,8 +151,15 @@ const GATES: Readonly<Record<Gate, (facts: GateFacts) => GateResult[]>> = {
       },
     ];
   },
-  verify: ({ verify, limits }) => {
+  verify: ({ verify, limits, mapping }) => {
     if (!verify) return [gate('verify', 'inconclusive', 'never run', 'a clean run')];
+    if (isOfAnother(mapping, verify))
+      return [
+        {
+          ...gate('verify', 'inconclusive', 'of another mapping', 'a clean run'),
+          remedy: `The mapping has changed since: \`banyan verify ${verify.capability}\` compares by the present one`,
+        },
+      ];
     const wrong = verify.missing + verify.extra + verify.different;
     const settled = verify.unsettled === 0 ? 'pass' : 'inconclusive';
     return [
@@ -210,7 +230,7 @@ function shadowGates({ samples, mismatches }: GateFacts['shadow'], limits: Gates
 /** Sync publishes four reports a second; after this much silence nothing is known, least of all that it lags. */
 const SILENT_MS = 3_000;
 
-function flow(facts: GateFacts, direction: 'to' | 'back'): GateResult[] {
+function flow(facts: GateFacts, direction: Direction): GateResult[] {
   const label = direction === 'to' ? 'sync to' : 'sync back';
   const line = facts.flows.find((one) => one.direction === direction);
   if (!line) return [gate(label, 'inconclusive', 'not reported', 'running')];
@@ -226,6 +246,13 @@ function flow(facts: GateFacts, direction: 'to' | 'back'): GateResult[] {
     ];
   if (line.reportAgeMs > SILENT_MS)
     return [gate(label, 'inconclusive', `silent for ${seconds(line.reportAgeMs)}`, 'running')];
+  if (isOfAnother(facts.mapping, line))
+    return [
+      {
+        ...gate(`${label} mapping`, 'inconclusive', 'another', 'as the definition has it'),
+        remedy: 'The mapping has changed since sync was started: start it again',
+      },
+    ];
   // As of the report: what has passed since says nothing of the flow.
   const age =
     line.watermarkAgeMs === null ? null : Math.max(0, line.watermarkAgeMs - line.reportAgeMs);

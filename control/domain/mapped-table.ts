@@ -121,6 +121,7 @@ function filterOf(map: TableMap): RowFilter {
 /** A column that may hold one value only has it in each row that the service inserts. */
 function filtered(map: TableMap): MappedTable['defaults'][Owner] {
   const written = new Set([
+    ...Object.keys(map.key),
     ...Object.keys(map.columns),
     ...Object.keys(map.stays),
     ...map.lenses.flatMap((lens) => lens.monolith),

@@ -3,9 +3,13 @@ import { BanyanError } from '../../core/errors.ts';
 import type { GateResult } from './gates.ts';
 import type { Capability } from '../definition.ts';
 import { oneWayReason } from './mapped-table.ts';
-import { flowsOf, TRANSITIONS, type Event, type Phase } from './phase.ts';
+import { flowsOf, ownerOf, takesOwnership, TRANSITIONS, type Event, type Phase } from './phase.ts';
 import type { CapabilityState } from './state.ts';
 import type { JournalEntry } from '../store.ts';
+
+/** Long transactions in the way of a switch, before anybody is held: it is refused, or waits for them, or ends them. */
+export const BLOCKER_POLICIES = ['refuse', 'wait', 'cancel'] as const;
+export type BlockerPolicy = (typeof BLOCKER_POLICIES)[number];
 
 export interface MoveRequest {
   readonly capability: string;
@@ -17,6 +21,8 @@ export interface MoveRequest {
   readonly version?: number;
   /** Where it should end up. Being there already is success; leading elsewhere is refused. Needed for `retired`. */
   readonly to?: Phase;
+  /** What becomes of transactions that would keep a switch from closing the tables; refused where left out. */
+  readonly blockers?: BlockerPolicy;
   /** Lets `sync` begin although the service's tables hold rows: those the monolith lacks are deleted. */
   readonly replaceTarget?: boolean;
 }
@@ -25,6 +31,7 @@ export interface MoveRequest {
 export interface PlannedMove {
   readonly to: Phase;
   readonly weight: number;
+  readonly blockers?: BlockerPolicy;
   readonly entry: JournalEntry;
 }
 
@@ -39,7 +46,7 @@ export interface MoveResult {
 }
 
 /** What gives up the way back is done only when it is asked for by name. */
-export function assertDestination(request: MoveRequest, from: Phase, leads: Phase): void {
+function assertDestination(request: MoveRequest, from: Phase, leads: Phase): void {
   if (request.to === undefined && leads !== 'retired') return;
   if (request.to === leads) return;
   throw new BanyanError(
@@ -67,7 +74,7 @@ export function assertVersion({ capability, version }: MoveRequest, state: Capab
 }
 
 /** From `canary` on, what the service writes travels back: a mapping must be able to. */
-export function assertWayBack(definition: Capability, to: Phase): void {
+function assertWayBack(definition: Capability, to: Phase): void {
   const { tables, leaves } = definition;
   const reason = oneWayReason(tables);
   if (reason === undefined || !flowsOf(to, { hasTables: tables.length > 0, leaves }).back) return;
@@ -82,6 +89,52 @@ export function isShared(
   { to, weight }: Pick<PlannedMove, 'to' | 'weight'>,
 ): boolean {
   return to === 'canary' && canary.writes && weight > 0;
+}
+
+/** Whether cohorts begin to write with a move, who did not before. Back from a cutover they do not yet. */
+export function opensToCohorts(
+  definition: Capability,
+  { phase, shared }: Pick<CapabilityState, 'phase' | 'shared'>,
+  move: Pick<PlannedMove, 'to' | 'weight'>,
+): boolean {
+  return ownerOf(phase) === 'monolith' && !shared && isShared(definition, move);
+}
+
+/** How a move is made. */
+export type MoveKind = 'switch' | 'opens to cohorts' | 'switch, then the move' | 'move';
+
+export function kindOf(
+  definition: Capability,
+  state: Pick<CapabilityState, 'phase' | 'shared'>,
+  move: Pick<PlannedMove, 'to' | 'weight'>,
+): MoveKind {
+  if (takesOwnership(state.phase, move.to)) return 'switch';
+  if (opensToCohorts(definition, state, move)) return 'opens to cohorts';
+  if (!state.shared || isShared(definition, move)) return 'move';
+  // Leaving a write canary is a switch; what lies behind it is a move of its own.
+  return move.to === 'canary' ? 'switch' : 'switch, then the move';
+}
+
+/** Where a request leads. Throws MOVE_NOT_ALLOWED, and USAGE for a weight that none can have. */
+export function allowed(
+  definition: Capability,
+  request: MoveRequest,
+  state: CapabilityState,
+): Pick<PlannedMove, 'to' | 'weight'> {
+  const outcome = TRANSITIONS[state.phase][request.event];
+  if (outcome.kind === 'refused') throw notAllowed(state, outcome.why);
+  const { to } = outcome;
+  assertWayBack(definition, to);
+  assertDestination(request, state.phase, to);
+  return { to, weight: weightAfter(request, state, to) };
+}
+
+/** Where a request wants it to end up it is already. */
+export function isThere(
+  { to, event }: Pick<MoveRequest, 'to' | 'event'>,
+  { phase }: Pick<CapabilityState, 'phase'>,
+): boolean {
+  return phase === to && event !== 'weight';
 }
 
 /** It is where it should be: a command that is given again, after another one finished the move. */

@@ -1,77 +1,19 @@
 // Simulated time: a step of a rollout is a look a second. Seeds are fixed; RUNS=5000 takes more of them.
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { chanceOf, lookForRise, noRise, type Counted, type RiseSettings } from './rise.ts';
-import { shareOf } from './step-shares.ts';
+import {
+  always,
+  BAKE_S,
+  delays,
+  quantile,
+  randomOf,
+  redAt,
+  rollout,
+  SETTINGS,
+} from '../../test/support/rises.ts';
+import { lookForRise, noRise, type Counted } from './rise.ts';
 
 const RUNS = Number(process.env['RUNS'] ?? 1_000);
-/** What a rollout allows its five steps together, for errors. */
-const ALPHA = 0.0008;
-const STEPS = [5, 25, 50, 100];
-const alphaOf = (weight: number): number => ALPHA * shareOf(STEPS, { phase: 'canary', weight });
-const BAKE_S = 300;
-const SETTINGS: RiseSettings = { horizonMs: BAKE_S * 1_000 };
-
-/** mulberry32 */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-/** So many of `answered` at this rate, by inversion. */
-function draw(answered: number, rate: number, random: () => number): Counted {
-  let term = (1 - rate) ** answered;
-  let left = random() - term;
-  let against = 0;
-  for (; left > 0 && against < answered; against++) {
-    term *= ((answered - against) / (against + 1)) * (rate / (1 - rate));
-    left -= term;
-  }
-  return { answered, against };
-}
-
-interface Step {
-  /** Percent. */
-  readonly weight: number;
-  readonly canary: number;
-  readonly control: number;
-  /** What the control showed before. */
-  readonly before?: Counted;
-  /** At a second of the step. */
-  readonly canaryRate: (second: number) => number;
-  readonly controlRate: (second: number) => number;
-  readonly known?: number;
-}
-
-/** The second in which the step turns red; undefined when it never does. */
-function redAt(step: Step, random: () => number, seconds = BAKE_S): number | undefined {
-  let state = noRise(step.before);
-  for (let second = 1; second <= seconds; second++) {
-    const control = draw(step.control, step.controlRate(second), random);
-    const canary = draw(step.canary, step.canaryRate(second), random);
-    const look = { canary, control, elapsedMs: 1_000 };
-    state = lookForRise(state, look, { ...SETTINGS, known: step.known });
-    if (chanceOf(state) <= alphaOf(step.weight)) return second;
-  }
-  return undefined;
-}
-
-const always = (rate: number) => (): number => rate;
-
-/** A whole rollout at 1 000 reads a second; the last two steps have no control beside them. */
-function rollout(rate: (second: number) => number, random: () => number): boolean {
-  return [...STEPS, 100].some((weight) => {
-    const known = weight === 100 ? { known: 0.0105 } : {};
-    const answered = { canary: weight * 10, control: 1_000 - weight * 10 };
-    const step = { weight, ...answered, canaryRate: rate, controlRate: rate, ...known };
-    return redAt(step, random) !== undefined;
-  });
-}
 
 test('of a thousand rollouts of a service that fails as its monolith does, at most one is rolled back', () => {
   let red = 0;
@@ -91,39 +33,21 @@ test('not even when both fail more for a while, as when they share what fails', 
   expect(red).toBeLessThanOrEqual(1);
 });
 
-const quantile = (values: readonly number[], share: number): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length * share)] ?? Infinity;
-
-/** Seconds from the beginning of a rise from 1 % to 3 % to red, over seeds. */
-function delays(
-  from: number,
-  control: number,
-  runs = RUNS / 2,
-  before: Counted = { answered: 0, against: 0 },
-): number[] {
-  const weight = control === 50 ? 50 : 5;
-  return Array.from({ length: runs }, (_, seed) => {
-    const random = randomOf(seed * 13 + 5);
-    const canaryRate = (second: number): number => (second > from ? 0.03 : 0.01);
-    const rates = { canaryRate, controlRate: always(0.01) };
-    const step = { weight, canary: 50, control, before, ...rates };
-    return (redAt(step, random, from + 200) ?? Infinity) - from;
-  });
-}
-
 test('two points more, at 50 requests a second of a thousand, are found within 30 s', () => {
-  const found = delays(0, 950);
+  const found = delays(0, 950, RUNS / 2);
   expect(quantile(found, 0.5)).toBeLessThanOrEqual(20);
   expect(quantile(found, 0.9)).toBeLessThanOrEqual(30);
 });
 
+// One that knew both rates and the moment from the beginning would take 29 s (nine in ten: 52 s) at the same
+// chance of a false alarm: what is left to be told lies in the answers, not in the test.
 test('and half and half, where the control is as uncertain as the canary, as well', () => {
   const found = delays(0, 50, RUNS / 2, { answered: 20_000, against: 200 });
   expect(quantile(found, 0.5)).toBeLessThanOrEqual(30);
 });
 
 test('also when they begin in the middle of a step that was clean until then', () => {
-  const found = delays(150, 950);
+  const found = delays(150, 950, RUNS / 2);
   expect(quantile(found, 0.5)).toBeLessThanOrEqual(25);
   expect(quantile(found, 0.75)).toBeLessThanOrEqual(30);
   expect(Math.min(...found)).toBeGreaterThan(0);

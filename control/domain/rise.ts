@@ -15,6 +15,9 @@
 //  - Where no control runs beside (all traffic is on the service), its rate is taken as the upper bound
 //    of what it showed before, and the same holds for each rate below that.
 
+// Taken out once: a simulation looks millions of times.
+const { exp, log, max, min } = Math;
+
 /** Answers, and those among them that count against a path. */
 export interface Counted {
   readonly answered: number;
@@ -76,25 +79,25 @@ export function noRise(before: Counted = { answered: 0, against: 0 }): RiseState
 
 export function lookForRise(before: RiseState, look: Look, settings: RiseSettings): RiseState {
   const horizons = before.horizons + look.elapsedMs / settings.horizonMs;
-  const spent = Math.max(before.spent, spentBy(horizons));
+  const spent = max(before.spent, spentBy(horizons));
   const begins = spent - before.spent;
   const expected = expectedRate(before.control);
   const grown = RISES.map(({ by }, at) => {
     const factor = factorOf(look, expected, settings.known, by);
-    return Math.min(((before.grown[at] ?? 0) + begins) * factor, MOST);
+    return min(((before.grown[at] ?? 0) + begins) * factor, MOST);
   });
   const value = RISES.reduce((sum, { share }, at) => sum + share * (grown[at] ?? 0), 1 - spent);
   const control = {
     answered: before.control.answered + look.control.answered,
     against: before.control.against + look.control.against,
   };
-  return { grown, spent, horizons, control, value, peak: Math.max(before.peak, value) };
+  return { grown, spent, horizons, control, value, peak: max(before.peak, value) };
 }
 
 /** All of it is never spent; the tail is about as heavy as one with a finite sum can be. */
 function spentBy(horizons: number): number {
   if (horizons <= 1) return ON_FIRST + WITHIN_HORIZON * horizons;
-  return 1 - (1 - ON_FIRST - WITHIN_HORIZON) / (1 + Math.log(horizons));
+  return 1 - (1 - ON_FIRST - WITHIN_HORIZON) / (1 + log(horizons));
 }
 
 /** The chance that two equal paths would ever look like this, at most. */
@@ -113,11 +116,11 @@ function expectedRate({ answered, against }: Counted): number {
 function factorOf(look: Look, expected: number, known: number | undefined, by: number): number {
   const above = known === undefined ? Infinity : aboveKnown(look.canary, known, by);
   if (look.control.answered === 0) return known === undefined ? 1 : bounded(above);
-  return bounded(Math.min(above, besideControl(look, expected, by)));
+  return bounded(min(above, besideControl(look, expected, by)));
 }
 
 function bounded(logFactor: number): number {
-  return Math.min(Math.exp(logFactor), MOST);
+  return min(exp(logFactor), MOST);
 }
 
 /** As logarithms: each side alone may be more, or less, than a number can hold. */
@@ -133,7 +136,5 @@ function aboveKnown(canary: Counted, known: number, by: number): number {
 }
 
 function logRatio({ answered, against }: Counted, rate: number, other: number): number {
-  return (
-    against * Math.log(rate / other) + (answered - against) * Math.log((1 - rate) / (1 - other))
-  );
+  return against * log(rate / other) + (answered - against) * log((1 - rate) / (1 - other));
 }

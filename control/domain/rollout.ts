@@ -133,7 +133,8 @@ export function wayDown(
   return { kind: 'weight', weight: steps.find((one) => one < at.weight) ?? 0 };
 }
 
-function told(gates: readonly GateResult[]): string {
+/** Each gate once, in a line. */
+export function told(gates: readonly GateResult[]): string {
   return [...new Map(gates.map((one) => [one.gate, one])).values()]
     .map(
       ({ gate, figure, limit, verdict, note }) =>

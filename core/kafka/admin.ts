@@ -1,5 +1,6 @@
 // What topics are and hold, asked and set by an administrator's connection.
 import kafkajs, { type Admin as Library } from 'kafkajs';
+import { waitFor } from '../lifecycle.ts';
 import type { Logger } from '../log.ts';
 import type { Admin, NewTopic, PartitionRange, TopicFacts } from './client.ts';
 import type { KafkaConnection } from './connection.ts';
@@ -102,15 +103,19 @@ async function readConfigs(
   }
 }
 
-async function createTopics(library: Library, topics: readonly NewTopic[]): Promise<void> {
+const LEADERS_MS = 10_000;
+
+/** Creates those that are not there yet; when it resolves, they have leaders. */
+export async function createTopics(library: Library, topics: readonly NewTopic[]): Promise<void> {
   const all = new Set(await asked('topics are listed', () => library.listTopics()));
   for (const { topic, partitions, replication, config } of topics)
     // One by one: of several, kafkajs takes any that exists for the failure of all.
     if (!all.has(topic))
-      await asked(`topic ${topic} is created`, () =>
-        library.createTopics({
-          waitForLeaders: true,
-          timeout: 10_000,
+      await asked(`topic ${topic} is created`, async () => {
+        await library.createTopics({
+          // It would take a broker that has not heard of the topic yet for one that refuses it.
+          waitForLeaders: false,
+          timeout: LEADERS_MS,
           topics: [
             {
               topic,
@@ -119,6 +124,22 @@ async function createTopics(library: Library, topics: readonly NewTopic[]): Prom
               configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
             },
           ],
-        }),
-      );
+        });
+        await waitFor(() => hasLeaders(library, topic), {
+          timeoutMs: LEADERS_MS,
+          everyMs: 50,
+          what: `the leaders of topic ${topic}`,
+        });
+      });
+}
+
+async function hasLeaders(library: Library, topic: string): Promise<boolean> {
+  try {
+    await library.fetchTopicMetadata({ topics: [topic] });
+    return true;
+  } catch (error) {
+    const { type } = error as { readonly type?: string };
+    if (type === 'UNKNOWN_TOPIC_OR_PARTITION' || type === 'LEADER_NOT_AVAILABLE') return false;
+    throw error;
+  }
 }

@@ -2,19 +2,14 @@
 // gapless run, a consumer that begins where it is told, and what topics are and hold. Only this folder
 // knows kafkajs (kafkajs.ts); another client takes its place behind these words.
 
+import type { RecordPack } from './record-pack.ts';
+import type { KafkaRecord } from './record.ts';
+
+export type { KafkaRecord } from './record.ts';
+
 export interface TopicPartition {
   readonly topic: string;
   readonly partition: number;
-}
-
-export interface KafkaRecord {
-  readonly topic: string;
-  readonly key: string | null;
-  /** Null is a tombstone. */
-  readonly value: string | null;
-  readonly headers: Readonly<Record<string, string>>;
-  /** By the key's hash, as Java's clients do it, where left out. */
-  readonly partition?: number;
 }
 
 export interface Producer {
@@ -24,6 +19,8 @@ export interface Producer {
    * from then on for ever: what was written is a gapless run, and whoever goes on opens a new producer.
    */
   send(records: readonly KafkaRecord[]): Promise<void>;
+  /** The same of records that wait in packs; nothing is done with those before this has settled. */
+  sendPacked(packs: readonly RecordPack[]): Promise<void>;
   /** Waits for what is being sent. Idempotent. */
   close(): Promise<void>;
 }
@@ -34,6 +31,8 @@ export interface Fetched extends TopicPartition {
   readonly value: string | null;
   readonly headers: Readonly<Record<string, string>>;
   readonly timestampMs: number;
+  /** What it takes as it came; where that is not known, what it says must do. */
+  readonly bytes?: number;
 }
 
 /** Records of one partition, in order; never none. */
@@ -66,6 +65,8 @@ export interface ConsumerOptions {
    * pending is back-pressure; the membership is kept alive meanwhile. A rejection ends the consumer.
    */
   deliver(batch: Batch, assignment: Assignment): Promise<void>;
+  /** Says that a partition goes on at `nextOffset`, and nothing that anybody reads stands before it: markers of transactions. */
+  passed?(of: TopicPartition, nextOffset: bigint): void;
   /** Bytes that one fetch may bring of one partition, and of all. A larger record comes all the same. */
   readonly maxPartitionBytes?: number;
   readonly maxBytes?: number;

@@ -1,21 +1,24 @@
 // A member of a consumer group that begins where its owner says, at every assignment anew, and passes on
 // each partition's records in order. What the group has committed starts nobody here; where records that
 // should come are gone, it ends: kafkajs alone would go on after them, or before them, without a word.
-import type { Consumer as Library, EachBatchPayload, KafkaMessage } from 'kafkajs';
-import { BanyanError, messageOf } from '../errors.ts';
-import { aborted, sleep } from '../lifecycle.ts';
+import type { Consumer as Library, EachBatchPayload } from 'kafkajs';
+import { messageOf, type BanyanError } from '../errors.ts';
+import { sleep } from '../lifecycle.ts';
 import type { Logger } from '../log.ts';
 import { openAdmin } from './admin.ts';
 import type {
   Admin,
   Assignment,
+  Batch,
   Consumer,
   ConsumerOptions,
-  Fetched,
   TopicPartition,
 } from './client.ts';
 import type { KafkaConnection } from './connection.ts';
 import { asBanyanError, connectKafkajs, RETRY } from './kafkajs.ts';
+import { OWN_RACK } from './mended.ts';
+import { beginningIn, holds, lost, nameOf } from './partition-range.ts';
+import { received } from './received.ts';
 
 const SESSION_MS = 10_000;
 const REBALANCE_MS = 15_000;
@@ -69,6 +72,7 @@ function newMember(connection: KafkaConnection, log: Logger, options: ConsumerOp
     maxBytesPerPartition: options.maxPartitionBytes ?? 1_048_576,
     maxBytes: options.maxBytes ?? 8_388_608,
     allowAutoTopicCreation: false,
+    rackId: OWN_RACK,
     // Whoever owns it decides what comes after a failure.
     retry: { ...RETRY, restartOnFailure: () => Promise.resolve(false) },
   });
@@ -113,8 +117,11 @@ class GroupMember implements Consumer {
       this.#current?.over.abort();
     });
     this.#library.on(events.END_BATCH_PROCESS, ({ payload }) => {
-      // Markers of transactions only: we never see them, and the next question goes past them.
-      if (payload.batchSize === 0) this.#next.set(keyOf(payload), BigInt(payload.lastOffset) + 1n);
+      const { topic, partition, batchSize } = payload;
+      const offset = BigInt(payload.lastOffset);
+      // In the formats before batches: what was asked for is compacted away, and kafkajs asks for the next.
+      if (batchSize === 0 && this.#next.get(keyOf(payload)) === offset)
+        this.#pass({ topic, partition }, offset + 1n);
     });
     this.#library.on(events.CRASH, ({ payload }) => {
       this.#fail(payload.error);
@@ -197,10 +204,7 @@ class GroupMember implements Consumer {
     if (isOver(current)) return;
     for (const one of current.partitions) {
       const range = ranges.get(one.topic)?.find(({ partition }) => partition === one.partition);
-      const start = starts.get(keyOf(one)) ?? 'earliest';
-      if (!range) throw new BanyanError('KAFKA_REFUSED', `there is no ${nameOf(one)}`);
-      const offset = start === 'earliest' ? range.low : start === 'latest' ? range.high : start;
-      if (offset < range.low || offset > range.high) throw lost(one, offset, range);
+      const offset = beginningIn(range, one, starts.get(keyOf(one)) ?? 'earliest');
       this.#next.set(keyOf(one), offset);
       this.#library.seek({ ...one, offset: String(offset) });
       this.resume(one);
@@ -218,39 +222,61 @@ class GroupMember implements Consumer {
       return;
     }
     const nextOffset = BigInt(batch.lastOffset()) + 1n;
-    const records = batch.messages.map((message) => fetched(at, message));
     const endOffset = BigInt(batch.highWatermark);
-    const lost = Promise.withResolvers<never>();
-    const beat = setInterval(() => {
-      payload.heartbeat().catch((error: unknown) => {
-        if (!(error instanceof Error && MOVED.has((error as { type?: string }).type ?? ''))) return;
-        // Another member has this partition by now, or will: kafkajs joins again.
-        lost.reject(error);
-        current.over.abort();
-      });
-    }, HEARTBEAT_MS);
-    const delivered = this.#options.deliver({ ...at, records, nextOffset, endOffset }, current);
     try {
-      await Promise.race([delivered, lost.promise, aborted(current.signal)]);
+      const records = await received(at, batch.messages, expected);
+      if (records.length > 0)
+        await this.#deliver({ ...at, records, nextOffset, endOffset }, current, payload);
+      // Given up, compacted away, or markers: the next question goes past it.
+      else if (!isOver(current)) this.#pass(at, nextOffset);
     } catch (error) {
       if (isOver(current)) throw error;
       this.#failure ??= asBanyanError(error, `${nameOf(at)} is delivered`);
       throw new Final(messageOf(error));
-    } finally {
-      clearInterval(beat);
-      delivered.catch(() => undefined);
     }
     if (isOver(current)) return;
     this.#next.set(keyOf(at), nextOffset);
     payload.resolveOffset(batch.lastOffset());
   }
 
+  #pass(at: TopicPartition, nextOffset: bigint): void {
+    this.#next.set(keyOf(at), nextOffset);
+    this.#options.passed?.(at, nextOffset);
+  }
+
+  /** Resolves when the batch has been taken, or is somebody else's by now. */
+  async #deliver(batch: Batch, current: Current, payload: EachBatchPayload): Promise<void> {
+    if (isOver(current)) return;
+    const { signal, over } = current;
+    const ended = Promise.withResolvers<undefined>();
+    const onOver = (): void => {
+      ended.resolve(undefined);
+    };
+    const beat = setInterval(() => {
+      payload.heartbeat().catch((error: unknown) => {
+        if (!(error instanceof Error && MOVED.has((error as { type?: string }).type ?? ''))) return;
+        // Another member has this partition by now, or will: kafkajs joins again.
+        ended.reject(error);
+        over.abort();
+      });
+    }, HEARTBEAT_MS);
+    signal.addEventListener('abort', onOver);
+    const delivered = this.#options.deliver(batch, current);
+    try {
+      await Promise.race([delivered, ended.promise]);
+    } finally {
+      clearInterval(beat);
+      signal.removeEventListener('abort', onOver);
+      delivered.catch(() => undefined);
+      ended.promise.catch(() => undefined);
+    }
+  }
+
   /** The library asked elsewhere: an answer of before a seek, or it has left a place that is gone. */
   async #astray(at: TopicPartition, expected: bigint): Promise<void> {
     const ranges = await this.#admin.ranges(at.topic);
     const range = ranges.find(({ partition }) => partition === at.partition);
-    if (range && expected >= range.low && expected <= range.high)
-      this.#library.seek({ ...at, offset: String(expected) });
+    if (holds(range, expected)) this.#library.seek({ ...at, offset: String(expected) });
     else {
       this.#failure ??= lost(at, expected, range);
       throw new Final(this.#failure.message);
@@ -262,43 +288,6 @@ function isOver({ signal }: Assignment): boolean {
   return signal.aborted;
 }
 
-function lost(
-  at: TopicPartition,
-  offset: bigint,
-  range: { readonly low: bigint; readonly high: bigint } | undefined,
-): BanyanError {
-  const past = range && offset > range.high;
-  return new BanyanError(
-    'KAFKA_LOG_LOST',
-    `${nameOf(at)} has no offset ${offset}: ${range ? `it holds ${range.low} to ${range.high}` : 'it is gone'}`,
-    {
-      hint: past
-        ? 'The brokers have lost what they had acknowledged, or the topic was made anew. Have the flow copy its tables again.'
-        : 'Its retention is shorter than the flow was away: raise changeLog.kafka.topics.retentionMs (retention.ms of a topic that is there), and have the flow copy its tables again.',
-    },
-  );
-}
-
 function keyOf({ topic, partition }: TopicPartition): string {
   return `${topic}:${partition}`;
-}
-
-function nameOf({ topic, partition }: TopicPartition): string {
-  return `partition ${partition} of topic ${topic}`;
-}
-
-function fetched(at: TopicPartition, message: KafkaMessage): Fetched {
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(message.headers ?? {})) {
-    const last = Array.isArray(value) ? value.at(-1) : value;
-    if (last !== undefined) headers[name] = last.toString();
-  }
-  return {
-    ...at,
-    offset: BigInt(message.offset),
-    key: message.key?.toString() ?? null,
-    value: message.value?.toString() ?? null,
-    headers,
-    timestampMs: Number(message.timestamp),
-  };
 }

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { startChild, type Child } from '../child.ts';
 import { BanyanError, messageOf } from '../errors.ts';
 import { waitFor } from '../lifecycle.ts';
-import { freePort } from '../postgres/embedded.ts';
+import { freePort } from '../free-port.ts';
 import { classPath, requireJava } from './maven.ts';
 
 const VERSION = '4.3.1';

@@ -1,14 +1,12 @@
 // A kafkajs client made from our connection: its log lines in our log, its errors in our catalogue, and
 // its known weaknesses mended. No error and no line bears a secret: of a line only named fields are kept.
-import { createRequire } from 'node:module';
 import type { ConnectionOptions } from 'node:tls';
-import { promisify } from 'node:util';
-import { zstdCompress, zstdDecompress } from 'node:zlib';
 import kafkajs, { type Kafka, type LogEntry, type Mechanism, type SASLOptions } from 'kafkajs';
 import { BanyanError, isBanyanError, messageOf } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { bearerMechanism } from './bearer.ts';
 import { readText, type KafkaConnection, type Login, type TlsFiles } from './connection.ts';
+import { mend } from './mended.ts';
 import { bearerTokens } from './token.ts';
 
 /** Ten seconds or so of trying again, then the caller hears of it. All is named: kafkajs has others of its own under test. */
@@ -84,8 +82,8 @@ const HINTS: Readonly<Record<string, string>> = {
   CLUSTER_AUTHORIZATION_FAILED: `${RIGHTS} Topics are created with CREATE on the cluster.`,
   UNKNOWN_TOPIC_OR_PARTITION: 'Have the topics created: `banyan preflight` says which.',
   MESSAGE_TOO_LARGE:
-    'Raise max.message.bytes of the topic: changeLog.kafka.topics.maxMessageBytes says it for topics created from now on.',
-  RECORD_LIST_TOO_LARGE: 'Raise max.message.bytes of the topic.',
+    'Raise max.message.bytes of the topic (changeLog.kafka.topics.maxMessageBytes says it for topics created from now on), and let this login read its settings (DESCRIBE_CONFIGS): batches are cut to what it takes.',
+  RECORD_LIST_TOO_LARGE: 'Raise segment.bytes of the topic.',
   INVALID_REPLICATION_FACTOR: 'Lower changeLog.kafka.topics.replication to the number of brokers.',
   POLICY_VIOLATION: 'The brokers have a policy for topics: create them by hand as it asks.',
 };
@@ -138,33 +136,4 @@ function causes(error: unknown): (Error & Thrown)[] {
       chain.push(one.errors[0]);
   }
   return chain;
-}
-
-interface RequestQueue {
-  pending: unknown[];
-  throttledUntil: number;
-  scheduleCheckPendingRequests: (this: RequestQueue) => void;
-}
-
-let mended = false;
-
-/**
- * After each answer kafkajs sets a timer for requests that wait, though none does, and with a negative
- * delay: Node warns of it (kafkajs #1751). And of the codecs it brings gzip only (see codecs.ts).
- */
-function mend(): void {
-  if (mended) return;
-  mended = true;
-  const { prototype } = createRequire(import.meta.url)('kafkajs/src/network/requestQueue') as {
-    prototype: RequestQueue;
-  };
-  const schedule = prototype.scheduleCheckPendingRequests;
-  prototype.scheduleCheckPendingRequests = function scheduleWhereOneWaits() {
-    if (this.pending.length > 0) schedule.call(this);
-  };
-  const [compress, decompress] = [promisify(zstdCompress), promisify(zstdDecompress)];
-  kafkajs.CompressionCodecs[kafkajs.CompressionTypes.ZSTD] = () => ({
-    compress: ({ buffer }: { buffer: Buffer }) => compress(buffer),
-    decompress: (buffer: Buffer) => decompress(buffer),
-  });
 }

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { plainConnection, testKafka, type TestKafka } from '../../test/support/kafka.ts';
 import { readTopic, silent } from '../../test/support/kafka-records.ts';
-import { freePort } from '../postgres/embedded.ts';
+import { freePort } from '../free-port.ts';
 import { kafkaClient } from './connect.ts';
 import type { KafkaConnection, Login } from './connection.ts';
 import { ensureTopics } from './topics.ts';
@@ -91,7 +91,7 @@ beforeAll(async () => {
   });
   tokens = createServer((request, response) => {
     let body = '';
-    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
     request.on('end', () => {
       tokenRequests.push(body);
       const right = Buffer.from(`shop:${PASSWORD}`).toString('base64');

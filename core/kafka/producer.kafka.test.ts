@@ -52,6 +52,27 @@ test.each(['none', 'gzip', 'zstd'] as const)(
   },
 );
 
+test("many records go to a team's topic that takes little at once, and one that is too large is named", async () => {
+  const name = await topic('little', 2, { 'max.message.bytes': '20000' });
+  const other = await topic('much');
+  const producer = await client.producer();
+  const some = Array.from({ length: 500 }, (_, index) => [
+    record(name, `${index} ${'x'.repeat(400)}`, 'key'),
+    record(other, `${index}`, 'key'),
+  ]).flat();
+  await producer.send(some);
+  for (const one of [name, other])
+    expect((await readTopic(client, one)).map(({ value }) => parseInt(value ?? '', 10))).toEqual(
+      Array.from({ length: 500 }, (_, index) => index),
+    );
+  await expect(producer.send([record(name, 'x'.repeat(30_000))])).rejects.toMatchObject({
+    code: 'KAFKA_REFUSED',
+    message: expect.stringMatching(/while records are written to little: /) as unknown,
+    hint: expect.stringMatching(/^Raise max\.message\.bytes/) as unknown,
+  });
+  await producer.close();
+});
+
 // As a process of its own: what Node warns of, it writes past the test's own `process`.
 const SEND = `
 import { createLogger } from './core/log.ts';

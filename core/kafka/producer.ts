@@ -1,41 +1,45 @@
 // A producer whose records form a gapless run: one request at a time, each acknowledged by all in-sync
-// replicas before the next goes out, repeated by kafkajs under the same sequence numbers so that the
-// brokers write it once, and after the first that failed for good nothing more.
-import type { CompressionTypes, Kafka, Message, Producer as Library, TopicMessages } from 'kafkajs';
+// replicas before the next goes out, repeated by kafkajs under the same sequence numbers so that a broker
+// writes it once (twice at most where another broker's part failed meanwhile), and after the first that
+// failed for good nothing more.
+import type { CompressionTypes, Kafka, Producer as Library } from 'kafkajs';
 import kafkajs from 'kafkajs';
 import { BanyanError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { REQUEST_BYTES, type BatchLimits } from './batch-limits.ts';
 import type { KafkaRecord, Producer } from './client.ts';
 import type { KafkaConnection } from './connection.ts';
 import { asBanyanError, connectKafkajs } from './kafkajs.ts';
-import { WholeBatches } from './whole-batch.ts';
+import { createPartitioner } from './partitioner.ts';
+import { PackedRecords, PLACE_BYTES, RecordPack } from './record-pack.ts';
+import { sendWhole } from './whole-batch.ts';
 
-/** Below what a broker takes by default (max.message.bytes, 1 MiB), counting what each record adds. */
-const REQUEST_BYTES = 900_000;
-/** kafkajs copies a partition's list once for each record that it adds. */
-const REQUEST_RECORDS = 1_000;
-const OVERHEAD_BYTES = 40;
+/** Topics that an error names. */
+const NAMES = 3;
 /** kafkajs counts a sequence past its end wrongly, after 2 147 483 647 records of a partition. */
 const RECORDS_OF_ONE_IDENTITY = 1_000_000_000;
 
 /** Throws KAFKA_UNREACHABLE, KAFKA_REFUSED. */
-export async function openProducer(connection: KafkaConnection, log: Logger): Promise<Producer> {
+export async function openProducer(
+  connection: KafkaConnection,
+  log: Logger,
+  limits: BatchLimits,
+): Promise<Producer> {
   const kafka = connectKafkajs(connection, log);
   const compression = {
     none: kafkajs.CompressionTypes.None,
     gzip: kafkajs.CompressionTypes.GZIP,
     zstd: kafkajs.CompressionTypes.ZSTD,
   }[connection.compression];
-  const batches = new WholeBatches();
-  const library = await connectProducer(kafka, batches);
-  return new GaplessProducer({ kafka, batches, compression }, library);
+  const library = await connectProducer(kafka);
+  return new GaplessProducer({ kafka, compression, limits }, library);
 }
 
-async function connectProducer(kafka: Kafka, batches: WholeBatches): Promise<Library> {
+async function connectProducer(kafka: Kafka): Promise<Library> {
   const library = kafka.producer({
     idempotent: true,
     allowAutoTopicCreation: false,
-    createPartitioner: batches.createPartitioner,
+    createPartitioner,
   });
   try {
     await library.connect();
@@ -48,8 +52,8 @@ async function connectProducer(kafka: Kafka, batches: WholeBatches): Promise<Lib
 
 interface Means {
   readonly kafka: Kafka;
-  readonly batches: WholeBatches;
   readonly compression: CompressionTypes;
+  readonly limits: BatchLimits;
 }
 
 class GaplessProducer implements Producer {
@@ -67,7 +71,13 @@ class GaplessProducer implements Producer {
   }
 
   send(records: readonly KafkaRecord[]): Promise<void> {
-    const sent = this.#last.then(() => this.#write(records));
+    const pack = new RecordPack();
+    for (const record of records) pack.append(record);
+    return this.sendPacked([pack]);
+  }
+
+  sendPacked(packs: readonly RecordPack[]): Promise<void> {
+    const sent = this.#last.then(() => this.#write(packs));
     this.#last = sent.catch(() => undefined);
     return sent;
   }
@@ -80,66 +90,66 @@ class GaplessProducer implements Producer {
     return this.#closed;
   }
 
-  async #write(records: readonly KafkaRecord[]): Promise<void> {
-    for (const topicMessages of requests(records)) {
-      if (this.#failure) throw this.#failure;
-      try {
+  async #write(packs: readonly RecordPack[]): Promise<void> {
+    const { compression, limits } = this.#means;
+    const named = new Set(packs.flatMap(({ topics }) => [...topics]));
+    await this.#orFail(named, () => limits.learn(named));
+    for (const topics of requests(packs, limits))
+      await this.#orFail(topics.keys(), async () => {
         if (this.#sent > RECORDS_OF_ONE_IDENTITY) await this.#renew();
-        const { batches, compression } = this.#means;
-        await batches.send(this.#library, { acks: -1, topicMessages, compression });
-        for (const { messages } of topicMessages) this.#sent += messages.length;
-      } catch (error) {
-        this.#failure = asBanyanError(error, 'records are written');
-        throw this.#failure;
-      }
+        await sendWhole(this.#library, topics, compression);
+        for (const { length } of topics.values()) this.#sent += length;
+      });
+  }
+
+  /** After the first failure for ever. */
+  async #orFail(topics: Iterable<string>, work: () => Promise<void>): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    try {
+      await work();
+    } catch (error) {
+      this.#failure = asBanyanError(error, `records are written to ${namesOf([...topics])}`);
+      throw this.#failure;
     }
   }
 
   async #renew(): Promise<void> {
     await this.#library.disconnect();
-    this.#library = await connectProducer(this.#means.kafka, this.#means.batches);
+    this.#library = await connectProducer(this.#means.kafka);
     this.#sent = 0;
   }
 }
 
-/** Cuts records into requests, each topic's in order. A record that is larger than a request goes alone. */
-function* requests(records: readonly KafkaRecord[]): Generator<TopicMessages[]> {
-  let topics = new Map<string, Message[]>();
+/**
+ * Cuts records into requests, each topic's in order, and none with more for a topic than that takes at once.
+ * A record that is larger goes alone.
+ */
+function* requests(
+  packs: readonly RecordPack[],
+  limits: Pick<BatchLimits, 'of'>,
+): Generator<Map<string, PackedRecords>> {
+  let topics = new Map<string, PackedRecords>();
   let bytes = 0;
-  let count = 0;
-  for (const record of records) {
-    const { message, size } = messageOfRecord(record);
-    if (count > 0 && (bytes + size > REQUEST_BYTES || count === REQUEST_RECORDS)) {
-      yield listed(topics);
-      topics = new Map();
-      bytes = 0;
-      count = 0;
+  for (const pack of packs)
+    for (let index = 0; index < pack.count; index++) {
+      const topic = pack.topicOf(index);
+      const size = PLACE_BYTES + pack.sizeOf(index);
+      let records = topics.get(topic);
+      const isFull =
+        bytes + size > REQUEST_BYTES || (records && records.atMost + size > limits.of(topic));
+      if (bytes > 0 && isFull) {
+        yield topics;
+        [topics, bytes, records] = [new Map<string, PackedRecords>(), 0, undefined];
+      }
+      if (!records) topics.set(topic, (records = new PackedRecords()));
+      records.add(pack, index);
+      bytes += size;
     }
-    const messages = topics.get(record.topic);
-    if (messages) messages.push(message);
-    else topics.set(record.topic, [message]);
-    bytes += size;
-    count += 1;
-  }
-  if (count > 0) yield listed(topics);
+  if (bytes > 0) yield topics;
 }
 
-function listed(topics: ReadonlyMap<string, Message[]>): TopicMessages[] {
-  return [...topics].map(([topic, messages]) => ({ topic, messages }));
-}
-
-function messageOfRecord({ key, value, headers, partition }: KafkaRecord): {
-  message: Message;
-  size: number;
-} {
-  const message: Message = {
-    key: key === null ? null : Buffer.from(key),
-    value: value === null ? null : Buffer.from(value),
-    headers: { ...headers },
-    ...(partition !== undefined && { partition }),
-  };
-  let size = OVERHEAD_BYTES + (message.key?.length ?? 0) + (message.value?.length ?? 0);
-  for (const [name, text] of Object.entries(headers))
-    size += OVERHEAD_BYTES + name.length * 3 + text.length * 3;
-  return { message, size };
+/** Of the first few. */
+function namesOf(names: readonly string[]): string {
+  const shown = names.slice(0, NAMES).join(', ');
+  return names.length > NAMES ? `${shown} and ${names.length - NAMES} more topics` : shown;
 }

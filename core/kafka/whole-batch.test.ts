@@ -1,11 +1,15 @@
 import { createRequire } from 'node:module';
 import { expect, test } from '@jest/globals';
-import type { Message, Producer as Library, TopicMessages } from 'kafkajs';
-import { WholeBatches } from './whole-batch.ts';
+import kafkajs, { type Producer as Library } from 'kafkajs';
+import { recordsOf } from '../../test/support/producing.ts';
+import type { KafkaRecord } from './client.ts';
+import { createPartitioner } from './partitioner.ts';
+import { PackedRecords, RecordPack } from './record-pack.ts';
+import { sendWhole } from './whole-batch.ts';
 
 interface TopicData {
   readonly topic: string;
-  readonly partitions: readonly { readonly partition: number; readonly messages: Message[] }[];
+  readonly partitions: readonly { readonly partition: number; readonly messages: PackedRecords }[];
 }
 
 class NotLeader extends Error {
@@ -37,7 +41,7 @@ class Brokers {
     this.leaders = leaders;
   }
 
-  library(batches: WholeBatches): Pick<Library, 'sendBatch'> {
+  library(): Pick<Library, 'sendBatch'> {
     const nothing = (): void => undefined;
     const metadata = () =>
       this.#believed.map((leader, partitionId) => ({ partitionId, leader, partitionErrorCode: 0 }));
@@ -66,7 +70,7 @@ class Brokers {
     };
     const retrier = createRetry({ retries: 3, initialRetryTime: 1, maxRetryTime: 1 });
     const logger = { error: nothing, debug: nothing };
-    const partitioner = batches.createPartitioner();
+    const partitioner = createPartitioner();
     return { sendBatch: createSendMessages({ logger, cluster, partitioner, eosManager, retrier }) };
   }
 
@@ -78,7 +82,8 @@ class Brokers {
       throw new NotLeader();
     }
     for (const { partition, messages } of asked)
-      for (const { value } of messages) this.written.push(`${partition}:${String(value)}`);
+      for (const { value } of recordsOf(messages))
+        this.written.push(`${partition}:${String(value)}`);
     return {
       topics: topicData.map(({ topic, partitions }) => ({
         topicName: topic,
@@ -88,16 +93,26 @@ class Brokers {
   }
 }
 
-const batch = (...messages: Message[]): { acks: number; topicMessages: TopicMessages[] } => ({
-  acks: -1,
-  topicMessages: [{ topic: 'shop', messages }],
-});
+const batch = (
+  ...records: Omit<KafkaRecord, 'topic' | 'headers'>[]
+): ReadonlyMap<string, PackedRecords> => {
+  const all = new PackedRecords();
+  const pack = new RecordPack();
+  for (const record of records) {
+    pack.append({ topic: 'shop', headers: {}, ...record });
+    all.add(pack, pack.count - 1);
+  }
+  return new Map([['shop', all]]);
+};
+const { None } = kafkajs.CompressionTypes;
 
 test('a partition whose leader moves to a broker that has answered already is no success', async () => {
-  const batches = new WholeBatches();
   const brokers = new Brokers([0, 1], [0, 0]);
-  const sent = batch({ value: 'a', partition: 0 }, { value: 'b', partition: 1 });
-  await expect(batches.send(brokers.library(batches), sent)).rejects.toMatchObject({
+  const sent = batch(
+    { key: null, value: 'a', partition: 0 },
+    { key: null, value: 'b', partition: 1 },
+  );
+  await expect(sendWhole(brokers.library(), sent, None)).rejects.toMatchObject({
     code: 'KAFKA_UNREACHABLE',
     message: expect.stringContaining('partition 1 of topic shop') as unknown,
   });
@@ -105,21 +120,48 @@ test('a partition whose leader moves to a broker that has answered already is no
 });
 
 test('a partition that the topic does not have is no success', async () => {
-  const batches = new WholeBatches();
   const brokers = new Brokers([0, 1], [0, 1]);
-  const sent = batch({ value: 'a', partition: 0 }, { value: 'b', partition: 7 });
-  await expect(batches.send(brokers.library(batches), sent)).rejects.toThrow(
+  const sent = batch(
+    { key: null, value: 'a', partition: 0 },
+    { key: null, value: 'b', partition: 7 },
+  );
+  await expect(sendWhole(brokers.library(), sent, None)).rejects.toThrow(
     'no broker has answered for partition 7 of topic shop',
   );
 });
 
 test('a record keeps its partition though the topic gets more of them while it is sent', async () => {
-  const batches = new WholeBatches();
-  const keys = Array.from({ length: 20 }, (_, index) => `key-${index}`);
-  const messages = (): Message[] => keys.map((key) => ({ key, value: key }));
+  const records = Array.from({ length: 20 }, (_, index) => ({
+    key: `key-${index}`,
+    value: `key-${index}`,
+  }));
   const steady = new Brokers([1, 1], [1, 1]);
-  await batches.send(steady.library(batches), batch(...messages()));
+  await sendWhole(steady.library(), batch(...records), None);
   const moved = new Brokers([0, 0], [1, 1, 1, 1, 1]);
-  await batches.send(moved.library(batches), batch(...messages()));
+  await sendWhole(moved.library(), batch(...records), None);
   expect(moved.written.sort()).toEqual(steady.written.sort());
+  expect(steady.written).toHaveLength(20);
+});
+
+test('a repetition that is still to be written when all is over is not: its pack may have other records', async () => {
+  const late: PackedRecords[] = [];
+  const sent = batch({ key: 'a', value: 'a' });
+  const library = new Brokers([0], [0]).library();
+  await sendWhole(
+    {
+      sendBatch: async (given) => {
+        const [{ messages } = { messages: [] }] = given.topicMessages ?? [];
+        const groups = messages.reduce<Record<string, PackedRecords>>(
+          (all) => ({ ...all, 1: new PackedRecords() }),
+          {},
+        );
+        late.push(...Object.values(groups));
+        return library.sendBatch(given);
+      },
+    },
+    sent,
+    None,
+  );
+  expect(late).toHaveLength(1);
+  expect(() => late[0]?.write(Buffer.alloc(100), 0)).toThrow('have been sent');
 });

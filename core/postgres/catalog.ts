@@ -14,6 +14,10 @@ export interface LiveColumn {
   /** Its default where that is one value, as text. */
   readonly constant: string | null;
   readonly generated: boolean;
+  /** GENERATED ALWAYS AS IDENTITY: an insert may give it a number, an update may not. */
+  readonly fixed: boolean;
+  /** Its type has no equality of its own, or is made of parts that may have none: json, xml, point, a composite; domains and arrays of them. */
+  readonly unequal: boolean;
   /** Part of a foreign key. */
   readonly reference: boolean;
   /** Sequence behind its default or identity. */
@@ -33,6 +37,10 @@ export interface LiveTable extends TableName {
   readonly primaryKey: readonly string[];
   /** Column sets of unique indexes that are neither partial nor on expressions. */
   readonly uniqueKeys: readonly (readonly string[])[];
+  /** Its rows are in partitions. */
+  readonly partitioned: boolean;
+  /** Its rows are in no WAL: nobody is sent them, and after a crash there are none. */
+  readonly unlogged: boolean;
   readonly replicaIdentity: 'default' | 'nothing' | 'full' | 'index';
   /** Columns of the index that is the replica identity, where one is. */
   readonly identityIndex: readonly string[];
@@ -40,9 +48,21 @@ export interface LiveTable extends TableName {
   readonly references: readonly string[];
   /** Foreign keys that point here, `schema.table.constraint`. */
   readonly inbound: readonly string[];
+  /** Tables that inherit its columns and are no partitions: a query of it shows their rows, no trigger of it fires for them. */
+  readonly heirs: readonly string[];
+  /** Foreign keys by which the server deletes or changes other rows when one of this table goes. */
+  readonly takes: readonly Taking[];
   /** Triggers of the team's own that fire for ordinary sessions. */
   readonly triggers: readonly LiveTrigger[];
   readonly estimatedRows: number;
+}
+
+/** Deletes lead on from one foreign key to the next; this is the last of such a chain. */
+interface Taking {
+  /** `schema.table`; of a partition, the whole table's. */
+  readonly table: string;
+  /** Its columns that point. */
+  readonly columns: readonly string[];
 }
 
 export interface LiveTrigger {
@@ -65,6 +85,8 @@ interface ColumnRow {
   /** The default as it is written. */
   initial: string | null;
   generated: boolean;
+  fixed: boolean;
+  unequal: boolean;
   reference: boolean;
   sequence: string | null;
   increment: string | null;
@@ -76,9 +98,13 @@ interface ColumnRow {
 interface TableRow {
   primary_key: string[] | null;
   unique_keys: string[][] | null;
+  partitioned: boolean;
+  unlogged: boolean;
   identity: 'd' | 'n' | 'f' | 'i';
   refs: string[] | null;
   inbound: string[] | null;
+  heirs: string[] | null;
+  takes: Taking[] | null;
   identity_index: string[] | null;
   triggers: LiveTrigger[] | null;
   estimated: string;
@@ -89,7 +115,12 @@ const IDENTITIES = { d: 'default', n: 'nothing', f: 'full', i: 'index' } as cons
 /** A default has no columns in it: told of the table, pg_get_expr would wait for its lock. */
 const COLUMNS = `
 SELECT a.attname AS name, format_type(a.atttypid, -1) AS type, format_type(a.atttypid, a.atttypmod) AS full_type, a.attnotnull AS not_null,
-       (a.atthasdef OR a.attidentity <> '') AS has_default, a.attgenerated <> '' AS generated,
+       (a.atthasdef OR a.attidentity <> '') AS has_default, a.attgenerated <> '' AS generated, a.attidentity = 'a' AS fixed,
+       (SELECT one.typcategory NOT IN ('S', 'E', 'R', 'I') AND NOT EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
+                 WHERE o.opcintype = one.oid AND o.opcdefault AND m.amname IN ('btree', 'hash'))
+          FROM pg_type t JOIN pg_type base ON base.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
+          JOIN pg_type one ON one.oid = CASE base.typcategory WHEN 'A' THEN base.typelem ELSE base.oid END
+         WHERE t.oid = a.atttypid) AS unequal,
        (SELECT pg_get_expr(d.adbin, 0) FROM pg_attrdef d WHERE d.adrelid = c.oid AND d.adnum = a.attnum AND a.attgenerated = '') AS initial,
        EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = ANY (k.conkey)) AS reference,
        q.name AS sequence, q.seqincrement::text AS increment,
@@ -115,11 +146,23 @@ SELECT (SELECT array_agg(a.attname::text ORDER BY k.place)
        (SELECT jsonb_agg(u.columns) FROM (
           SELECT (SELECT jsonb_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])) AS columns
             FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL) u) AS unique_keys,
-       c.relreplident AS identity,
+       c.relkind = 'p' AS partitioned, c.relpersistence = 'u' AS unlogged, c.relreplident AS identity,
        (SELECT array_agg(DISTINCT fn.nspname || '.' || f.relname) FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid
           JOIN pg_namespace fn ON fn.oid = f.relnamespace WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.confrelid <> c.oid) AS refs,
        (SELECT array_agg(fn.nspname || '.' || f.relname || '.' || k.conname) FROM pg_constraint k JOIN pg_class f ON f.oid = k.conrelid
           JOIN pg_namespace fn ON fn.oid = f.relnamespace WHERE k.confrelid = c.oid AND k.contype = 'f' AND k.conrelid <> c.oid) AS inbound,
+       (SELECT array_agg(hn.nspname || '.' || h.relname ORDER BY h.oid) FROM pg_inherits i JOIN pg_class h ON h.oid = i.inhrelid
+          JOIN pg_namespace hn ON hn.oid = h.relnamespace WHERE i.inhparent = c.oid AND NOT h.relispartition) AS heirs,
+       (WITH RECURSIVE taken AS (
+          SELECT k.conrelid, k.conkey, k.confdeltype FROM pg_constraint k
+           WHERE k.confrelid = c.oid AND k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')
+          UNION
+          SELECT k.conrelid, k.conkey, k.confdeltype FROM taken t JOIN pg_constraint k ON k.confrelid = t.conrelid AND t.confdeltype = 'c'
+           WHERE k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd'))
+        SELECT jsonb_agg(jsonb_build_object('table', tn.nspname || '.' || r.relname, 'columns',
+                 (SELECT jsonb_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = t.conrelid AND a.attnum = ANY (t.conkey))))
+          FROM taken t JOIN pg_class r ON r.oid = coalesce(pg_partition_root(t.conrelid)::oid, t.conrelid)
+          JOIN pg_namespace tn ON tn.oid = r.relnamespace) AS takes,
        (SELECT array_agg(a.attname::text) FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
          WHERE i.indrelid = c.oid AND i.indisreplident) AS identity_index,
        (SELECT jsonb_agg(jsonb_build_object('name', g.tgname, 'before', g.tgtype & 2 > 0,
@@ -161,6 +204,7 @@ export async function readSchema(
             hasDefault: row.has_default,
             constant: constantOf(row.initial),
             generated: row.generated,
+            ...{ fixed: row.fixed, unequal: row.unequal },
             reference: row.reference,
             sequence: sequences.get(row.name) ?? null,
           },
@@ -168,9 +212,12 @@ export async function readSchema(
       ),
       primaryKey: table.primary_key ?? [],
       uniqueKeys: table.unique_keys ?? [],
+      ...{ partitioned: table.partitioned, unlogged: table.unlogged },
       replicaIdentity: IDENTITIES[table.identity],
       references: table.refs ?? [],
       inbound: table.inbound ?? [],
+      heirs: table.heirs ?? [],
+      takes: table.takes ?? [],
       identityIndex: table.identity_index ?? [],
       triggers: table.triggers ?? [],
       estimatedRows: Number(table.estimated),

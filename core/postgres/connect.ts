@@ -3,11 +3,14 @@
 // error that names the server and the role and never the password.
 import pg from 'pg';
 import { BanyanError, messageOf } from '../errors.ts';
+import { quoteIdentifier } from './identifiers.ts';
 import { disconnect, introduce, SILENCE_MS, watchSilence } from './silence.ts';
 
 /**
  * Session settings that make text values comparable between two servers, and let a server find out
- * within a minute that the machine on our end is gone.
+ * within a minute that the machine on our end is gone. What else a database or a role may set otherwise
+ * must not change what we read and write: rows that a policy hides are an error, NULL in an array is no
+ * text, each statement sees what was committed before it.
  */
 const SETTINGS = [
   '-c datestyle=ISO,YMD',
@@ -16,6 +19,13 @@ const SETTINGS = [
   '-c bytea_output=hex',
   '-c extra_float_digits=3',
   '-c client_encoding=UTF8',
+  '-c row_security=off',
+  '-c array_nulls=on',
+  '-c xmloption=content',
+  '-c default_transaction_isolation=read\\ committed',
+  '-c statement_timeout=0',
+  '-c idle_session_timeout=0',
+  '-c idle_in_transaction_session_timeout=0',
   '-c tcp_keepalives_idle=30',
   '-c tcp_keepalives_interval=10',
   '-c tcp_keepalives_count=3',
@@ -122,12 +132,26 @@ function unreachable(url: string, cause: unknown): BanyanError {
   return new BanyanError(
     'DATABASE_UNREACHABLE',
     `cannot connect to ${describeUrl(url)}: ${messageOf(cause)}`,
-    {
-      hint: 'Check that the server runs, that host and port are right, and that pg_hba.conf lets this role in.',
-      cause,
-    },
+    { hint: hintFor(url, sqlState(cause)), cause },
   );
 }
+
+/** A server that refuses answers: then host and port are right. */
+function hintFor(url: string, state: string | undefined): string {
+  if (state === undefined || !URL.canParse(url)) return NO_ANSWER;
+  const { pathname, username } = new URL(url);
+  const role = quoteIdentifier(decodeURIComponent(username));
+  if (state === '3D000') {
+    const database = quoteIdentifier(decodeURIComponent(pathname.slice(1)));
+    return `The server answers and has no such database. Make it, CREATE DATABASE ${database} OWNER ${role}, or correct its name.`;
+  }
+  if (state === '28P01')
+    return `The server answers: there is no such role, or its password is another one. A role that \`banyan grants\` has made has none until it is given one: ALTER ROLE ${role} PASSWORD '…'.`;
+  return NO_ANSWER;
+}
+
+const NO_ANSWER =
+  'Check that the server runs, that host and port are right, and that pg_hba.conf lets this role in.';
 
 /** The SQLSTATE of a server's error, where there is one. */
 export function sqlState(error: unknown): string | undefined {
@@ -138,8 +162,8 @@ export function sqlState(error: unknown): string | undefined {
 export function isConnectionError(error: unknown): boolean {
   if (error instanceof BanyanError) return error.code === 'DATABASE_UNREACHABLE';
   const state = sqlState(error);
-  // 08: connection exceptions; 57P0x: the server shuts down or ended the session; 53300: too many.
-  if (state !== undefined) return /^(08|57P0|53300)/.test(state);
+  // 08: connection exceptions; 57P0x and 25P03: the server shuts down or ended the session; 53300: too many.
+  if (state !== undefined) return /^(08|57P0|53300|25P03)/.test(state);
   if (typeof error !== 'object' || error === null) return false;
   const { code, message } = error as NodeJS.ErrnoException;
   if (code !== undefined)

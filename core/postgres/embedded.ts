@@ -17,12 +17,12 @@ import {
   stat,
   writeFile,
 } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { startChild } from '../child.ts';
 import { BanyanError, messageOf } from '../errors.ts';
+import { freePort } from '../free-port.ts';
 import { waitFor } from '../lifecycle.ts';
 import { connect, withClient } from './connect.ts';
 import { quoteIdentifier } from './identifiers.ts';
@@ -257,19 +257,6 @@ async function unprivilegedOwner(): Promise<Owner> {
       },
     );
   return { uid: Number(user[2]), gid: Number(user[3]) };
-}
-
-/** A TCP port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 /** Where `banyan up` keeps its own server between runs: beside the config, or, as root, where `nobody` can reach it. */

@@ -32,3 +32,12 @@ export function parseTableName(text: string): TableName {
 export function formatTable(name: TableName): string {
   return `${name.schema}.${name.table}`;
 }
+
+/**
+ * The name of the catalog's that was probably meant: one that differs in case only, or in the quotes that
+ * SQL would have wanted and nobody writes here.
+ */
+export function nameMeant(name: string, known: Iterable<string>): string | undefined {
+  const plain = (one: string): string => one.replaceAll('"', '').toLowerCase();
+  return [...known].find((one) => plain(one) === plain(name));
+}

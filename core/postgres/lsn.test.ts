@@ -10,8 +10,26 @@ test('an LSN survives the way into text and back', () => {
   );
 });
 
-test('refuses what is not an LSN', () => {
-  expect(() => parseLsn('16-B3')).toThrow(RangeError);
+test('reads both cases, and zeros in front', () => {
+  expect(parseLsn('16/b374d848')).toBe(0x16b374d848n);
+  expect(parseLsn('00000016/B374D848')).toBe(0x16b374d848n);
+});
+
+test.each([
+  '16-B3',
+  '',
+  '/',
+  '1/',
+  '/1',
+  '1/2/3',
+  '123456789/0',
+  '0/123456789',
+  'G/0',
+  '0/@',
+  ' 1/2',
+  '1/2 ',
+])('refuses %j, which is not an LSN', (text) => {
+  expect(() => parseLsn(text)).toThrow(RangeError);
 });
 
 test('positions of one transaction differ by seq, and its end is after all of them', () => {

@@ -6,9 +6,35 @@ export type Lsn = bigint;
 
 /** Parses PostgreSQL's `X/Y` form; throws a RangeError on anything else. */
 export function parseLsn(text: string): Lsn {
-  const match = /^([0-9A-F]{1,8})\/([0-9A-F]{1,8})$/i.exec(text);
-  if (!match) throw new RangeError(`not an LSN: ${JSON.stringify(text)}`);
-  return (BigInt(`0x${match[1] ?? ''}`) << 32n) | BigInt(`0x${match[2] ?? ''}`);
+  const slash = text.indexOf('/');
+  const high = hexadecimal(text, 0, slash);
+  const low = hexadecimal(text, slash + 1, text.length);
+  if (high === undefined || low === undefined)
+    throw new RangeError(`not an LSN: ${JSON.stringify(text)}`);
+  // Most are numbers that a double holds.
+  if (high < HELD) return BigInt(high * WORD + low);
+  return (BigInt(high) << 32n) | BigInt(low);
+}
+
+const WORD = 0x1_0000_0000;
+const HELD = 0x20_0000;
+
+/** The number that up to eight digits of a text are. */
+function hexadecimal(text: string, from: number, to: number): number | undefined {
+  if (to <= from || to - from > 8) return undefined;
+  let value = 0;
+  for (let at = from; at < to; at++) {
+    const digit = digitOf(text.charCodeAt(at));
+    if (digit < 0) return undefined;
+    value = value * 16 + digit;
+  }
+  return value;
+}
+
+function digitOf(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30;
+  const letter = code | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
 }
 
 export function formatLsn(lsn: Lsn): string {

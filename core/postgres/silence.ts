@@ -12,6 +12,8 @@ export const SILENCE_MS = 60_000;
 const LOOKS = 4;
 const IN_VAIN = 3;
 const GOODBYE_MS = 1_000;
+/** How long the second connection is waited for: the network may lose it as it lost the first. */
+const ANSWER_MS = 5_000;
 /** How often a session that was given up is looked for at its server; later the server has missed us itself. */
 const ENDINGS = 60;
 const ENDING_MS = 2_000;
@@ -81,12 +83,14 @@ async function isSilentOn(client: pg.Client): Promise<boolean> {
   try {
     second = await known.get(client)?.open();
     const { rows = [] } =
-      (await second?.query<{ own: number | string; works: boolean | null }>({
-        text: `SELECT pg_backend_pid() AS own,
-                      (SELECT state NOT LIKE 'idle%' AND wait_event_type IS DISTINCT FROM 'Client'
-                         FROM pg_stat_activity WHERE pid = $1 AND usename = current_user) AS works`,
-        values: [sessionOf(client).processID],
-      })) ?? {};
+      (await second?.query<{ own: number | string; works: boolean | null }>(
+        bounded(
+          `SELECT pg_backend_pid() AS own,
+                  (SELECT state NOT LIKE 'idle%' AND wait_event_type IS DISTINCT FROM 'Client'
+                     FROM pg_stat_activity WHERE pid = $1 AND usename = current_user) AS works`,
+          [sessionOf(client).processID],
+        ),
+      )) ?? {};
     const [found] = rows;
     // Behind a pooler that gives numbers of its own nothing can be told.
     if (!second || !found || Number(found.own) !== sessionOf(second).processID) return false;
@@ -128,12 +132,14 @@ async function endAtServer(
       const second = await open();
       try {
         await second.query(
-          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE pid = $1 AND usename = current_user AND starts_with($2, application_name)`,
-          [processID, applicationName],
+          bounded(
+            `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+              WHERE pid = $1 AND usename = current_user AND starts_with($2, application_name)`,
+            [processID, applicationName],
+          ),
         );
       } finally {
-        await second.end();
+        await disconnect(second);
       }
       return;
     } catch (error) {
@@ -142,6 +148,14 @@ async function endAtServer(
       if (cause?.code === 'ECONNREFUSED') return;
       await pause();
     }
+}
+
+/** A statement that fails when no answer comes. The driver's types do not know its setting for one statement. */
+function bounded(text: string, values: unknown[]): pg.QueryConfig {
+  const config: pg.QueryConfig & { readonly query_timeout: number } = {
+    ...{ text, values, query_timeout: ANSWER_MS },
+  };
+  return config;
 }
 
 /** Keeps no process alive. */

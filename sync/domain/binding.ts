@@ -2,7 +2,7 @@
 // the operation on the row that it leads to, and folds it into what came before.
 import { allows } from '../../control/domain/row-filter.ts';
 import { formatTable } from '../../core/postgres/identifiers.ts';
-import type { Relation, Tuple, Value } from './change.ts';
+import type { Relation, RowChange, Tuple, Value } from './change.ts';
 import { LensError } from './lens.ts';
 import {
   MappingError,
@@ -19,6 +19,8 @@ export interface BoundEdge {
   readonly rows: Map<string, RowOperation>;
   /** For each column that the edge writes, its index among the target's columns. */
   readonly places: readonly number[];
+  /** Targets of which this one takes or changes rows by itself when one of its goes. */
+  readonly takes: readonly TargetTable[];
 }
 
 export class Binding {
@@ -68,6 +70,14 @@ export class Binding {
     return this.#bound.edge.driver;
   }
 
+  get target(): TargetTable {
+    return this.#bound.target;
+  }
+
+  get takes(): readonly TargetTable[] {
+    return this.#bound.takes;
+  }
+
   /** Whether a row that goes is one of those that the edge carries: a guest's filter cannot tell. */
   get mayRemove(): boolean {
     return this.#bound.edge.driver || this.#filter.length === 0;
@@ -84,6 +94,15 @@ export class Binding {
     return known;
   }
 
+  /** Whether the target may lose a row by a change that gives none another key. */
+  removes(change: RowChange): boolean {
+    if (change.kind === 'insert') return false;
+    if (change.kind === 'delete' || this.belongs(change.after) !== true) return this.mayRemove;
+    // A part without values goes.
+    const says = (at: number): boolean => typeof change.after[at] === 'string';
+    return this.#bound.edge.optional && !this.#columns.some(({ at }) => says(at));
+  }
+
   keyOf(tuple: Tuple): string[] {
     const key = new Array<string>(this.#key.length);
     for (let index = 0; index < this.#key.length; index++) {
@@ -98,7 +117,8 @@ export class Binding {
     return key;
   }
 
-  put(tuple: Tuple, moved: boolean, inserted: boolean): void {
+  /** Gives what is to be written of the row. */
+  put(tuple: Tuple, moved: boolean, inserted: boolean): RowOperation {
     const { edge } = this.#bound;
     const row = this.#row(tuple, (inserted || moved) && edge.driver);
     for (const { at, pair, place } of this.#columns) {
@@ -112,33 +132,38 @@ export class Binding {
       this.#putGroup(row, tuple, at, group, places, moved);
     if (this.#lacks) row.partial = true;
     row.source = edge.source;
-    if (!edge.driver) return;
+    if (!edge.driver) return row;
     if (edge.optional && !this.#says(row)) {
       if (this.#bound.places.every((place) => row.values[place] === null)) this.#empty(row);
       // What was not sent is a long value: the part is there, or has to be read.
       else if (moved || row.exists === 'gone') row.partial = true;
-      return;
+      return row;
     }
     if (row.exists === 'gone') row.replaced = true;
     row.exists = 'put';
     row.optional = false;
+    return row;
   }
 
-  /**
-   * The row goes on under another key, with all that the target alone knows of it. False where another
-   * one had that key before, and there is such: what is folded cannot tell them apart.
-   */
-  move(before: Tuple, after: Tuple): boolean {
-    const { edge, rows } = this.#bound;
+  /** The row goes on under another key, with all that the target alone knows of it; or comes anew where that key is fixed. */
+  move(before: Tuple, after: Tuple): void {
+    const { edge } = this.#bound;
     const old = this.#row(before);
-    const from = old.fresh || old.replaced ? undefined : (old.from ?? old.key);
+    const isNew = old.fresh || old.replaced || edge.key.some(({ fixed }) => fixed === true);
+    const from = isNew ? undefined : (old.from ?? old.key);
     this.remove(before);
-    if (!edge.driver || edge.optional) return true;
-    const known = rows.get(keyText(this.keyOf(after)));
+    if (!edge.driver || edge.optional) return;
     const row = this.#row(after, true);
     row.from = from;
     if (from !== undefined) row.fresh = false;
-    return known?.exists !== 'gone' || edge.constants.length === 0;
+  }
+
+  /** Whether it gives a row the key of one that goes, and the target alone knows something of either. */
+  tangles(before: Tuple, after: Tuple): boolean {
+    const { edge, target, rows } = this.#bound;
+    if (!target.keeps || !edge.driver || edge.optional) return false;
+    if (this.#key.every(({ at }) => before[at] === after[at])) return false;
+    return rows.get(keyText(this.keyOf(after)))?.exists === 'gone';
   }
 
   /** That what the row has become is to be read at the source. */

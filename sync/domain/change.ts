@@ -66,6 +66,8 @@ export interface LogPlace {
   readonly keys?: readonly string[];
   /** The last record that came by it does not say where its change was made. */
   readonly originless?: boolean;
+  /** Of a connector's partition: the tables have been copied since this place, whatever came to be missing before it. */
+  readonly copied?: Lsn;
 }
 
 /** How far a log of partitions has been read with a piece. */
@@ -76,6 +78,8 @@ export interface ReadUpTo {
   readonly complete: Position;
   /** To be noted even if the piece has no effect: what lies before it may soon be gone. */
   readonly due: boolean;
+  /** Changes before the piece are missing: the tables are to be copied again. */
+  readonly copyAgain?: boolean;
 }
 
 /** A run of changes of one transaction; most transactions are one piece. */

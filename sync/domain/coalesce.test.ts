@@ -212,6 +212,55 @@ test('a row that was deleted and made again is deleted first', () => {
   expect(row).toMatchObject({ exists: 'put', replaced: true, values: ['n', 's', undefined] });
 });
 
+test('a row that takes over the key of one that goes is not folded with it where the target alone knows more of them', () => {
+  const gone = { kind: 'delete', relation: DRIVER, before: ['1'] } as const;
+  const move = (from: string, to: string): RowChange => ({
+    ...{ kind: 'update', relation: DRIVER },
+    ...{ before: [from], after: [to, 'n', 's'] },
+  });
+  const keeping = new Coalescer(EDGES, targetTables(EDGES, new Set(['public.item'])));
+  keeping.add(gone);
+  expect(
+    [move('2', '1'), move('2', '3'), move('1', '1')].map((one) => keeping.tangles(one)),
+  ).toEqual([true, false, false]);
+  keeping.take();
+  expect(keeping.tangles(move('2', '1'))).toBe(false);
+  const other = new Coalescer(EDGES, targetTables(EDGES));
+  other.add(gone);
+  expect(other.tangles(move('2', '1'))).toBe(false);
+});
+
+test('a row that would take others along does not go before these have come to point elsewhere', () => {
+  const words = { schema: 'public', table: 'saying' };
+  const edges = [
+    edge(DRIVER, [pair('name', 'nm')], true),
+    { ...edge(PART, [pair('body', 'dsc')], true), target: words },
+  ];
+  const taking = new Map([['public.item', ['public.saying']]]);
+  const coalescer = new Coalescer(edges, targetTables(edges, new Set(), taking));
+  const gone = { kind: 'delete', relation: DRIVER, before: ['1'] } as const;
+  const said = (kind: 'insert' | 'update', key: string): void => {
+    const change = { relation: PART, after: [key, 'b'] };
+    coalescer.add(kind === 'insert' ? { kind, ...change } : { kind, ...change, before: undefined });
+  };
+  // Nothing that the target has: rows that are new, that go too, that come anew.
+  said('insert', '1');
+  coalescer.add({ kind: 'delete', relation: PART, before: ['2'] });
+  coalescer.add({ kind: 'delete', relation: PART, before: ['3'] });
+  said('insert', '3');
+  expect(coalescer.tangles(gone)).toBe(false);
+  said('update', '4');
+  expect(coalescer.tangles(gone)).toBe(true);
+  expect(coalescer.tangles({ kind: 'delete', relation: PART, before: ['4'] })).toBe(false);
+  const renamed: RowChange = {
+    ...{ kind: 'update', relation: DRIVER },
+    ...{ before: undefined, after: ['1', 'n', 's'] },
+  };
+  expect(coalescer.tangles(renamed)).toBe(false);
+  coalescer.take();
+  expect(coalescer.tangles(gone)).toBe(false);
+});
+
 test('a change without its key names the replica identity', () => {
   const coalescer = new Coalescer(EDGES, targetTables(EDGES));
   expect(() => {

@@ -21,8 +21,9 @@ export class Coalescer {
   #latest: BoundRelation | undefined;
   readonly #isOwner: boolean;
   readonly #rows = new Map<TargetTable, Map<string, RowOperation>>();
+  /** Targets of which rows that they have are to be written. */
+  readonly #standing = new Set<TargetTable>();
   #count = 0;
-  #isEntangled = false;
 
   /** `targets` in foreign-key order, parents first. Rows that come without a column can be read again at an owner only. */
   constructor(edges: readonly Edge[], targets: readonly TargetTable[], isOwner = true) {
@@ -38,7 +39,7 @@ export class Coalescer {
       const label = formatTable(edge.source);
       this.#bySource.set(label, [
         ...(this.#bySource.get(label) ?? []),
-        { edge, target, rows, places },
+        { edge, target, rows, places, takes: targets.filter((one) => takes(target, one)) },
       ]);
     }
   }
@@ -48,9 +49,20 @@ export class Coalescer {
     return this.#count;
   }
 
-  /** Whether rows took keys over from others: folded, what only the target knows of them would be lost. */
-  get isEntangled(): boolean {
-    return this.#isEntangled;
+  /**
+   * Whether a change is not to be folded with what came since the last `take`, because what only the target
+   * knows of a row would be lost: it gives a row a key that another one has lost, or a row goes whose place
+   * others have left, and which would take them along if it went first.
+   */
+  tangles(change: RowChange): boolean {
+    if (change.kind === 'insert') return false;
+    const before = change.kind === 'update' ? change.before : undefined;
+    for (const binding of this.#boundOf(change.relation).bindings) {
+      if (before && change.kind === 'update' && binding.tangles(before, change.after)) return true;
+      if (binding.takes.some((one) => this.#standing.has(one)) && binding.removes(change))
+        return true;
+    }
+    return false;
   }
 
   /**
@@ -105,11 +117,13 @@ export class Coalescer {
         keyText(binding.keyOf(before)) !== keyText(binding.keyOf(change.after));
       const belongs = binding.belongs(change.after);
       if (moved && belongs !== true) binding.remove(before);
-      else if (moved && !binding.move(before, change.after)) this.#isEntangled = true;
+      else if (moved) binding.move(before, change.after);
       // A guest's row is at the target exactly when it belongs.
       if (belongs === undefined && binding.drives) binding.unknown(change.after);
-      else if (belongs ?? true) binding.put(change.after, moved, change.kind === 'insert');
-      else if (change.kind === 'update' && binding.mayRemove) binding.remove(change.after);
+      else if (belongs ?? true) {
+        const row = binding.put(change.after, moved, change.kind === 'insert');
+        if (stands(row)) this.#standing.add(binding.target);
+      } else if (change.kind === 'update' && binding.mayRemove) binding.remove(change.after);
     }
   }
 
@@ -120,8 +134,8 @@ export class Coalescer {
       if (rows.size > 0) taken.set(target, [...rows.values()]);
       rows.clear();
     }
+    this.#standing.clear();
     this.#count = 0;
-    this.#isEntangled = false;
     return taken;
   }
 
@@ -141,6 +155,15 @@ export class Coalescer {
     this.#latest = bound;
     return bound;
   }
+}
+
+function takes(target: TargetTable, one: TargetTable): boolean {
+  return target.takes.includes(formatTable(one.name));
+}
+
+/** Whether the target has a row that is to be written, and keeps it. */
+function stands({ exists, fresh, replaced }: RowOperation): boolean {
+  return exists !== 'gone' && !fresh && !replaced;
 }
 
 function beforeOf(change: RowChange): Tuple | undefined {

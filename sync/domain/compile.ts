@@ -3,11 +3,11 @@
 import type { Direction } from '../../control/domain/flow.ts';
 import type { Link, MappedTable, Place } from '../../control/domain/mapped-table.ts';
 import type { Owner } from '../../control/domain/phase.ts';
-import { allows } from '../../control/domain/row-filter.ts';
-import type { Lens, WideMap } from '../../control/lenses.ts';
-import type { LiveColumn, LiveSchema, LiveTable } from '../../core/postgres/catalog.ts';
-import { formatTable, parseTableName, type TableName } from '../../core/postgres/identifiers.ts';
-import { compileLens, LensError, type TextMap } from './lens.ts';
+import type { WideMap } from '../../control/lenses.ts';
+import type { LiveColumn, LiveTable } from '../../core/postgres/catalog.ts';
+import { parseTableName, type TableName } from '../../core/postgres/identifiers.ts';
+import { compileLens, LensError } from './lens.ts';
+import { columnPair, liveColumn, liveTable, targetColumn } from './live-columns.ts';
 import {
   MappingError,
   type ColumnGroup,
@@ -16,8 +16,8 @@ import {
   type Edge,
   type Owning,
   type Schemas,
-  type TargetColumn,
 } from './mapping.ts';
+import { staying } from './staying.ts';
 import { compileWide } from './wide-lens.ts';
 
 export interface Compilation {
@@ -81,9 +81,12 @@ class TableCompiler {
       columns: links.flatMap((link) =>
         link.wide || this.#isFiltered(link) ? [] : [this.#pair(link, from, into)],
       ),
-      groups: links.flatMap((link) =>
-        link.wide || this.#isFiltered(link) ? [this.#group(link, from, into)] : [],
-      ),
+      groups: [
+        ...links.flatMap((link) =>
+          link.wide || this.#isFiltered(link) ? [this.#group(link, from, into)] : [],
+        ),
+        ...this.#keyChecks(source, target),
+      ],
       constants: source === 0 ? this.#constants(target, into) : [],
       driver: source === 0 && this.#mode === 'owner',
       part: source === 0 && target > 0,
@@ -229,14 +232,21 @@ class TableCompiler {
   #filterOf({ table, column }: Place): ((value: string | null) => string | null) | undefined {
     const rule = this.#table.where.find((one) => table === 0 && one.column === column);
     if (!rule || this.#into !== 'monolith') return undefined;
-    const { type } = liveColumn(this.#live('monolith', 0), column);
-    const allowed = allows(rule.values, type);
-    return (value) => {
-      if (allowed(value)) return value;
-      throw new LensError(
-        `${value === null ? 'NULL' : JSON.stringify(value)} in ${column} takes the row out of those that "where" names`,
-      );
-    };
+    return staying(rule, liveColumn(this.#live('monolith', 0), column).type);
+  }
+
+  /** A row that the service gives a key which does not belong is refused like one with another such value. */
+  #keyChecks(source: number, target: number): ColumnGroup[] {
+    return this.#table.key.flatMap(({ monolith, service }) => {
+      const isOf = service.table === source && monolith.table === target;
+      const check = isOf ? this.#filterOf(monolith) : undefined;
+      if (!check) return [];
+      const map: WideMap = ([value = null]) => {
+        check(value);
+        return [];
+      };
+      return [{ sources: [service.column], targets: [], map }];
+    });
   }
 
   #name(side: Owner, index: number): TableName {
@@ -246,46 +256,4 @@ class TableCompiler {
   #live(side: Owner, index: number): LiveTable {
     return liveTable(this.#compilation.schemas[side], this.#name(side, index));
   }
-}
-
-function columnPair(
-  from: LiveColumn,
-  into: LiveColumn,
-  map: TextMap,
-  lens: Lens | undefined,
-): ColumnPair {
-  // PostgreSQL pads character(n) on output; anything but another character(n) would keep the blanks.
-  const trim =
-    from.type === 'bpchar' &&
-    (into.type !== 'bpchar' || (lens !== undefined && lens.lens !== 'rename'));
-  return {
-    ...targetColumn(into),
-    source: from.name,
-    sourceType: from.type,
-    lens,
-    map: trim ? (value) => map(value.trimEnd()) : map,
-  };
-}
-
-function targetColumn(into: LiveColumn): TargetColumn {
-  return {
-    target: into.name,
-    type: into.type,
-    needed: into.notNull && !into.hasDefault,
-    reference: into.reference && !into.notNull,
-    wide: false,
-    absent: null,
-  };
-}
-
-function liveTable(schema: LiveSchema, name: TableName): LiveTable {
-  const found = schema.get(formatTable(name));
-  if (!found) throw new MappingError(`there is no table ${formatTable(name)}`);
-  return found;
-}
-
-function liveColumn(table: LiveTable, name: string): LiveColumn {
-  const found = table.columns.get(name);
-  if (!found) throw new MappingError(`there is no column ${name} in ${formatTable(table)}`);
-  return found;
 }

@@ -14,10 +14,18 @@ const BY_TEXT = new Set([
   'circle',
 ]);
 
-/** A condition in SQL. `given` is an expression of type text; `wide`: the column is mapped with others. */
-export function sameText(actual: string, given: string, type: string, wide: boolean): string {
+export interface Compared {
+  readonly type: string;
+  /** Mapped together with others. */
+  readonly wide: boolean;
+  /** The catalog says that its type has no equality. */
+  readonly unequal?: boolean;
+}
+
+/** A condition in SQL. `given` is an expression of type text. */
+export function sameText(actual: string, given: string, { type, wide, unequal }: Compared): string {
   if (wide && type === 'json') return `${actual}::jsonb IS NOT DISTINCT FROM ${given}::jsonb`;
-  return BY_TEXT.has(type.replace(/(\[\])+$/, ''))
+  return unequal === true || BY_TEXT.has(type.replace(/(\[\])+$/, ''))
     ? `${actual}::text IS NOT DISTINCT FROM ${given}::${type}::text`
     : `${actual} IS NOT DISTINCT FROM ${given}::${type}`;
 }

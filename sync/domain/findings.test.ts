@@ -9,6 +9,7 @@ function live(table: string, keys: Partial<LiveTable>): [string, LiveTable] {
     fullType: 'integer',
     notNull: true,
     hasDefault: false,
+    ...{ fixed: false, unequal: false },
     constant: null,
     generated: false,
     sequence: null,
@@ -17,7 +18,14 @@ function live(table: string, keys: Partial<LiveTable>): [string, LiveTable] {
   const columns = new Map(['id', 'a'].map((name) => [name, { name, ...column }]));
   const rest = {
     ...{ uniqueKeys: [], references: [], inbound: [], identityIndex: [], triggers: [] },
-    ...{ estimatedRows: 0, schema: 'public' },
+    ...{
+      partitioned: false,
+      unlogged: false,
+      heirs: [],
+      takes: [],
+      estimatedRows: 0,
+      schema: 'public',
+    },
   };
   return [
     `public.${table}`,
@@ -45,6 +53,15 @@ const { catalog } = defineMigration({
   },
 }).capabilities;
 
+/** One whose columns are not called as the mapping says. */
+const spelt = (first: string, keys: Partial<LiveTable> = {}): Partial<LiveTable> => {
+  const [, { columns }] = live('m', {});
+  const renamed = [...columns.values()].map((one, index) =>
+    index === 0 ? { ...one, name: first } : one,
+  );
+  return { columns: new Map(renamed.map((one) => [one.name, one])), primaryKey: [first], ...keys };
+};
+
 const found = (keys: Partial<LiveTable>): string[] =>
   catalog === undefined
     ? []
@@ -58,6 +75,9 @@ test('a table with a primary key has nothing to find', () => {
 
 test.each<[string, Partial<LiveTable>, RegExp]>([
   ['no key at all', { primaryKey: [] }, /no primary key/],
+  ['rows in partitions', { partitioned: true }, /public\.m \(monolith\) is partitioned/],
+  ['rows that a crash takes', { unlogged: true }, /public\.m \(monolith\) is UNLOGGED/],
+  ['a table that inherits from it', { heirs: ['public.old'] }, /public\.old inherits from/],
   [
     'a unique index only: published, it would take no update',
     { primaryKey: [], uniqueKeys: [['id']] },
@@ -89,4 +109,28 @@ test.each<[string, Partial<LiveTable>, RegExp]>([
 
 test('a unique index does with full replica identity', () => {
   expect(found({ primaryKey: [], uniqueKeys: [['id']], replicaIdentity: 'full' })).toEqual([]);
+});
+
+test('a key column that is spelt otherwise is one finding, with the right name', () => {
+  if (!catalog) throw new Error('no capability');
+  const all = checkMapping(
+    ...(['catalog', catalog] as const),
+    new Map([live('m', spelt('Id'))]),
+    new Map([live('t', {})]),
+  ).filter(({ severity }) => severity === 'error');
+  expect(all.map(({ what, hint }) => `${what} [${hint}]`)).toEqual([
+    'there is no column id in public.m [Write Id: names are as the catalog has them, without quotes. Its columns are: Id, a.]',
+  ]);
+});
+
+test('a key that is not unique comes with what is, and with a statement', () => {
+  if (!catalog) throw new Error('no capability');
+  const [one] = checkMapping(
+    ...(['catalog', catalog] as const),
+    new Map([live('m', {})]),
+    new Map([live('t', { primaryKey: ['a'] })]),
+  );
+  expect(one?.hint).toBe(
+    'Its primary key is (a): map that under key, or make the other one unique: ALTER TABLE "public"."t" ADD UNIQUE ("id").',
+  );
 });

@@ -3,6 +3,7 @@
 import type { LiveColumn, LiveSchema, LiveTable } from '../../core/postgres/catalog.ts';
 import {
   formatTable,
+  nameMeant,
   parseTableName,
   quoteIdentifier,
   quoteTable,
@@ -93,11 +94,19 @@ function checkTable(
     ),
     ...here(map.defaults[side], index),
   ];
+  if (live.heirs.length > 0)
+    report(
+      `${live.heirs.join(', ')} inherits from ${formatTable(live)} (${side})`,
+      'Its rows show in the mapped table, are no changes of it, and meet none of its triggers: no fence would stand there. Make it a partition, or take it off: ALTER TABLE … NO INHERIT ….',
+    );
   const where = side === 'monolith' ? map.where.map(({ column }) => column) : [];
   checkColumns(live, [...filled, ...here(map.shared[side], index), ...where], report);
-  checkKey(live, [...key], report);
+  // A key with a misspelt column says nothing of the table's.
+  if ([...key].every((column) => live.columns.has(column))) checkKey(live, [...key], report);
   if (side === 'service') checkParts(map, index, live, report);
-  checkFilled(live, new Set(filled), `defaults.${side}`, report);
+  // What is misspelt has been told of, and is meant to be filled.
+  const meant = filled.map((column) => nameMeant(column, live.columns.keys()) ?? column);
+  checkFilled(live, new Set([...filled, ...meant]), `defaults.${side}`, report);
 }
 
 /** What a later table of a merge feeds is NULL where that has no row. */
@@ -183,7 +192,7 @@ function checkReference(reference: Reference, schema: LiveSchema, where: string)
       return [
         {
           ...{ severity: 'error', where, what: `there is no column ${column}` },
-          hint: `Its columns are: ${[...live.columns.keys()].join(', ')}.`,
+          hint: columnsOf(column, live),
         },
       ];
     const isUnique = [live.primaryKey, ...live.uniqueKeys].some(
@@ -207,16 +216,23 @@ function checkColumns(table: LiveTable, columns: readonly string[], report: Repo
   for (const column of new Set(columns)) {
     const live = table.columns.get(column);
     if (!live)
-      report(
-        `there is no column ${column} in ${formatTable(table)}`,
-        `Its columns are: ${[...table.columns.keys()].join(', ')}.`,
-      );
+      report(`there is no column ${column} in ${formatTable(table)}`, columnsOf(column, table));
     else if (live.generated)
       report(
         `column ${column} of ${formatTable(table)} is generated`,
         'Leave it out: each side computes its own.',
       );
   }
+}
+
+/** What a table has in place of a column that it has not. */
+function columnsOf(missing: string, { columns }: LiveTable): string {
+  const meant = nameMeant(missing, columns.keys());
+  const correct =
+    meant === undefined
+      ? ''
+      : `Write ${meant}: names are as the catalog has them, without quotes. `;
+  return `${correct}Its columns are: ${[...columns.keys()].join(', ')}.`;
 }
 
 function checkKey(table: LiveTable, key: readonly string[], report: Report): void {
@@ -231,7 +247,7 @@ function checkKey(table: LiveTable, key: readonly string[], report: Report): voi
   else if (!same(table.primaryKey) && !table.uniqueKeys.some(same))
     report(
       `the key (${key.join(', ')}) of the mapping is not unique in ${where}`,
-      `Its primary key is (${table.primaryKey.join(', ')}).`,
+      uniqueInstead(table, key),
     );
   for (const column of key)
     if (table.columns.get(column)?.notNull === false)
@@ -253,6 +269,14 @@ function checkKey(table: LiveTable, key: readonly string[], report: Report): voi
       `the replica identity of ${where} does not hold the key`,
       `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL.`,
     );
+}
+
+function uniqueInstead(table: LiveTable, key: readonly string[]): string {
+  const [own = [], kind] =
+    table.primaryKey.length > 0
+      ? [table.primaryKey, 'primary key']
+      : [table.uniqueKeys[0], 'unique key'];
+  return `Its ${kind} is (${own.join(', ')}): map that under key, or make the other one unique: ALTER TABLE ${quoteTable(table)} ADD UNIQUE (${key.map(quoteIdentifier).join(', ')}).`;
 }
 
 function checkFilled(

@@ -3,7 +3,14 @@
 import { expect, test } from '@jest/globals';
 import { lifeOf, noteOf, parseNote } from '../../control/domain/relay-life.ts';
 import type { Mark } from './debezium/position.ts';
-import { isSettled, stand, type SlotStanding } from './footing.ts';
+import {
+  formatChain,
+  isSettled,
+  parseChain,
+  stand,
+  type ReportedChain,
+  type SlotStanding,
+} from './footing.ts';
 
 const life = lifeOf('7', 2, 100n);
 const standing: SlotStanding = { life, confirmed: 150n, timeline: 2 };
@@ -91,4 +98,36 @@ test('a fresh slot does not ask for the beginning of an old topic', () => {
   // One that has confirmed something asks until it has found that.
   expect(isSettled(standing, [...old, mark(110n)], 500_000n)).toBe(false);
   expect(isSettled(standing, [mark(110n), mark(160n)], 5_000n)).toBe(true);
+});
+
+test('what was reported of an emptied topic counts where it is as far as the slot, and of its life', () => {
+  const chain: ReportedChain = {
+    ...{ life: life.name, confirmed: 150n, after: 130n },
+    behind: new Map([['mine', 110n]]),
+  };
+  expect(parseChain(formatChain(chain))).toEqual(chain);
+  expect(parseChain('')).toBeUndefined();
+  const footingOf = (given: Partial<ReportedChain>): unknown => {
+    const verdict = stand(
+      { ...standing, chain: { ...chain, ...given } },
+      { marks: [], isCut: true },
+    );
+    return verdict.kind === 'goes on' && verdict.footing;
+  };
+  expect(footingOf({})).toMatchObject({ after: 130n, behind: chain.behind });
+  expect(footingOf({})).not.toHaveProperty('gone');
+  for (const stale of [{ confirmed: 149n }, { after: 151n }, { after: 99n }, { life: '8/2/0/64' }])
+    expect(footingOf(stale)).toMatchObject({ after: 100n, gone: 150n });
+  // A topic that nobody has cut is not empty by retention.
+  expect(stand({ ...standing, chain }, { marks: [], isCut: false })).toMatchObject({
+    kind: 'lost',
+  });
+});
+
+test('of each capability it goes on from what the topic says', () => {
+  const behind = new Map([['mine', 110n]]);
+  const marks = [mark(160n, { after: 130n, behind })];
+  expect(stand({ ...standing, confirmed: 165n }, { marks, isCut: false })).toMatchObject({
+    footing: { after: 130n, behind },
+  });
 });

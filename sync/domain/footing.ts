@@ -6,13 +6,14 @@
 //  - Where it says more, the slot sends again what is there; if that does not come, the source has
 //    another history now: it was set back, and has gone on differently.
 //  - Where it says nothing any more, because retention has deleted all, the relay was away for longer
-//    than that. Who has read it without a gap has all that was there; others are told what they lack.
+//    than that. What the last one reported says the same, where it is as far as the slot; if not, who has
+//    read the topic without a gap has all that was there, and others are told what they lack.
 //  - What stands there from before the slot was made must lie before it in numbers too, or be of an
 //    older timeline: no flow takes that, whatever its numbers are.
-import type { Lsn, Position } from '../../core/postgres/lsn.ts';
+import { formatLsn, parseLsn, type Lsn, type Position } from '../../core/postgres/lsn.ts';
 import type { RelayLife } from '../../control/domain/relay-life.ts';
-import type { Footing } from './debezium/chain.ts';
-import type { Mark } from './debezium/position.ts';
+import type { ChainEnd, Footing } from './debezium/chain.ts';
+import { formatBehind, parseBehind, type Mark } from './debezium/position.ts';
 
 export interface SlotStanding {
   readonly life: RelayLife;
@@ -21,6 +22,27 @@ export interface SlotStanding {
   readonly timeline: number;
   /** A transaction that the topic had, as the last relay reported it. */
   readonly reported?: Lsn | undefined;
+  readonly chain?: ReportedChain | undefined;
+}
+
+/** What the last relay reported that its next transaction would come behind, and how far it was then. */
+export interface ReportedChain extends ChainEnd {
+  readonly confirmed: Lsn;
+}
+
+/** As it is reported. */
+export function formatChain({ confirmed, life, after, behind }: ReportedChain): string {
+  return `${formatLsn(confirmed)} ${life} ${formatLsn(after)} ${formatBehind(behind) ?? ''}`.trim();
+}
+
+/** Undefined where it is none. */
+export function parseChain(text: string): ReportedChain | undefined {
+  const [confirmed, life, after, behind] = text.split(' ');
+  if (confirmed === undefined || life === undefined || after === undefined) return undefined;
+  return {
+    ...{ confirmed: parseLsn(confirmed), life, after: parseLsn(after) },
+    behind: parseBehind(behind),
+  };
 }
 
 /** What is known of a topic's end. */
@@ -74,7 +96,8 @@ export function stand(standing: SlotStanding, { marks, isCut }: Ending): Verdict
     const { position, endLsn, after: before = position.commitLsn, gone } = last;
     // Of what comes again, only the first is not known to follow the one before it.
     const after = comesAgain ? confirmed : before;
-    const footing = { life: life.name, after, last: { position, endLsn }, gone };
+    const { behind } = last;
+    const footing = { life: life.name, after, behind, last: { position, endLsn }, gone };
     return { kind: 'goes on', footing, last: position, comesAgain };
   }
   if (confirmed <= life.begins) return afresh(standing, life.begins);
@@ -83,7 +106,14 @@ export function stand(standing: SlotStanding, { marks, isCut }: Ending): Verdict
 }
 
 /** Nothing of this life is there, or nothing any more. */
-function afresh({ life, timeline, reported = 0n }: SlotStanding, gone: Lsn): Verdict {
+function afresh(standing: SlotStanding, gone: Lsn): Verdict {
+  const { life, timeline, chain, reported = 0n } = standing;
+  if (chain && isWhole(standing, chain)) {
+    const { after, behind } = chain;
+    const last = { position: { timeline, commitLsn: after, seq: 0 }, endLsn: after };
+    const footing = { life: life.name, after, behind, last };
+    return { kind: 'goes on', footing, last: undefined, comesAgain: false };
+  }
   // Never behind what is to come: a report may be of another life, or of what comes again.
   const known = reported < gone ? reported : gone;
   const after = known > life.begins ? known : life.begins;
@@ -94,6 +124,16 @@ function afresh({ life, timeline, reported = 0n }: SlotStanding, gone: Lsn): Ver
     footing: gone > life.begins ? { ...footing, gone } : footing,
     ...{ last: undefined, comesAgain: false },
   };
+}
+
+/** Whether a report knows of all that the slot has confirmed, and of nothing that comes again. */
+function isWhole({ life, confirmed }: SlotStanding, chain: ReportedChain): boolean {
+  return (
+    chain.life === life.name &&
+    chain.confirmed >= confirmed &&
+    chain.after <= confirmed &&
+    chain.after >= life.begins
+  );
 }
 
 /** What no flow could tell from the changes that are to come. */

@@ -50,12 +50,7 @@ export function judgingTexts({ edge, parts, shown, timed }: Judging): JudgingTex
     [
       'true',
       ...columns.map((pair, index) =>
-        sameText(
-          `t.${quoteIdentifier(pair.target)}`,
-          `$${first + index}::text`,
-          pair.type,
-          pair.wide,
-        ),
+        sameText(`t.${quoteIdentifier(pair.target)}`, `$${first + index}::text`, pair),
       ),
     ].join(' AND ');
   const written = timed ? 'extract(epoch FROM pg_xact_commit_timestamp(t.xmin)) * 1000' : 'NULL';

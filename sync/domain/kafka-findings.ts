@@ -36,6 +36,49 @@ export function checkKept(topic: string, { config, replication }: TopicFacts): F
   return [...report.findings];
 }
 
+/** Where a flow goes on in a partition, and what that holds. */
+export interface Reading {
+  readonly flow: string;
+  readonly topic: string;
+  readonly partition: number;
+  readonly next: bigint;
+  readonly low: bigint;
+  readonly high: bigint;
+}
+
+/** Of ten records that are left, so many at most that a flow has read: it is nearly overtaken by retention. */
+const TENTH = 10n;
+
+/** Flows that retention overtakes, or soon will. */
+export function checkReadings(readings: readonly Reading[]): Finding[] {
+  return readings.flatMap(({ flow, topic, partition, next, low, high }): Finding[] => {
+    // Nothing has been deleted yet, or nothing is left to read.
+    if (low === 0n || next >= high) return [];
+    const where = `topic ${topic}`;
+    const hint =
+      'Is `banyan sync` running, and does it catch up? Raise retention.ms of the topic until it has.';
+    const at = `flow ${flow} is at offset ${next} of its partition ${partition}`;
+    if (next < low)
+      return [
+        {
+          severity: 'warning',
+          where,
+          hint,
+          what: `${at}, and it begins at ${low} by now: what lay between is gone, and where any of it was the flow's own, its tables must be copied again`,
+        },
+      ];
+    if ((next - low) * TENTH >= high - low) return [];
+    return [
+      {
+        severity: 'warning',
+        where,
+        hint,
+        what: `${at}, which begins at ${low} and ends at ${high}: what the flow has yet to read is what retention deletes next`,
+      },
+    ];
+  });
+}
+
 type Report = ((severity: Finding['severity'], what: string, hint: string) => void) & {
   readonly findings: Finding[];
 };

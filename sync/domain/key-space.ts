@@ -12,7 +12,11 @@ export function checkKeySpace(
   schemas: Readonly<Record<'monolith' | 'service', LiveSchema>>,
 ): Finding[] {
   const numbering = map.where.length > 0 ? numberingOf(map, schemas) : undefined;
-  if (!numbering) return [];
+  const isApart = map.key.some(({ monolith: { table, column } }) =>
+    map.where.some((rule) => table === 0 && rule.column === column),
+  );
+  // Where the key itself says which rows belong, the two never meet.
+  if (!numbering || isApart) return [];
   const { monolith, service } = numbering;
   if (monolith && service)
     return mayCollide(monolith, service)

@@ -26,6 +26,10 @@ export interface TargetColumn {
   readonly wide: boolean;
   /** What it holds where the part that feeds it has no row; of a part's own column, where that says as little. */
   readonly absent: string | null;
+  /** Can be inserted, and never updated. */
+  readonly fixed?: boolean;
+  /** Its type has no equality of its own. */
+  readonly unequal?: boolean;
 }
 
 export interface ColumnPair extends TargetColumn {
@@ -93,6 +97,13 @@ export function sourceColumns(edge: Edge): string[] {
 /** A column that the mapping names and the database lacks; preflight reports them, a plan refuses. */
 export class MappingError extends Error {
   override readonly name = 'MappingError';
+  /** How to bring both together, where that is known. */
+  readonly hint: string | undefined;
+
+  constructor(message: string, hint?: string) {
+    super(message);
+    this.hint = hint;
+  }
 }
 
 export interface Schemas {

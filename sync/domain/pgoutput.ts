@@ -1,6 +1,7 @@
 // Decoder of the pgoutput protocol, version 1 (PostgreSQL documentation, "Logical Replication
 // Message Formats"): whole transactions in commit order. Feed it one message at a time; it keeps
-// the relations it was told about and throws on anything it does not know.
+// the relations it was told about, as they were and as they are, and throws on anything it does not
+// know. So a change may be decoded long after it came, and more than once.
 import type { TableName } from '../../core/postgres/identifiers.ts';
 import type { Change, Relation, Tuple, Value } from './change.ts';
 
@@ -25,10 +26,20 @@ const PLAIN_BYTES = 1_024;
 
 const OTHER: LogMessage = { kind: 'other' };
 
+/** A table as it was described, and as it had been before. */
+interface Described {
+  readonly relation: Relation;
+  readonly since: number;
+  readonly before: Described | undefined;
+}
+
 export class PgOutputDecoder {
-  readonly #relations = new Map<number, Relation>();
+  readonly #relations = new Map<number, Described>();
   readonly #names: ReadonlyMap<number, TableName>;
   readonly #typed: boolean;
+  #version = 0;
+  /** The version of the message that is being decoded. */
+  #asOf = 0;
   #buffer: Buffer = Buffer.alloc(0);
   #at = 0;
   #end = 0;
@@ -42,8 +53,17 @@ export class PgOutputDecoder {
     this.#typed = typed;
   }
 
-  /** Decodes the message that starts at `offset` of `buffer` and ends before `end`. */
-  decode(buffer: Buffer, offset: number, end: number): LogMessage {
+  /** Counts the descriptions that said something new. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /**
+   * Decodes the message that starts at `offset` of `buffer` and ends before `end`; with the tables as
+   * they were described when it came, at `version`.
+   */
+  decode(buffer: Buffer, offset: number, end: number, version = this.#version): LogMessage {
+    this.#asOf = version;
     this.#buffer = buffer;
     this.#at = offset + 1;
     this.#end = end;
@@ -138,7 +158,12 @@ export class PgOutputDecoder {
       columns.push({ name, key, ...(this.#typed && { typeOid, typmod }) });
     }
     const described = this.#typed ? { oid, identity } : {};
-    this.#relations.set(oid, { schema, table, ...this.#names.get(oid), columns, ...described });
+    const relation = { schema, table, ...this.#names.get(oid), columns, ...described };
+    const before = this.#relations.get(oid);
+    // The server says it again now and then.
+    if (before && JSON.stringify(before.relation) === JSON.stringify(relation)) return;
+    this.#version += 1;
+    this.#relations.set(oid, { relation, since: this.#version, before });
   }
 
   #tuple(): Value[] {
@@ -197,9 +222,10 @@ export class PgOutputDecoder {
 
   #known(): Relation {
     const oid = this.#uint32();
-    const relation = this.#relations.get(oid);
-    if (!relation) throw new RangeError(`a change of relation ${oid} came before its description`);
-    return relation;
+    let described = this.#relations.get(oid);
+    while (described && described.since > this.#asOf) described = described.before;
+    if (!described) throw new RangeError(`a change of relation ${oid} came before its description`);
+    return described.relation;
   }
 
   /** Exact until the year 2255. */

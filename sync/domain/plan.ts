@@ -4,10 +4,18 @@ import type { TableMap } from '../../control/definition.ts';
 import type { ConflictPolicy } from '../../control/domain/conflicts.ts';
 import type { Direction } from '../../control/domain/flow.ts';
 import type { FlowNames } from '../../control/domain/names.ts';
-import { formatTable } from '../../core/postgres/identifiers.ts';
+import type { LiveSchema } from '../../core/postgres/catalog.ts';
+import { formatTable, parseTableName } from '../../core/postgres/identifiers.ts';
 import { mappedTable } from '../../control/domain/mapped-table.ts';
 import { compileEdges } from './compile.ts';
-import { parentsFirst, sourceColumns, type Edge, type Mode, type Schemas } from './mapping.ts';
+import {
+  parentsFirst,
+  sourceColumns,
+  targetColumns,
+  type Edge,
+  type Mode,
+  type Schemas,
+} from './mapping.ts';
 
 /** The edges of a flow in each mode, and the order of its target tables (parents first). */
 export interface FlowPlan {
@@ -18,6 +26,12 @@ export interface FlowPlan {
   readonly sourceOrder: readonly string[];
   /** Target tables, parents first. */
   readonly targetOrder: readonly string[];
+  /** Target tables with columns that no edge names. */
+  readonly keeping: ReadonlySet<string>;
+  /** By target table, those of which it takes or changes rows by itself when one of its goes. */
+  readonly taking: ReadonlyMap<string, readonly string[]>;
+  /** Source tables whose truncate stops the flow. */
+  readonly untruncated: ReadonlySet<string>;
   /** Origin of the opposite flow: what it wrote at our source must not travel back. */
   readonly echoOrigin: string;
   /** The columns of each table of the monolith that the service gets to know. */
@@ -67,8 +81,52 @@ export function planFlow(
     conflicts: flow.conflicts,
     sourceOrder: [...new Set(inOrder(owner).map((edge) => formatTable(edge.source)))],
     targetOrder,
+    keeping: keepingOf(owner, target),
+    taking: takingOf(owner, target),
+    untruncated: new Set(
+      tables
+        .filter(({ truncate }) => truncate === 'stop')
+        .flatMap((table) => table[flow.direction === 'to' ? 'monolith' : 'service'])
+        .map((name) => formatTable(parseTableName(name))),
+    ),
     echoOrigin: flow.echoOrigin,
   };
+}
+
+function keepingOf(edges: readonly Edge[], schema: LiveSchema): ReadonlySet<string> {
+  const named = new Map<string, Set<string>>();
+  for (const edge of edges) {
+    const label = formatTable(edge.target);
+    const names = named.get(label) ?? new Set();
+    for (const column of [...edge.key, ...targetColumns(edge)]) names.add(column.target);
+    named.set(label, names);
+  }
+  const keeps = ([label, names]: [string, Set<string>]): boolean =>
+    [...(schema.get(label)?.columns.values() ?? [])].some(
+      ({ name, generated }) => !generated && !names.has(name),
+    );
+  return new Set([...named].filter(keeps).map(([label]) => label));
+}
+
+/** What points by its key alone points elsewhere only as another row: that one goes or moves before its parent does. */
+function takingOf(
+  edges: readonly Edge[],
+  schema: LiveSchema,
+): ReadonlyMap<string, readonly string[]> {
+  const keys = new Map(
+    edges.map((edge) => [formatTable(edge.target), edge.key.map(({ target }) => target)]),
+  );
+  return new Map(
+    [...keys.keys()].map((label) => [
+      label,
+      (schema.get(label)?.takes ?? [])
+        .filter(({ table, columns }) => {
+          const key = keys.get(table);
+          return key !== undefined && !columns.every((column) => key.includes(column));
+        })
+        .map(({ table }) => table),
+    ]),
+  );
 }
 
 function columnsBySource(edges: readonly Edge[]): Map<string, readonly string[]> {

@@ -4,11 +4,21 @@ import { formatTable, parseTableName } from '../../core/postgres/identifiers.ts'
 import type { Relation, RowChange } from './change.ts';
 import type { Mode } from './mapping.ts';
 import type { FlowPlan } from './plan.ts';
+import type { Snapshot } from './snapshot.ts';
 
 /** What the source owns from an ownership message on. */
 export function modeOf({ owns, shared }: FlowMessage & { readonly kind: 'ownership' }): Mode {
   const owning = owns ? 'owner' : 'guest';
   return shared ? `sharing ${owning}` : owning;
+}
+
+/** What is seen by whoever reads the source behind a heartbeat. */
+export function seenBy({
+  xmin,
+  xmax = xmin,
+  running = [],
+}: FlowMessage & { readonly kind: 'heartbeat' }): Snapshot {
+  return { xmin, xmax, running: new Set(running) };
 }
 
 /** The owner's row as a change of it; undefined for a table that the mapping does not name. */

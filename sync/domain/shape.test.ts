@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { altered, gap } from './shape.ts';
+import { altered, gap, repartitioned, type Shape } from './shape.ts';
 
 const shape = (columns: Record<string, string>, oid = 1, member = 1) => ({
   ...{ oid, member, columns },
@@ -31,6 +31,33 @@ test('another table of the same name must be read anew; a further column need no
   expect(altered(shape({ a: 'text' }, 1), shape({ a: 'text' }, 2))).toBe('was replaced');
   expect(altered(shape({}, 1, 1), shape({}, 1, 2))).toContain('published otherwise');
   expect(altered(shape({ a: 'text' }), shape({ a: 'text', b: 'json' }))).toBeUndefined();
+});
+
+const parts = (all: Record<string, [file: number, since: number, born: number]>): Shape => ({
+  ...shape({}),
+  partitions: Object.fromEntries(
+    Object.entries(all).map(([number, [file, since, born]]) => [
+      number,
+      { file, since, born, command: 1 },
+    ]),
+  ),
+});
+
+test.each([
+  ['lost', parts({ 1: [1, 5, 5] }), /lost a partition/],
+  ['truncated', parts({ 1: [1, 5, 5], 2: [9, 6, 6] }), /truncated or rewritten/],
+  ['taken off and put back', parts({ 1: [1, 5, 5], 2: [2, 7, 6] }), /was a table of its own/],
+  ['put in', parts({ 1: [1, 5, 5], 2: [2, 6, 6], 3: [3, 9, 8] }), /was a table of its own/],
+  ['made as one', parts({ 1: [1, 5, 5], 2: [2, 6, 6], 3: [3, 9, 9] }), undefined],
+  ['made of partitions', parts({ 1: [1, 5, 5], 2: [2, 6, 6], 3: [0, 9, 9] }), undefined],
+  ['made and truncated', parts({ 1: [1, 5, 5], 2: [2, 6, 6], 3: [4, 9, 9] }), /truncated/],
+  ['no table of any', shape({}), undefined],
+])('a partition that is %s', (_, now, why) => {
+  const before = parts({ 1: [1, 5, 5], 2: [2, 6, 6] });
+  if (why) expect(repartitioned(before, now)).toMatch(why);
+  else expect(repartitioned(before, now)).toBeUndefined();
+  // What was noted before partitions were is no reason.
+  expect(repartitioned(shape({}), now)).toBeUndefined();
 });
 
 test.each([

@@ -10,6 +10,18 @@ export interface Shape {
   readonly member: number | null;
   /** Types of the mapped columns, with their modifiers. */
   readonly columns: Readonly<Record<string, string>>;
+  /** Its partitions by their numbers, those of every level, where it has any kind of them. */
+  readonly partitions?: Readonly<Record<string, Partition>>;
+}
+
+export interface Partition {
+  /** The number of its file: another one after it was truncated, or rewritten, which look the same. */
+  readonly file: number;
+  /** The transaction that made it a partition, and the one that made it a table. */
+  readonly since: number;
+  readonly born: number;
+  /** Which command of its transaction made it a partition. */
+  readonly command: number;
 }
 
 /** How a publication sends a table; undefined when it does not. */
@@ -39,6 +51,24 @@ export function altered(before: Shape, now: Shape): string | undefined {
   });
   if (retyped.length === 0) return undefined;
   return `has another type of column ${retyped.map(([name, type]) => `${name} (${type}, was ${before.columns[name] ?? ''})`).join(', ')}`;
+}
+
+/**
+ * Which of its partitions came with rows, or took them along: a publication of the whole table says nothing
+ * of that, nor of one that is truncated by itself. Undefined when none did.
+ */
+export function repartitioned(before: Shape, now: Shape): string | undefined {
+  const [old, own] = [before.partitions, now.partitions];
+  if (!old || !own) return undefined;
+  if (Object.keys(old).some((number) => !(number in own))) return 'has lost a partition';
+  for (const [number, { file, since, born }] of Object.entries(own)) {
+    const known = old[number];
+    if ((known?.since ?? born) !== since) return 'has a partition that was a table of its own';
+    // The first file of a table has the table's own number.
+    const first = known?.file ?? (file === 0 ? file : Number(number));
+    if (first !== file) return 'has a partition that was truncated or rewritten';
+  }
+  return undefined;
 }
 
 const KINDS = [

@@ -31,6 +31,11 @@ export interface Copy {
   readonly lines: Buffer;
 }
 
+const AS_THEY_ARE = new Set([
+  ...['smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision', 'boolean', 'uuid'],
+  ...['date', 'timestamp with time zone', 'timestamp without time zone'],
+]);
+
 /** Below this many rows a COPY with its savepoint is not faster than an upsert. */
 const COPY_ROWS = 100;
 
@@ -246,8 +251,8 @@ function updateOnly(target: TargetTable, columns: readonly number[]): string {
   );
   // What a guest has comes to rows that mostly show it already.
   const news = columns.map((index) => {
-    const { name = '', type = 'text', wide = false } = target.columns[index] ?? {};
-    return `NOT (${sameText(`t.${quoteIdentifier(name)}`, `s.c${index}`, type, wide)})`;
+    const { name = '', type = 'text', wide = false, unequal = false } = target.columns[index] ?? {};
+    return `NOT (${sameText(`t.${quoteIdentifier(name)}`, `s.c${index}`, { type, wide, unequal })})`;
   });
   return `UPDATE ${quoteTable(target.name)} AS t SET ${sets.join(', ')}
 FROM ${source(target, columns)} WHERE ${ownRow(target)}${target.driven ? '' : ` AND (${news.join(' OR ')})`}`;
@@ -258,8 +263,18 @@ export function source(target: TargetTable, columns: readonly number[]): string 
     ...target.key.map((_, index) => `k${index}`),
     ...columns.map((index) => `c${index}`),
   ];
-  const arrays = names.map((_, index) => `$${index + 1}::text[]`);
-  return `unnest(${arrays.join(', ')}) AS s(${names.join(', ')})`;
+  // Read as what they are going to be, where an array of them is written like one of texts: that is cheaper
+  // than texts that are cast. Keys stay texts, for they are given back.
+  const types = [
+    ...target.key.map(() => 'text'),
+    ...columns.map((index) => target.columns[index]?.type ?? 'text'),
+  ].map((type) => (AS_THEY_ARE.has(type) ? type : 'text'));
+  // In a list of its own each row is made when it is asked for; as functions in FROM, each array would be
+  // written into a store of its own first.
+  const given = names.map(
+    (name, index) => `unnest($${index + 1}::${types[index] ?? 'text'}[]) AS ${name}`,
+  );
+  return `(SELECT ${given.join(', ')}) AS s`;
 }
 
 /** The row of a key, where it is ours to write. */

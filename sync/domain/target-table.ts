@@ -15,6 +15,8 @@ export interface TargetTable {
     readonly wide: boolean;
     /** What it holds where the part that feeds it has no row. */
     readonly absent: string | null;
+    /** Its type has no equality of its own. */
+    readonly unequal?: boolean;
   }[];
   readonly constants: readonly Constant[];
   /** Indexes of the columns that a driver feeds or that an insert needs: with all of them known a row can be inserted. */
@@ -23,6 +25,10 @@ export interface TargetTable {
   readonly references: readonly number[];
   /** A source table that drives the rows, and one that is read again when a row cannot be completed. */
   readonly driven: boolean;
+  /** The target alone knows something of its rows. */
+  readonly keeps: boolean;
+  /** Targets of which it takes or changes rows by itself when one of its goes, `schema.table`. */
+  readonly takes: readonly string[];
   /** Only these of its rows are ours to write. */
   readonly guard: RowFilter;
   readonly skipsTriggers: boolean;
@@ -53,23 +59,30 @@ export function keyText(key: readonly string[]): string {
   return key.length === 1 ? (key[0] ?? '') : key.join(KEY_SEPARATOR);
 }
 
-/** The target tables of a set of edges. */
-export function targetTables(edges: readonly Edge[]): TargetTable[] {
+/**
+ * The target tables of a set of edges; `keeping` are those that have columns which no edge names, `taking`
+ * says which take rows of others along.
+ */
+export function targetTables(
+  edges: readonly Edge[],
+  keeping: ReadonlySet<string> = new Set(),
+  taking: ReadonlyMap<string, readonly string[]> = new Map(),
+): TargetTable[] {
   const byName = new Map<string, Edge[]>();
   for (const edge of edges) {
     const label = formatTable(edge.target);
     byName.set(label, [...(byName.get(label) ?? []), edge]);
   }
-  return [...byName.values()].map((group) => {
-    const columns: { name: string; type: string; wide: boolean; absent: string | null }[] = [];
+  return [...byName].map(([label, group]) => {
+    const columns: TargetTable['columns'][number][] = [];
     const required: number[] = [];
     const references: number[] = [];
     for (const edge of group)
       for (const column of targetColumns(edge)) {
         if (edge.driver || column.needed) required.push(columns.length);
         if (column.reference) references.push(columns.length);
-        const { target: name, type, wide, absent } = column;
-        columns.push({ name, type, wide, absent });
+        const { target: name, type, wide, absent, unequal = false } = column;
+        columns.push({ name, type, wide, absent, unequal });
       }
     const first = group[0] as Edge;
     return {
@@ -80,6 +93,8 @@ export function targetTables(edges: readonly Edge[]): TargetTable[] {
       required,
       references,
       driven: group.some((edge) => edge.driver),
+      keeps: keeping.has(label) || group.some((edge) => edge.constants.length > 0),
+      takes: taking.get(label) ?? [],
       guard: first.guard,
       skipsTriggers: first.skipsTriggers,
     };

@@ -60,8 +60,26 @@ test('only what is touched between the marks, in the window’s tables, competes
 test('delivered transactions are forgotten once every snapshot sees them', () => {
   const delivered = new Delivered();
   for (const xid of [0xfffffff0, 5, 9]) delivered.add(xid);
-  delivered.forgetBefore(9);
+  delivered.seen(parseSnapshot('9:9:'));
   expect([...delivered.copy()]).toEqual([9]);
+});
+
+test('what every snapshot sees is not kept, however old the heartbeats are that come with it', () => {
+  const delivered = new Delivered();
+  const feed = (xids: number[]): number[] => {
+    for (const xid of xids) delivered.add(xid);
+    return [...delivered.copy()];
+  };
+  delivered.seen(parseSnapshot('1000:2000:1000,1500'));
+  expect(feed([5, 999, 1000, 1001, 1500, 2000])).toEqual([1000, 1500, 2000]);
+  // Of a process that ended long ago.
+  delivered.seen(parseSnapshot('10:12:11'));
+  expect(feed([6, 1001])).toEqual([1000, 1500, 2000]);
+  // One transaction that lasts does not keep those that have ended since.
+  expect(feed([2001, 2002])).toEqual([1000, 1500, 2000, 2001, 2002]);
+  delivered.seen(parseSnapshot('1500:2003:1500,2002'));
+  expect([...delivered.copy()]).toEqual([1500, 2002]);
+  expect(feed([2003])).toEqual([1500, 2002, 2003]);
 });
 
 test('nothing is acknowledged that is not durable, and an idle flow holds nothing back', () => {

@@ -5,17 +5,25 @@
 // stale without a trace in the window, and the chunk must be read again.
 import { before, invisible, type Snapshot } from './snapshot.ts';
 
-/** Remembers which transactions the stream has delivered, as far back as a snapshot may need them. */
+/**
+ * Remembers which transactions the stream has delivered, as far back as a snapshot may need them. What a
+ * flow makes up for after a long time away, any snapshot sees: none of that is kept, for it may be
+ * millions.
+ */
 export class Delivered {
   readonly #xids = new Set<number>();
+  /** The latest that has been heard of. */
+  #seen: Snapshot | undefined;
 
   add(xid: number): void {
-    this.#xids.add(xid);
+    if (!this.#seen || invisible(this.#seen, xid)) this.#xids.add(xid);
   }
 
-  /** Forgets what every snapshot from now on is sure to see. */
-  forgetBefore(xmin: number): void {
-    for (const xid of this.#xids) if (before(xid, xmin)) this.#xids.delete(xid);
+  /** What this snapshot sees every one from now on is sure to see, and is forgotten. */
+  seen(snapshot: Snapshot): void {
+    for (const xid of this.#xids) if (!invisible(snapshot, xid)) this.#xids.delete(xid);
+    // A stream that is behind tells of snapshots that are long gone.
+    if (!this.#seen || !before(snapshot.xmax, this.#seen.xmax)) this.#seen = snapshot;
   }
 
   copy(): ReadonlySet<number> {

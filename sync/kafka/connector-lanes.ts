@@ -1,7 +1,8 @@
 // Records of a Debezium connector's topics, partition by partition, as pieces. They have no position of
 // ours, and transactions lie scattered over the partitions: each row's order is the promise. A record
 // that the connector sends again is told by its `source.sequence`: in one partition, commits follow each
-// other, and so do the changes of a transaction. What the flow itself has to say comes in from beside:
+// other, and so do the changes of a transaction. One that has forgotten where it was begins anew: it may
+// have left changes out, deletes above all, and the tables are copied again. What the flow itself has to say comes in from beside:
 // at once; when all partitions have come to the ends that were read once the connector had confirmed it;
 // or, of an owner, exactly between the last change before it and the first behind it.
 import { BanyanError } from '../../core/errors.ts';
@@ -9,36 +10,20 @@ import type { Fetched } from '../../core/kafka/client.ts';
 import type { Lsn, Position } from '../../core/postgres/lsn.ts';
 import type { Change, LogPlace, Piece, TransactionHead } from '../domain/change.ts';
 import type { Decoded } from '../domain/debezium/decoder.ts';
+import { thinned, type Saying } from './connector-sayings.ts';
 import { partitionOf, type Offsets } from './consume-offsets.ts';
+import { holeBefore, moves, placeOf, type DecodedChange, type Lane } from './connector-lane.ts';
 import { sizeOf } from './consume-queue.ts';
 
 const PIECE_CHANGES = 1_000;
-
-/** Something to be said in the stream. */
-export interface Saying {
-  readonly change: Change;
-  /** What was committed before this place in the WAL comes before it; at once where left out. */
-  readonly lsn?: Lsn;
-  /** Whether nothing behind that place may come before it. */
-  readonly exact?: boolean;
-  /** Ends of the partitions, read once the connector had confirmed that place. */
-  ends?: ReadonlyMap<string, bigint>;
-}
 
 export interface ConnectorLanesOptions {
   /** All partitions, and where they begin. */
   readonly offsets: Offsets;
   readonly from: Position;
   readonly decode: (record: Fetched) => Decoded;
-}
-
-interface Lane {
-  readonly name: string;
-  place: LogPlace;
-  records: Fetched[];
-  /** Keys of the records at `place`: rows of one COPY stand at the same one. */
-  keys: Set<string>;
-  blocked: boolean;
+  /** Whether there are topics which the connector has not made yet: it may hold the first records of one. */
+  readonly lacks?: boolean;
 }
 
 interface Stretch {
@@ -55,6 +40,8 @@ export class ConnectorLanes {
   #pieces: Piece[] = [];
   /** A record came that does not say where its change was made. */
   originless = false;
+  /** The place in the WAL before which the connector may have left changes out; from then on nothing is taken. */
+  #hole: Lsn | undefined;
 
   constructor(options: ConnectorLanesOptions) {
     this.#options = options;
@@ -73,8 +60,15 @@ export class ConnectorLanes {
     this.#lanes.find((lane) => lane.name === name)?.records.push(...records);
   }
 
+  /** Nothing that anybody reads stands before this offset, but for what was given and is not done yet. */
+  reach(name: string, offset: bigint): void {
+    const lane = this.#lanes.find((one) => one.name === name);
+    if (lane && lane.records.length === 0 && offset > lane.place.next)
+      lane.place = { ...lane.place, next: offset };
+  }
+
   say(saying: Saying): void {
-    this.#sayings.push(saying);
+    this.#sayings = thinned([...this.#sayings, saying]);
   }
 
   /** Whether something can be said now. */
@@ -82,10 +76,17 @@ export class ConnectorLanes {
     return this.#due().length > 0;
   }
 
+  /** Set once the connector has begun anew, and the piece that has the tables copied again has been taken. */
+  get hole(): Lsn | undefined {
+    return this.#hole;
+  }
+
   /** The pieces that what was given makes. Throws FLOW_STOPPED. */
   take(): Piece[] {
+    if (this.#hole !== undefined) return [];
     do for (const lane of this.#lanes) this.#run(lane);
     while (this.#speak());
+    this.#copyAgain();
     const pieces = this.#pieces;
     this.#pieces = [];
     return pieces;
@@ -99,11 +100,11 @@ export class ConnectorLanes {
     for (; done < lane.records.length; done++) {
       const record = lane.records[done] as Fetched;
       const decoded = this.#options.decode(record);
-      const next = record.offset + 1n;
       if (decoded.kind !== 'change' || decoded.change.kind === 'message') {
-        lane.place = { ...lane.place, next };
+        lane.place = { ...lane.place, next: record.offset + 1n };
         continue;
       }
+      if (this.#beginsAnew(lane, decoded)) break;
       const { lsn, xid = 0, commitMs, origin, originKnown } = decoded.head;
       if (wall !== undefined && lsn !== undefined && lsn > wall && !decoded.snapshot) {
         lane.blocked = true;
@@ -114,7 +115,7 @@ export class ConnectorLanes {
         this.#hand(lane, stretch);
         stretch = undefined;
       }
-      if (!this.#moves(lane, record, decoded, next)) continue;
+      if (!moves(lane, record, decoded, this.#complete.timeline)) continue;
       this.originless ||= !originKnown;
       lane.place = { ...lane.place, originless: !originKnown };
       if (decoded.change.kind === 'truncate') this.#assertAlone(lane);
@@ -131,37 +132,34 @@ export class ConnectorLanes {
     lane.records.splice(0, done);
   }
 
-  /** Puts the partition's place behind a record; gives whether that is one that has not been taken yet. */
-  #moves(
-    lane: Lane,
-    record: Fetched,
-    { head, snapshot }: Decoded & { readonly kind: 'change' },
-    next: bigint,
-  ): boolean {
-    const { place } = lane;
-    const { lsn, lastCommit = 0n } = head;
-    // A row that was read has no place among the changes, and says what it is whenever it comes.
-    if (snapshot || lsn === undefined) {
-      lane.place = { ...place, next };
-      return true;
-    }
-    const { position, lsn: last = -1n } = place;
-    const key = record.key ?? record.value ?? '';
-    if (lastCommit === position.commitLsn && lsn === last) {
-      const isNew = !lane.keys.has(key);
-      lane.keys.add(key);
-      lane.place = { ...place, next };
-      return isNew;
-    }
-    const { commitLsn } = position;
-    if (last >= 0n && (lastCommit < commitLsn || (lastCommit === commitLsn && lsn < last))) {
-      lane.place = { ...place, next };
-      return false;
-    }
-    lane.keys = new Set([key]);
-    const { timeline } = this.#complete;
-    lane.place = { ...place, next, position: { timeline, commitLsn: lastCommit, seq: 0 }, lsn };
+  /** Whether the connector begins anew at this record, and nothing was done about it yet. */
+  #beginsAnew(lane: Lane, decoded: DecodedChange): boolean {
+    const hole = holeBefore(lane, decoded);
+    if (hole === undefined) return false;
+    this.#hole = this.#hole !== undefined && this.#hole > hole ? this.#hole : hole;
     return true;
+  }
+
+  /** Where there is a hole, the tables are copied again; what is read again after that counts as known. */
+  #copyAgain(): void {
+    const copied = this.#hole;
+    if (copied === undefined) return;
+    const places = this.#lanes.map((lane): [string, LogPlace] => [
+      lane.name,
+      { ...placeOf(lane), copied },
+    ]);
+    const { timeline } = this.#complete;
+    this.#pieces.push({
+      head: {
+        xid: 0,
+        commitLsn: this.#behind(undefined),
+        commitMs: 0,
+        origin: undefined,
+        timeline,
+      },
+      ...{ changes: [], bytes: 0, size: 0, firstSeq: 1, endLsn: undefined },
+      read: { places: new Map(places), complete: this.#complete, due: true, copyAgain: true },
+    });
   }
 
   /** Where a TRUNCATE stands among the rows is known in one partition only. */
@@ -210,6 +208,8 @@ export class ConnectorLanes {
 
   #isDue({ lsn, exact, ends }: Saying): boolean {
     if (lsn === undefined) return true;
+    // Of a topic that is not there it is known once all before that place has been confirmed.
+    if (this.#options.lacks && ends === undefined) return false;
     return this.#lanes.every(
       (lane) =>
         (exact === true && lane.blocked) ||
@@ -239,8 +239,4 @@ export class ConnectorLanes {
       read: { places, complete: this.#complete, due },
     });
   }
-}
-
-function placeOf({ place, keys }: Lane): LogPlace {
-  return place.lsn === undefined ? place : { ...place, keys: [...keys] };
 }

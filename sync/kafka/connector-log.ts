@@ -4,7 +4,7 @@
 import { BanyanError } from '../../core/errors.ts';
 import type { Admin, Fetched, KafkaClient } from '../../core/kafka/client.ts';
 import { sleep } from '../../core/lifecycle.ts';
-import type { Lsn } from '../../core/postgres/lsn.ts';
+import { formatLsn, type Lsn } from '../../core/postgres/lsn.ts';
 import { encodeMessage, type FlowMessage } from '../../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../../control/domain/names.ts';
 import { looping } from '../../control/connector.ts';
@@ -12,12 +12,13 @@ import type { ChangeLog } from '../change-log.ts';
 import type { Change, Piece } from '../domain/change.ts';
 import type { Decoded } from '../domain/debezium/decoder.ts';
 import type { Checkpoint } from '../target.ts';
-import { ConnectorLanes, type Saying } from './connector-lanes.ts';
+import { ConnectorLanes } from './connector-lanes.ts';
+import { thinned, type Saying } from './connector-sayings.ts';
 import { beginningOf, endsOf } from './connector-topics.ts';
 import { ConnectorWatch, type WatchOptions } from './connector-watch.ts';
 import { Account } from './consume-account.ts';
-import type { Offsets } from './consume-offsets.ts';
-import { RecordQueue } from './consume-queue.ts';
+import { partitionOf, type Offsets } from './consume-offsets.ts';
+import { added, RecordQueue } from './consume-queue.ts';
 
 export interface ConnectorLogOptions {
   readonly kafka: KafkaClient;
@@ -52,7 +53,10 @@ export async function openConnectorLog(
         ...{ kafka, groupId, dense: false, queueBytes: QUEUE_BYTES },
         from: new Map([...lanes].map(([name, { next }]) => [name, next])),
       }),
-      lanes: new ConnectorLanes({ offsets: lanes, from: { ...position, timeline }, decode }),
+      lanes: new ConnectorLanes({
+        ...{ offsets: lanes, from: { ...position, timeline }, decode },
+        lacks: missing.length > 0,
+      }),
     });
     await log.begin();
     return log;
@@ -107,7 +111,8 @@ export class ConnectorLog implements ChangeLog {
   async read(signal: AbortSignal): Promise<readonly Piece[]> {
     const { queue, lanes } = this.#parts;
     const wanted = (name: string): boolean => !lanes.waits(name);
-    while (await queue.wait(signal, wanted, () => this.#failure !== undefined || lanes.speaks)) {
+    if (lanes.hole !== undefined) throw beganAnew(lanes.hole);
+    while (await queue.wait(signal, wanted, () => this.#failure !== undefined || this.#speaks())) {
       if (this.#failure !== undefined) throw this.#failure as Error;
       const given = queue.partitions
         .filter(wanted)
@@ -130,7 +135,7 @@ export class ConnectorLog implements ChangeLog {
     if (message.kind === 'low' || message.kind === 'high') lanes.say({ change });
     else {
       const lsn = await watch.place();
-      this.#waiting.push({ change, lsn });
+      this.#waiting = thinned([...this.#waiting, { change, lsn }]);
     }
     queue.poke();
   }
@@ -157,6 +162,13 @@ export class ConnectorLog implements ChangeLog {
     await this.#following;
     await this.#parts.watch.close();
     await this.#parts.admin.close();
+  }
+
+  /** Whether something can be said. A connector's transactions end with markers, which are no records. */
+  #speaks(): boolean {
+    const { queue, lanes } = this.#parts;
+    for (const name of queue.partitions) lanes.reach(name, queue.behind(name));
+    return lanes.speaks;
   }
 
   /** Whether sync back writes into the source. Throws KAFKA_UNREACHABLE when another server is the source by now. */
@@ -188,7 +200,11 @@ export class ConnectorLog implements ChangeLog {
         const confirmed = await watch.confirmed();
         const due = this.#waiting.filter(({ lsn }) => lsn <= confirmed);
         if (due.length > 0) {
+          // What was confirmed may be the first that a topic, or a partition, has.
+          await this.assertTopics();
           const ends = await endsOf(admin, present);
+          for (const name of ends.keys())
+            if (!queue.partitions.includes(name)) throw added(partitionOf(name));
           this.#waiting = this.#waiting.filter((one) => !due.includes(one));
           // Of several that only tell how far it is, the last one says it.
           const last = due.findLast(({ exact }) => !exact);
@@ -201,6 +217,17 @@ export class ConnectorLog implements ChangeLog {
       await sleep(LOOK_MS, signal);
     }
   }
+}
+
+/** To the next life: by then all tables are to be copied. */
+function beganAnew(hole: Lsn): BanyanError {
+  return new BanyanError(
+    'KAFKA_UNREACHABLE',
+    `the connector has begun anew, and may have left out changes of before ${formatLsn(hole)}, deletes above all: the flow copies its tables again`,
+    {
+      hint: 'Were its offsets reset, or does its snapshot.mode have it read all tables again? Verify once the copy is complete.',
+    },
+  );
 }
 
 function changeOf(content: string): Change {

@@ -4,7 +4,9 @@
 import { BanyanError } from '../../core/errors.ts';
 import type { Admin } from '../../core/kafka/client.ts';
 import type { Position } from '../../core/postgres/lsn.ts';
+import type { LogPlace } from '../domain/change.ts';
 import { partitionName, partitionOf, type Offsets } from './consume-offsets.ts';
+import { ANEW } from './consume-start.ts';
 
 export interface Beginning {
   /** Of the partitions that are there. */
@@ -13,9 +15,6 @@ export interface Beginning {
   readonly begins: Offsets | undefined;
   readonly missing: readonly string[];
 }
-
-const ANEW =
-  'Roll the capability back to monolith and start its sync anew: the copy brings what is missing.';
 
 /** Throws KAFKA_LOG_LOST where records are gone that were still to come. */
 export async function beginningOf(
@@ -29,21 +28,21 @@ export async function beginningOf(
   const there = await admin.topics(topics);
   const missing = topics.filter((topic) => !there.has(topic));
   const start = { ...position, commitLsn: 0n, seq: 0 };
-  const lanes = new Map<string, Offsets extends ReadonlyMap<string, infer Place> ? Place : never>();
+  // A snapshot of before the flow began is one of what it copies itself.
+  const copied = position.commitLsn;
+  const lanes = new Map<string, LogPlace>();
   for (const topic of there.keys())
     for (const { partition, low, high } of await admin.ranges(topic)) {
       const name = partitionName({ topic, partition });
       const next = stored.get(name)?.next ?? (isNew ? high : 0n);
       if (next > high) throw gone(name, `ends at offset ${high}`, next);
       if (next < low) throw gone(name, `begins at offset ${low}`, next);
-      lanes.set(name, stored.get(name) ?? { next, position: start, part: 0 });
+      lanes.set(name, { copied, ...(stored.get(name) ?? { next, position: start, part: 0 }) });
     }
-  const absent = missing.map(
-    (topic): [string, { next: bigint; position: Position; part: number }] => [
-      partitionName({ topic, partition: 0 }),
-      { next: 0n, position: start, part: 0 },
-    ],
-  );
+  const absent = missing.map((topic): [string, LogPlace] => [
+    partitionName({ topic, partition: 0 }),
+    { next: 0n, position: start, part: 0, copied },
+  ]);
   return { lanes, missing, begins: isNew ? new Map([...lanes, ...absent]) : undefined };
 }
 

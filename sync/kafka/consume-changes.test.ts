@@ -7,7 +7,10 @@ import { encodeMessage } from '../../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../../control/domain/names.ts';
 import type { Change, Piece } from '../domain/change.ts';
 import { createDecoder } from '../domain/debezium/decoder.ts';
-import { createEncoder, type OutRecord } from '../domain/debezium/encoder.ts';
+import type { Footing } from '../domain/debezium/chain.ts';
+import { Concerns } from '../domain/debezium/concern.ts';
+import { createEncoder } from '../domain/debezium/encoder.ts';
+import type { OutRecord } from '../domain/debezium/out-record.ts';
 import { ChangesAssembly } from './consume-changes.ts';
 
 const BEGIN: Position = { timeline: 1, commitLsn: 100n, seq: 0 };
@@ -28,18 +31,35 @@ const HEARTBEAT: Change = {
   content: encodeMessage({ kind: 'heartbeat', flow: 'f', at: null, xmin: 1 }),
 };
 
+const CONCERNS = new Concerns(
+  new Map([
+    ['mine', ['public.a']],
+    ['other', ['public.b']],
+  ]),
+);
+const ownership = (capability: string): Change => ({
+  ...{ kind: 'message', prefix: MESSAGE_PREFIX },
+  content: encodeMessage({ kind: 'ownership', capability, epoch: 1, owns: true }),
+});
+const [MINE, OTHER] = [ownership('mine'), ownership('other')];
+const OWN_BEAT: Change = {
+  ...{ kind: 'message', prefix: MESSAGE_PREFIX },
+  content: encodeMessage({ kind: 'heartbeat', flow: 'mine:to', at: null, xmin: 1 }),
+};
+
 /** By transaction; the empty ones have none. */
 function written(
   pieces: readonly Piece[],
   life = LIFE,
   after = 100n,
-  more: { readonly gone?: bigint; readonly timeline?: number } = {},
+  more: Partial<Pick<Footing, 'gone' | 'behind'>> & { readonly timeline?: number } = {},
 ): OutRecord[][] {
-  const { timeline = 1, gone } = more;
+  const { timeline = 1, gone, behind } = more;
   const encoder = createEncoder({
     ...{ prefix: 'p', database: 'd', timeline, layout: 'changes', tables: () => undefined },
+    concerns: CONCERNS,
     footing: {
-      ...{ life, after, gone },
+      ...{ life, after, gone, behind },
       last: { position: { ...BEGIN, timeline, commitLsn: after }, endLsn: after },
     },
   });
@@ -50,10 +70,18 @@ async function read(
   records: readonly OutRecord[],
   from = BEGIN,
   joined?: boolean,
+  capability?: string,
 ): Promise<bigint[]> {
   const decoder = createDecoder({ layout: 'changes', tables: () => undefined });
   const assembly = new ChangesAssembly({
-    ...{ from, joined, life: LIFE, foreign: () => undefined, continues: () => Promise.resolve() },
+    ...{
+      from,
+      joined,
+      capability,
+      life: LIFE,
+      foreign: () => undefined,
+      continues: () => Promise.resolve(),
+    },
     decode: (record) => decoder.decode(record),
   });
   const taken: bigint[] = [];
@@ -124,4 +152,78 @@ test('the tail of a server that is dead is passed by, also where its numbers lie
   const records = written([piece(130), piece(140)], LIFE, 100n, { timeline: 2 });
   const all = [...dead, ...records].flat();
   expect(await read(all, { ...BEGIN, timeline: 2 })).toEqual([130n, 140n]);
+});
+
+/** By one of the capabilities, from some transaction on. */
+const left = (all: readonly OutRecord[][], from: number): Promise<bigint[]> =>
+  read(all.slice(from).flat(), BEGIN, false, 'mine');
+
+test('what is gone of others is missed by nobody, and counts for nothing until that is known', async () => {
+  const all = written([
+    piece(110, 1, OTHER),
+    piece(120, 2, OTHER),
+    piece(130, 1, OTHER),
+    piece(140, 1, OWN_BEAT),
+    piece(150, 1, MINE),
+  ]);
+  expect(await left(all, 0)).toEqual([110n, 120n, 130n, 140n, 150n]);
+  expect(await left(all, 1)).toEqual([140n, 150n]);
+  expect(await left(all, 3)).toEqual([140n, 150n]);
+  expect(await left(all, 4)).toEqual([150n]);
+  // Who had read the topic without a gap is not to find one.
+  await expect(read(all.slice(1).flat(), BEGIN, true, 'mine')).rejects.toMatchObject({
+    code: 'KAFKA_LOG_LOST',
+  });
+});
+
+test('whatever is gone of its own is found, wherever it is looked for', async () => {
+  const all = written([
+    piece(110, 1, OTHER),
+    piece(120, 1, MINE),
+    piece(130, 1, OTHER),
+    piece(140, 1, OWN_BEAT),
+    piece(150, 1, OTHER),
+    piece(160, 1, MINE),
+  ]);
+  expect(await left(all, 1)).toEqual([120n, 130n, 140n, 150n, 160n]);
+  for (const from of [2, 3, 4, 5])
+    await expect(left(all, from)).rejects.toMatchObject({
+      code: 'KAFKA_LOG_LOST',
+      message: expect.stringMatching(
+        /what is next of mine comes behind .* 0\/78, and 0\/64/,
+      ) as unknown,
+    });
+  // Within a transaction of others, where its own part begins.
+  const mixed = written([piece(110, 1, MINE), piece(120, 1, OTHER)]);
+  const both: Piece = { ...piece(130, 2), changes: [OTHER, MINE] };
+  const last = written([both], LIFE, 120n, { behind: new Map([['mine', 110n]]) });
+  await expect(left([...mixed, ...last], 2)).rejects.toMatchObject({ code: 'KAFKA_LOG_LOST' });
+  expect(await left(written([both], LIFE, 120n, { behind: new Map([['mine', 90n]]) }), 0)).toEqual([
+    130n,
+  ]);
+});
+
+test('a hole that retention cannot have made is none of others', async () => {
+  const all = written([piece(110, 1, MINE), piece(120, 1, OTHER), piece(130, 1, OTHER)]);
+  const holed = [all[0] ?? [], all[2] ?? []].flat();
+  await expect(read(holed, BEGIN, false, 'mine')).rejects.toMatchObject({ code: 'KAFKA_LOG_LOST' });
+});
+
+test('a relay that begins again says what it knows, and of what comes again no more than is sure', async () => {
+  const [records = []] = written([piece(130, 1, OWN_BEAT)], LIFE, 120n, {
+    behind: new Map([
+      ['mine', 95n],
+      ['other', 120n],
+    ]),
+  });
+  expect(await left([records], 0)).toEqual([130n]);
+  // All up to 115 is confirmed; what it had of the capability behind that comes again.
+  const again = written([piece(120, 1, MINE)], LIFE, 115n, { behind: new Map([['mine', 120n]]) });
+  expect(await read(again.flat(), { ...BEGIN, commitLsn: 115n }, false, 'mine')).toEqual([120n]);
+  // Where the topic was emptied while nobody looked, it may have been anybody's.
+  const gone = written([piece(210, 1, OWN_BEAT)], LIFE, 100n, {
+    gone: 200n,
+    behind: new Map([['mine', 90n]]),
+  });
+  await expect(left(gone, 0)).rejects.toMatchObject({ code: 'KAFKA_LOG_LOST' });
 });

@@ -8,6 +8,7 @@ import type { Decoded } from '../domain/debezium/decoder.ts';
 import { HoleError, Run } from '../domain/run.ts';
 import { afterOf, goneOf, HEADERS } from '../domain/debezium/position.ts';
 import { partitionName } from './consume-offsets.ts';
+import { Gap } from './consume-gap.ts';
 import { sizeOf } from './consume-queue.ts';
 import { ANEW } from './consume-start.ts';
 
@@ -21,6 +22,8 @@ export interface ChangesOptions {
   readonly from: Position;
   /** Of the relay's slot; of a topic that others fill, undefined. */
   readonly life?: string | undefined;
+  /** Whose changes it reads; without it, nothing that is missing is taken for others'. */
+  readonly capability?: string | undefined;
   /** Whether the topic has been read without a gap up to where this begins. */
   readonly joined?: boolean | undefined;
   readonly decode: (record: Fetched) => Decoded;
@@ -42,6 +45,9 @@ export class ChangesAssembly {
   readonly #options: ChangesOptions;
   readonly #run: Run;
   readonly #limit: number;
+  /** Of the partition. */
+  #name = '';
+  readonly #gap: Gap | undefined;
   #head: TransactionHead | undefined;
   /** Of the last change. */
   #seq = 0;
@@ -52,7 +58,9 @@ export class ChangesAssembly {
     this.#options = options;
     this.#run = new Run(options.from);
     this.#limit = options.pieceLimit ?? PIECE_CHANGES;
-    const { seq } = options.from;
+    const { capability, joined, from } = options;
+    if (joined === false && capability !== undefined) this.#gap = new Gap(capability, from);
+    const { seq } = from;
     this.#seq = this.#run.open ? seq : 0;
   }
 
@@ -62,22 +70,34 @@ export class ChangesAssembly {
     return 'position' in decoded ? decoded.position : undefined;
   }
 
-  /** The piece that a record completes, if any. Throws KAFKA_LOG_LOST, FLOW_STOPPED. */
-  async add(record: Fetched): Promise<Piece | undefined> {
+  /**
+   * The piece that a record completes, if any; a promise of it where the source must be asked first. Throws
+   * KAFKA_LOG_LOST, FLOW_STOPPED.
+   */
+  add(record: Fetched): Piece | undefined | Promise<Piece | undefined> {
     const decoded = this.#options.decode(record);
     const position = 'position' in decoded ? decoded.position : undefined;
     if (!position) return undefined;
-    if (position.timeline > this.#run.last.timeline && this.#run.begins(position))
-      await this.#options.continues(this.#run.last, position.timeline);
+    if (position.timeline <= this.#run.last.timeline || !this.#run.begins(position))
+      return this.#take(record, decoded, position);
+    return this.#options
+      .continues(this.#run.last, position.timeline)
+      .then(() => this.#take(record, decoded, position));
+  }
+
+  #take(record: Fetched, decoded: Decoded, position: Position): Piece | undefined {
     const { headers } = record;
-    if (decoded.kind !== 'begin' && this.#run.isFirst(position)) this.#assertLife(record);
+    const isFirst = decoded.kind !== 'begin' && this.#run.isFirst(position);
+    if (isFirst) this.#assertLife(record);
     try {
       if (decoded.kind === 'end')
         return this.#run.ends(position)
           ? this.#piece(record, decoded.xid, decoded.endLsn ?? position.commitLsn)
           : undefined;
       if (decoded.kind !== 'change' && decoded.kind !== 'foreign') return undefined;
-      if (!this.#run.takes(position, this.#follows(headers))) return undefined;
+      const follows = isFirst ? this.#follows(headers) : undefined;
+      if (!this.#run.takes(position, follows)) return undefined;
+      this.#gap?.sees(decoded, headers);
       this.#seq = position.seq;
     } catch (error) {
       throw error instanceof HoleError ? this.#lost(record, error) : error;
@@ -96,7 +116,8 @@ export class ChangesAssembly {
   #follows(headers: Fetched['headers']): Lsn | undefined {
     const gone = this.#options.joined === true ? undefined : goneOf(headers);
     const after = afterOf(headers);
-    return after !== undefined && gone !== undefined && gone > after ? gone : after;
+    const follows = after !== undefined && gone !== undefined && gone > after ? gone : after;
+    return this.#gap ? this.#gap.asked(follows) : follows;
   }
 
   #lost({ topic, offset }: Fetched, error: HoleError): BanyanError {
@@ -124,9 +145,10 @@ export class ChangesAssembly {
     );
   }
 
-  #piece(record: Fetched, xid: number, endLsn: Lsn | undefined): Piece {
+  #piece(record: Fetched, xid: number, endLsn: Lsn | undefined): Piece | undefined {
     const changes = this.#changes;
     const { last } = this.#run;
+    if (this.#name === '') this.#name = partitionName(record);
     const head = this.#head ?? {
       ...{ xid, commitLsn: last.commitLsn, timeline: last.timeline },
       ...{ commitMs: record.timestampMs, origin: undefined },
@@ -135,15 +157,13 @@ export class ChangesAssembly {
       ...{ head, changes, size: changes.length, bytes: this.#bytes, endLsn },
       firstSeq: this.#seq - changes.length + 1,
       read: {
-        places: new Map([
-          [partitionName(record), { next: record.offset + 1n, position: last, part: 0 }],
-        ]),
+        places: new Map([[this.#name, { next: record.offset + 1n, position: last, part: 0 }]]),
         ...{ complete: last, due: false },
       },
     };
     this.#changes = [];
     this.#bytes = 0;
     if (endLsn !== undefined) this.#head = undefined;
-    return piece;
+    return this.#gap?.isOpen ? undefined : piece;
   }
 }

@@ -16,8 +16,12 @@ import { recordForm, type KafkaSettings } from '../../control/kafka-settings.ts'
 import { tableTopic, topicPrefix } from '../../control/kafka-topics.ts';
 import type { ChangeLog } from '../change-log.ts';
 import { createDecoder } from '../domain/debezium/decoder.ts';
+import { formOf } from '../domain/debezium/forms.ts';
+import { lossOf } from '../domain/debezium/losses.ts';
 import { HEADERS } from '../domain/debezium/position.ts';
+import { DEBEZIUM_DEFAULTS, type Modes, type SourceTable } from '../domain/debezium/source.ts';
 import { MappingError } from '../domain/mapping.ts';
+import type { Shapes } from '../drift.ts';
 import { checkSlot, timelineFor } from '../slot.ts';
 import type { Checkpoint } from '../target.ts';
 import { openKafkaLog } from './consume.ts';
@@ -39,6 +43,7 @@ export interface Relayed {
 
 export interface RelayedFlow {
   readonly flow: string;
+  readonly capability: string;
   /** Login that reads the source. */
   readonly url: string;
   /** The relay's. */
@@ -47,7 +52,8 @@ export interface RelayedFlow {
   /** The one that the flow has where it reads its source directly. */
   readonly ownSlot: string;
   readonly checkpoint: Checkpoint;
-  readonly tables: readonly TableName[];
+  /** The tables that it reads, and the columns. */
+  readonly shapes: Shapes;
 }
 
 const SESSION = { applicationName: 'banyan-capture' };
@@ -55,7 +61,8 @@ const SESSION = { applicationName: 'banyan-capture' };
 /** Throws FLOW_STOPPED, SLOT_LOST, KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_LOG_LOST. */
 export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<ChangeLog> {
   const { kafka, settings, source, queueBytes, pieceLimit } = relayed;
-  const { url, slot, publication, checkpoint } = flow;
+  const { url, slot, publication, checkpoint, shapes } = flow;
+  const names = [...shapes.keys()].map(parseTableName);
   const continues = async (from: Position): Promise<void> => {
     await withClient(url, { ...SESSION, replication: true }, (client) =>
       timelineFor(client, slot, from),
@@ -67,26 +74,32 @@ export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<
     const life = await relayLife(client, publication);
     if (!life) throw unnoted(slot, publication);
     return {
-      tables: await readSourceTables(client, flow.tables),
-      numbers: await numbersOf(client, flow.tables),
+      tables: await readSourceTables(client, names),
+      numbers: await numbersOf(client, names),
       life,
     };
   });
   // Where the relay does not go on, nothing in the topics would say it.
   await continues(checkpoint.position);
-  const byName = new Map(tables.map((table) => [formatTable(table), table]));
   const prefix = topicPrefix(settings, source);
   const { layout, topics } = settings;
+  const { modes } = recordForm(settings);
+  const byName = new Map(
+    tables.map((table) => [
+      formatTable(table),
+      layout === 'table' ? carried(table, shapes, { ...DEBEZIUM_DEFAULTS, ...modes }) : table,
+    ]),
+  );
   const decoder = createDecoder({
     layout,
-    modes: recordForm(settings).modes,
+    modes,
     tables: (name) => byName.get(formatTable(name)),
     // Where a row that moved may have gone to another partition, it goes in one and comes in the other.
     keyChanges: topics.partitions > 1 ? 'pair' : 'update',
   });
   const known = new Set(relayed.known.map((table) => formatTable(parseTableName(table))));
   const options = {
-    ...{ kafka, queueBytes, pieceLimit, life: life.name },
+    ...{ kafka, queueBytes, pieceLimit, life: life.name, capability: flow.capability },
     groupId: `${settings.prefix}.${flow.flow}`,
     decode: (record: Fetched) => decoder.decode(record),
     foreign: (table: TableName, headers: Fetched['headers']) => {
@@ -96,13 +109,20 @@ export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<
   };
   const whole = `${prefix}.changes`;
   const read =
-    layout === 'changes'
-      ? [whole]
-      : flow.tables.map((table) => tableTopic(prefix, formatTable(table)));
+    layout === 'changes' ? [whole] : names.map((table) => tableTopic(prefix, formatTable(table)));
   assertSameTopics(read, checkpoint.offsets ?? new Map());
   return layout === 'changes'
     ? openKafkaLog({ ...options, topic: whole }, checkpoint)
     : openTablesLog({ ...options, topics: read }, checkpoint);
+}
+
+/** Without columns of which something is lost and that nobody reads: one that is read stops the flow. */
+function carried(table: SourceTable, shapes: Shapes, modes: Modes): SourceTable {
+  const read = shapes.get(formatTable(table))?.columns ?? {};
+  const columns = table.columns.filter(
+    (column) => column.name in read || !lossOf(column, formOf(column.type, modes)),
+  );
+  return { ...table, columns };
 }
 
 /** The topics need not have what a flow that began with a slot of its own has still to read. */

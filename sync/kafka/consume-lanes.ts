@@ -91,10 +91,13 @@ export class LanesAssembly {
       const decoded = this.#options.decode(record);
       const position = 'position' in decoded ? decoded.position : undefined;
       const isEvent = decoded.kind === 'change' || decoded.kind === 'foreign';
-      if (!isEvent || !position || !(await this.#isNew(lane, position, decoded.part))) {
+      if (!isEvent || !position || !isNew(lane, position, decoded.part)) {
         lane.place = { ...lane.place, next };
         continue;
       }
+      const { position: before } = lane.place;
+      if (position.timeline > before.timeline)
+        await this.#options.continues(before, position.timeline);
       const place = { next, position, part: decoded.part };
       const { xid = 0, commitMs, origin } = decoded.head;
       const { timeline, commitLsn, seq } = position;
@@ -124,16 +127,6 @@ export class LanesAssembly {
     }
     if (stretch) this.#hand(lane, stretch);
     lane.records.splice(0, done);
-  }
-
-  async #isNew({ place: last }: Lane, position: Position, part: number): Promise<boolean> {
-    const { position: before } = last;
-    if (position.timeline < before.timeline) return false;
-    const order = comparePositions(position, before) || part - last.part;
-    if (order <= 0) return false;
-    if (position.timeline > before.timeline)
-      await this.#options.continues(before, position.timeline);
-    return true;
   }
 
   /** Lets the partitions pass that have all come to the same wall; says whether any did. */
@@ -187,3 +180,9 @@ export class LanesAssembly {
 
 /** More than a change has records: a position that was taken, was taken whole. */
 const PARTS = 1_000;
+
+function isNew({ place: last }: Lane, position: Position, part: number): boolean {
+  const { position: before } = last;
+  if (position.timeline < before.timeline) return false;
+  return (comparePositions(position, before) || part - last.part) > 0;
+}

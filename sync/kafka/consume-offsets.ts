@@ -30,8 +30,9 @@ export async function loadOffsets(client: pg.ClientBase, flow: string): Promise<
     change_lsn: string | null;
     change_keys: string[] | null;
     originless: boolean;
+    copied_lsn: string | null;
   }>(
-    'SELECT topic, partition, next_offset, timeline, commit_lsn::text, seq, part, change_lsn::text, change_keys, originless FROM banyan.log_offset WHERE flow = $1',
+    'SELECT topic, partition, next_offset, timeline, commit_lsn::text, seq, part, change_lsn::text, change_keys, originless, copied_lsn::text FROM banyan.log_offset WHERE flow = $1',
     [flow],
   );
   return new Map(
@@ -44,22 +45,23 @@ export async function loadOffsets(client: pg.ClientBase, flow: string): Promise<
         ...(row.change_lsn !== null && { lsn: parseLsn(row.change_lsn) }),
         ...(row.change_keys !== null && { keys: row.change_keys }),
         ...(row.originless && { originless: true }),
+        ...(row.copied_lsn !== null && { copied: parseLsn(row.copied_lsn) }),
       },
     ]),
   );
 }
 
 const MOVE = `
-  WITH given AS (SELECT * FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::int[], $7::pg_lsn[], $8::int[], $9::int[], $10::pg_lsn[], $11::boolean[], $12::jsonb[])
-                   AS g (topic, partition, before, next_offset, timeline, commit_lsn, seq, part, change_lsn, originless, change_keys)),
+  WITH given AS (SELECT * FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::int[], $7::pg_lsn[], $8::int[], $9::int[], $10::pg_lsn[], $11::boolean[], $12::jsonb[], $13::pg_lsn[])
+                   AS g (topic, partition, before, next_offset, timeline, commit_lsn, seq, part, change_lsn, originless, change_keys, copied_lsn)),
        moved AS (UPDATE banyan.log_offset o
                     SET next_offset = g.next_offset, timeline = g.timeline, commit_lsn = g.commit_lsn, seq = g.seq, part = g.part,
-                        change_lsn = g.change_lsn, originless = g.originless, change_keys = g.change_keys
+                        change_lsn = g.change_lsn, originless = g.originless, change_keys = g.change_keys, copied_lsn = g.copied_lsn
                    FROM given g WHERE o.flow = $1 AND o.topic = g.topic AND o.partition = g.partition
                     AND o.next_offset = g.before RETURNING 1),
        made AS (INSERT INTO banyan.log_offset
-                (flow, topic, partition, next_offset, timeline, commit_lsn, seq, part, change_lsn, originless, change_keys)
-                SELECT $1, topic, partition, next_offset, timeline, commit_lsn, seq, part, change_lsn, originless, change_keys FROM given WHERE before IS NULL
+                (flow, topic, partition, next_offset, timeline, commit_lsn, seq, part, change_lsn, originless, change_keys, copied_lsn)
+                SELECT $1, topic, partition, next_offset, timeline, commit_lsn, seq, part, change_lsn, originless, change_keys, copied_lsn FROM given WHERE before IS NULL
                     ON CONFLICT DO NOTHING RETURNING 1)
   SELECT (SELECT count(*) FROM moved) + (SELECT count(*) FROM made) AS n`;
 
@@ -71,8 +73,9 @@ export async function saveOffsets(
   after: Offsets,
 ): Promise<boolean> {
   const moves = [...after].flatMap(([name, place]) => {
-    const from = before.get(name)?.next;
-    return from === place.next ? [] : [{ name, from, place }];
+    const known = before.get(name);
+    const isThere = known?.next === place.next && known.copied === place.copied;
+    return isThere ? [] : [{ name, from: known?.next, place }];
   });
   if (moves.length === 0) return true;
   const { rows } = await client.query<{ n: string }>({
@@ -91,6 +94,7 @@ export async function saveOffsets(
       moves.map(({ place: { lsn } }) => (lsn === undefined ? null : formatLsn(lsn))),
       moves.map(({ place }) => place.originless ?? false),
       moves.map(({ place: { keys } }) => (keys === undefined ? null : JSON.stringify(keys))),
+      moves.map(({ place: { copied } }) => (copied === undefined ? null : formatLsn(copied))),
     ],
   });
   return Number(rows[0]?.n) === moves.length;

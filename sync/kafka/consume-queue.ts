@@ -2,9 +2,15 @@
 // than some bytes; a partition that is full is paused. Where a partition begins is ours to say, at every
 // assignment: what the group gives twice, or late, or from elsewhere is left out here.
 import { BanyanError } from '../../core/errors.ts';
-import type { Batch, Consumer, Fetched, KafkaClient } from '../../core/kafka/client.ts';
-import { aborted } from '../../core/lifecycle.ts';
+import type {
+  Batch,
+  Consumer,
+  Fetched,
+  KafkaClient,
+  TopicPartition,
+} from '../../core/kafka/client.ts';
 import { partitionName, partitionOf } from './consume-offsets.ts';
+import { Inflow, REAL, type Pace } from './inflow.ts';
 
 export interface QueueOptions {
   readonly kafka: KafkaClient;
@@ -23,11 +29,22 @@ interface Lane {
   records: Fetched[];
   bytes: number;
   paused: boolean;
+  readonly inflow: Inflow;
 }
 
+/** At the end of a partition that fills fast. */
+const REST_MS = 10;
+
+/** How full a partition that was paused may still be when it is fetched again. */
+const RESUMED_AT = 0.75;
+/** What a record takes besides what it says. */
+const RECORD_BYTES = 64;
+
 /** About the memory that a record takes. */
-export function sizeOf({ key, value, headers }: Fetched): number {
-  let size = 64 + (key?.length ?? 0) + (value?.length ?? 0);
+export function sizeOf(record: Fetched): number {
+  if (record.bytes !== undefined) return RECORD_BYTES + record.bytes;
+  const { key, value, headers } = record;
+  let size = RECORD_BYTES + (key?.length ?? 0) + (value?.length ?? 0);
   for (const name in headers) size += name.length + (headers[name]?.length ?? 0);
   return size;
 }
@@ -37,16 +54,19 @@ export class RecordQueue {
   readonly #lanes: Map<string, Lane>;
   /** Bytes of one partition. */
   readonly #laneBytes: number;
+  readonly #pace: Pace;
   #consumer: Consumer | undefined;
+  #closed = false;
   #failure: unknown;
   #wake = Promise.withResolvers<undefined>();
 
-  constructor(options: QueueOptions) {
+  constructor(options: QueueOptions, pace = REAL) {
     this.#options = options;
+    this.#pace = pace;
     this.#lanes = new Map(
       [...options.from].map(([name, next]) => [
         name,
-        { next, records: [], bytes: 0, paused: false },
+        { next, records: [], bytes: 0, paused: false, inflow: new Inflow(pace.now) },
       ]),
     );
     this.#laneBytes = options.queueBytes / Math.max(1, this.#lanes.size);
@@ -67,12 +87,17 @@ export class RecordQueue {
           })),
         ),
       deliver: (batch) => this.#deliver(batch),
+      passed: (of, nextOffset) => {
+        this.#pass(partitionName(of), nextOffset);
+      },
       maxBytes: queueBytes,
     });
     this.#consumer.ended.catch((error: unknown) => {
       this.#failure ??= error;
       this.#wake.resolve(undefined);
     });
+    // Whoever has closed it meanwhile found nobody to send home.
+    if (this.#closed) await this.#consumer.close();
   }
 
   /** Has whoever waits look again. */
@@ -89,16 +114,35 @@ export class RecordQueue {
     wanted: (name: string) => boolean = () => true,
     otherwise: () => boolean = () => false,
   ): Promise<boolean> {
-    const over = aborted(signal);
-    while (!signal.aborted) {
-      if (this.#failure !== undefined) throw this.#failure as Error;
-      if (otherwise()) return true;
-      for (const [name, { records }] of this.#lanes)
-        if (records.length > 0 && wanted(name)) return true;
-      await Promise.race([this.#wake.promise, over]);
-      this.#wake = Promise.withResolvers();
+    const onAbort = (): void => {
+      this.poke();
+    };
+    signal.addEventListener('abort', onAbort);
+    try {
+      while (!signal.aborted) {
+        if (this.#failure !== undefined) throw this.#failure as Error;
+        if (otherwise()) return true;
+        for (const [name, { records }] of this.#lanes)
+          if (records.length > 0 && wanted(name)) return true;
+        await this.#wake.promise;
+        this.#wake = Promise.withResolvers();
+      }
+      return false;
+    } finally {
+      // A flow lives long, and waits often.
+      signal.removeEventListener('abort', onAbort);
     }
-    return false;
+  }
+
+  /** Offset of the next record to come in. */
+  nextOf(name: string): bigint | undefined {
+    return this.#lanes.get(name)?.next;
+  }
+
+  /** Offset that the next record to be taken has at least: nothing that anybody reads is left before it. */
+  behind(name: string): bigint {
+    const lane = this.#lanes.get(name);
+    return lane?.records[0]?.offset ?? lane?.next ?? 0n;
   }
 
   get partitions(): readonly string[] {
@@ -115,7 +159,8 @@ export class RecordQueue {
       bytes += sizeOf(lane.records[count++] as Fetched);
     const taken = lane.records.splice(0, count);
     lane.bytes -= bytes;
-    if (lane.paused && lane.bytes <= this.#laneBytes / 2) {
+    // Early enough that the next ones are there before these are gone: a member that rests hears of it late.
+    if (lane.paused && lane.bytes <= this.#laneBytes * RESUMED_AT) {
       lane.paused = false;
       this.#consumer?.resume(partitionOf(name));
     }
@@ -130,12 +175,22 @@ export class RecordQueue {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#consumer?.close();
+  }
+
+  /** Where each offset must be there, what is left out is told by the next record. */
+  #pass(name: string, nextOffset: bigint): void {
+    const lane = this.#lanes.get(name);
+    if (!lane || this.#options.dense || nextOffset <= lane.next) return;
+    lane.next = nextOffset;
+    this.#wake.resolve(undefined);
   }
 
   #deliver(batch: Batch): Promise<void> {
     const lane = this.#lanes.get(partitionName(batch));
     if (!lane) return Promise.reject(added(batch));
+    const before = lane.bytes;
     for (const record of batch.records) {
       if (record.offset < lane.next) continue;
       if (record.offset > lane.next && this.#options.dense)
@@ -151,7 +206,9 @@ export class RecordQueue {
       this.#consumer?.pause(batch);
     }
     this.#wake.resolve(undefined);
-    return Promise.resolve();
+    lane.inflow.add(lane.bytes - before);
+    const isAtEnd = batch.nextOffset >= batch.endOffset;
+    return isAtEnd && lane.inflow.isFast ? this.#pace.rest(REST_MS) : Promise.resolve();
   }
 }
 
@@ -165,7 +222,8 @@ function gap({ topic, partition, offset }: Fetched, next: bigint): BanyanError {
   );
 }
 
-function added({ topic, partition }: Batch): BanyanError {
+/** Of a partition that nobody knew when the flow began. */
+export function added({ topic, partition }: TopicPartition): BanyanError {
   return new BanyanError(
     'KAFKA_UNREACHABLE',
     `topic ${topic} has got a partition ${partition} since the flow began: it begins anew`,

@@ -55,6 +55,17 @@ export async function startsOf(
   }
 }
 
+/** The offset at which a topic begins by now. Throws KAFKA_UNREACHABLE, KAFKA_REFUSED. */
+export async function beginningOf(kafka: KafkaClient, topic: string): Promise<bigint> {
+  const admin = await kafka.admin();
+  try {
+    const [range] = await admin.ranges(topic);
+    return range?.low ?? 0n;
+  } finally {
+    await admin.close();
+  }
+}
+
 function goingOn(topic: string, next: bigint, low: bigint, high: bigint): Start {
   if (next > high)
     throw new BanyanError(

@@ -1,6 +1,7 @@
 // Debezium's layout, a topic a table and several partitions: each row keeps its order, rows that come
 // before what they point to wait, and marks, barriers and switches mean what they mean in one sequence.
 import { afterEach, beforeAll, expect, test } from '@jest/globals';
+import { waitFor } from '../../core/lifecycle.ts';
 import { kafkaClient } from '../../core/kafka/connect.ts';
 import { seedShop, shopViews, writeLoad } from '../../test/support/load.ts';
 import { readTopic, silent } from '../../test/support/kafka-records.ts';
@@ -12,10 +13,12 @@ import {
   startRelay,
   type RelayedOptions,
 } from '../../test/support/relayed.ts';
+import { endOffsetOf, forget } from '../../test/support/retention.ts';
 import {
   advanceTo,
   equal,
   startSync,
+  stopped,
   streaming,
   type RunningSync,
 } from '../../test/support/sync.ts';
@@ -101,4 +104,41 @@ test('a TRUNCATE waits for the partitions of its table', async () => {
   await equal(pair, () => shopViews(pair));
   const { rows } = await pair.service.query('SELECT count(*)::int AS n FROM product');
   expect(rows).toEqual([{ n: 40 }]);
-}, 60_000);
+});
+
+test('a flow that has read all goes on though retention has deleted that, and stops where it had not', async () => {
+  await begin({ partitions: 1 });
+  const client = kafkaClient(kafka.connection, silent);
+  const topics = ['cat', 'prd'].map(
+    (table) => `${settingsOf(pair).prefix}.monolith.public.${table}`,
+  );
+  // A heartbeat may have come after the flow had stopped: that has not been read.
+  const emptyOfWhatWasRead = async (): Promise<void> => {
+    const { rows } = await pair.service.query<{ topic: string; next: string }>(
+      'SELECT topic, next_offset::text AS next FROM banyan.log_offset',
+    );
+    expect(rows.map(({ topic }) => topic).sort()).toEqual(topics);
+    for (const { topic, next } of rows) await forget(kafka, topic, BigInt(next));
+  };
+  const rename = (name: string): Promise<unknown> =>
+    pair.monolith.query(`UPDATE prd SET nm = '${name}' WHERE prd_id = 1`);
+  await streaming(pair, 'to');
+  await sync?.stop();
+  await emptyOfWhatWasRead();
+  sync = startSync(pair);
+  await streaming(pair, 'to');
+  await rename('comes');
+  await equal(pair, () => shopViews(pair));
+
+  await sync.stop();
+  const [, prd = ''] = topics;
+  const before = await endOffsetOf(client, prd);
+  await rename('lost on the way');
+  await waitFor(async () => (await endOffsetOf(client, prd)) > before, {
+    timeoutMs: 30_000,
+    what: 'the relay to write it',
+  });
+  for (const topic of topics) await forget(kafka, topic, await endOffsetOf(client, topic));
+  sync = startSync(pair);
+  expect(await stopped(pair, 'to')).toMatchObject({ code: 'KAFKA_LOG_LOST' });
+});

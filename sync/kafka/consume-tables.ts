@@ -6,7 +6,7 @@ import type { Lsn } from '../../core/postgres/lsn.ts';
 import type { ChangeLog } from '../change-log.ts';
 import type { Piece } from '../domain/change.ts';
 import type { Checkpoint } from '../target.ts';
-import { Account } from './consume-account.ts';
+import { Account, TICK_MS } from './consume-account.ts';
 import { LanesAssembly, type LanesOptions } from './consume-lanes.ts';
 import { partitionName } from './consume-offsets.ts';
 import { RecordQueue } from './consume-queue.ts';
@@ -20,8 +20,8 @@ export interface TablesLogOptions extends Omit<LanesOptions, 'from' | 'lanes' | 
 }
 
 const MB = 1_048_576;
-/** Bytes of records of all partitions that one look turns into pieces. */
-const READ_BYTES = 2 * MB;
+/** Bytes of records of all partitions that one look turns into pieces: they are written together. */
+const READ_BYTES = 8 * MB;
 
 /** Throws KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_NO_TOPIC, KAFKA_LOG_LOST. */
 export async function openTablesLog(
@@ -34,13 +34,12 @@ export async function openTablesLog(
     (await beginnings(kafka, topics)).map(([name, low]) => [name, offsets.get(name)?.next ?? low]),
   );
   const queue = new RecordQueue({ kafka, groupId, from: lanes, dense: false, queueBytes });
-  const log = new TablesLog(
+  await queue.open();
+  return new TablesLog(
     queue,
     new LanesAssembly({ ...options, from: position, lanes, offsets }),
     position.timeline,
   );
-  await queue.open();
-  return log;
 }
 
 class TablesLog implements ChangeLog {
@@ -48,25 +47,30 @@ class TablesLog implements ChangeLog {
   readonly #queue: RecordQueue;
   readonly #lanes: LanesAssembly;
   readonly #account: Account;
+  readonly #ticks: NodeJS.Timeout;
 
   constructor(queue: RecordQueue, lanes: LanesAssembly, timeline: number) {
     this.#queue = queue;
     this.#lanes = lanes;
     this.timeline = timeline;
     this.#account = new Account((offsets) => queue.commit(offsets));
+    this.#ticks = setInterval(() => {
+      queue.poke();
+    }, TICK_MS);
   }
 
   async read(signal: AbortSignal): Promise<readonly Piece[]> {
     const { partitions } = this.#queue;
     const wanted = (name: string): boolean => !this.#lanes.waits(name);
-    while (await this.#queue.wait(signal, wanted)) {
+    while (await this.#queue.wait(signal, wanted, () => this.#account.owes)) {
       for (const name of partitions)
         if (wanted(name))
           this.#lanes.give(name, this.#queue.take(name, READ_BYTES / partitions.length));
       const pieces = await this.#lanes.take();
       if (pieces.length > 0) return this.#account.hand(pieces);
+      if (this.#account.owes) return this.#account.note();
     }
-    return [];
+    return this.#account.note();
   }
 
   acknowledge(endLsn: Lsn): void {
@@ -74,6 +78,7 @@ class TablesLog implements ChangeLog {
   }
 
   close(): Promise<void> {
+    clearInterval(this.#ticks);
     return this.#queue.close();
   }
 }

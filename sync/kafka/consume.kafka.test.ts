@@ -3,20 +3,13 @@
 import { afterEach, beforeAll, expect, test } from '@jest/globals';
 import kafkajs from 'kafkajs';
 import { waitFor } from '../../core/lifecycle.ts';
-import type { KafkaClient } from '../../core/kafka/client.ts';
-import { kafkaClient } from '../../core/kafka/connect.ts';
 import { flowNames } from '../../control/domain/names.ts';
 import { RelayReports } from '../../control/relay-reports.ts';
-import { seedShop, shopViews, writeLoad } from '../../test/support/load.ts';
-import { silent } from '../../test/support/kafka-records.ts';
+import { shopViews, writeLoad } from '../../test/support/load.ts';
 import { sharedKafka, type SharedKafka } from '../../test/support/kafka.ts';
 import type { Pair } from '../../test/support/pair.ts';
-import {
-  relayedPair,
-  settingsOf,
-  startRelay,
-  type RelayedOptions,
-} from '../../test/support/relayed.ts';
+import { relayedPair, relayShop, startRelay } from '../../test/support/relayed.ts';
+import { changesTopic, type ChangesTopic } from '../../test/support/retention.ts';
 import {
   advanceTo,
   equal,
@@ -28,14 +21,13 @@ import {
 } from '../../test/support/sync.ts';
 
 let kafka: SharedKafka;
-let client: KafkaClient;
 let pair: Pair;
+let topic: ChangesTopic;
 let relay: RunningSync | undefined;
 let sync: RunningSync | undefined;
 
 beforeAll(async () => {
   kafka = await sharedKafka();
-  client = kafkaClient(kafka.connection, silent);
 }, 120_000);
 afterEach(async () => {
   await sync?.stop();
@@ -44,15 +36,17 @@ afterEach(async () => {
   await pair.close();
 });
 
-async function begin(options: RelayedOptions = {}): Promise<void> {
-  pair = await relayedPair(kafka, options);
-  relay = startRelay(pair);
-  await seedShop(pair);
-  await advanceTo(pair, 'sync');
-  sync = startSync(pair);
+/** Changes travel; nobody reads them yet. */
+async function relayed(): Promise<void> {
+  pair = await relayedPair(kafka);
+  topic = changesTopic(kafka, pair);
+  relay = await relayShop(pair);
 }
 
-const topic = (): string => `${settingsOf(pair).prefix}.monolith.changes`;
+async function begin(): Promise<void> {
+  await relayed();
+  sync = startSync(pair);
+}
 
 interface Stored {
   readonly topic: string;
@@ -64,29 +58,6 @@ async function stored(): Promise<readonly Stored[]> {
     'SELECT topic, next_offset::text AS next FROM banyan.log_offset ORDER BY topic, partition',
   );
   return rows;
-}
-
-async function endOffset(): Promise<bigint> {
-  const admin = await client.admin();
-  const [range] = await admin.ranges(topic());
-  await admin.close();
-  return range?.high ?? 0n;
-}
-
-/** As retention does it. */
-async function forget(before: bigint): Promise<void> {
-  const admin = new kafkajs.Kafka({
-    brokers: [...kafka.connection.brokers],
-    logLevel: kafkajs.logLevel.NOTHING,
-  }).admin();
-  await admin.connect();
-  // The library finds the partition's leader only among topics that it has asked about.
-  await admin.fetchTopicMetadata({ topics: [topic()] });
-  await admin.deleteTopicRecords({
-    topic: topic(),
-    partitions: [{ partition: 0, offset: String(before) }],
-  });
-  await admin.disconnect();
 }
 
 test('carries a copy under load, a switch, the way back and what stays; and leaves nothing behind', async () => {
@@ -138,48 +109,38 @@ test('abort after a cutover brings everything back over the relays, and leaves n
 test('an idle flow notes where to go on, so that retention takes nothing that it needs', async () => {
   await begin();
   await streaming(pair, 'to');
-  const before = await endOffset();
+  const before = await topic.end();
   await waitFor(async () => BigInt((await stored())[0]?.next ?? 0) > before, {
-    timeoutMs: 20_000,
+    timeoutMs: 30_000,
     what: 'the offset to be noted though only heartbeats come',
   });
   await sync?.stop();
-  await forget(BigInt((await stored())[0]?.next ?? 0));
+  await topic.forget(BigInt((await stored())[0]?.next ?? 0));
   await writeLoad(pair, 2, 20);
   sync = startSync(pair);
   await streaming(pair, 'to');
   await equal(pair, () => shopViews(pair));
-}, 60_000);
+});
 
 test('a flow that was away for longer than its topic keeps records goes on where it has missed nothing', async () => {
   await begin();
   await streaming(pair, 'to');
   await sync?.stop();
-  const from = BigInt((await stored())[0]?.next ?? 0);
   // What is nothing to the flow: its source is at work, on tables of others.
-  await pair.monolith.query('CREATE TABLE not_ours AS SELECT generate_series(1, 1000) AS i');
-  await waitFor(async () => (await endOffset()) > from + 1n, {
-    timeoutMs: 30_000,
-    what: 'the relay to write how far it is',
-  });
-  await forget(await endOffset());
+  await topic.written('CREATE TABLE not_ours AS SELECT generate_series(1, 1000) AS i');
+  await topic.forget(await topic.end());
   await pair.monolith.query(`UPDATE prd SET nm = 'comes' WHERE prd_id = 1`);
   sync = startSync(pair);
   await streaming(pair, 'to');
   await equal(pair, () => shopViews(pair));
-}, 90_000);
+});
 
 test('what retention has deleted before a flow read it stops the flow, which is copied anew', async () => {
   await begin();
   await streaming(pair, 'to');
   await sync?.stop();
-  const from = await endOffset();
-  await pair.monolith.query(`UPDATE prd SET nm = 'lost on the way' WHERE prd_id = 1`);
-  await waitFor(async () => (await endOffset()) > from + 2n, {
-    timeoutMs: 10_000,
-    what: 'the relay to write it',
-  });
-  await forget(await endOffset());
+  await topic.written(`UPDATE prd SET nm = 'lost on the way' WHERE prd_id = 1`);
+  await topic.forget(await topic.end());
   sync = startSync(pair);
   const { code, error } = await stopped(pair, 'to');
   expect(code).toBe('KAFKA_LOG_LOST');
@@ -188,7 +149,7 @@ test('what retention has deleted before a flow read it stops the flow, which is 
   await pair.coordinator().move({ capability: 'catalog', event: 'advance', replaceTarget: true });
   await streaming(pair, 'to');
   await equal(pair, () => shopViews(pair));
-}, 60_000);
+});
 
 test('a topic that was deleted is not filled anew behind what its readers lack', async () => {
   await begin();
@@ -200,7 +161,7 @@ test('a topic that was deleted is not filled anew behind what its readers lack',
     logLevel: kafkajs.logLevel.NOTHING,
   }).admin();
   await admin.connect();
-  await admin.deleteTopics({ topics: [topic()] });
+  await admin.deleteTopics({ topics: [topic.name] });
   await admin.disconnect();
   await writeLoad(pair, 3, 20);
   relay = startRelay(pair);
@@ -209,11 +170,11 @@ test('a topic that was deleted is not filled anew behind what its readers lack',
       const [found] = await new RelayReports(pair.db).lines();
       return found?.status === 'stopped' && found;
     },
-    { timeoutMs: 20_000, what: 'the relay to refuse' },
+    { timeoutMs: 30_000, what: 'the relay to refuse' },
   );
   expect(line).toMatchObject({ errorCode: 'KAFKA_LOG_LOST' });
   expect(line.error).toMatch(/the topics have nothing of it/);
-  expect(await endOffset()).toBe(0n);
+  expect(await topic.end()).toBe(0n);
   sync = startSync(pair);
   expect(await stopped(pair, 'to')).toMatchObject({ code: 'KAFKA_LOG_LOST' });
   // What the hint says mends it.
@@ -221,39 +182,26 @@ test('a topic that was deleted is not filled anew behind what its readers lack',
   await pair.coordinator().move({ capability: 'catalog', event: 'advance', replaceTarget: true });
   await streaming(pair, 'to');
   await equal(pair, () => shopViews(pair));
-}, 90_000);
+});
 
 test('whole transactions that went before a flow first looked are missed by it', async () => {
-  pair = await relayedPair(kafka);
-  relay = startRelay(pair);
-  await seedShop(pair);
-  await advanceTo(pair, 'sync');
-  await pair.monolith.query(`UPDATE prd SET nm = 'lost on the way' WHERE prd_id = 1`);
-  await waitFor(async () => (await endOffset().catch(() => 0n)) > 2n, {
-    timeoutMs: 20_000,
-    what: 'the relay to write it',
-  });
-  await forget(await endOffset());
+  await relayed();
+  await topic.written(`UPDATE prd SET nm = 'lost on the way' WHERE prd_id = 1`);
+  await topic.forget(await topic.end());
   await pair.monolith.query(`UPDATE prd SET nm = 'comes' WHERE prd_id = 2`);
   sync = startSync(pair);
   const { code, error } = await stopped(pair, 'to');
   expect(code).toBe('KAFKA_LOG_LOST');
   expect(error).toMatch(/comes behind the transaction that committed at/);
-}, 60_000);
+});
 
 test('a flow that began with a slot of its own does not go on by topics', async () => {
   await begin();
   await streaming(pair, 'to');
   await sync?.stop();
-  const { rows: flows } = await pair.monolith.query<{ name: string }>(
-    'SELECT current_database() AS name',
-  );
-  const { rows: targets } = await pair.service.query<{ name: string }>(
-    'SELECT current_database() AS name',
-  );
   const { slot } = flowNames('catalog', 'to', {
-    source: flows[0]?.name ?? '',
-    target: targets[0]?.name ?? '',
+    source: pair.monolith.database ?? '',
+    target: pair.service.database ?? '',
   });
   await pair.monolith.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
   sync = startSync(pair);
@@ -261,7 +209,7 @@ test('a flow that began with a slot of its own does not go on by topics', async 
   expect(code).toBe('FLOW_STOPPED');
   expect(error).toMatch(/changeLog is Kafka now/);
   await pair.monolith.query('SELECT pg_drop_replication_slot($1)', [slot]);
-}, 60_000);
+});
 
 test('a relay whose slot is gone stops the flows that rest on it', async () => {
   await begin();
@@ -272,4 +220,4 @@ test('a relay whose slot is gone stops the flows that rest on it', async () => {
     `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()`,
   );
   expect(await stopped(pair, 'to')).toMatchObject({ code: 'SLOT_LOST' });
-}, 60_000);
+});

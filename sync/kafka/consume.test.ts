@@ -7,6 +7,7 @@ import type {
   Fetched,
   KafkaClient,
 } from '../../core/kafka/client.ts';
+import { BanyanError } from '../../core/errors.ts';
 import type { Position } from '../../core/postgres/lsn.ts';
 import type { Piece } from '../domain/change.ts';
 import { createDecoder } from '../domain/debezium/decoder.ts';
@@ -34,11 +35,16 @@ function written(timeline: number, after: bigint, ...commits: bigint[]): Omit<Fe
     .map((record) => ({ ...record, partition: 0, timestampMs: 0 }));
 }
 
-function brokers(records: readonly Fetched[]): KafkaClient {
+/** `ended` is how the consumer ends, and `low` where the topic begins by then. */
+function brokers(
+  records: readonly Fetched[],
+  { ended = new Promise<never>(() => undefined), low = 0n } = {},
+): KafkaClient {
+  let looks = 0;
   const high = BigInt(records.length);
   const admin = {
     topics: (names: string[]) => Promise.resolve(new Map(names.map((topic) => [topic, { topic }]))),
-    ranges: () => Promise.resolve([{ partition: 0, low: 0n, high }]),
+    ranges: () => Promise.resolve([{ partition: 0, low: looks++ === 0 ? 0n : low, high }]),
     close: () => Promise.resolve(),
   } as unknown as Admin;
   const consumer = async (options: ConsumerOptions): Promise<Consumer> => {
@@ -48,7 +54,7 @@ function brokers(records: readonly Fetched[]): KafkaClient {
     const rest = records.slice(Number(start?.offset ?? 0n));
     await options.deliver({ ...at, records: rest, nextOffset: high, endOffset: high }, assignment);
     return {
-      ...{ ended: new Promise(() => undefined), pause: () => undefined, resume: () => undefined },
+      ...{ ended, pause: () => undefined, resume: () => undefined },
       ...{ commit: () => Promise.resolve(), close: () => Promise.resolve() },
     };
   };
@@ -79,7 +85,31 @@ test('what it has read itself it has taken, whatever its numbers are', async () 
       offsets: new Map([[`${TOPIC}/0`, { next: BigInt(dead.length), position, part: 0 }]]),
     },
   );
-  const pieces = await log.read(AbortSignal.timeout(5_000));
+  const pieces = await log.read(AbortSignal.timeout(30_000));
   expect(pieces.map(({ head }) => head.commitLsn)).toEqual([130n]);
   await log.close();
+});
+
+test('a flow that retention overtakes looks again whether it lacks anything; other records that are gone end it', async () => {
+  const lost = (): Promise<never> => Promise.reject(new BanyanError('KAFKA_LOG_LOST', 'gone'));
+  const decoder = createDecoder({ layout: 'changes', tables: () => undefined });
+  const read = async (low: bigint): Promise<unknown> => {
+    const position: Position = { timeline: 1, commitLsn: 120n, seq: 0 };
+    const log = await openKafkaLog(
+      {
+        ...{ kafka: brokers([], { ended: lost(), low }), groupId: 'g', topic: TOPIC, life: '7' },
+        decode: (record) => decoder.decode(record),
+        foreign: () => undefined,
+        continues: () => Promise.resolve(),
+      },
+      { position, mode: 'guest', barrier: 0 },
+    );
+    try {
+      return await log.read(AbortSignal.timeout(30_000)).catch((error: unknown) => error);
+    } finally {
+      await log.close();
+    }
+  };
+  expect(await read(10n)).toMatchObject({ code: 'KAFKA_UNREACHABLE' });
+  expect(await read(0n)).toMatchObject({ code: 'KAFKA_LOG_LOST' });
 });

@@ -3,17 +3,17 @@
 // far it is, and count for nothing. A stored offset that is gone, or leads to what was never taken, ends
 // it: what is missing is copied anew, never skipped.
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { BanyanError } from '../../core/errors.ts';
+import { BanyanError, isBanyanError } from '../../core/errors.ts';
 import type { Fetched, KafkaClient } from '../../core/kafka/client.ts';
 import { comparePositions, formatLsn, type Lsn, type Position } from '../../core/postgres/lsn.ts';
 import type { ChangeLog } from '../change-log.ts';
 import type { Piece } from '../domain/change.ts';
 import type { Checkpoint } from '../target.ts';
-import { Account } from './consume-account.ts';
+import { Account, TICK_MS } from './consume-account.ts';
 import { ChangesAssembly, type ChangesOptions } from './consume-changes.ts';
 import { partitionName } from './consume-offsets.ts';
 import { RecordQueue } from './consume-queue.ts';
-import { startsOf, type Start } from './consume-start.ts';
+import { beginningOf, startsOf, type Start } from './consume-start.ts';
 
 export interface KafkaLogOptions extends Omit<ChangesOptions, 'from' | 'joined'> {
   readonly kafka: KafkaClient;
@@ -24,8 +24,8 @@ export interface KafkaLogOptions extends Omit<ChangesOptions, 'from' | 'joined'>
 }
 
 const MB = 1_048_576;
-/** Bytes of records that one look turns into pieces. */
-const READ_BYTES = 2 * MB;
+/** Bytes of records that one look turns into pieces: what comes in one look is written together. */
+const READ_BYTES = 8 * MB;
 const TURN_RECORDS = 500;
 
 /** Throws KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_LOG_LOST. */
@@ -53,6 +53,7 @@ class KafkaLog implements ChangeLog {
   #queue: RecordQueue | undefined;
   #closed = false;
   readonly #account = new Account(async (offsets) => this.#queue?.commit(offsets));
+  #ticks: NodeJS.Timeout | undefined;
 
   constructor(options: KafkaLogOptions, from: Position, starts: readonly Start[]) {
     this.#options = options;
@@ -76,14 +77,32 @@ class KafkaLog implements ChangeLog {
       from: new Map([[this.#name, start.offset]]),
     });
     await this.#queue.open();
+    this.#ticks ??= setInterval(() => this.#queue?.poke(), TICK_MS);
   }
 
   async read(signal: AbortSignal): Promise<readonly Piece[]> {
-    while (await this.#queue?.wait(signal)) {
+    while (await this.#comes(signal)) {
       const pieces = await this.#assemble(this.#queue?.take(this.#name, READ_BYTES) ?? []);
       if (pieces.length > 0) return this.#account.hand(pieces);
+      if (this.#account.owes) return this.#account.note();
     }
-    return [];
+    return this.#account.note();
+  }
+
+  async #comes(signal: AbortSignal): Promise<boolean> {
+    try {
+      return (await this.#queue?.wait(signal, undefined, () => this.#account.owes)) === true;
+    } catch (error) {
+      throw (await this.#overtaken(error)) ? overtaken(this.#options.topic) : error;
+    }
+  }
+
+  /** Whether retention has come past the next record: the next life sees by what is left whether it lacks anything. */
+  async #overtaken(error: unknown): Promise<boolean> {
+    const next = this.#queue?.nextOf(this.#name);
+    if (next === undefined || !isBanyanError(error, 'KAFKA_LOG_LOST')) return false;
+    const { kafka, topic } = this.#options;
+    return (await beginningOf(kafka, topic).catch(() => 0n)) > next;
   }
 
   acknowledge(endLsn: Lsn): void {
@@ -92,16 +111,23 @@ class KafkaLog implements ChangeLog {
 
   async close(): Promise<void> {
     this.#closed = true;
+    clearInterval(this.#ticks);
     await this.#queue?.close();
   }
 
   async #assemble(records: readonly Fetched[]): Promise<Piece[]> {
     const pieces: Piece[] = [];
-    for (const [index, record] of records.entries()) {
+    let left = TURN_RECORDS;
+    for (const record of records) {
       if (!this.#sure && !(await this.#isRight(record))) break;
-      const piece = await this.#assembly.add(record);
+      const added = this.#assembly.add(record);
+      // Most are there at once, and a turn for each would take longer than they do.
+      const piece = added instanceof Promise ? await added : added;
       if (piece) pieces.push(piece);
-      if (index % TURN_RECORDS === TURN_RECORDS - 1) await nextTurn();
+      left -= 1;
+      if (left > 0) continue;
+      left = TURN_RECORDS;
+      await nextTurn();
     }
     return pieces;
   }
@@ -121,6 +147,14 @@ class KafkaLog implements ChangeLog {
     await this.begin();
     return false;
   }
+}
+
+function overtaken(topic: string): BanyanError {
+  return new BanyanError(
+    'KAFKA_UNREACHABLE',
+    `retention has come past the flow in topic ${topic}: it looks whether anything of its own is gone`,
+    { hint: 'Raise changeLog.kafka.topics.retentionMs (retention.ms of a topic that is there).' },
+  );
 }
 
 function beyond({ topic, offset }: Fetched, found: Position, from: Position): BanyanError {

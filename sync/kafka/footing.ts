@@ -10,6 +10,7 @@ import {
   isSettled,
   stand,
   type Ending,
+  type ReportedChain,
   type Settles,
   type SlotStanding,
   type Verdict,
@@ -25,6 +26,7 @@ export interface FootingOptions {
   readonly publication: string;
   /** How far the topics went, as the last relay reported it. */
   readonly before: Position | undefined;
+  readonly chain?: ReportedChain | undefined;
   /** What the topics end with, from as far back as is needed; undefined when it was broken off. */
   readonly end: (isSettled: Settles) => Promise<Ending | undefined>;
 }
@@ -69,6 +71,7 @@ async function standingOf({
   slot,
   publication,
   before,
+  chain,
 }: FootingOptions): Promise<SlotStanding> {
   const life = await relayLife(client, publication);
   if (!life) throw unnoted(slot, publication);
@@ -84,7 +87,7 @@ async function standingOf({
       { hint: `Was it restored, or made anew? ${ANEW}` },
     );
   const confirmed = parseLsn(rows[0]?.confirmed ?? '0/0');
-  return { life, timeline, confirmed, reported: before?.commitLsn };
+  return { life, timeline, confirmed, reported: before?.commitLsn, chain };
 }
 
 /** That the server has what the topic ends with. */

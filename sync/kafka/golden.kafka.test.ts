@@ -27,6 +27,7 @@ import { openSlotLog } from '../slot-log.ts';
 import { readSourceTables } from './source-tables.ts';
 
 const PREFIX = 'mono';
+const HEARTBEATS = `__debezium-heartbeat.${PREFIX}`;
 
 interface Way {
   readonly schemas: boolean;
@@ -58,6 +59,8 @@ const WAYS: readonly (readonly [string, Way])[] = [
 interface Golden {
   readonly theirs: readonly InRecord[];
   readonly ours: readonly InRecord[];
+  /** Theirs, which come by the clock, and ours. */
+  readonly heartbeats: readonly InRecord[];
   readonly tables: SourceTables;
   readonly rows: ReadonlyMap<string, readonly Row[]>;
 }
@@ -89,6 +92,19 @@ describe.each(WAYS)('%s', (_, way) => {
         topic,
         records.map(comparable),
       ]);
+  });
+
+  test('heartbeats differ in their time alone', () => {
+    const [theirs, ours] = golden.heartbeats.map(({ topic, value, ...record }) => ({
+      topic,
+      ...comparable({
+        ...record,
+        topic,
+        value: value?.replace(/"ts_ms":\d+/, '"ts_ms":0') ?? null,
+      }),
+    }));
+    expect(theirs?.topic).toBe(HEARTBEATS);
+    expect(ours).toEqual(theirs);
   });
 
   test('both are decoded to what the source has', () => {
@@ -164,6 +180,7 @@ async function run(database: TestDatabase, client: pg.Client, way: Way): Promise
       'publication.autocreate.mode': 'disabled',
       'provide.transaction.metadata': 'true',
       'skipped.operations': 'none',
+      'heartbeat.interval.ms': '200',
       ...propertiesOf({ ...DEBEZIUM_DEFAULTS, ...way.modes }),
     },
   });
@@ -178,9 +195,12 @@ async function run(database: TestDatabase, client: pg.Client, way: Way): Promise
     await debezium.until(
       (record) => JSON.stringify(comparable(text(record)).value) === JSON.stringify(last),
     );
+    await debezium.until(({ topic }) => topic === HEARTBEATS);
+    const [heartbeats, theirs] = partition(debezium.records.map(text));
     return {
-      theirs: debezium.records.map(text),
+      theirs,
       ours: ours.records,
+      heartbeats: [...heartbeats.slice(0, 1), ours.heartbeat],
       tables: ours.tables,
       rows: await rowsOf(client),
     };
@@ -212,7 +232,7 @@ async function encoded(
   client: pg.Client,
   slot: string,
   { schemas, modes }: Way,
-): Promise<{ records: InRecord[]; tables: SourceTables }> {
+): Promise<{ records: InRecord[]; heartbeat: InRecord; tables: SourceTables }> {
   const tables = await sourceTables(client);
   const encoder = createEncoder({
     ...{ prefix: PREFIX, database: database.name, timeline: 1, layout: 'table' },
@@ -225,9 +245,9 @@ async function encoded(
   try {
     const records: InRecord[] = [];
     while (!records.some(({ value }) => value?.includes(GOLDEN_END)))
-      for (const piece of await log.read(AbortSignal.timeout(10_000)))
+      for (const piece of await log.read(AbortSignal.timeout(30_000)))
         records.push(...encoder.encode(piece, Date.now()));
-    return { records, tables };
+    return { records, tables, heartbeat: encoder.heartbeat(Date.now()) };
   } finally {
     await log.close();
   }
@@ -244,6 +264,12 @@ const text = (record: {
     Object.entries(record.headers).map(([name, value]) => [name, value ?? '']),
   ),
 });
+
+/** Heartbeats, and the rest. */
+function partition(records: readonly InRecord[]): [InRecord[], InRecord[]] {
+  const isBeat = ({ topic }: InRecord): boolean => topic === HEARTBEATS;
+  return [records.filter(isBeat), records.filter((record) => !isBeat(record))];
+}
 
 function byTopic(records: readonly InRecord[]): Map<string, InRecord[]> {
   return Map.groupBy(records, ({ topic }) => topic);

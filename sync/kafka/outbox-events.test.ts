@@ -4,7 +4,9 @@ import type { Admin, KafkaRecord, NewTopic } from '../../core/kafka/client.ts';
 import { createLogger } from '../../core/log.ts';
 import type { Piece, Relation } from '../domain/change.ts';
 import { OutboxEvents } from './outbox-events.ts';
+import { bytesOf } from './record-size.ts';
 import type { RelaySource } from './relay-sources.ts';
+import { producing } from '../../test/support/producing.ts';
 
 const COLUMNS = ['id', 'aggregatetype', 'aggregateid', 'payload', 'shard'];
 const relation: Relation = {
@@ -65,15 +67,12 @@ function events({ topics, limits = {}, making = {}, writing = {}, sent }: Broker
     },
     close: () => Promise.resolve(),
   } as unknown as Admin;
-  const producer = {
-    send: (records: readonly KafkaRecord[]) => {
-      const refusal = records.map(({ topic }) => writing[topic]).find((one) => one);
-      if (refusal) return Promise.reject(refusal);
-      sent.push(...records);
-      return Promise.resolve();
-    },
-    close: () => Promise.resolve(),
-  };
+  const producer = producing((records) => {
+    const refusal = records.map(({ topic }) => writing[topic]).find((one) => one);
+    if (refusal) return Promise.reject(refusal);
+    sent.push(...records);
+    return Promise.resolve();
+  });
   const kafka = { admin: () => Promise.resolve(admin), producer: () => Promise.resolve(producer) };
   return new OutboxEvents(source, () => undefined, kafka, createLogger({}, 'silent'), 1);
 }
@@ -99,12 +98,12 @@ test('rows that cannot be events are dead letters in their place, and the rest g
     ),
   );
   expect(posted.letters).toBe(4);
-  // The first of a topic goes ahead.
+  // The first of a topic goes ahead, and before all the first letter that is known to be one.
   const records = [...orders.sent, ...posted.records];
   expect(records.map(({ topic }) => topic)).toEqual([
-    ...['orders', LETTERS, LETTERS, LETTERS, LETTERS, 'orders'],
+    ...[LETTERS, 'orders', LETTERS, LETTERS, LETTERS, 'orders'],
   ]);
-  expect(records[1]).toEqual({
+  expect(records[2]).toEqual({
     ...{ topic: LETTERS, partition: 0, key: '{"id":"b"}' },
     value:
       '{"id":"b","aggregatetype":"orders","aggregateid":"1","payload":"{\\"x\\":1}","shard":"2"}',
@@ -114,7 +113,8 @@ test('rows that cannot be events are dead letters in their place, and the rest g
       'banyan.outbox': 'public.outbox',
     },
   });
-  expect(records.slice(2, 5).map(({ headers }) => headers['banyan.error'])).toEqual([
+  const [first, , , ...others] = records.slice(0, 5);
+  expect([first, ...others].map((one) => one?.headers['banyan.error'])).toEqual([
     "its shard is no number of a partition: 'none'",
     "'..' is no name of a topic",
     expect.stringMatching(/^it has 70\d+ bytes, and a topic takes 65536$/),
@@ -153,9 +153,10 @@ test('rows whose topic cannot be made, or written to, are dead letters, and hold
   );
   const { records, letters } = await outbox.of(rows);
   expect(letters).toBe(3);
-  expect(some.sent.map(({ headers }) => headers['id'])).toEqual(['a']);
-  expect(records.map(({ topic }) => topic)).toEqual([LETTERS, LETTERS, LETTERS, 'orders']);
-  expect(records.slice(0, 3).map(({ headers }) => headers['banyan.error'])).toEqual([
+  expect(some.sent.map(({ topic }) => topic)).toEqual(['orders', LETTERS]);
+  expect(records.map(({ topic }) => topic)).toEqual([LETTERS, LETTERS, 'orders']);
+  const all = [...some.sent.slice(1), ...records.slice(0, 2)];
+  expect(all.map(({ headers }) => headers['banyan.error'])).toEqual([
     'topic bills cannot be had: no right to make it',
     'topic secret cannot be had: no right to write it',
     'topic secret cannot be had: no right to write it',
@@ -184,8 +185,48 @@ test("what is larger than the team's own topic takes is a dead letter", async ()
   const { records } = await events(some).of(
     piece(['a', 'orders', '1', 'x'.repeat(3_000), null], ['b', 'orders', '1', '{}', null]),
   );
-  expect(records[0]?.headers['banyan.error']).toMatch(/bytes, and topic orders takes 2000$/);
-  expect(some.sent).toHaveLength(1);
+  expect(some.sent.map(({ topic }) => topic)).toEqual([LETTERS, 'orders']);
+  expect(some.sent[0]?.headers['banyan.error']).toMatch(/bytes, and topic orders takes 2000$/);
+  expect(records).toEqual([]);
+});
+
+test('where dead letters cannot be written, that is said before anything of the piece is there', async () => {
+  const some = brokers(
+    { orders: 1, [LETTERS]: 1 },
+    { writing: { [LETTERS]: refused('no right') } },
+  );
+  const sent = events(some).of(
+    piece(['a', 'orders', '1', '{}', null], ['b', '..', '1', '{}', null]),
+  );
+  await expect(sent).rejects.toMatchObject({
+    code: 'KAFKA_REFUSED',
+    message: `topic ${LETTERS}, for rows of an outbox that cannot be events, cannot be written: no right`,
+    hint: expect.stringMatching(/nothing is lost, and it goes on by itself/) as unknown,
+  });
+  expect(some.sent).toEqual([]);
+});
+
+test('a dead letter is cut to what its topic takes, down to the key of its row', async () => {
+  const limited = (bytes: number): Brokers =>
+    brokers({ [LETTERS]: 1 }, { limits: { [LETTERS]: String(bytes) } });
+  const row = ['an-id', '..', '1', 'x'.repeat(50_000), null];
+  const letterIn = async (bytes: number): Promise<KafkaRecord | undefined> => {
+    const some = limited(bytes);
+    await events(some).of(piece(row));
+    return some.sent[0];
+  };
+  for (const bytes of [2_000, 600, 370, 300]) {
+    const letter = await letterIn(bytes);
+    if (!letter) throw new Error('no letter');
+    expect(bytesOf(letter)).toBeLessThanOrEqual(bytes);
+    expect(letter.key).toBe('{"id":"an-id"}');
+  }
+  expect((await letterIn(370))?.value).toMatch(/"payload":"x{10}"/);
+  expect((await letterIn(300))?.value).toBeNull();
+  await expect(letterIn(100)).rejects.toMatchObject({
+    code: 'KAFKA_REFUSED',
+    message: expect.stringMatching(/takes 100 bytes, too few for the key of a row/) as unknown,
+  });
 });
 
 test('a topic that is missing is made', async () => {

@@ -1,6 +1,7 @@
 // What an application has put into its outbox tables, as events of their own topics, in commit order. A
 // row that cannot be an event goes whole, with the reason, to the topic of dead letters: it holds nobody up
 // and is not lost.
+import { BanyanError } from '../../core/errors.ts';
 import type { KafkaClient, KafkaRecord } from '../../core/kafka/client.ts';
 import type { Logger } from '../../core/log.ts';
 import { createOutboxRouter, type OutboxRouter } from '../domain/debezium/outbox.ts';
@@ -8,7 +9,8 @@ import { positionStart } from '../domain/debezium/position.ts';
 import type { SourceTables } from '../domain/debezium/source.ts';
 import type { Change, Piece } from '../domain/change.ts';
 import { letterOf, lettersTopic } from './outbox-letters.ts';
-import { bytesOf, OutboxTopics } from './outbox-topics.ts';
+import { OutboxTopics } from './outbox-topics.ts';
+import { bytesOf } from './record-size.ts';
 import type { RelaySource } from './relay-sources.ts';
 
 interface Event {
@@ -16,10 +18,12 @@ interface Event {
   /** Of the row. */
   readonly change: Change;
   readonly position: string;
+  /** Why it cannot be one: a dead letter takes its place. */
+  readonly why: string | undefined;
 }
 
 export interface Posted {
-  /** In the order of the rows, dead letters in the places of their events. */
+  /** In the order of the rows, dead letters in the places of their events; what went ahead is left out. */
   readonly records: readonly KafkaRecord[];
   readonly letters: number;
 }
@@ -53,57 +57,76 @@ export class OutboxEvents {
    */
   async of({ head, changes, firstSeq }: Piece): Promise<Posted> {
     if (this.#source.outboxes.length === 0) return NONE;
-    const start = positionStart(this.#timeline, head.commitLsn);
+    const events = this.#eventsOf(changes, firstSeq, positionStart(this.#timeline, head.commitLsn));
+    if (events.length === 0) return NONE;
+    // Letters first: where their topic cannot be had, nothing of the piece is to be written.
+    const known = events.find(({ why }) => why !== undefined);
+    const ahead = known && (await this.#letter(known));
+    const isAhead = ahead !== undefined && (await this.#topics.sendFirstLetter(ahead));
+    await this.#topics.prepare(
+      events.flatMap(({ record, why }) => (why === undefined ? [record] : [])),
+    );
+    const records: KafkaRecord[] = [];
+    let letters = 0;
+    for (const event of events) {
+      const refused = event.why === undefined ? await this.#placed(event, records) : event;
+      if (!refused) continue;
+      letters += 1;
+      const letter = event === known ? ahead : await this.#letter(refused);
+      const isThere =
+        event === known ? isAhead : letter && (await this.#topics.sendFirstLetter(letter));
+      if (letter && !isThere) records.push(letter);
+    }
+    return { records, letters };
+  }
+
+  #eventsOf(changes: readonly Change[], firstSeq: number, start: string): Event[] {
     const events: Event[] = [];
-    const letters = new Set<Event>();
     for (const [index, change] of changes.entries()) {
       const position = `${start}${firstSeq + index}`;
       const routed = this.#router.route(change, position);
       if (routed?.warning !== undefined)
         this.#log.warn(routed.warning, { source: this.#source.name });
-      for (const record of routed?.records ?? []) {
+      for (const one of routed?.records ?? []) {
         // The same event comes to the same partition at every run.
-        const placed = record.key === null ? { partition: 0, ...record } : record;
-        const event = { record: placed, change, position };
-        const why = unsendable(placed, this.#source.settings.topics.maxMessageBytes);
-        if (why === undefined) events.push(event);
-        else events.push(this.#letter(event, why, letters));
+        const record = one.key === null ? { partition: 0, ...one } : one;
+        const why = unsendable(record, this.#source.settings.topics.maxMessageBytes);
+        events.push({ record, change, position, why });
       }
       if (routed?.unfit === undefined) continue;
       const record = { topic: '', key: null, value: null, headers: {} };
-      events.push(this.#letter({ record, change, position }, routed.unfit, letters));
+      events.push({ record, change, position, why: routed.unfit });
     }
-    if (events.length === 0) return NONE;
-    await this.#topics.prepare(events.map(({ record }) => record));
-    const records: KafkaRecord[] = [];
-    for (const event of events) {
-      const record = letters.has(event) ? event.record : await this.#placed(event, letters);
-      if (record) records.push(record);
-    }
-    await this.#topics.prepare(records);
-    return { records, letters: letters.size };
+    return events;
   }
 
-  /** The event, or the letter that takes its place; undefined when it is with the brokers already. */
-  async #placed(event: Event, letters: Set<Event>): Promise<KafkaRecord | undefined> {
+  /** Adds the event to those that are to be written, where it is not there yet; else why it cannot be one. */
+  async #placed(event: Event, records: KafkaRecord[]): Promise<Event | undefined> {
     const { record } = event;
     const refusal = (): string | undefined => this.#topics.refusal(record);
     if (refusal() === undefined && (await this.#topics.sendFirst(record))) return undefined;
     const why = refusal();
-    return why === undefined ? record : this.#letter(event, why, letters).record;
+    if (why !== undefined) return { ...event, why };
+    records.push(record);
+    return undefined;
   }
 
-  #letter(event: Event, why: string, letters: Set<Event>): Event {
-    const { name, prefix, settings } = this.#source;
-    const { change, position } = event;
-    const limit = settings.topics.maxMessageBytes;
-    const record = letterOf({ topic: lettersTopic(prefix), change, position, why, limit });
+  async #letter({ change, position, why = '' }: Event): Promise<KafkaRecord> {
+    const topic = lettersTopic(this.#source.prefix);
+    const limit = await this.#topics.letterBytes();
+    const letter = letterOf({ topic, change, position, why, limit });
+    if (!letter)
+      throw new BanyanError(
+        'KAFKA_REFUSED',
+        `topic ${topic} takes ${limit} bytes, too few for the key of a row that cannot be an event`,
+        {
+          hint: `Raise its max.message.bytes. Until then the relay stands before that row, at ${position}; nothing is lost, and it goes on by itself.`,
+        },
+      );
     this.#log.error('a row of an outbox cannot be an event: it is a dead letter', {
-      ...{ source: name, position, why, topic: record.topic },
-      row: record.key,
+      ...{ source: this.#source.name, position, why, topic },
+      row: letter.key,
     });
-    const letter = { ...event, record };
-    letters.add(letter);
     return letter;
   }
 }

@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { joinRelay, leaveRelay } from '../../control/relay.ts';
 import { Participant } from '../../control/participant.ts';
-import { createOwned, createPair, type Pair } from '../../test/support/pair.ts';
+import { createOwned } from '../../test/support/owned.ts';
+import { createPair, type Pair } from '../../test/support/pair.ts';
 import { checkOutboxes } from './outbox-findings.ts';
 import { assertOutboxes } from './outbox-published.ts';
 

@@ -1,12 +1,13 @@
 // The topics of events: made when their first event comes, for only the rows know their names, and tried
 // by that one alone. A topic that the brokers will not have, or will not take it, so stops nobody: what
 // was to go there are dead letters, and now and then it is tried again. The topic of dead letters itself
-// must be there.
+// must be there, and take them: without it the relay does not go on, and nothing of the row is confirmed.
 import { BanyanError, isBanyanError } from '../../core/errors.ts';
 import type { Admin, KafkaClient, KafkaRecord, TopicFacts } from '../../core/kafka/client.ts';
 import { ensureTopics } from '../../core/kafka/topics.ts';
 import { newTopic } from '../../control/kafka-topics.ts';
 import { lettersTopic } from './outbox-letters.ts';
+import { bytesOf } from './record-size.ts';
 import type { RelaySource } from './relay-sources.ts';
 
 interface Known {
@@ -17,18 +18,6 @@ interface Known {
 }
 
 const CLOSED_MS = 30_000;
-/** What the brokers count besides, and of each header besides. */
-const OVERHEAD_BYTES = 100;
-const HEADER_BYTES = 10;
-
-/** About what the brokers count. */
-export function bytesOf({ key, value, headers }: KafkaRecord): number {
-  let bytes = OVERHEAD_BYTES + Buffer.byteLength(value ?? '') + Buffer.byteLength(key ?? '');
-  for (const [name, text] of Object.entries(headers))
-    bytes += HEADER_BYTES + Buffer.byteLength(name) + Buffer.byteLength(text);
-  return bytes;
-}
-
 export class OutboxTopics {
   readonly #source: RelaySource;
   readonly #kafka: Pick<KafkaClient, 'admin' | 'producer'>;
@@ -77,6 +66,26 @@ export class OutboxTopics {
     return bytes > limit ? `it has ${bytes} bytes, and topic ${topic} takes ${limit}` : undefined;
   }
 
+  /** Bytes of a dead letter, once its topic is there. Throws KAFKA_REFUSED where there can be none. */
+  async letterBytes(): Promise<number> {
+    const topic = lettersTopic(this.#source.prefix);
+    await this.prepare([{ topic, key: null, value: null, headers: {} }]);
+    return this.#known.get(topic)?.limit ?? 0;
+  }
+
+  /**
+   * Sends the first letter, ahead of all that goes with it: where it is refused, nothing of that has been
+   * written. Gives whether it is there by that. Throws KAFKA_REFUSED, KAFKA_UNREACHABLE.
+   */
+  async sendFirstLetter(record: KafkaRecord): Promise<boolean> {
+    if (this.#tried.has(record.topic)) return false;
+    await this.#sendAlone(record).catch((error: unknown) => {
+      throw noLetters(record.topic, error, 'written');
+    });
+    this.#tried.add(record.topic);
+    return true;
+  }
+
   /**
    * Sends the first record of a topic, by a producer that may fail; gives whether it is there by that.
    * Where the brokers refuse it, `refusal` says so from then on. Throws KAFKA_UNREACHABLE.
@@ -84,17 +93,23 @@ export class OutboxTopics {
   async sendFirst(record: KafkaRecord): Promise<boolean> {
     const { topic } = record;
     if (this.#tried.has(topic)) return false;
-    const producer = await this.#kafka.producer();
     try {
-      await producer.send([record]);
+      await this.#sendAlone(record);
     } catch (error) {
       this.#close(topic, error);
       return false;
-    } finally {
-      await producer.close();
     }
     this.#tried.add(topic);
     return true;
+  }
+
+  async #sendAlone(record: KafkaRecord): Promise<void> {
+    const producer = await this.#kafka.producer();
+    try {
+      await producer.send([record]);
+    } finally {
+      await producer.close();
+    }
   }
 
   async #look(admin: Admin, topic: string, found: TopicFacts | undefined): Promise<void> {
@@ -105,7 +120,7 @@ export class OutboxTopics {
     try {
       if (!found) await ensureTopics(admin, [newTopic(settings, topic, wanted)]);
     } catch (error) {
-      if (isLetters) throw noLetters(topic, error);
+      if (isLetters) throw noLetters(topic, error, 'made');
       this.#close(topic, error);
       return;
     }
@@ -122,13 +137,15 @@ export class OutboxTopics {
   }
 }
 
-function noLetters(topic: string, error: unknown): unknown {
+function noLetters(topic: string, error: unknown, what: 'made' | 'written'): unknown {
   if (!isBanyanError(error) || error.retryable) return error;
+  const remedy =
+    what === 'made' ? 'Let the relay make topics, or make this one.' : 'Let the relay write to it.';
   return new BanyanError(
     error.code,
-    `topic ${topic}, for rows of an outbox that cannot be events, cannot be made: ${error.message}`,
+    `topic ${topic}, for rows of an outbox that cannot be events, cannot be ${what}: ${error.message}`,
     {
-      hint: `${error.hint ?? ''} Let the relay make topics, or make this one.`.trim(),
+      hint: `${error.hint ?? ''} ${remedy} Until then the relay stands before that row; nothing is lost, and it goes on by itself.`.trim(),
       cause: error,
     },
   );

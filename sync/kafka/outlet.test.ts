@@ -1,9 +1,12 @@
 // The outlet by itself: what it has written is a gapless run whatever its producer does, and several
 // runs over one log, zombies and late writes included, leave a topic from which the log can be read.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { KafkaRecord, Producer } from '../../core/kafka/client.ts';
 import { waitFor } from '../../core/lifecycle.ts';
+import { producing } from '../../test/support/producing.ts';
+import type { Pace } from './inflow.ts';
 import { Outlet, type Parcel, type Written } from './outlet.ts';
 
 const REFUSED = new Error('refused');
@@ -32,24 +35,21 @@ interface Held extends Producer {
 /** A producer whose answers the test gives. */
 function held(): Held {
   const asked: Held['asked'] = [];
-  return {
-    asked,
-    send: (records) =>
-      new Promise((resolve, reject) => {
-        asked.push({
-          places: placesOf(records),
-          done: resolve,
-          fail: () => {
-            reject(REFUSED);
-          },
-        });
-      }),
-    close: () => Promise.resolve(),
-  };
+  const send = (records: readonly KafkaRecord[]): Promise<void> =>
+    new Promise((resolve, reject) => {
+      asked.push({
+        places: placesOf(records),
+        done: resolve,
+        fail: () => {
+          reject(REFUSED);
+        },
+      });
+    });
+  return { asked, ...producing(send) };
 }
 
 const soon = (what: string, probe: () => boolean): Promise<unknown> =>
-  waitFor(probe, { timeoutMs: 2_000, everyMs: 1, what });
+  waitFor(probe, { timeoutMs: 30_000, everyMs: 1, what });
 
 test('one request is under way at a time, and takes along whatever waits', async () => {
   const producer = held();
@@ -71,6 +71,57 @@ test('one request is under way at a time, and takes along whatever waits', async
   expect(producer.asked.flatMap(({ places }) => places)).toEqual([1, 2, 3, 4]);
   expect(producer.asked.length).toBeLessThan(4);
   expect(written.map(({ endLsn }) => endLsn)).toEqual([2n, 3n, 4n, 5n]);
+  stop.abort();
+  await running;
+});
+
+test('where much comes, what comes in a moment goes together; where little does, at once', async () => {
+  const producer = held();
+  let clock = 0;
+  const rests: (() => void)[] = [];
+  const pace: Pace = {
+    now: () => clock,
+    rest: (ms) =>
+      new Promise((resolve) => {
+        rests.push(() => {
+          clock += ms;
+          resolve();
+        });
+      }),
+  };
+  const outlet = new Outlet({ producer, onWritten: () => undefined, pace });
+  const stop = new AbortController();
+  const running = outlet.run(stop.signal);
+  /** What the next request has, which is answered after a while. */
+  const next = async (answerMs = 0): Promise<number[]> => {
+    await soon('a request', () => producer.asked.length > 0);
+    const [request] = producer.asked.splice(0);
+    clock += answerMs;
+    request?.done();
+    await soon('its effect', () => outlet.empty);
+    return request?.places ?? [];
+  };
+  await outlet.give(parcel(1, 900_000));
+  await next(120);
+  await outlet.give(parcel(2));
+  await next();
+  for (const place of [3, 4, 5]) {
+    await outlet.give(parcel(place));
+    await nextTurn();
+  }
+  expect([rests.length, producer.asked.length]).toEqual([1, 0]);
+  rests[0]?.();
+  expect(await next()).toEqual([3, 4, 5]);
+  // What is enough for a request waits for no more.
+  await outlet.give(parcel(6, 500_000));
+  expect(await next()).toEqual([6]);
+  // By the end of this one little has come for a while.
+  clock += 1_000;
+  await outlet.give(parcel(7));
+  await next();
+  await outlet.give(parcel(8));
+  expect(await next()).toEqual([8]);
+  expect(rests).toHaveLength(1);
   stop.abort();
   await running;
 });
@@ -116,6 +167,40 @@ test('whoever gives more than there is room for waits', async () => {
   await running;
 });
 
+test('a large parcel goes in several requests, and counts as written with the last of them', async () => {
+  const producer = held();
+  const written: Written[] = [];
+  const outlet = new Outlet({
+    producer,
+    onWritten: ({ transactions }) => written.push(...transactions),
+  });
+  const stop = new AbortController();
+  const running = outlet.run(stop.signal);
+  const records = Array.from({ length: 20 }, (_, place) => record(place, 400_000));
+  let isGiven = false;
+  const giving = outlet.give({ ...parcel(1), records }).then(() => {
+    isGiven = true;
+  });
+  const sizes: number[] = [];
+  while (sizes.reduce((sum, size) => sum + size, 0) < records.length) {
+    const { length } = sizes;
+    await soon('a request', () => producer.asked.length > length);
+    expect(written).toEqual([]);
+    // What waits is bounded all the while.
+    if (length === 0) expect(isGiven).toBe(false);
+    const one = producer.asked[length];
+    sizes.push(one?.places.length ?? 0);
+    one?.done();
+  }
+  await giving;
+  await soon('its effect', () => outlet.empty);
+  expect(Math.max(...sizes)).toBeLessThan(4);
+  expect(producer.asked.flatMap(({ places }) => places)).toEqual(records.map((_, place) => place));
+  expect(written).toEqual([parcel(1).through]);
+  stop.abort();
+  await running;
+});
+
 /** What becomes of a request. */
 type Fate = 'written' | 'refused' | 'late';
 
@@ -134,18 +219,15 @@ async function runs(length: number, fates: readonly Fate[], turns: readonly numb
       next: confirmed,
       ended: false,
       outlet: new Outlet({
-        producer: {
-          send: async (records) => {
-            await Promise.resolve();
-            const what = fates[fate++ % fates.length] ?? 'written';
-            if (what === 'written') topic.push(...placesOf(records));
-            else {
-              if (what === 'late') late.push(placesOf(records));
-              throw REFUSED;
-            }
-          },
-          close: () => Promise.resolve(),
-        },
+        producer: producing(async (records) => {
+          await Promise.resolve();
+          const what = fates[fate++ % fates.length] ?? 'written';
+          if (what === 'written') topic.push(...placesOf(records));
+          else {
+            if (what === 'late') late.push(placesOf(records));
+            throw REFUSED;
+          }
+        }),
         // A zombie's confirmations reach no server; to count them would not harm either.
         onWritten: ({ transactions: some }) => {
           confirmed = Math.max(confirmed, Number(some.at(-1)?.endLsn ?? 0));

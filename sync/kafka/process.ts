@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import type { Knex } from 'knex';
 import { isBanyanError, messageOf } from '../../core/errors.ts';
 import { kafkaClient } from '../../core/kafka/connect.ts';
-import { aborted, sleep, type Part } from '../../core/lifecycle.ts';
+import type { Part } from '../../core/lifecycle.ts';
 import { isConnectionError } from '../../core/postgres/connect.ts';
 import type { Logger } from '../../core/log.ts';
 import type { Connections } from '../../control/connections.ts';
@@ -16,10 +16,12 @@ import { RelayReports } from '../../control/relay-reports.ts';
 import { RelayTerms } from '../../control/relay-terms.ts';
 import { openControl, StateStore } from '../../control/store.ts';
 import { watchStates } from '../../control/watch.ts';
+import { Attempts } from '../attempts.ts';
 import { parsePosition } from '../domain/debezium/position.ts';
+import { parseChain } from '../domain/footing.ts';
 import { watchRetainedWal } from '../retained-wal.ts';
 import { relaySources, type RelaySource } from './relay-sources.ts';
-import { runRelay } from './relay.ts';
+import { runRelay, type RelayOptions } from './relay.ts';
 import { scribe } from './script.ts';
 
 export interface RelayPartOptions {
@@ -32,11 +34,9 @@ export interface RelayPartOptions {
 interface Running {
   readonly stop: AbortController;
   readonly ended: Promise<unknown>;
-  /** Has one that stopped try again at once. */
-  readonly nudge: () => void;
+  readonly attempts: Attempts;
 }
 
-const BACKOFF_MS = [250, 500, 1_000, 2_000, 5_000];
 /** After another one has taken over. */
 const STEP_BACK_MS = 500;
 
@@ -87,7 +87,7 @@ async function adjust(
     const present = running.get(source.name);
     if (wanted && !present) running.set(source.name, start({ options, source, db, holder }));
     // Somebody has just decided something: one that stopped is not to wait any longer.
-    if (wanted) present?.nudge();
+    if (wanted) present?.attempts.nudge();
     if (!wanted && present) {
       running.delete(source.name);
       await stopped(present);
@@ -107,12 +107,7 @@ function start(kept: Kept): Running {
   const stop = new AbortController();
   const { signal } = stop;
   const { options, source, db } = kept;
-  let wake = new AbortController();
-  const wait = async (ms: number | undefined): Promise<void> => {
-    wake = new AbortController();
-    const woken = AbortSignal.any([signal, wake.signal]);
-    await (ms === undefined ? aborted(woken) : sleep(ms, woken));
-  };
+  const attempts = new Attempts(signal);
   const reports = new RelayReports(db);
   const watch = watchRetainedWal(
     {
@@ -124,11 +119,8 @@ function start(kept: Kept): Running {
     signal,
   );
   return {
-    stop,
-    ended: Promise.all([watch, keepRunning(kept, reports, wait, signal)]),
-    nudge: () => {
-      wake.abort();
-    },
+    ...{ stop, attempts },
+    ended: Promise.all([watch, keepRunning(kept, reports, attempts, signal)]),
   };
 }
 
@@ -140,7 +132,7 @@ async function stopped({ stop, ended }: Running): Promise<void> {
 async function keepRunning(
   { options, source, db, holder }: Kept,
   reports: RelayReports,
-  wait: (ms: number | undefined) => Promise<void>,
+  attempts: Attempts,
   signal: AbortSignal,
 ): Promise<void> {
   const { log, migration, connections } = options;
@@ -149,7 +141,7 @@ async function keepRunning(
   const kafka = kafkaClient(connection, log);
   const own = { source: source.name, holder };
   const running = { ...own, status: 'running', errorCode: null, error: null } as const;
-  for (let failures = 0; !signal.aborted;) {
+  while (!signal.aborted) {
     const run = { begun: false };
     try {
       const { prepare, end, script } = scribe(source, kafka, log);
@@ -165,7 +157,7 @@ async function keepRunning(
             end,
             script,
           },
-          before: parsePosition(await lastPosition(reports, source.name)),
+          ...(await lastReport(reports, source.name)),
           onStandby: () => reports.reportStandby(source.name),
           onRunning: () => {
             run.begun = true;
@@ -180,28 +172,27 @@ async function keepRunning(
     } catch (error) {
       if (isBanyanError(error, 'APPLIER_REPLACED')) {
         log.warn('another relay has taken over; this one stands by', own);
-        await wait(STEP_BACK_MS);
+        await attempts.pause(STEP_BACK_MS);
         continue;
       }
-      if (run.begun && isPassing(error)) failures = 0;
+      if (run.begun && isPassing(error)) attempts.forgive();
       log.error('relay failed', { ...own, code: codeOf(error), error: messageOf(error) });
       await reports
         .report({ ...own, status: isPassing(error) ? 'retrying' : 'stopped', ...reasonOf(error) })
         .catch(() => undefined);
-      // Nothing that waiting could mend: the stream has a hole.
-      await wait(
-        isBanyanError(error, 'SLOT_LOST') || isBanyanError(error, 'KAFKA_LOG_LOST')
-          ? undefined
-          : BACKOFF_MS[Math.min(failures++, BACKOFF_MS.length - 1)],
-      );
+      await attempts.afterFailure(error);
     }
   }
 }
 
-async function lastPosition(reports: RelayReports, source: string): Promise<string | undefined> {
+async function lastReport(
+  reports: RelayReports,
+  source: string,
+): Promise<Pick<RelayOptions, 'before' | 'chain'>> {
   // Without the control database nobody knows; each flow looks for itself.
   const lines = await reports.lines().catch(() => []);
-  return lines.find((line) => line.source === source)?.position ?? undefined;
+  const { position, chain } = lines.find((line) => line.source === source) ?? {};
+  return { before: parsePosition(position ?? undefined), chain: parseChain(chain ?? '') };
 }
 
 function isPassing(error: unknown): boolean {

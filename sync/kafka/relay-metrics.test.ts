@@ -5,7 +5,14 @@ import { relayMetrics } from './relay-metrics.ts';
 const line: RelayLine = {
   ...{ source: 'monolith', status: 'running', holder: 'h', errorCode: null, error: null },
   ...{ position: '1/0/10/2', behindMs: 1_500, lagP50Ms: 20, lagP99Ms: null, written: 7 },
-  ...{ bytes: 900, letters: 2, confirmed: '1/10', behindBytes: 5, retainedBytes: null },
+  ...{
+    bytes: 900,
+    letters: 2,
+    confirmed: '1/10',
+    chain: null,
+    behindBytes: 5,
+    retainedBytes: null,
+  },
   ...{ standby: true, reportAgeMs: 400 },
 };
 

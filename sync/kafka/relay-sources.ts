@@ -27,6 +27,8 @@ export interface RelaySource {
   readonly tables: ReadonlySet<string>;
   /** By capability, the topics of the tables that it has there. */
   readonly topicsOf: ReadonlyMap<string, readonly string[]>;
+  /** And the tables, as `schema.table`. */
+  readonly tablesOf: ReadonlyMap<string, readonly string[]>;
   readonly outboxes: readonly OutboxSettings[];
   /** Whether a flow leads from here. */
   readonly wanted: (phaseOf: (capability: string) => Phase) => boolean;
@@ -64,6 +66,7 @@ export function relaySources(migration: Migration, connections: Connections): Re
           ...outboxes.map(({ table }) => table),
         ]),
         topics: topicsOf(migration, settings, name),
+        tablesOf: new Map(tablesBy),
         topicsOf: new Map(
           tablesBy.map(([id, tables]) => [id, tables.map((table) => tableTopic(prefix, table))]),
         ),

@@ -10,8 +10,8 @@ import type { RelayNames } from '../../control/domain/names.ts';
 import type { RelayProgress } from '../../control/relay-reports.ts';
 import { allOrNone } from '../all-or-none.ts';
 import type { Piece } from '../domain/change.ts';
-import type { Footing } from '../domain/debezium/chain.ts';
-import type { Ending, Settles } from '../domain/footing.ts';
+import type { ChainEnd, Footing } from '../domain/debezium/chain.ts';
+import { formatChain, type Ending, type ReportedChain, type Settles } from '../domain/footing.ts';
 import { LagWindow } from '../domain/lag.ts';
 import type { SlotChangeLog } from '../slot-log.ts';
 import { findFooting, type Watch } from './footing.ts';
@@ -21,6 +21,8 @@ import { Outlet, type Sent, type Written } from './outlet.ts';
 export interface Script {
   /** Rows of an outbox that could not be events, so far. */
   readonly letters: number;
+  /** What the next transaction would say of what it comes behind; undefined where nobody knows. */
+  readonly chain?: ChainEnd | undefined;
   /** The records of the next piece of the log, in order. */
   write(piece: Piece): Promise<readonly KafkaRecord[]>;
   /**
@@ -35,6 +37,7 @@ export interface WorkOptions {
   readonly url: string;
   /** How far the topics go, as far as anybody knows; its timeline and commit LSN. */
   readonly before: Position | undefined;
+  readonly chain?: ReportedChain | undefined;
   /** What the topics end with, from as far back as is needed; undefined when the signal aborts. */
   readonly end: (isSettled: Settles, signal: AbortSignal) => Promise<Ending | undefined>;
   readonly script: (source: pg.Client, timeline: number, footing: Footing) => Promise<Script>;
@@ -85,9 +88,9 @@ export class RelayWork {
 
   async run(stop: AbortController): Promise<void> {
     const { signal } = stop;
-    const { limitBytes, url, before, end, script: begin, onRunning } = this.#options;
+    const { limitBytes, url, before, chain, end, script: begin, onRunning } = this.#options;
     const found = await findFooting({
-      ...{ url, before, client: this.#client, ...this.#names },
+      ...{ url, before, chain, client: this.#client, ...this.#names },
       end: (isSettled) => end(isSettled, signal),
     });
     if (!found || signal.aborted) return;
@@ -101,12 +104,17 @@ export class RelayWork {
       ...(limitBytes !== undefined && { limitBytes }),
     });
     onRunning();
-    await allOrNone(stop, [
-      outlet.run(signal),
-      this.#stream(script, outlet, watch, signal),
-      this.#beat(script, outlet, watch, signal),
-      this.#reports(script, outlet, signal),
-    ]);
+    try {
+      await allOrNone(stop, [
+        outlet.run(signal),
+        this.#stream(script, outlet, watch, signal),
+        this.#beat(script, outlet, watch, signal),
+        this.#reports(script, outlet, signal),
+      ]);
+    } finally {
+      // The next one may find nothing else to go on from.
+      await this.#report(script, outlet);
+    }
   }
 
   async #stream(script: Script, outlet: Outlet, watch: Watch, signal: AbortSignal): Promise<void> {
@@ -116,7 +124,12 @@ export class RelayWork {
       this.#waits = false;
       for (const piece of pieces) {
         if (piece.size > 0) watch.sees(piece.head.commitLsn);
-        await outlet.give({ records: await script.write(piece), through: throughOf(piece) });
+        const records = await script.write(piece).catch(async (error: unknown) => {
+          // Where the relay stands before a piece, all that lies before it is written and confirmed.
+          await outlet.emptied();
+          throw error;
+        });
+        await outlet.give({ records, through: throughOf(piece) });
       }
     }
   }
@@ -154,25 +167,35 @@ export class RelayWork {
     for (const { commitMs } of transactions) this.#lag.add(now - commitMs);
   }
 
-  /** Without the control database the relay goes on; only its reports are missing. */
   async #reports(script: Script, outlet: Outlet, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.#options
-        .report({
-          position: this.#position,
-          behindMs: this.#behindMs(outlet),
-          lagP50Ms: this.#lag.percentile(0.5),
-          lagP99Ms: this.#lag.percentile(0.99),
-          written: this.#written,
-          bytes: this.#bytes,
-          letters: script.letters,
-          confirmed: this.#confirmed > 0n ? formatLsn(this.#confirmed) : undefined,
-        })
-        .catch((error: unknown) => {
-          this.#options.log.warn('the relay could not be reported', { error: String(error) });
-        });
+      await this.#report(script, outlet);
       await sleep(REPORT_MS, signal);
     }
+  }
+
+  /** Without the control database the relay goes on; only its reports are missing. */
+  async #report(script: Script, outlet: Outlet): Promise<void> {
+    const progress = {
+      position: this.#position,
+      behindMs: this.#behindMs(outlet),
+      lagP50Ms: this.#lag.percentile(0.5),
+      lagP99Ms: this.#lag.percentile(0.99),
+      written: this.#written,
+      bytes: this.#bytes,
+      letters: script.letters,
+      confirmed: this.#confirmed > 0n ? formatLsn(this.#confirmed) : undefined,
+      chain: this.#chain(script),
+    };
+    await this.#options.report(progress).catch((error: unknown) => {
+      this.#options.log.warn('the relay could not be reported', { error: String(error) });
+    });
+  }
+
+  /** What has been encoded is further than what is confirmed: the chain knows of all of that. */
+  #chain({ chain }: Script): string | undefined {
+    const confirmed = this.#confirmed;
+    return chain && confirmed > 0n ? formatChain({ ...chain, confirmed }) : undefined;
   }
 
   #behindMs(outlet: Outlet): number | undefined {

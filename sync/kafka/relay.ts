@@ -133,6 +133,7 @@ class Relay {
             url,
             silenceMs,
             pieceLimit: PIECE_CHANGES,
+            readChanges: PIECE_CHANGES,
             lsns: true,
             typed: true,
             holdsIdle: true,

@@ -8,11 +8,12 @@ import { ensureTopics } from '../../core/kafka/topics.ts';
 import type { Logger } from '../../core/log.ts';
 import { formatTable } from '../../core/postgres/identifiers.ts';
 import type { Lsn } from '../../core/postgres/lsn.ts';
-import { decodeMessage } from '../../control/domain/flow.ts';
 import { recordForm } from '../../control/kafka-settings.ts';
 import { newTopic, tableTopic } from '../../control/kafka-topics.ts';
-import type { Footing } from '../domain/debezium/chain.ts';
-import { createEncoder, type Encoder, type OutRecord } from '../domain/debezium/encoder.ts';
+import type { ChainEnd, Footing } from '../domain/debezium/chain.ts';
+import { capabilityOf, Concerns } from '../domain/debezium/concern.ts';
+import { createEncoder, type Encoder } from '../domain/debezium/encoder.ts';
+import type { OutRecord } from '../domain/debezium/out-record.ts';
 import { HEADERS, parsePosition } from '../domain/debezium/position.ts';
 import type { SourceTable, SourceTables } from '../domain/debezium/source.ts';
 import type { Change, Piece, Relation } from '../domain/change.ts';
@@ -92,7 +93,6 @@ class DebeziumScript implements Script {
   /** Those that have a name which the definition does not know. */
   readonly #strange = new Set<Relation>();
   readonly #partitions: Map<string, number>;
-  readonly #transactions: string;
   /** Topics that outbox tables would have: their rows are events, and nothing else. */
   readonly #outboxes: ReadonlySet<string>;
 
@@ -102,7 +102,6 @@ class DebeziumScript implements Script {
     this.#source = source;
     this.#kafka = kafka;
     this.#client = client;
-    this.#transactions = `${prefix}.transaction`;
     this.#outboxes = new Set(outboxes.map(({ table }) => tableTopic(prefix, table)));
     this.#partitions = new Map(source.topics.map(({ topic, partitions }) => [topic, partitions]));
     const { layout } = settings;
@@ -113,6 +112,12 @@ class DebeziumScript implements Script {
       layout,
       tables,
       footing,
+      ...(layout === 'changes' && {
+        concerns: new Concerns(
+          source.tablesOf,
+          outboxes.map(({ table }) => table),
+        ),
+      }),
       outboxes: new Set(outboxes.map(({ table }) => table)),
       ...recordForm(settings),
     });
@@ -120,10 +125,12 @@ class DebeziumScript implements Script {
   }
 
   async write(piece: Piece): Promise<readonly KafkaRecord[]> {
-    await this.#describe(piece.changes);
+    const unknown = this.#unknown(piece.changes);
+    if (unknown.size > 0) await this.#describe([...unknown]);
     const records = this.#numbered(this.#encoder.encode(piece, Date.now()), piece);
-    const events = await this.#events.of(piece);
     const own = this.#source.settings.layout === 'changes' ? records : this.#placed(records, piece);
+    if (this.#outboxes.size === 0) return own;
+    const events = await this.#events.of(piece);
     this.#letters += events.letters;
     return events.records.length === 0 ? own : [...own, ...events.records];
   }
@@ -132,23 +139,33 @@ class DebeziumScript implements Script {
     return this.#letters;
   }
 
+  get chain(): ChainEnd | undefined {
+    return this.#encoder.end;
+  }
+
   beat(idle: Lsn | undefined): readonly KafkaRecord[] {
     // Among the changes there is room only for what says how far they go.
     if (this.#source.settings.layout === 'changes' && idle === undefined) return [];
     return [{ ...this.#encoder.heartbeat(Date.now(), idle), partition: 0 }];
   }
 
-  /** A table is described anew whenever it has been altered, and at the beginning. */
-  async #describe(changes: readonly Change[]): Promise<void> {
-    const fresh = new Set<Relation>();
+  /** Tables that have not been described since they were altered. */
+  #unknown(changes: readonly Change[]): ReadonlySet<Relation> {
+    const unknown = new Set<Relation>();
     let last: Relation | undefined;
     for (const change of changes) {
       if (change.kind === 'message') continue;
-      if (change.kind === 'truncate') for (const one of change.relations) fresh.add(one);
-      else if (change.relation !== last) fresh.add((last = change.relation));
+      if (change.kind === 'truncate') {
+        for (const one of change.relations) if (!this.#tables.has(one)) unknown.add(one);
+      } else if (change.relation !== last) {
+        last = change.relation;
+        if (!this.#tables.has(last)) unknown.add(last);
+      }
     }
-    const unknown = [...fresh].filter((relation) => !this.#tables.has(relation));
-    if (unknown.length === 0) return;
+    return unknown;
+  }
+
+  async #describe(unknown: readonly Relation[]): Promise<void> {
     for (const [relation, table] of await describeRelations(this.#client, unknown))
       this.#tables.set(relation, table);
     const strange = unknown.filter((one) => !this.#source.tables.has(formatTable(one)));
@@ -189,17 +206,18 @@ class DebeziumScript implements Script {
   }
 
   #placed(records: readonly OutRecord[], piece: Piece): readonly KafkaRecord[] {
-    return records.flatMap((record) => {
-      if (this.#outboxes.has(record.topic)) return [];
-      if (record.topic === this.#transactions) return [{ ...record, partition: 0 }];
-      const change = changeOf(record, piece);
-      if (record.topic === '') {
+    const placed: KafkaRecord[] = [];
+    for (const record of records) {
+      const { topic } = record;
+      if (this.#outboxes.has(topic)) continue;
+      if (topic === '') {
+        const change = changeOf(record, piece);
         const capability = change?.kind === 'message' ? capabilityOf(change.content) : undefined;
-        return this.#copied(record, this.#source.topicsOf.get(capability ?? '') ?? []);
-      }
-      if (change?.kind === 'truncate') return this.#copied(record, [record.topic]);
-      return [record.key === null ? { ...record, partition: 0 } : record];
-    });
+        placed.push(...this.#copied(record, this.#source.topicsOf.get(capability ?? '') ?? []));
+      } else if (record.everywhere) placed.push(...this.#copied(record, [topic]));
+      else placed.push(record);
+    }
+    return placed;
   }
 
   #copied(record: OutRecord, topics: readonly string[]): KafkaRecord[] {
@@ -217,11 +235,4 @@ class DebeziumScript implements Script {
 function changeOf({ headers }: OutRecord, { changes, firstSeq }: Piece): Change | undefined {
   const position = parsePosition(headers[HEADERS.position]);
   return position && changes[position.seq - firstSeq];
-}
-
-/** The capability that a message of ours is about. */
-function capabilityOf(content: string): string | undefined {
-  const message = decodeMessage(content);
-  if (!message) return undefined;
-  return 'capability' in message ? message.capability : message.flow.split(':')[0];
 }

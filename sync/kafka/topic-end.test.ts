@@ -1,4 +1,5 @@
 // The look at a topic's end, with brokers whose retention deletes meanwhile, and a relay that is ended.
+import { getEventListeners } from 'node:events';
 import { expect, test } from '@jest/globals';
 import { BanyanError } from '../../core/errors.ts';
 import type { Admin, Consumer, ConsumerOptions, Fetched } from '../../core/kafka/client.ts';
@@ -71,6 +72,8 @@ test('retention that overtakes a look has it look again from the new beginning',
   });
   const found = await readTopicEnd(brokers(topic), () => false, never);
   expect(topic.looks).toEqual([0n, 100n, 200n]);
+  // A relay looks at each of its lives, by one signal.
+  expect(getEventListeners(never, 'abort')).toHaveLength(0);
   expect(found).toMatchObject({ isCut: true, marks: [{ position: { commitLsn: 299n } }, {}] });
 });
 

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { BanyanError, isBanyanError } from '../../core/errors.ts';
 import type { KafkaClient } from '../../core/kafka/client.ts';
-import { aborted } from '../../core/lifecycle.ts';
+import { untilAborted } from '../../core/lifecycle.ts';
 import { markOf, type Mark } from '../domain/debezium/position.ts';
 import type { Ending, Settles } from '../domain/footing.ts';
 
@@ -76,9 +76,11 @@ async function look(end: TopicEnd, back: bigint, signal: AbortSignal): Promise<F
       return Promise.resolve();
     },
   });
+  const { over, forget } = untilAborted(signal);
   try {
-    await Promise.race([done.promise, consumer.ended, aborted(signal)]);
+    await Promise.race([done.promise, consumer.ended, over]);
   } finally {
+    forget();
     await consumer.close();
   }
   return signal.aborted ? undefined : { marks: ends.marks, ...known };

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import kafkajs from 'kafkajs';
+import { forget } from '../../test/support/retention.ts';
 import { plainConnection, sharedKafka, type SharedKafka } from '../../test/support/kafka.ts';
 import { silent } from '../../test/support/kafka-records.ts';
 import { defineMigration } from '../../control/define.ts';
@@ -109,6 +111,41 @@ test('what the brokers have is held against the definition', async () => {
       ['warning', 'topic held.monolith.changes', 'it takes no record above'],
     ],
   );
+});
+
+test('a flow that retention overtakes, or soon will, is a finding', async () => {
+  const migration = define('slow', { topics: { retentionMs: 172_800_000 } });
+  const topic = 'slow.monolith.changes';
+  await ensureTopics(admin, wanted(migration, 'monolith'));
+  const producer = await kafkaClient(kafka.connection, silent).producer();
+  const record = { topic, key: null, value: 'x', headers: {} };
+  await producer.send(Array.from({ length: 200 }, () => record));
+  await producer.close();
+  const library = new kafkajs.Kafka({
+    brokers: [...kafka.connection.brokers],
+    logLevel: kafkajs.logLevel.NOTHING,
+  }).admin();
+  await library.connect();
+  const foundAt = async (offset: number): Promise<string[]> => {
+    const partitions = [{ partition: 0, offset: String(offset) }];
+    await library.setOffsets({ groupId: 'slow.catalog:to', topic, partitions });
+    const findings = await checkKafka(migration, kafka.connection);
+    return findings.filter(({ what }) => what.startsWith('flow ')).map(({ what }) => what);
+  };
+  try {
+    expect(await foundAt(1)).toEqual([]);
+    await forget(kafka, topic, 100n);
+    expect(await foundAt(150)).toEqual([]);
+    expect(await foundAt(200)).toEqual([]);
+    expect(await foundAt(105)).toEqual([
+      expect.stringMatching(/^flow catalog:to is at offset 105 .* what retention deletes next$/),
+    ]);
+    expect(await foundAt(50)).toEqual([
+      expect.stringMatching(/^flow catalog:to is at offset 50 .*, and it begins at 100 by now/),
+    ]);
+  } finally {
+    await library.disconnect();
+  }
 });
 
 test('brokers that do not answer are a finding; a direct change log asks nobody', async () => {

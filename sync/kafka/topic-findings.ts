@@ -1,4 +1,5 @@
-// Looks at the brokers and at every topic that the relays of a definition will write. Changes nothing.
+// Looks at the brokers, at every topic that the relays of a definition will write, and at how far those are
+// read. Changes nothing.
 import { isBanyanError } from '../../core/errors.ts';
 import { kafkaClient } from '../../core/kafka/connect.ts';
 import type { KafkaConnection } from '../../core/kafka/connection.ts';
@@ -6,7 +7,8 @@ import { createLogger } from '../../core/log.ts';
 import type { Migration } from '../../control/definition.ts';
 import { sourcesOf, topicsOf } from '../../control/kafka-topics.ts';
 import type { Finding } from '../domain/finding.ts';
-import { checkTopics } from '../domain/kafka-findings.ts';
+import { checkReadings, checkTopics } from '../domain/kafka-findings.ts';
+import { readingsOf } from './slow-readers.ts';
 
 /** None where the change log is not Kafka. */
 export async function checkKafka(
@@ -21,7 +23,11 @@ export async function checkKafka(
     const admin = await client.admin();
     try {
       const topics = await admin.topics(wanted.map(({ topic }) => topic));
-      return checkTopics(wanted, { brokers: admin.brokers, topics });
+      const readings = await readingsOf(admin, migration, settings, new Set(topics.keys()));
+      return [
+        ...checkTopics(wanted, { brokers: admin.brokers, topics }),
+        ...checkReadings(readings),
+      ];
     } finally {
       await admin.close();
     }

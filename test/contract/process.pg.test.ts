@@ -112,7 +112,7 @@ async function ended(child: ChildProcess): Promise<void> {
 }
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 30_000;
   while (!(await condition()))
     if (performance.now() > deadline) throw new Error('the condition never came true');
 }

@@ -154,7 +154,7 @@ export async function equalBooks(monolithUrl: string, serviceUrl: string): Promi
     return missing.length + extra.length === 0;
   };
   await waitFor(isEqual, {
-    timeoutMs: 30_000,
+    timeoutMs: 60_000,
     everyMs: 200,
     what: 'both sides to be equal',
   }).catch(() => undefined);

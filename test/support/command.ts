@@ -35,8 +35,8 @@ export function startBanyan(
   let stdout = '';
   let stderr = '';
   let ended = false;
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
   const exited = new Promise<number>((resolve) => {
     child.once('close', (code, signal) => {
       ended = true;
@@ -48,7 +48,7 @@ export function startBanyan(
     exited,
     stdout: () => stdout,
     stderr: () => stderr,
-    says: async (text, timeoutMs = 30_000) => {
+    says: async (text, timeoutMs = 60_000) => {
       await waitFor(
         () => {
           if (stdout.includes(text)) return true;

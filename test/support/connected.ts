@@ -1,5 +1,8 @@
 // A pair whose monolith a real Debezium connector reads already, into a real Kafka.
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { withClient } from '../../core/postgres/connect.ts';
 import type { MigrationInput } from '../../control/definition.ts';
 import { kafkaClient } from '../../core/kafka/connect.ts';
@@ -23,6 +26,8 @@ export interface ConnectedPair extends Pair {
   makeTopics(): Promise<void>;
   /** Starts the connector on the monolith; again, from where it was, after a stop or a kill. */
   connect(options?: Partial<DebeziumOptions>): Promise<Debezium>;
+  /** Has the connector forget where it was. */
+  forget(): void;
 }
 
 /** Its topics, slot and publication have names of their own. */
@@ -44,6 +49,8 @@ export async function connectedPair(
     capability: { ...options.capability, source: { debezium: source } },
     changeLog: { kafka: { brokers, prefix: `${tag}.own` } },
   });
+  const folder = mkdtempSync(path.join(tmpdir(), 'banyan-connector-'));
+  const offsets = path.join(folder, 'offsets');
   const { rows } = await pair.monolith.query<{ name: string }>('SELECT current_database() AS name');
   const url = serverUrl(rows[0]?.name, options.servers?.monolith);
   return {
@@ -60,12 +67,17 @@ export async function connectedPair(
           'publication.name': tag,
           'publication.autocreate.mode': 'filtered',
           'table.include.list': 'public.cat,public.prd',
+          'offset.storage.file.filename': offsets,
           'offset.flush.interval.ms': '200',
           'heartbeat.interval.ms': '500',
           ...given.properties,
         },
       }),
+    forget: () => {
+      rmSync(offsets, { force: true });
+    },
     close: async () => {
+      rmSync(folder, { recursive: true, force: true });
       await withClient(url, SESSION, (client) =>
         client.query(
           'SELECT pg_terminate_backend(active_pid), pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active',

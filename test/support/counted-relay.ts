@@ -1,6 +1,6 @@
 // A relay of a pair's monolith, whose every change is the next number, and brokers that do whatever is
 // needed: requests that fail in the middle, with and without having been written, brokers that stand still.
-import type { KafkaClient, KafkaRecord } from '../../core/kafka/client.ts';
+import type { KafkaClient } from '../../core/kafka/client.ts';
 import { createLogger } from '../../core/log.ts';
 import { waitFor } from '../../core/lifecycle.ts';
 import { connect } from '../../core/postgres/connect.ts';
@@ -15,6 +15,7 @@ import type { Mark } from '../../sync/domain/debezium/position.ts';
 import { runRelay, type RelayOptions } from '../../sync/kafka/relay.ts';
 import type { Script } from '../../sync/kafka/relay-work.ts';
 import { createPair, SESSION, type Pair } from './pair.ts';
+import { producing } from './producing.ts';
 
 /** What becomes of a request: there, refused, there though it was refused, or no answer as long as it takes. */
 type Answer = 'written' | 'refused' | 'lost' | Promise<unknown>;
@@ -38,8 +39,8 @@ export class Brokers implements Pick<KafkaClient, 'producer'> {
 
   producer() {
     let failed = false;
-    return Promise.resolve({
-      send: async (records: readonly KafkaRecord[]) => {
+    return Promise.resolve(
+      producing(async (records) => {
         if (failed) throw new Error('failed before');
         const answer = records.every(({ value }) => isIdle(value ?? ''))
           ? this.#onBeat((this.beats += 1))
@@ -50,9 +51,8 @@ export class Brokers implements Pick<KafkaClient, 'producer'> {
           failed = true;
           throw new Error(answer);
         }
-      },
-      close: () => Promise.resolve(),
-    });
+      }),
+    );
   }
 }
 
@@ -111,7 +111,7 @@ export function counted(topic: readonly string[]): number[] {
 export const upTo = (last: number): number[] =>
   Array.from({ length: last }, (_, index) => index + 1);
 
-export const holds = (brokers: Brokers, last: number, timeoutMs = 20_000): Promise<unknown> =>
+export const holds = (brokers: Brokers, last: number, timeoutMs = 30_000): Promise<unknown> =>
   waitFor(() => counted(brokers.topic).at(-1) === last, {
     timeoutMs,
     everyMs: 5,

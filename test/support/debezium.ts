@@ -10,6 +10,7 @@ import { startChild, type Child } from '../../core/child.ts';
 import { classPath } from '../../core/kafka/maven.ts';
 import { waitFor } from '../../core/lifecycle.ts';
 import { ROOT } from './command.ts';
+import { javaClasses } from './java-classes.ts';
 
 const VERSION = '3.6.1.Final';
 const JARS = [
@@ -64,21 +65,27 @@ export async function startDebezium(options: DebeziumOptions): Promise<Debezium>
   const file = path.join(folder, 'engine.properties');
   await writeFile(file, properties(options, folder));
   const jars = await classPath(JARS);
+  const all = [await compiled(jars), jars].join(path.delimiter);
+  const classes = options.measured ? undefined : await javaClasses('debezium', all);
   const child = startChild({
     command: 'java',
     args: [
       ...['-Xmx512m', '-XX:+UseSerialGC', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn'],
-      ...(options.measured ? [] : ['-XX:TieredStopAtLevel=1']),
-      ...['-cp', [await compiled(jars), jars].join(path.delimiter), 'Engine', file],
+      ...(classes ? ['-XX:TieredStopAtLevel=1', ...classes.options] : []),
+      ...['-cp', all, 'Engine', file],
     ],
     endWith: 'TERM',
     cwd: folder,
     removeAfter: folder,
   });
-  return listen(child);
+  const stop = async (): Promise<void> => {
+    await child.stop();
+    await classes?.keep(child.exitCode);
+  };
+  return listen(child, stop);
 }
 
-async function listen(child: Child): Promise<Debezium> {
+async function listen(child: Child, stop: () => Promise<void>): Promise<Debezium> {
   const records: DebeziumRecord[] = [];
   let polling = false;
   let produced = 0;
@@ -120,7 +127,7 @@ async function listen(child: Child): Promise<Debezium> {
     },
     until: (predicate, timeoutMs = 60_000) =>
       until(() => records.some(predicate), 'a record of Debezium', timeoutMs),
-    stop: () => child.stop(),
+    stop,
   };
 }
 
@@ -155,19 +162,23 @@ function properties(options: DebeziumOptions, folder: string): string {
     .join('');
 }
 
-/** Folder of the compiled class; made once a version of its source. */
+/** The class in a jar, as Java keeps classes of no folder; made once a version of its source. */
 async function compiled(jars: string): Promise<string> {
   const source = path.join(ROOT, 'test/debezium/Engine.java');
   const hash = createHash('sha256')
     .update(await readFile(source))
     .update(VERSION)
     .digest('hex');
-  const folder = path.join(homedir(), '.cache', 'banyan', 'debezium', hash.slice(0, 16));
-  if (await stat(folder).catch(() => undefined)) return folder;
-  const work = `${folder}.${process.pid}`;
-  await mkdir(work, { recursive: true });
-  await promisify(execFile)('javac', ['-d', work, '-cp', jars, source]);
-  // Another process may have been quicker: its result is the same.
-  await rename(work, folder).catch(() => rm(work, { recursive: true, force: true }));
-  return folder;
+  const jar = path.join(homedir(), '.cache', 'banyan', 'debezium', `${hash.slice(0, 16)}.jar`);
+  if (await stat(jar).catch(() => undefined)) return jar;
+  const work = `${jar}.${process.pid}`;
+  const classes = path.join(work, 'classes');
+  await mkdir(classes, { recursive: true });
+  const run = promisify(execFile);
+  await run('javac', ['-d', classes, '-cp', jars, source]);
+  await run('jar', ['--create', '--file', path.join(work, 'engine.jar'), '-C', classes, '.']);
+  // Another process may have been quicker: its result is as good.
+  if (!(await stat(jar).catch(() => undefined))) await rename(path.join(work, 'engine.jar'), jar);
+  await rm(work, { recursive: true, force: true });
+  return jar;
 }

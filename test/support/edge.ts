@@ -20,7 +20,8 @@ import type { Shadow } from '../../facade/shadow.ts';
 import type { Tracing } from '../../facade/tracing.ts';
 import type { Trust } from '../../facade/trust.ts';
 import { createTunnels } from '../../facade/tunnels.ts';
-import { openUpstreams } from '../../facade/upstreams.ts';
+import { Pool } from '../../facade/pool.ts';
+import { HEAD_BYTES, openUpstreams } from '../../facade/upstreams.ts';
 import { createWitness } from '../../facade/witness.ts';
 import { serve, type TestServer } from './http.ts';
 
@@ -79,9 +80,10 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     },
     ...(options.facade ? { facade: options.facade } : {}),
   });
+  const { connections } = migration.facade.bulkhead;
   const upstreams = openUpstreams(
     { monolith: options.monolith, services: { catalog: service } },
-    { ...migration.facade, connections: migration.facade.bulkhead.connections },
+    (origin) => new Pool(origin, { ...migration.facade, connections, headBytes: HEAD_BYTES }),
   );
   const quiet: string[] = [];
   const holds = new Holds({

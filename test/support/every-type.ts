@@ -46,13 +46,24 @@ export const COLUMNS: readonly (readonly [string, string, string, string, string
   ['bool', 'boolean', 'boolean', 'true', 'false'],
   ['comp', 'pair', 'pair', `ROW('a,"(', NULL)`, `ROW('', 1)`],
   ['dom', 'positive', 'positive', '5', '7'],
+  ['doc', 'document', 'document', `'{"b": 1,  "a": 2}'`, `'[]'`],
+  ['docs', 'document[]', 'document[]', `ARRAY['{"a":  1}', NULL]::document[]`, `'{}'`],
+  ['mixed', 'mixed', 'mixed', `ROW('{"a":  1}', '(1,2)')`, `ROW(NULL, NULL)`],
+  ['sum', 'amount', 'amount', `'NaN'`, `'-12.50'`],
+  ['words', 'words', 'words', `ARRAY['a,b', NULL]`, `'{}'`],
+  ['xm', 'xml', 'xml', `'<a b="c">d</a>'`, `'e<f/>'`],
+  ['box', 'box', 'box', `'((1,1),(0,0))'`, `'((2,2),(-1,-1.5))'`],
   ['xid8', 'xid8', 'text', `'18446744073709551615'`, `'0'`],
 ];
 
 export const TYPES = `
 CREATE TYPE mood AS ENUM ('so "so"', 'hap,py');
 CREATE TYPE pair AS (t text, n integer);
-CREATE DOMAIN positive AS integer CHECK (VALUE > 0);`;
+CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
+CREATE DOMAIN document AS json CHECK (json_typeof(VALUE) <> 'string');
+CREATE DOMAIN amount AS numeric(12,2);
+CREATE DOMAIN words AS text[];
+CREATE TYPE mixed AS (doc json, at point);`;
 export const table = (at: 1 | 2, name: string): string =>
   `CREATE TABLE ${name} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ${COLUMNS.map((column) => `${column[0]} ${column[at]}`).join(', ')}, doubled integer GENERATED ALWAYS AS (length(txt) * 2) STORED)`;
 

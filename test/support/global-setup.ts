@@ -6,8 +6,10 @@ import { freemem, tmpdir } from 'node:os';
 import path from 'node:path';
 import { migrateControl } from '../../control/store.ts';
 import { startChild } from '../../core/child.ts';
+import { withClient } from '../../core/postgres/connect.ts';
 import { startEmbedded, type EmbeddedPostgres } from '../../core/postgres/embedded.ts';
-import { testKafka, type TestKafka } from './kafka.ts';
+import { quoteIdentifier, quoteLiteral } from '../../core/postgres/identifiers.ts';
+import { keepClasses, testKafka, type TestKafka } from './kafka.ts';
 import { CONTROL_TEMPLATE } from './postgres.ts';
 import { share } from './share.ts';
 
@@ -33,6 +35,14 @@ export function sayWhatIsSkipped(): void {
   if (process.env['BANYAN_TEST_WITHOUT_KAFKA'] === 'yes') process.stderr.write(WITHOUT_KAFKA);
 }
 
+/** The superuser's password as a role's that is made under these settings: each login computes it anew. */
+async function forgetIterations(url: string): Promise<void> {
+  const { username, password } = new URL(url);
+  await withClient(url, { applicationName: 'banyan-test' }, (client) =>
+    client.query(`ALTER ROLE ${quoteIdentifier(username)} PASSWORD ${quoteLiteral(password)}`),
+  );
+}
+
 async function startServer(like: string): Promise<EmbeddedPostgres> {
   const start = (within?: string): Promise<EmbeddedPostgres> =>
     startEmbedded({ like, within, fsync: false, settings: SETTINGS });
@@ -55,8 +65,9 @@ export default async function globalSetup({ maxWorkers }: { maxWorkers: number }
     ...{ endWith: 'TERM', removeAfter: like },
   });
   closers.push(() => keeper.stop());
-  const first = await startEmbedded({ directory: like, fsync: false });
+  const first = await startEmbedded({ directory: like, fsync: false, settings: SETTINGS });
   await migrateControl(await first.createDatabase(CONTROL_TEMPLATE));
+  await forgetIterations(first.url());
   await first.stop();
   process.env['BANYAN_TEST_LIKE'] = like;
   const servers = await Promise.all(Array.from({ length: maxWorkers }, () => startServer(like)));
@@ -70,6 +81,7 @@ export default async function globalSetup({ maxWorkers }: { maxWorkers: number }
       kafka = await testKafka();
       return kafka.connection.brokers.join();
     },
+    'kafka-classes': keepClasses,
   });
   process.env['BANYAN_TEST_SHARED'] = shared.url;
   closers.push(async () => {

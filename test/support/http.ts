@@ -176,14 +176,14 @@ export async function wire(port: number, { allowHalfOpen = false } = {}): Promis
     send: (bytes) => socket.write(bytes, 'latin1'),
     until: async (pattern) => {
       await waitFor(() => pattern.test(text), {
-        timeoutMs: 5_000,
+        timeoutMs: 30_000,
         everyMs: 5,
         what: `${String(pattern)} on the wire; got ${text}`,
       });
       return text;
     },
     untilClosed: async () => {
-      await waitFor(() => closed, { timeoutMs: 5_000, everyMs: 5, what: `the end of ${text}` });
+      await waitFor(() => closed, { timeoutMs: 30_000, everyMs: 5, what: `the end of ${text}` });
       return text;
     },
   };
@@ -194,5 +194,5 @@ export async function eventually(
   what: string,
   probe: () => boolean | Promise<boolean>,
 ): Promise<void> {
-  await waitFor(probe, { timeoutMs: 10_000, everyMs: 5, what });
+  await waitFor(probe, { timeoutMs: 30_000, everyMs: 5, what });
 }

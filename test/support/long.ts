@@ -5,7 +5,9 @@ import { test } from '@jest/globals';
 const LONG = process.env['LONG'] !== undefined;
 
 /** A test of the long run alone. */
-export const longTest = LONG ? test : test.skip;
+export const longTest = (...given: Parameters<typeof test>): void => {
+  (LONG ? test : test.skip)(...given);
+};
 
 /** All cases in the long run; else those that stand for them. */
 export function cases<T>(all: readonly T[], ...few: readonly T[]): readonly T[] {

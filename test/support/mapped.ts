@@ -39,6 +39,6 @@ export async function letters(pair: Pair, count: number): Promise<LetterLine[]> 
       const found = await listLetters('catalog', appliersOf(pair));
       return found.length === count ? found : undefined;
     },
-    { timeoutMs: 15_000, what: `${count} changes to be parked` },
+    { timeoutMs: 60_000, what: `${count} changes to be parked` },
   );
 }

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import type { Knex } from 'knex';
 import type pg from 'pg';
 import { connect, withClient } from '../../core/postgres/connect.ts';
+import { quoteLiteral } from '../../core/postgres/identifiers.ts';
 import { createLogger } from '../../core/log.ts';
 import { Coordinator } from '../../control/coordinator.ts';
 import { resolveConnections, type Connections, type Logins } from '../../control/connections.ts';
@@ -22,7 +23,13 @@ import {
 import { openControl, StateStore } from '../../control/store.ts';
 import type { CoordinatorOptions } from '../../control/workplace.ts';
 import { scale, values } from '../../control/lenses.ts';
-import { createControl, createDatabase, serverUrl, type TestDatabase } from './postgres.ts';
+import {
+  createControl,
+  createDatabase,
+  dropDatabases,
+  serverUrl,
+  type TestDatabase,
+} from './postgres.ts';
 
 export const SESSION = { applicationName: 'banyan-test' };
 
@@ -148,8 +155,13 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
     },
     changeLog: options.changeLog,
   });
+  const clients = {
+    monolith: await connect(shop.url, SESSION),
+    service: await connect(catalog.url, SESSION),
+  };
   const monolith = await makeSide(
     shop,
+    clients.monolith,
     `m_${tag}`,
     options.schemas?.monolith ?? MONOLITH_SCHEMA,
     mappedTables(migration, 'monolith'),
@@ -158,6 +170,7 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
   );
   const service = await makeSide(
     catalog,
+    clients.service,
     `s_${tag}`,
     options.schemas?.service ?? SERVICE_SCHEMA,
     mappedTables(migration, 'service', 'catalog'),
@@ -173,10 +186,6 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
     F: service.logins.coordinator,
   });
   const db = openControl(control.url);
-  const clients = {
-    monolith: await connect(shop.url, SESSION),
-    service: await connect(catalog.url, SESSION),
-  };
   return {
     tag,
     ...clients,
@@ -206,23 +215,32 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
       await clients.monolith.end();
       await clients.service.end();
       await db.destroy();
-      for (const database of [shop, catalog, control]) await database.drop();
-      for (const base of new Set([options.servers?.monolith, options.servers?.service]))
-        await withClient(serverUrl('postgres', base), SESSION, async (client) => {
-          for (const names of [
-            flowNames('catalog', 'to', { source: shop.name, target: catalog.name }),
-            flowNames('catalog', 'back', { source: catalog.name, target: shop.name }),
-          ])
-            await client.query(
-              'SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname = $1',
-              [names.origin],
-            );
-          for (const role of [...monolith.roles, ...service.roles]) {
-            // Of the server, as a right to set a parameter is.
-            await client.query(`DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = '${role}')
-              THEN REVOKE SET ON PARAMETER session_replication_role FROM ${role}; END IF; END $$`);
-            await client.query(`DROP ROLE IF EXISTS ${role}`);
-          }
+      // What is a server's goes once its databases have.
+      const left = [
+        ...[
+          flowNames('catalog', 'to', { source: shop.name, target: catalog.name }),
+          flowNames('catalog', 'back', { source: catalog.name, target: shop.name }),
+        ].map(
+          ({ origin }) =>
+            `SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname = ${quoteLiteral(origin)}`,
+        ),
+        ...[...monolith.roles, ...service.roles].flatMap((role) => [
+          // As a right to set a parameter is.
+          `DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = '${role}')
+             THEN REVOKE SET ON PARAMETER session_replication_role FROM ${role}; END IF; END $$`,
+          `DROP ROLE IF EXISTS ${role}`,
+        ]),
+      ].join(';\n');
+      const databases = Map.groupBy([shop, catalog, control], ({ url }) =>
+        serverUrl('postgres', url),
+      );
+      for (const [server, own] of databases)
+        await withClient(server, SESSION, async (client) => {
+          await dropDatabases(
+            client,
+            own.map(({ name }) => name),
+          );
+          await client.query(left);
         });
     },
   };
@@ -230,6 +248,7 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
 
 async function makeSide(
   database: TestDatabase,
+  client: pg.Client,
   tag: string,
   schema: string,
   tables: readonly string[],
@@ -243,23 +262,19 @@ async function makeSide(
   };
   const owner = `${tag}_app`;
   const secret = 'secret';
-  await withClient(database.url, SESSION, async (client) => {
-    await client.query(`CREATE ROLE ${owner} LOGIN PASSWORD '${secret}'`);
-    await client.query(`GRANT ALL ON SCHEMA public TO ${owner}`);
-    await client.query(`SET ROLE ${owner}`);
-    await client.query(schema);
-    await client.query('RESET ROLE');
-    const passwords = { capture: secret, applier: secret, coordinator: secret };
-    for (const statement of grantStatements({
-      database: database.name,
-      tableOwner: owner,
-      roles,
-      tables,
-      ...{ lookups, skipsTriggers },
-      passwords,
-    }))
-      await client.query(statement);
+  await client.query(
+    `CREATE ROLE ${owner} LOGIN PASSWORD '${secret}'; GRANT ALL ON SCHEMA public TO ${owner}; SET ROLE ${owner}`,
+  );
+  await client.query(schema);
+  const grants = grantStatements({
+    database: database.name,
+    tableOwner: owner,
+    roles,
+    tables,
+    ...{ lookups, skipsTriggers },
+    passwords: { capture: secret, applier: secret, coordinator: secret },
   });
+  await client.query(['RESET ROLE', ...grants].join(';\n'));
   const as = (role: string): string => {
     const url = new URL(database.url);
     url.username = role;
@@ -275,13 +290,4 @@ async function makeSide(
     appUrl: as(owner),
     roles: [roles.capture, roles.applier, roles.coordinator, owner],
   };
-}
-
-/** Another table at the monolith, whose owner is that of the mapped ones. */
-export async function createOwned(pair: Pair, table: string): Promise<void> {
-  await pair.monolith.query(`
-    CREATE TABLE ${table} (id integer PRIMARY KEY);
-    DO $$ BEGIN
-      EXECUTE format('ALTER TABLE ${table} OWNER TO %I', (SELECT tableowner FROM pg_tables WHERE tablename = 'prd'));
-    END $$`);
 }

@@ -1,6 +1,8 @@
-// Databases for tests, on the one embedded server that global-setup.ts started for the whole run.
+// Databases for tests, on the embedded server that global-setup.ts started for the worker.
 import { randomBytes } from 'node:crypto';
-import { connect, withClient } from '../../core/postgres/connect.ts';
+import type pg from 'pg';
+import { waitFor } from '../../core/lifecycle.ts';
+import { withClient } from '../../core/postgres/connect.ts';
 import { quoteIdentifier } from '../../core/postgres/identifiers.ts';
 
 export interface TestDatabase {
@@ -11,8 +13,9 @@ export interface TestDatabase {
 
 /** Has the control schema; nobody connects to it. */
 export const CONTROL_TEMPLATE = 'banyan_control_template';
-/** The server of the whole run, which has that template; a test may name another one for what follows. */
-const SHARED = process.env['BANYAN_TEST_POSTGRES'];
+/** The server of this worker, which has that template; a test may name another one for what follows. */
+const own = (): string | undefined =>
+  process.env[`BANYAN_TEST_POSTGRES_${process.env['JEST_WORKER_ID'] ?? '1'}`];
 
 const SESSION = { applicationName: 'banyan-test' };
 
@@ -29,7 +32,7 @@ export function serverUrl(
 
 /** A control database whose schema is up to date. */
 export function createControl(): Promise<TestDatabase> {
-  return createDatabase('control', SHARED, CONTROL_TEMPLATE);
+  return createDatabase('control', own(), CONTROL_TEMPLATE);
 }
 
 /** Makes a database, an empty one unless it is to be like another; `drop` removes it, its slots and whoever is still connected. */
@@ -47,28 +50,27 @@ export async function createDatabase(
   return {
     url: serverUrl(name, base),
     name,
-    drop: async () => {
-      const client = await connect(serverUrl('postgres', base), SESSION);
-      try {
-        await client.query(
-          `SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = $1 AND active`,
-          [name],
-        );
-        for (let attempt = 0; attempt < 50; attempt++) {
-          const { rows } = await client.query<{ active: boolean }>(
-            `SELECT active FROM pg_replication_slots WHERE database = $1`,
-            [name],
-          );
-          if (!rows.some((row) => row.active)) break;
-        }
-        await client.query(
-          `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1`,
-          [name],
-        );
-        await client.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(name)} WITH (FORCE)`);
-      } finally {
-        await client.end();
-      }
-    },
+    drop: () =>
+      withClient(serverUrl('postgres', base), SESSION, (client) => dropDatabases(client, [name])),
   };
+}
+
+/** Removes databases of the session's server, their slots and whoever is still connected. */
+export async function dropDatabases(client: pg.Client, names: readonly string[]): Promise<void> {
+  // Whoever is told to go keeps its slot until it has gone.
+  const slotsAreGone = async (): Promise<boolean> => {
+    const { rows } = await client.query<{ held: boolean }>(
+      `SELECT active AS held, pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = ANY ($1)`,
+      [names],
+    );
+    if (rows.some(({ held }) => held)) return false;
+    await client.query(
+      'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = ANY ($1)',
+      [names],
+    );
+    return true;
+  };
+  await waitFor(slotsAreGone, { timeoutMs: 30_000, everyMs: 5, what: 'slots to be let go' });
+  for (const name of names)
+    await client.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(name)} WITH (FORCE)`);
 }

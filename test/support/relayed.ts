@@ -6,7 +6,8 @@ import type { Migration } from '../../control/definition.ts';
 import { relayPart } from '../../sync/kafka/process.ts';
 import type { SharedKafka } from './kafka.ts';
 import { createPair, type Pair, type PairOptions } from './pair.ts';
-import type { RunningSync } from './sync.ts';
+import { seedShop } from './load.ts';
+import { advanceTo, type RunningSync } from './sync.ts';
 
 export type KafkaSettings = Exclude<Migration['changeLog'], 'direct'>['kafka'];
 
@@ -49,4 +50,12 @@ export function startRelay(pair: Pair): RunningSync {
       await running;
     },
   };
+}
+
+/** The same for the small shop with its rows, whose sync has begun; nobody reads the topics yet. */
+export async function relayShop(pair: Pair): Promise<RunningSync> {
+  const relay = startRelay(pair);
+  await seedShop(pair);
+  await advanceTo(pair, 'sync');
+  return relay;
 }

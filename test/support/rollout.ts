@@ -6,6 +6,7 @@ import { BanyanError } from '../../core/errors.ts';
 import { createLogger } from '../../core/log.ts';
 import { defineMigration } from '../../control/define.ts';
 import type { Capability, Migration, MigrationInput } from '../../control/definition.ts';
+import { refuses } from '../../control/domain/gate-result.ts';
 import { evaluateGates } from '../../control/domain/gates.ts';
 import { bucketOf, LATENCY_BUCKETS } from '../../control/domain/latencies.ts';
 import {
@@ -74,7 +75,7 @@ export class Driving {
       const definition = migration.capabilities['catalog'] as Capability;
       const facts = await gatherFacts(this.evidence, 'catalog', definition, undefined, to);
       const gates = evaluateGates(phase, to, facts);
-      const refused = gates.filter(({ verdict }) => verdict !== 'pass');
+      const refused = gates.filter(refuses);
       if (refused.length > 0) throw gateError(request, to, refused, gates);
       return this.move(request);
     };
@@ -92,13 +93,13 @@ export class Driving {
     });
   }
 
-  /** Drives it until it ends, or for 20 s. */
+  /** Drives it until it ends, or for a minute. */
   drive(
     migration: Migration,
     more: Partial<DriverOptions> & { move?: Move; stays?: boolean } = {},
   ): Promise<RolloutRow | undefined> {
     const { stays = false, ...options } = more;
-    return this.driver(migration, options).run('catalog', AbortSignal.timeout(20_000), stays);
+    return this.driver(migration, options).run('catalog', AbortSignal.timeout(60_000), stays);
   }
 
   state(): Promise<CapabilityState> {

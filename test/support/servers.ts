@@ -6,7 +6,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { waitFor } from '../../core/lifecycle.ts';
-import { freePort, startEmbedded, type EmbeddedPostgres } from '../../core/postgres/embedded.ts';
+import { freePort } from '../../core/free-port.ts';
+import { startEmbedded, type EmbeddedPostgres } from '../../core/postgres/embedded.ts';
 
 export interface OwnServer {
   readonly port: number;
@@ -63,7 +64,7 @@ export async function ownServer(options: OwnServerOptions = {}): Promise<OwnServ
           // Gone with its parent.
         }
       await waitFor(() => all.every(isGone), {
-        timeoutMs: 10_000,
+        timeoutMs: 30_000,
         everyMs: 5,
         what: 'the server’s processes to be gone',
       });

@@ -8,7 +8,11 @@ import { processesWith, startBanyan, type Running } from './command.ts';
 
 export interface StrayFolder {
   /** Starts the command with the folder as its temporary one, whose name marks its processes, and waits until it says so. */
-  start(args: readonly string[], moment: string): Promise<Running>;
+  start(
+    args: readonly string[],
+    moment: string,
+    environment?: Readonly<Record<string, string>>,
+  ): Promise<Running>;
   /** Neither a process nor a file. */
   nothingLeft(): Promise<void>;
   remove(): void;
@@ -19,15 +23,15 @@ export function strayFolder(): StrayFolder {
   // Like /tmp itself: as root, PostgreSQL runs as somebody else, who makes and removes his folder there.
   chmodSync(folder, 0o1777);
   return {
-    start: async (args, moment) => {
-      const running = startBanyan([...args], { TMPDIR: folder });
+    start: async (args, moment, environment = {}) => {
+      const running = startBanyan([...args], { ...environment, TMPDIR: folder });
       await running.says(moment, 60_000);
       expect(processesWith(folder).length).toBeGreaterThan(0);
       return running;
     },
     nothingLeft: async () => {
       await waitFor(() => processesWith(folder).length === 0, {
-        timeoutMs: 25_000,
+        timeoutMs: 60_000,
         what: 'every process to end',
       }).catch(() => undefined);
       expect(processesWith(folder)).toEqual([]);

@@ -5,7 +5,8 @@ import { createLogger, type LogLevel } from '../../core/log.ts';
 import { aborted, sleep, supervise, waitFor } from '../../core/lifecycle.ts';
 import type { Phase } from '../../control/domain/phase.ts';
 import type { ChangeLog } from '../../sync/change-log.ts';
-import { syncPart, type SyncOptions } from '../../sync/process.ts';
+import type { SyncOptions } from '../../sync/kept-flow.ts';
+import { syncPart } from '../../sync/process.ts';
 import type { Pair } from './pair.ts';
 
 export interface RunningSync {
@@ -20,7 +21,7 @@ const HASTE = 3;
 /** Starts sync on a pair; small chunks, so that a copy takes many. */
 export function startSync(
   pair: Pair,
-  options: Partial<Pick<SyncOptions, 'wrapLog' | 'chunkRows' | 'migration'>> = {},
+  options: Partial<Pick<SyncOptions, 'wrapLog' | 'chunkRows' | 'migration' | 'log' | 'pause'>> = {},
 ): RunningSync {
   const stop = new AbortController();
   const running = supervise(
@@ -45,20 +46,41 @@ export function startSync(
   };
 }
 
+export interface GatedSync extends RunningSync {
+  readonly gate: LogGate;
+}
+
+/** The same, with a gate that can hold its streams back; to stop it opens that. */
+export function startGated(pair: Pair): GatedSync {
+  const gate = logGate();
+  const sync = startSync(pair, { wrapLog: gate.wrap });
+  return {
+    gate,
+    stop: async () => {
+      gate.open();
+      await sync.stop();
+    },
+  };
+}
+
 /** Waits until the flow has copied everything and reports a watermark taken after this call. */
 export async function streaming(pair: Pair, direction: 'to' | 'back'): Promise<void> {
   const since = await pair.evidence.now();
+  let said = 'not there';
   await waitFor(
     async () => {
       const line = (await pair.evidence.flows('catalog')).find(
         (one) => one.direction === direction,
       );
+      if (line) said = `${line.status}, ${line.error ?? 'no error'}`;
       return line?.status === 'streaming' && line.watermark !== null
         ? new Date(line.watermark) >= since
         : false;
     },
-    { timeoutMs: 40_000, what: `flow ${direction} to stream` },
-  );
+    { timeoutMs: 90_000, what: `flow ${direction} to stream` },
+  ).catch((cause: unknown) => {
+    throw new Error(`flow ${direction} does not stream: ${said}`, { cause });
+  });
 }
 
 /** Waits until the flow has stopped with an error; gives it. */
@@ -75,7 +97,7 @@ export async function stopped(
         ? undefined
         : { code: line.errorCode, error: line.error };
     },
-    { timeoutMs: 15_000, what: `flow ${direction} to stop` },
+    { timeoutMs: 60_000, what: `flow ${direction} to stop` },
   );
 }
 
@@ -88,7 +110,7 @@ export async function equal(pair: Pair, views: Views = () => pair.views()): Prom
       const { monolith, service } = await views();
       return JSON.stringify(monolith) === JSON.stringify(service);
     },
-    { timeoutMs: 20_000, what: 'both sides to be equal' },
+    { timeoutMs: 60_000, what: 'both sides to be equal' },
   ).catch(() => undefined);
   const { monolith, service } = await views();
   expect(service).toEqual(monolith);
@@ -96,6 +118,11 @@ export async function equal(pair: Pair, views: Views = () => pair.views()): Prom
 
 const CLEAN = { rows: 1, missing: 0, extra: 0, different: 0, unsettled: 0, samples: [] };
 const ORDER: readonly Phase[] = ['monolith', 'sync', 'shadow', 'canary', 'cutover', 'retired'];
+
+/** Tells the gates of a verify that found nothing wrong. */
+export async function noteClean(pair: Pair): Promise<void> {
+  await pair.evidence.addVerify({ capability: 'catalog', ...CLEAN });
+}
 
 /** Advances step by step to `phase`, waiting for each flow that the next step's gates ask for. */
 export async function advanceTo(pair: Pair, phase: Phase): Promise<void> {
@@ -105,7 +132,7 @@ export async function advanceTo(pair: Pair, phase: Phase): Promise<void> {
     if (ORDER.indexOf(state.phase) >= ORDER.indexOf(phase)) return;
     if (state.phase !== 'monolith') await streaming(pair, 'to');
     if (state.phase === 'canary' || state.phase === 'cutover') await streaming(pair, 'back');
-    await pair.evidence.addVerify({ capability: 'catalog', ...CLEAN });
+    await noteClean(pair);
     const next = ORDER[ORDER.indexOf(state.phase) + 1];
     await coordinator.move({ capability: 'catalog', event: 'advance', ...(next && { to: next }) });
   }

@@ -41,7 +41,7 @@ export async function serveEcho(name: string): Promise<Echo> {
   });
   const served = await serve((req, res) => {
     let body = '';
-    req.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    req.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
     req.on('end', () => {
       if (self.waits) self.pending.push(res);
       else res.end(`plain ${req.method} ${req.url} ${body}`.trim());

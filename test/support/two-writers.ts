@@ -46,20 +46,19 @@ const SERVICE: readonly ((pick: Pick) => string)[] = [
   },
 ];
 
-/** Random transactions of one side, at most `pauseMs` apart, on a connection of its own; gives how many were committed. */
+/** Random transactions of one side, at most `pauseMs` apart, on a connection of its own; says each that was committed. */
 export async function writeAt(
   side: 'monolith' | 'service',
   pair: Pair,
   seed: number,
   over: AbortSignal,
-  pauseMs = 12,
-): Promise<number> {
+  { pauseMs = 12, onCommit = () => undefined }: { pauseMs?: number; onCommit?: () => void } = {},
+): Promise<void> {
   const [url, kinds] =
     side === 'monolith' ? [pair.monolithAppUrl, MONOLITH] : [pair.serviceAppUrl, SERVICE];
   const random = randomOf(seed);
   const pick: Pick = (below) => Math.floor(random() * below);
   const client = await connect(url, SESSION);
-  let committed = 0;
   try {
     while (!over.aborted) {
       const parts = Array.from({ length: 1 + pick(2) }, () =>
@@ -67,7 +66,7 @@ export async function writeAt(
       );
       try {
         await client.query(`BEGIN; ${parts.join('; ')}; COMMIT`);
-        committed += 1;
+        onCommit();
       } catch (error) {
         if (!/^(23|40)/.test(sqlState(error) ?? '')) throw error;
         await client.query('ROLLBACK');
@@ -77,5 +76,4 @@ export async function writeAt(
   } finally {
     await client.end();
   }
-  return committed;
 }

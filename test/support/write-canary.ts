@@ -2,9 +2,10 @@
 // sides and the control state agree.
 import { expect } from '@jest/globals';
 import { waitFor } from '../../core/lifecycle.ts';
+import type { MoveResult } from '../../control/domain/move.ts';
 import type { CapabilityState } from '../../control/domain/state.ts';
 import { createPair, type Pair, type PairOptions } from './pair.ts';
-import { streaming } from './sync.ts';
+import { advanceTo, startGated, streaming, type GatedSync } from './sync.ts';
 
 export const ITEMS = {
   schemas: {
@@ -38,6 +39,30 @@ export function createItems(options: PairOptions = {}): Promise<Pair> {
   });
 }
 
+export interface GatedItems {
+  readonly pair: Pair;
+  readonly sync: GatedSync;
+  /** Gives the canary a weight: any but 0 lets both sides write. */
+  weigh(weight: number): Promise<MoveResult>;
+  close(): Promise<void>;
+}
+
+/** In a canary whose flows both stream, and can be held back. */
+export async function gatedItems(): Promise<GatedItems> {
+  const pair = await createItems();
+  const sync = startGated(pair);
+  await advanceTo(pair, 'canary');
+  await bothStream(pair);
+  return {
+    ...{ pair, sync },
+    weigh: (weight) => pair.coordinator().move({ capability: 'catalog', event: 'weight', weight }),
+    close: async () => {
+      await sync.stop();
+      await pair.close();
+    },
+  };
+}
+
 /** Both sides' rows, each once their streams have come to an end. */
 export async function sameItems(pair: Pair): Promise<unknown[]> {
   const views = async (): Promise<{ monolith: unknown[]; service: unknown[] }> => ({
@@ -53,7 +78,7 @@ export async function sameItems(pair: Pair): Promise<unknown[]> {
       const { monolith, service } = await views();
       return JSON.stringify(monolith) === JSON.stringify(service);
     },
-    { timeoutMs: 20_000, what: 'both sides to be equal' },
+    { timeoutMs: 60_000, what: 'both sides to be equal' },
   ).catch(() => undefined);
   const { monolith, service } = await views();
   expect(service).toEqual(monolith);

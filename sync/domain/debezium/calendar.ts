@@ -109,10 +109,12 @@ export function epochMillis({ days, micros }: Moment): number {
 }
 
 export function fromMicros(digits: string): Moment {
-  if (digits.length <= 15) {
-    const value = Number(digits);
-    const days = Math.floor(value / DAY_US);
-    return { days, micros: value - days * DAY_US };
+  const count = Number(digits);
+  if (Number.isSafeInteger(count)) {
+    // What is left over is exact, a quotient would not be.
+    const over = count % DAY_US;
+    const micros = over < 0 ? over + DAY_US : over;
+    return { days: (count - micros) / DAY_US, micros };
   }
   const value = BigInt(digits);
   const micros = ((value % BigInt(DAY_US)) + BigInt(DAY_US)) % BigInt(DAY_US);

@@ -6,7 +6,9 @@ import type { Change, Relation, Tuple } from '../change.ts';
 import { EXACT_MODES } from './encoder.ts';
 import { Framed } from './framed.ts';
 import { Digits, isList, isObject, readJson, type Json, type JsonObject } from './json-text.ts';
-import { HEADERS, parsePosition } from './position.ts';
+import { OwnForm } from './own-form.ts';
+import { HEADERS, Positions } from './position.ts';
+import { headOf, type RecordHead } from './record-head.ts';
 import { RowReader } from './row-reader.ts';
 import { DEBEZIUM_DEFAULTS, type Modes, type SourceTables } from './source.ts';
 
@@ -15,18 +17,6 @@ export interface InRecord {
   readonly key: string | null;
   readonly value: string | null;
   readonly headers: Readonly<Record<string, string>>;
-}
-
-/** What a record says of its transaction; a connector's snapshot has no transactions. */
-export interface RecordHead {
-  readonly xid: number | undefined;
-  readonly lsn: Lsn | undefined;
-  /** Commit of the transaction before it, where a connector says so. */
-  readonly lastCommit?: Lsn | undefined;
-  readonly commitMs: number;
-  readonly origin: string | undefined;
-  /** False where the connector is too old to say an origin: sync back would loop. */
-  readonly originKnown: boolean;
 }
 
 interface Placed {
@@ -74,6 +64,9 @@ export interface DecoderOptions {
   readonly partial?: boolean;
 }
 
+/** Headers of the two records that stand for a change of key. */
+const MOVES = ['__debezium.newkey', '__debezium.oldkey'] as const;
+
 export function createDecoder(options: DecoderOptions): Decoder {
   return new Decoder(options);
 }
@@ -84,8 +77,12 @@ class Decoder {
   readonly #options: DecoderOptions;
   readonly #modes: Modes;
   readonly #framed = new Framed();
+  readonly #form = new OwnForm();
+  readonly #positions = new Positions();
   readonly #readers = new Map<string, RowReader>();
   readonly #schemaReaders = new WeakMap<JsonObject, RowReader>();
+  /** The last table that was asked for without a schema: runs of changes of one are the rule. */
+  #latest: (TableRef & { readonly reader: RowReader }) | undefined;
 
   constructor(options: DecoderOptions) {
     this.#options = options;
@@ -95,12 +92,39 @@ class Decoder {
 
   /** Throws FLOW_STOPPED on a record that cannot be read, or not without loss. */
   decode(record: InRecord): Decoded {
-    if (record.value === null) return { kind: 'tombstone' };
-    const { payload, schema } = this.#framed.read(record.topic, record.value);
+    const { value } = record;
+    if (value === null) return { kind: 'tombstone' };
+    return this.#asOurs(record, value) ?? this.#asAny(record, value);
+  }
+
+  /** Undefined where it does not have the very form of ours. */
+  #asOurs(record: InRecord, text: string): Decoded | undefined {
+    const mark = this.#form.mark(text);
+    if (mark) return this.#mark(record, mark.kind, mark.xid, mark.count);
+    const found = this.#form.row(text);
+    if (!found || MOVES.some((name) => record.headers[name] !== undefined)) return undefined;
+    const { schema, table, operation, head, end } = found;
+    const event = this.#placed(record, head);
+    const reader = this.#reader({ schema, table }, undefined);
+    if (!reader) return { kind: 'foreign', schema, table, ...event };
+    const change = reader.written(text, operation, end);
+    return change && { kind: 'change', change, snapshot: false, ...event };
+  }
+
+  #asAny(record: InRecord, text: string): Decoded {
+    const { payload, schema } = this.#framed.read(record.topic, text);
     if (!isObject(payload)) return { kind: 'other' };
     const op = payload.get('op');
     if (typeof op === 'string') return this.#event(record, payload, op, schema);
-    if (payload.has('status')) return transactionMark(record, payload);
+    if (payload.has('status')) {
+      const count = payload.get('event_count');
+      return this.#mark(
+        record,
+        payload.get('status') === 'BEGIN' ? 'begin' : 'end',
+        Number.parseInt(textOf(payload, 'id'), 10),
+        count instanceof Digits ? Number(count.text) : 0,
+      );
+    }
     const atMs = payload.get('ts_ms');
     return payload.size === 1 && atMs instanceof Digits
       ? { kind: 'heartbeat', atMs: Number(atMs.text) }
@@ -115,11 +139,7 @@ class Decoder {
   ): Decoded {
     const source = payload.get('source');
     if (!isObject(source)) return { kind: 'other' };
-    const event: Event = {
-      position: parsePosition(record.headers[HEADERS.position]),
-      part: Number(record.headers[HEADERS.part] ?? '0'),
-      head: headOf(source),
-    };
+    const event = this.#placed(record, headOf(source));
     if (op === 'm') {
       const change = messageOf(payload, this.#modes);
       return { kind: 'change', change, snapshot: false, ...event };
@@ -131,6 +151,22 @@ class Decoder {
     const change = this.#row(record, reader, payload, op);
     if (!change) return { kind: 'other' };
     return { kind: 'change', change, snapshot: op === 'r', ...event };
+  }
+
+  #placed({ headers }: InRecord, head: RecordHead): Event {
+    const part = headers[HEADERS.part];
+    return {
+      position: this.#positions.read(headers[HEADERS.position]),
+      part: part === undefined ? 0 : Number(part),
+      head,
+    };
+  }
+
+  #mark({ headers }: InRecord, kind: 'begin' | 'end', xid: number, count: number): Decoded {
+    const position = this.#positions.read(headers[HEADERS.position]);
+    if (kind === 'begin') return { kind, position, xid };
+    const end = headers[HEADERS.end];
+    return { kind, position, xid, endLsn: end === undefined ? undefined : parseLsn(end), count };
   }
 
   #row(record: InRecord, reader: RowReader, payload: JsonObject, op: string): Change | undefined {
@@ -176,6 +212,8 @@ class Decoder {
   }
 
   #reader(name: TableRef, schema: JsonObject | undefined): RowReader | undefined {
+    const latest = schema ? undefined : this.#latest;
+    if (latest?.table === name.table && latest.schema === name.schema) return latest.reader;
     const table = this.#options.tables(name);
     if (!table) return undefined;
     if (schema) {
@@ -186,11 +224,10 @@ class Decoder {
       return made;
     }
     const label = JSON.stringify([name.schema, name.table]);
-    const known = this.#readers.get(label);
-    if (known) return known;
-    const made = new RowReader(table, this.#modes, undefined);
-    this.#readers.set(label, made);
-    return made;
+    let reader = this.#readers.get(label);
+    if (!reader) this.#readers.set(label, (reader = new RowReader(table, this.#modes, undefined)));
+    this.#latest = { ...name, reader };
+    return reader;
   }
 }
 
@@ -204,42 +241,6 @@ function aligned(reader: RowReader, relation: Relation, before: Tuple): Tuple {
   if (relation === reader.relation) return before;
   const byName = new Map(reader.relation.columns.map(({ name }, index) => [name, before[index]]));
   return relation.columns.map(({ name }) => byName.get(name));
-}
-
-function transactionMark(record: InRecord, payload: JsonObject): Decoded {
-  const position = parsePosition(record.headers[HEADERS.position]);
-  const xid = Number.parseInt(textOf(payload, 'id'), 10);
-  if (payload.get('status') === 'BEGIN') return { kind: 'begin', position, xid };
-  const end = record.headers[HEADERS.end];
-  const count = payload.get('event_count');
-  return {
-    kind: 'end',
-    position,
-    xid,
-    endLsn: end === undefined ? undefined : parseLsn(end),
-    count: count instanceof Digits ? Number(count.text) : 0,
-  };
-}
-
-function headOf(source: JsonObject): RecordHead {
-  const xid = source.get('txId');
-  const lsn = source.get('lsn');
-  const commitMs = source.get('ts_ms');
-  const origin = source.get('origin');
-  return {
-    xid: xid instanceof Digits ? Number(xid.text) : undefined,
-    lsn: lsn instanceof Digits ? BigInt(lsn.text) : undefined,
-    lastCommit: lastCommitOf(textOf(source, 'sequence')),
-    commitMs: commitMs instanceof Digits ? Number(commitMs.text) : 0,
-    origin: typeof origin === 'string' ? origin : undefined,
-    originKnown: source.has('origin'),
-  };
-}
-
-/** `sequence` is `["commit LSN before","LSN"]`; null where there was none. */
-function lastCommitOf(sequence: string): Lsn | undefined {
-  const digits = /^\["(\d+)"/.exec(sequence)?.[1];
-  return digits === undefined ? undefined : BigInt(digits);
 }
 
 function messageOf(payload: JsonObject, modes: Modes): Change {

@@ -4,7 +4,8 @@
 import { MESSAGE_PREFIX } from '../../../control/domain/names.ts';
 import type { Lsn } from '../../../core/postgres/lsn.ts';
 import type { Change, Piece, Relation, TransactionHead, Tuple } from '../change.ts';
-import { Chain, type Footing, type Headers } from './chain.ts';
+import { Chain, type ChainEnd, type Footing, type Headers } from './chain.ts';
+import type { Concerns } from './concern.ts';
 import { HEARTBEAT_KEY, HEARTBEAT_VALUE, MESSAGE_KEY, messageSchema } from './frames.ts';
 import { quote } from './json-text.ts';
 import { HEADERS, positionStart } from './position.ts';
@@ -12,6 +13,7 @@ import { DEBEZIUM_DEFAULTS, type Modes, type SourceTables } from './source.ts';
 import { SourceText } from './source-text.ts';
 import { TableFrames, type TableFrame } from './table-frames.ts';
 import { topicName } from './topics.ts';
+import type { OutRecord } from './out-record.ts';
 import { MESSAGES, TransactionCounter } from './transactions.ts';
 import { writerOf, type Writer } from './write-value.ts';
 
@@ -32,15 +34,7 @@ export interface EncoderOptions {
   readonly version?: string;
   /** What it goes on from; records do not say what they follow where that is not known. */
   readonly footing?: Footing;
-}
-
-export interface OutRecord {
-  /** Empty in layout `table` for a message of our own: it goes to every partition of a flow's topics. */
-  readonly topic: string;
-  readonly key: string | null;
-  /** null is a tombstone. */
-  readonly value: string | null;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly concerns?: Concerns | undefined;
 }
 
 /** The modes of our own layout: nothing is lost. */
@@ -88,19 +82,10 @@ class Encoder {
     this.#writeContent = writerOf({ kind: 'binary', as: binary }, false);
     this.#frames = new TableFrames(options, this.#modes);
     this.#source = new SourceText({ version: 'banyan', ...options });
-    this.#chain = new Chain(options.timeline, options.footing);
+    this.#chain = new Chain(options.timeline, options.footing, options.concerns);
   }
 
-  /** Relations whose columns the catalog, as it was read, does not know: it is to be read anew. */
-  unknown(piece: Piece): readonly Relation[] {
-    const found = new Set<Relation>();
-    for (const change of piece.changes)
-      for (const relation of relationsOf(change))
-        if (!this.#frames.knows(relation)) found.add(relation);
-    return [...found];
-  }
-
-  /** Throws FLOW_STOPPED at a table that the catalog does not know: see `unknown`. */
+  /** Throws FLOW_STOPPED at a table whose columns the catalog, as it was read, does not know. */
   encode(piece: Piece, nowMs: number): OutRecord[] {
     const { head, changes, firstSeq, endLsn } = piece;
     if (this.#head !== head) this.#open(head);
@@ -113,8 +98,7 @@ class Encoder {
       const lsn = piece.lsns?.[index] ?? head.commitLsn;
       const isFirst = !this.#counter.begun;
       if (isFirst) this.#begin(lsn, firstSeq);
-      const follows = isFirst ? this.#chain.follows() : undefined;
-      this.#chain.carries(change);
+      const follows = this.#chain.carries(change, isFirst);
       const id = this.#inTables ? `${head.xid}:${lsn}` : this.#counter.id;
       this.#change(change, {
         nowMs,
@@ -127,6 +111,11 @@ class Encoder {
     }
     if (endLsn !== undefined) this.#close(endLsn, firstSeq + changes.length - 1);
     return records;
+  }
+
+  /** Of what has been encoded. */
+  get end(): ChainEnd | undefined {
+    return this.#chain.end;
   }
 
   /**
@@ -155,7 +144,8 @@ class Encoder {
     if (!head) return;
     const id = `${head.xid}:${this.#inTables ? lsn : head.commitLsn}`;
     const headers = { [HEADERS.position]: `${this.#position}${seq}` };
-    this.#records.push({ ...this.#counter.begin(id), headers });
+    const { topic, key, value } = this.#counter.begin(id);
+    this.#records.push({ topic, key, value, headers, partition: 0 });
   }
 
   #close(endLsn: Lsn, seq: number): void {
@@ -163,8 +153,9 @@ class Encoder {
     if (!head) return;
     if (this.#counter.begun) {
       const id = `${head.xid}:${this.#inTables ? endLsn : head.commitLsn}`;
-      const headers = this.#chain.end(head.commitLsn, seq, endLsn);
-      this.#records.push({ ...this.#counter.end(id), headers });
+      const headers = this.#chain.ends(`${this.#position}${seq}`, head.commitLsn, endLsn);
+      const { topic, key, value } = this.#counter.end(id);
+      this.#records.push({ topic, key, value, headers, partition: 0 });
     }
     this.#lastCommit = endLsn;
     this.#head = undefined;
@@ -226,7 +217,11 @@ class Encoder {
         table.valueSchema,
         `{"before":${old},"after":${row},${source},${transaction},"op":"${operation}"${at.now}}`,
       ),
-      headers: { [HEADERS.position]: at.position, ...headers, ...at.follows },
+      headers:
+        headers || at.follows
+          ? { [HEADERS.position]: at.position, ...headers, ...at.follows }
+          : { [HEADERS.position]: at.position },
+      everywhere: operation === 't' && this.#inTables ? true : undefined,
     });
   }
 
@@ -291,12 +286,7 @@ interface Place {
   /** The transaction's id as these records have it. */
   readonly id: string;
   readonly lsn: Lsn;
-  /** Of the first change of a transaction. */
+  /** What it comes behind; of the first change of a transaction, or of a capability in it. */
   readonly follows: Headers | undefined;
   readonly position: string;
-}
-
-function relationsOf(change: Change): readonly Relation[] {
-  if (change.kind === 'message') return [];
-  return change.kind === 'truncate' ? change.relations : [change.relation];
 }

@@ -34,26 +34,47 @@ export function isList(json: Json | undefined): json is readonly Json[] {
 
 /** Reads a JSON text; throws FLOW_STOPPED when it is none. */
 export function readJson(text: string): Json {
-  return new Reader(text).document();
+  return new JsonReader(text).document();
 }
 
 /** Reads the value that begins at a character of a text, and tells where it ends. */
 export function readMember(text: string, at: number): { value: Json; end: number } {
-  return new Reader(text, at).member();
+  return new JsonReader(text, at).member();
 }
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const BACKSLASH = 0x5c;
+const MINUS = 0x2d;
+const POINT = 0x2e;
+const [ZERO, NINE] = [0x30, 0x39];
+const [LARGE_E, SMALL_E] = [0x45, 0x65];
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 
-class Reader {
+export class JsonReader {
   readonly #text: string;
   #at: number;
 
   constructor(text: string, at = 0) {
     this.#text = text;
     this.#at = at;
+  }
+
+  /** Where it stands. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** Goes past a text that comes next; false, and not a step, where another does. */
+  passes(text: string): boolean {
+    if (!this.#text.startsWith(text, this.#at)) return false;
+    this.#at += text.length;
+    return true;
+  }
+
+  /** The value that comes next. Throws FLOW_STOPPED where there is none. */
+  value(): Json {
+    return this.#value();
   }
 
   member(): { value: Json; end: number } {
@@ -95,6 +116,19 @@ class Reader {
   }
 
   #number(): Digits {
+    const text = this.#text;
+    const start = this.#at;
+    const first = text.charCodeAt(start) === MINUS ? start + 1 : start;
+    let end = first;
+    let code = text.charCodeAt(end);
+    while (code >= ZERO && code <= NINE) code = text.charCodeAt((end += 1));
+    const isPlain = end > first && (text.charCodeAt(first) !== ZERO || end === first + 1);
+    if (!isPlain || code === POINT || code === LARGE_E || code === SMALL_E) return this.#fraction();
+    this.#at = end;
+    return new Digits(text.substring(start, end));
+  }
+
+  #fraction(): Digits {
     NUMBER.lastIndex = this.#at;
     const found = NUMBER.exec(this.#text);
     if (!found) throw this.#broken();

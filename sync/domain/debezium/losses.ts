@@ -13,7 +13,7 @@ export interface Loss {
 }
 
 const exclude = (column: string): string =>
-  `The connector has no mode that keeps it: leave the column out with column.exclude.list, or let the relay write the topics (${column}).`;
+  `The connector has no mode that keeps it: leave the column out with column.exclude.list, or let a relay of ours write them, in layout changes (${column}).`;
 
 /** Undefined when nothing is. A form that is undefined is a type that the connector leaves out. */
 export function lossOf(column: SourceColumn, form: Form | undefined): Loss | undefined {

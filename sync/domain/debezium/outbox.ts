@@ -7,7 +7,7 @@ import { formOf } from './forms.ts';
 import { quote, readJson } from './json-text.ts';
 import { HEADERS } from './position.ts';
 import { DEBEZIUM_DEFAULTS, type SourceTable, type SourceTables } from './source.ts';
-import type { OutRecord } from './encoder.ts';
+import type { OutRecord } from './out-record.ts';
 import { topicName } from './topics.ts';
 import { writerOf, type Writer } from './write-value.ts';
 

@@ -15,6 +15,11 @@ export const HEADERS = {
    * only have heartbeats left out; on the END of such a one too.
    */
   after: 'banyan.after',
+  /**
+   * By capability, the commit LSN of the last transaction before it that had something of it, where that is
+   * not what `after` says: on the first change of each in a transaction; on an END, of all, up to there.
+   */
+  behind: 'banyan.behind',
   /** On that one, and on an END: the life of the slot that it came by. */
   life: 'banyan.life',
   /**
@@ -48,6 +53,42 @@ export function parsePosition(header: string | undefined): Position | undefined 
   };
 }
 
+/** Reads positions one after the other: most begin as the one before them. */
+export class Positions {
+  /** What those of a transaction have in common, and what it says. */
+  #start = '';
+  #common: Omit<Position, 'seq'> = { timeline: 0, commitLsn: 0n };
+
+  /** Undefined as with `parsePosition`. */
+  read(header: string | undefined): Position | undefined {
+    if (header === undefined) return undefined;
+    const start = this.#start;
+    if (start !== '' && header.startsWith(start)) {
+      const seq = numberAt(header, start.length);
+      if (seq !== undefined) return { ...this.#common, seq };
+    }
+    const position = parsePosition(header);
+    if (!position) return undefined;
+    const { timeline, commitLsn } = position;
+    this.#start = header.slice(0, header.lastIndexOf('/') + 1);
+    this.#common = { timeline, commitLsn };
+    return position;
+  }
+}
+
+const [ZERO, NINE] = [0x30, 0x39];
+
+/** The digits from a place to the end, as a number. */
+function numberAt(text: string, from: number): number | undefined {
+  let value = 0;
+  for (let at = from; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code < ZERO || code > NINE) return undefined;
+    value = value * 10 + code - ZERO;
+  }
+  return from < text.length ? value : undefined;
+}
+
 /** The commit LSN that the first change of a transaction follows. */
 export function afterOf(headers: Readonly<Record<string, string>>): Lsn | undefined {
   const after = headers[HEADERS.after];
@@ -60,6 +101,28 @@ export function goneOf(headers: Readonly<Record<string, string>>): Lsn | undefin
   return gone === undefined ? undefined : parseLsn(gone);
 }
 
+/** By capability, the last transaction that had something of it; `after` is that of those left out. */
+export type Behind = ReadonlyMap<string, Lsn>;
+
+export function behindOf(headers: Readonly<Record<string, string>>): Behind {
+  return parseBehind(headers[HEADERS.behind]);
+}
+
+/** Undefined where it says nothing. */
+export function formatBehind(behind: Iterable<readonly [string, Lsn]>): string | undefined {
+  const text = Array.from(behind, ([id, lsn]) => `${id}=${formatLsn(lsn)}`).join(',');
+  return text === '' ? undefined : text;
+}
+
+export function parseBehind(text: string | undefined): Behind {
+  const entries = (text ?? '').split(',').map((entry) => entry.split('='));
+  return new Map(
+    entries.flatMap(([id, lsn]): [string, Lsn][] =>
+      id !== undefined && lsn !== undefined ? [[id, parseLsn(lsn)]] : [],
+    ),
+  );
+}
+
 /** What an END, or a record that repeats it, says of how far a topic goes. */
 export interface Mark {
   readonly life: string | undefined;
@@ -70,6 +133,7 @@ export interface Mark {
   readonly completeTo: Lsn;
   /** What the next transaction comes behind, where that is not this one. */
   readonly after?: Lsn | undefined;
+  readonly behind?: Behind;
   /** Set while nothing has come behind what retention had deleted. */
   readonly gone?: Lsn | undefined;
 }
@@ -85,6 +149,6 @@ export function markOf(headers: Readonly<Record<string, string>>): Mark | undefi
     life: headers[HEADERS.life],
     ...{ position, endLsn },
     completeTo: idle === undefined ? endLsn : parseLsn(idle),
-    ...{ after: afterOf(headers), gone: goneOf(headers) },
+    ...{ after: afterOf(headers), behind: behindOf(headers), gone: goneOf(headers) },
   };
 }

@@ -161,7 +161,20 @@ function isoMoment(text: string, of: Clock, zone = ''): string {
   return printMoment(east === 0 ? local : shifted(local, -east), zone);
 }
 
-const zonedTimestamp: Reader = (json) => isoMoment(textOf(json), 'timestamp', '+00');
+/** A moment of our era in UTC, as nearly all are: PostgreSQL has the same digits. */
+const PLAIN_MOMENT = /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z$/;
+const SECONDS_END = 19;
+
+const zonedTimestamp: Reader = (json) => {
+  const text = textOf(json);
+  if (!PLAIN_MOMENT.test(text)) return isoMoment(text, 'timestamp', '+00');
+  let end = text.length - 1;
+  if (end > SECONDS_END) {
+    while (text.charCodeAt(end - 1) === 0x30) end -= 1;
+    if (end === SECONDS_END + 1) end = SECONDS_END;
+  }
+  return `${text.substring(0, 10)} ${text.substring(11, end)}+00`;
+};
 const zonedTime: Reader = (json) => `${isoClock(textOf(json))}+00`;
 
 function binary(as: 'bytes' | 'base64' | 'base64-url-safe' | 'hex'): Reader {

@@ -1,19 +1,34 @@
 // Reads the rows of one table out of records: forms from the record's own schema where it has one,
 // from the connector's modes where it has none. A column whose form loses something is refused.
 import { BanyanError } from '../../../core/errors.ts';
-import type { Relation, Tuple, Value } from '../change.ts';
+import type { Relation, RowChange, Tuple, Value } from '../change.ts';
 import { formOfSchema } from './connect-schema.ts';
 import { formOf, type Form } from './forms.ts';
-import { Digits, isList, isObject, type Json, type JsonObject } from './json-text.ts';
+import {
+  Digits,
+  isList,
+  isObject,
+  JsonReader,
+  quote,
+  type Json,
+  type JsonObject,
+} from './json-text.ts';
 import { lossOf } from './losses.ts';
 import { readerOf, type Reader } from './read-value.ts';
 import { UNAVAILABLE, type Modes, type SourceColumn, type SourceTable } from './source.ts';
 
 interface Column {
   readonly name: string;
+  /** Its name as it stands in a row, with what comes before it. */
+  readonly first: string;
+  readonly next: string;
   readonly identity: boolean;
   readonly read: Reader;
 }
+
+/** How our records of a row begin, and what stands between the old and the new one. */
+export const BEFORE = '{"before":';
+const AFTER = ',"after":';
 
 const UNAVAILABLE_BYTES = Buffer.from(UNAVAILABLE).toString('base64');
 
@@ -30,6 +45,8 @@ export class RowReader {
     const written = table.columns.filter(({ generated }) => !generated);
     this.#columns = written.map((column) => ({
       name: column.name,
+      first: `{${quote(column.name)}:`,
+      next: `,${quote(column.name)}:`,
       identity: column.identity,
       read: readColumn(table, column, modes, fields),
     }));
@@ -58,6 +75,49 @@ export class RowReader {
       if (json === undefined || json === null) return json;
       return isUnavailable(json) ? undefined : read(json);
     });
+  }
+
+  /**
+   * The change of a record that begins as ours do, when its rows stand there in our own form, up to `end`;
+   * undefined where anything is otherwise, and is to be looked at with more care.
+   */
+  written(text: string, operation: 'c' | 'u' | 'd', end: number): RowChange | undefined {
+    const reader = new JsonReader(text, BEFORE.length);
+    const before = reader.passes('null') ? null : this.#writtenBefore(reader);
+    if (before === undefined || !reader.passes(AFTER)) return undefined;
+    const after = reader.passes('null') ? null : this.#writtenAfter(reader);
+    if (after === undefined || reader.at !== end) return undefined;
+    const { relation } = this;
+    if (operation === 'd') return before ? { kind: 'delete', relation, before } : undefined;
+    if (!after) return undefined;
+    if (operation === 'u') return { kind: 'update', relation, before: before ?? undefined, after };
+    return after.includes(undefined) ? undefined : { kind: 'insert', relation, after };
+  }
+
+  #writtenAfter(reader: JsonReader): Tuple | undefined {
+    const after: Value[] = [];
+    for (const { first, next, read } of this.#columns) {
+      if (!reader.passes(after.length === 0 ? first : next)) return undefined;
+      const json = reader.value();
+      after.push(json === null ? null : isUnavailable(json) ? undefined : read(json));
+    }
+    return after.length > 0 && reader.passes('}') ? after : undefined;
+  }
+
+  /** Of the replica identity only, and of it what was sent. */
+  #writtenBefore(reader: JsonReader): Tuple | undefined {
+    const before: Value[] = [];
+    let isFirst = true;
+    for (const { first, next, identity, read } of this.#columns) {
+      if (!identity || !reader.passes(isFirst ? first : next)) {
+        before.push(undefined);
+        continue;
+      }
+      isFirst = false;
+      const json = reader.value();
+      before.push(json === null ? null : isUnavailable(json) ? undefined : read(json));
+    }
+    return !isFirst && reader.passes('}') ? before : undefined;
   }
 
   #relationOf(row: JsonObject): Relation {

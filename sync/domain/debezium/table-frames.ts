@@ -34,11 +34,6 @@ export class TableFrames {
     this.#modes = modes;
   }
 
-  /** Whether the catalog, as it was read, has all columns of the relation. */
-  knows(relation: Relation): boolean {
-    return this.#frames.has(relation) || fits(relation, this.#options.tables(relation));
-  }
-
   /** Throws FLOW_STOPPED for a relation that is not known. */
   of(relation: Relation): TableFrame {
     const known = this.#frames.get(relation);

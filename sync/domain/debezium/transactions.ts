@@ -55,11 +55,10 @@ export class TransactionCounter {
   }
 
   end(id: string): MetadataRecord {
-    const counts = Array.from(
-      this.#counts,
-      ([name, count]) => `{"data_collection":${quote(name)},"event_count":${count}}`,
-    );
-    return this.#record('END', id, String(this.#total), `[${counts.join(',')}]`);
+    let counts = '';
+    for (const [name, count] of this.#counts)
+      counts += `${counts && ','}{"data_collection":${quote(name)},"event_count":${count}}`;
+    return this.#record('END', id, String(this.#total), `[${counts}]`);
   }
 
   #record(status: string, id: string, count: string, collections: string): MetadataRecord {

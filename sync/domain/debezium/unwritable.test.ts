@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Piece, Relation } from '../change.ts';
-import { createEncoder, type OutRecord } from './encoder.ts';
+import { createEncoder } from './encoder.ts';
+import type { OutRecord } from './out-record.ts';
 import type { SourceTable } from './source.ts';
 
 describe('a value that its form has no place for', () => {

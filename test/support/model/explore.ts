@@ -21,6 +21,12 @@ export interface Model<State> {
   wrong(state: State): string | undefined;
   /** Where it may rest: from every state one of these must be reachable without faults. */
   isDone(state: State): boolean;
+  /** From each state of the one kind, one of the other must be reachable without faults. */
+  readonly promise?: {
+    readonly from: (state: State) => boolean;
+    readonly to: (state: State) => boolean;
+    readonly broken: string;
+  };
 }
 
 export interface Exploration {
@@ -37,6 +43,7 @@ export function explore<State>(model: Model<State>, most = 2_000_000): Explorati
   /** For each state those that lead to it without a fault. */
   const sources: number[][] = [];
   const done: number[] = [];
+  const [promised, kept]: [number[], number[]] = [[], []];
   const trace = (to: number): string[] => {
     const way: string[] = [];
     for (let at = to; at > 0; at = cameBy[at]?.from ?? 0) way.unshift(cameBy[at]?.by ?? '');
@@ -54,6 +61,8 @@ export function explore<State>(model: Model<State>, most = 2_000_000): Explorati
     cameBy.push({ from, by });
     sources.push([]);
     if (model.isDone(state)) done.push(number);
+    if (model.promise?.from(state)) promised.push(number);
+    if (model.promise?.to(state)) kept.push(number);
     return number;
   };
   enter(model.initial, 0, '');
@@ -70,9 +79,17 @@ export function explore<State>(model: Model<State>, most = 2_000_000): Explorati
       if (!isFault) sources[number]?.push(at);
     }
   }
-  const restful = new Set(done);
-  for (const number of restful) for (const source of sources[number] ?? []) restful.add(source);
+  const leadingTo = (goals: readonly number[]): Set<number> => {
+    const all = new Set(goals);
+    for (const number of all) for (const source of sources[number] ?? []) all.add(source);
+    return all;
+  };
+  const states = texts.length;
+  const restful = leadingTo(done);
   const stuck = texts.findIndex((_, number) => !restful.has(number));
-  const found = stuck < 0 ? undefined : { what: 'never comes to rest', trace: trace(stuck) };
-  return { states: texts.length, found };
+  if (stuck >= 0) return { states, found: { what: 'never comes to rest', trace: trace(stuck) } };
+  const keeping = leadingTo(kept);
+  const broken = promised.find((number) => !keeping.has(number));
+  if (broken === undefined) return { states, found: undefined };
+  return { states, found: { what: model.promise?.broken ?? '', trace: trace(broken) } };
 }

@@ -3,52 +3,23 @@
 // show what was written, each change once. The same seed gives the same schedule.
 import { BanyanError, messageOf } from '../../../core/errors.ts';
 import { waitFor } from '../../../core/lifecycle.ts';
-import type { Direction, FlowMessage } from '../../../control/domain/flow.ts';
-import { encodeMessage } from '../../../control/domain/flow.ts';
+import type { Direction } from '../../../control/domain/flow.ts';
 import { Dice } from './dice.ts';
 import { FAILPOINTS, type Failpoint } from './failpoints.ts';
 import { History } from './history.ts';
 import { Ledger } from './ledger.ts';
 import { Life } from './life.ts';
-import type { SideName } from './shop.ts';
 import { compare, leftOver } from './outcome.ts';
+import { Owner } from './owner.ts';
+import { mend, refuseBad } from './refusals.ts';
+import type { SideName } from './shop.ts';
 import type { Side } from './side.ts';
+import { COPYING, STEPS } from './steps.ts';
 import { Truth } from './truth.ts';
 import type { World } from './world.ts';
 import { Writes } from './writes.ts';
 
-const STEPS = {
-  'write monolith': 5,
-  'write service': 5,
-  'stream to': 8,
-  'stream back': 7,
-  'source to': 4,
-  'source back': 2,
-  'copy to': 1,
-  'copy back': 0.5,
-  'letters to': 0.5,
-  'letters back': 0.5,
-  'restart to': 0.4,
-  'restart back': 0.4,
-  switch: 0.5,
-  message: 1,
-  appear: 1,
-  review: 0.7,
-  refuse: 0.3,
-};
-
-/** While tables are copied, the copy is to come along between the writes. */
-const COPYING: typeof STEPS = {
-  ...STEPS,
-  'source to': 24,
-  'copy to': 5,
-  'stream to': 12,
-  'restart to': 2,
-  appear: 0.5,
-};
-
 const DIRECTIONS: readonly Direction[] = ['to', 'back'];
-const OTHER = { monolith: 'service', service: 'monolith' } as const;
 const CRASHES = 0.3;
 /** Beyond this a flow does not come to its end. */
 const PATIENCE = 400;
@@ -66,10 +37,7 @@ export class Schedule {
   readonly #writes: Readonly<Record<SideName, Writes>>;
   readonly #lives = new Map<Direction, Life>();
   #copies = false;
-  #owner: SideName = 'monolith';
-  #epoch = 0;
-  /** The epoch of a switch whose old owner is fenced already. */
-  #switching: number | undefined;
+  readonly #owner: Owner;
   #runs = 0;
   #isEnding = false;
 
@@ -77,6 +45,11 @@ export class Schedule {
     this.#world = world;
     this.#seed = seed;
     this.#dice = new Dice(seed);
+    this.#owner = new Owner(
+      world,
+      () => this.#dice,
+      (step) => this.steps.push(step),
+    );
     const { monolith, service } = world.sides;
     const writes = (side: Side): Writes =>
       new Writes(side, this.#dice, this.#clock, world.deferred);
@@ -120,13 +93,11 @@ export class Schedule {
       // Sometimes an earlier life has pruned already.
       if (this.#dice.chance(0.5)) await this.#pruned();
     } else if (this.#dice.chance(0.4)) {
-      this.#tell('monolith', this.#ownership(false));
-      this.#tell('service', this.#ownership(true));
-      this.#owner = 'service';
+      this.#owner.beginAtService();
     }
     if (this.#dice.chance(0.35)) await this.#refuse(true);
     this.steps.push(
-      `${this.#copies ? 'tables are copied' : 'nothing to copy'}; ${this.#owner} owns; constraints are ${this.#world.deferred ? 'deferred' : 'immediate'}`,
+      `${this.#copies ? 'tables are copied' : 'nothing to copy'}; ${this.#owner.side} owns; constraints are ${this.#world.deferred ? 'deferred' : 'immediate'}`,
     );
   }
 
@@ -157,10 +128,10 @@ export class Schedule {
         await this.#end(what as Direction);
         break;
       case 'switch':
-        this.#beginSwitch();
+        if (!this.#owner.isSwitching && !isCopying) this.#owner.beginSwitch();
         break;
       case 'message':
-        this.#noise();
+        this.#owner.noise();
         break;
       case 'appear':
         for (const side of Object.values(this.#world.sides)) side.appear();
@@ -179,11 +150,11 @@ export class Schedule {
         await this.#flow(what as Direction, verb as 'stream', at, dice.one([1, 1, 1, 2, 3, 6]));
       }
     }
-    await this.#endSwitch();
+    await this.#owner.endSwitch();
   }
 
   async #write(name: SideName): Promise<void> {
-    const isOwner = this.#owner === name && this.#switching === undefined;
+    const isOwner = this.#owner.side === name && !this.#owner.isSwitching;
     // All rows that go at once take along what is parked of them.
     const life = this.#lives.get(name === 'monolith' ? 'to' : 'back');
     const isParked = life !== undefined && !life.parking.empty;
@@ -197,82 +168,17 @@ export class Schedule {
     this.steps.push(
       `${name} writes (${what})${notes ? '' : ', which a constraint refuses'}:\n      ${statements.join(';\n      ')}`,
     );
-    if (notes) this.#truth.took(side, notes, this.#owner);
+    if (notes) this.#truth.took(side, notes, this.#owner.side);
   }
 
   async #refuse(is: boolean): Promise<void> {
     this.steps.push(is ? 'appliers are refused rows named bad' : 'appliers are refused nothing');
-    for (const { client } of Object.values(this.#world.sides))
-      await client.query(`UPDATE sim.refusing SET active = ${is}`);
+    await refuseBad(this.#world, is);
   }
 
-  /** What refused a change is mended, and what was parked is asked for again. */
   async #mend(): Promise<void> {
     this.steps.push('whatever refused changes is mended');
-    for (const { client, name } of Object.values(this.#world.sides))
-      await client.query(
-        `UPDATE sim.refusing SET active = false; UPDATE banyan.parked SET retry = true;
-         ${name === 'service' ? 'DELETE FROM review' : ''}`,
-      );
-  }
-
-  #ownership(owns: boolean): FlowMessage {
-    return { kind: 'ownership', capability: 'sim', epoch: this.#epoch, owns };
-  }
-
-  #tell(side: SideName, message: FlowMessage): void {
-    this.#world.sides[side].history.message(encodeMessage(message));
-  }
-
-  #beginSwitch(): void {
-    const life = this.#lives.get('to');
-    if (this.#switching !== undefined || (this.#copies && (life?.copying.running ?? true))) return;
-    this.#switching = ++this.#epoch;
-    this.steps.push(`the ${this.#owner} is fenced, epoch ${this.#epoch}`);
-    this.#tell(this.#owner, this.#ownership(false));
-  }
-
-  /** Once the flow has passed the fence with nothing left over, the other side takes over; or it is undone. */
-  async #endSwitch(): Promise<void> {
-    if (this.#switching === undefined) return;
-    const direction = this.#owner === 'monolith' ? 'to' : 'back';
-    const { rows } = await this.#world.flows[direction].into.client.query<{ passed: boolean }>(
-      `SELECT barrier >= ${this.#switching} AND NOT EXISTS (SELECT FROM banyan.reread) AND NOT EXISTS (SELECT FROM banyan.parked) AS passed
-         FROM banyan.checkpoint`,
-    );
-    if (rows[0]?.passed !== true) return;
-    this.#switching = undefined;
-    if (this.#dice.chance(0.8)) this.#owner = OTHER[this.#owner];
-    this.steps.push(`the ${this.#owner} owns`);
-    this.#tell(this.#owner, this.#ownership(true));
-  }
-
-  /** Messages of our own and of others, which change no row. */
-  #noise(): void {
-    const side = this.#world.sides[this.#dice.one(['monolith', 'service'] as const)];
-    const { xmin } = side.snapshot();
-    const flow = side.name === 'monolith' ? 'sim:to' : 'sim:back';
-    side.history.message(
-      this.#dice.one([
-        encodeMessage({ kind: 'heartbeat', flow, at: null, xmin }),
-        encodeMessage({
-          kind: 'heartbeat',
-          flow: 'other:to',
-          at: null,
-          xmin: side.history.nextXid,
-        }),
-        encodeMessage({ kind: 'barrier', capability: 'sim' }),
-        encodeMessage({
-          kind: 'ownership',
-          capability: 'other',
-          epoch: 9,
-          owns: this.#dice.chance(0.5),
-        }),
-        'no message of ours',
-      ]),
-      this.#dice.one(['banyan', 'banyan', 'another']),
-    );
-    this.steps.push(`a message at the ${side.name}`);
+    await mend(this.#world);
   }
 
   async #flow(
@@ -354,7 +260,7 @@ export class Schedule {
     await waitFor(
       async () =>
         (await client.query('SELECT FROM pg_stat_get_activity($1)', [processID])).rows.length === 0,
-      { timeoutMs: 10_000, everyMs: 1, what: 'a lost session to end' },
+      { timeoutMs: 30_000, everyMs: 1, what: 'a lost session to end' },
     );
   }
 
@@ -381,13 +287,10 @@ export class Schedule {
         if (!life.drained || life.source.waits || life.copying.running || !life.parking.empty)
           isDone = false;
       }
-      await this.#endSwitch();
-      if (isDone && this.#switching === undefined && this.#drained()) break;
+      await this.#owner.endSwitch();
+      const isDrained = DIRECTIONS.every((direction) => this.#lives.get(direction)?.drained);
+      if (isDone && isDrained && !this.#owner.isSwitching) break;
     }
     await compare(this.#world, this.#truth, this.#copies);
-  }
-
-  #drained(): boolean {
-    return DIRECTIONS.every((direction) => this.#lives.get(direction)?.drained ?? false);
   }
 }

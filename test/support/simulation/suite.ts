@@ -7,7 +7,7 @@ import { simulate } from './simulate.ts';
 import { createWorld, type World } from './world.ts';
 
 /** Schedules in both halves together; CI has more. `SEEDS=n` runs n others, `SEED=n` one again. */
-const SCHEDULES = Number(process.env['SCHEDULES'] ?? 100);
+const SCHEDULES = Number(process.env['SCHEDULES'] ?? 40);
 /** With as many, each failpoint is hit for certain. */
 const ENOUGH = 500;
 

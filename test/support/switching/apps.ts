@@ -62,6 +62,10 @@ export interface App {
 export async function startApp(side: Owner, databaseUrl: string): Promise<App> {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 16 });
   pool.on('error', () => undefined);
+  // A session that is in use has no other listener: without one a server that is killed ends the test.
+  pool.on('connect', (session) => {
+    session.on('error', () => undefined);
+  });
   const { account, item, key } = NAMES[side];
   const losing = new Set<string>();
   const add = async (id: number, given: string | undefined): Promise<string> => {
@@ -102,17 +106,21 @@ export async function startApp(side: Owner, databaseUrl: string): Promise<App> {
         : pool
             .query({ name: 'item', text: `SELECT id FROM ${item} WHERE id = $1`, values: [id] })
             .then(({ rows }) => String(rows.length));
+    // Heard at once: it may fail before the request has been read to its end.
+    const end = work.then(
+      (answer) => () => {
+        if (losing.has(String(given))) res.destroy();
+        else res.end(answer);
+      },
+      (error: unknown) => () => {
+        res.statusCode = (error as { code?: string }).code === 'BN001' ? 409 : 500;
+        res.end(String(error));
+      },
+    );
     req.resume().on('end', () => {
-      work.then(
-        (answer) => {
-          if (losing.has(String(given))) res.destroy();
-          else res.end(answer);
-        },
-        (error: unknown) => {
-          res.statusCode = (error as { code?: string }).code === 'BN001' ? 409 : 500;
-          res.end(String(error));
-        },
-      );
+      void end.then((answer) => {
+        answer();
+      });
     });
   });
   return {

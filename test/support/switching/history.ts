@@ -1,6 +1,6 @@
-// Each database writes down when it was opened and closed to its own clients, and each of their writes;
-// with the commit times of one machine's clock, both histories together tell whether there was one
-// owner at every moment.
+// Each database writes down when it was opened and closed to its own clients, each of their writes, and each
+// that arrives from the other side; with the commit times of one machine's clock, both histories together
+// tell whether there was one owner at every moment, and whether it had everything before it opened.
 import type pg from 'pg';
 import { withClient } from '../../../core/postgres/connect.ts';
 import type { Owner } from '../../../control/domain/phase.ts';
@@ -13,18 +13,19 @@ export async function keepHistory(client: pg.Client, side: Owner): Promise<void>
   await client.query(`
     CREATE TABLE public.history (n bigserial, what text NOT NULL, xid xid8 NOT NULL DEFAULT pg_current_xact_id());
     CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
-      IF TG_ARGV[0] = 'write' THEN INSERT INTO public.history (what) VALUES ('write');
+      IF TG_ARGV[0] <> 'ownership' THEN INSERT INTO public.history (what) VALUES (TG_ARGV[0]);
       ELSE INSERT INTO public.history (what) VALUES (CASE WHEN NEW.owns THEN 'opens' ELSE 'closes' END);
       END IF;
       RETURN NULL;
     END $$;
     CREATE TRIGGER note AFTER UPDATE ON banyan.ownership FOR EACH ROW WHEN (OLD.owns <> NEW.owns) EXECUTE FUNCTION public.note('ownership');
-    CREATE TRIGGER note AFTER INSERT ON ${TABLES[side]} FOR EACH ROW WHEN (session_user LIKE '%\\_app') EXECUTE FUNCTION public.note('write')`);
+    CREATE TRIGGER note AFTER INSERT ON ${TABLES[side]} FOR EACH ROW WHEN (session_user LIKE '%\\_app') EXECUTE FUNCTION public.note('write');
+    CREATE TRIGGER note_arrival AFTER INSERT ON ${TABLES[side]} FOR EACH ROW WHEN (session_user LIKE '%\\_applier') EXECUTE FUNCTION public.note('arrives')`);
 }
 
 interface Event {
   readonly side: Owner;
-  readonly what: 'opens' | 'closes' | 'write';
+  readonly what: 'opens' | 'closes' | 'write' | 'arrives';
   /** Commit time, microseconds. */
   readonly at: number;
 }
@@ -51,6 +52,11 @@ export async function oneOwner(urls: Readonly<Record<Owner, string>>): Promise<V
     if (what === 'write') {
       writes[side] += 1;
       if (!open[side]) wrong.push(`a write at the ${side}, which was closed, at ${at}`);
+      continue;
+    }
+    if (what === 'arrives') {
+      // Whoever owns had it all before: what comes later was missing there.
+      if (open[side]) wrong.push(`a write arrived at the ${side}, which was open, at ${at}`);
       continue;
     }
     open[side] = what === 'opens';

@@ -9,7 +9,8 @@ import { createPair, SESSION, type Pair } from '../pair.ts';
 import { ownServer, type OwnServer } from '../servers.ts';
 import { SHELF, startApp, type App } from './apps.ts';
 import { startClients, type ClientOptions, type Clients } from './clients.ts';
-import { keepHistory, oneOwner, type Verdict } from './history.ts';
+import { keepHistory } from './history.ts';
+import { settled, type Settled } from './settled.ts';
 import { Stops } from './stop-at.ts';
 
 export const VICTIMS = ['coordinator', 'facade', 'sync', 'monolith', 'service'] as const;
@@ -23,15 +24,6 @@ export interface WorldOptions extends Partial<Omit<ClientOptions, 'urls'>> {
     part: 'sync' | 'facade' | 'coordinator',
     nth: number,
   ) => Record<string, string>;
-}
-
-export interface Settled {
-  readonly acknowledged: number;
-  readonly lost: number;
-  readonly doubled: number;
-  /** Each lost and doubled write, and whatever else is not as it should be. */
-  readonly faults: readonly string[];
-  readonly history: Verdict;
 }
 
 /** A machine that is busy with other tests sheds nothing here. */
@@ -217,13 +209,22 @@ export class World {
     }
   }
 
+  /** Both flows stand still from here on, as long as it is not woken. */
+  stopSync(): void {
+    this.#sync?.child.kill('SIGSTOP');
+  }
+
+  wakeSync(): void {
+    this.#sync?.child.kill('SIGCONT');
+  }
+
   /** Where the facades listen now. */
   facadeUrls(): readonly string[] {
     return this.#facadeUrls;
   }
 
   /** Waits until no switch is under way and nothing is held. */
-  async atRest(timeoutMs = 45_000): Promise<Phase> {
+  async atRest(timeoutMs = 90_000): Promise<Phase> {
     return waitFor(
       async () => {
         const { rows } = await this.pair.db.raw<{ rows: { phase: Phase }[] }>(
@@ -253,34 +254,7 @@ export class World {
   /** Stops the clients, waits until both sides are equal, and looks every acknowledged write up in both. */
   async settle(): Promise<Settled> {
     await this.clients?.stop();
-    const acknowledged = [...(this.clients?.outcomes().acknowledged ?? [])];
-    const look = async () => ({
-      monolith: await contents(this.urls.monolith, 'bal FROM acct', 'item'),
-      service: await contents(this.urls.service, 'balance FROM account', 'thing'),
-    });
-    const isEqual = async (): Promise<boolean> => {
-      const { monolith, service } = await look();
-      return JSON.stringify(monolith) === JSON.stringify(service);
-    };
-    await waitFor(isEqual, {
-      ...{ timeoutMs: 45_000, everyMs: 200, what: 'both sides to be equal' },
-    }).catch(() => undefined);
-    const sides = await look();
-    const lost = Object.entries(sides).flatMap(([side, { ids }]) => {
-      const there = new Set(ids);
-      return acknowledged.filter((id) => !there.has(id)).map((id) => `${side}: ${id}`);
-    });
-    const doubled = Object.entries(sides).flatMap(([side, { ids, sum }]) =>
-      ids.length === sum ? [] : [`${side}: ${ids.length} writes moved ${sum}`],
-    );
-    const { monolith, service } = sides;
-    const isSame = JSON.stringify(monolith) === JSON.stringify(service);
-    return {
-      acknowledged: acknowledged.length,
-      faults: [...lost, ...doubled, ...(isSame ? [] : ['the two sides differ'])],
-      ...{ lost: lost.length, doubled: doubled.length },
-      history: await oneOwner(this.urls),
-    };
+    return settled(this.urls, [...(this.clients?.outcomes().acknowledged ?? [])]);
   }
 
   async close(): Promise<void> {
@@ -295,17 +269,4 @@ export class World {
     await this.pair.close();
     for (const server of Object.values(this.#servers)) await server.remove();
   }
-}
-
-async function contents(
-  url: string,
-  balance: string,
-  items: string,
-): Promise<{ sum: number; ids: readonly number[] }> {
-  return withClient(url, SESSION, async (client) => {
-    const { rows } = await client.query<{ sum: number; ids: number[] | null }>(
-      `SELECT (SELECT sum(b)::int FROM (SELECT ${balance}) AS t(b)) AS sum, (SELECT array_agg(id::int ORDER BY id) FROM ${items}) AS ids`,
-    );
-    return { sum: rows[0]?.sum ?? 0, ids: rows[0]?.ids ?? [] };
-  });
 }
