@@ -1,4 +1,4 @@
-// nginx as a contender: a real process with one worker, in a folder of its own under the system's
+// nginx as a contender, and as an upstream: a real process with one worker, in a folder of its own under the system's
 // temporary one, on loopback. Connections are kept alive on both sides and never closed for their
 // age, as with the others; nothing is logged.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -7,18 +7,31 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { waitFor } from '../core/lifecycle.ts';
 import { freePort } from '../core/free-port.ts';
-import { start, type Started } from './processes.ts';
+import { start, type Start, type Started } from './processes.ts';
 
 /** Starts it before `upstream`; its `line` is its URL. */
-export async function startNginx(upstream: string): Promise<Started> {
+export function startNginx(upstream: string): Promise<Started> {
+  return startWith('measured', 'proxy_pass http://target;', new URL(upstream).host);
+}
+
+/** Starts it as an upstream that answers every request with `body`. */
+export function startNginxAnswering(body: string): Promise<Started> {
+  return startWith('helper', `default_type application/json; return 200 '${body}';`);
+}
+
+async function startWith(
+  place: Start['place'],
+  does: string,
+  upstream = '127.0.0.1:1',
+): Promise<Started> {
   const folder = await mkdtemp(path.join(tmpdir(), 'banyan-bench-nginx-'));
   const port = await freePort();
   const file = path.join(folder, 'nginx.conf');
-  await writeFile(file, configOf(new URL(upstream).host, port, folder));
+  await writeFile(file, configOf(does, upstream, port, folder));
   // It says nothing when it is ready: the shell's line stands for it, and the port is waited for.
   const shell = 'echo started; exec nginx "$@"';
   const nginx = await start({
-    place: 'measured',
+    place,
     command: '/bin/sh',
     args: ['-c', shell, 'nginx', '-p', folder, '-c', file, '-e', path.join(folder, 'error.log')],
   });
@@ -33,7 +46,7 @@ export async function startNginx(upstream: string): Promise<Started> {
   };
 }
 
-function configOf(upstream: string, port: number, folder: string): string {
+function configOf(does: string, upstream: string, port: number, folder: string): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map((name) => `  ${name}_temp_path ${folder}/${name};`)
     .join('\n');
@@ -56,7 +69,7 @@ ${temporary}
   server {
     listen 127.0.0.1:${port};
     location / {
-      proxy_pass http://target;
+      ${does}
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_set_header Host $host;

@@ -8,6 +8,7 @@ if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
   );
   process.exitCode = 2;
 } else {
+  if (process.argv.includes('facade')) (await import('./one-core.ts')).restartForOneCore();
   const { run } = await import('./program.ts');
   await run();
 }

@@ -8,6 +8,7 @@ import { primaryPart, runWorker, type Channel } from '../facade/index.ts';
 import { locate, openContext, type GlobalOptions } from './context.ts';
 import { engineOptions, type FacadeFlags } from './facade-options.ts';
 import { readyForBursts } from './heap.ts';
+import { flagsForShare } from './one-core.ts';
 import { answer } from './output.ts';
 import { interruption, runParts } from './running.ts';
 
@@ -25,6 +26,7 @@ export async function leadWorkers(
     data: { host: flags.host, port: flags.port },
     fork: ({ host, port }) => {
       cluster.setupPrimary({
+        execArgv: [...process.execArgv, ...flagsForShare(size)],
         args: [
           ...['--config', globals.config, '--log-level', globals.logLevel],
           ...['facade', '--worker', '--host', host, '--port', String(port)],

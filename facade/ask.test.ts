@@ -28,6 +28,7 @@ function rig(url: string, memoryBytes = 200_000, timeoutMs = 5_000): Rig {
   const upstreams = openUpstreams({ monolith: url, services: {} }, (origin) =>
     copyPool(origin, {
       ...{ connections: 16, connectTimeoutMs: 10_000, idleTimeoutMs: 10_000, headBytes: 16_384 },
+      onConnect: () => undefined,
       onSocket: () => undefined,
     }),
   );

@@ -10,6 +10,8 @@ export interface CopyPoolOptions {
   readonly idleTimeoutMs: number;
   /** The largest head of an answer. */
   readonly headBytes: number;
+  /** Is called for every connection that is tried. */
+  readonly onConnect: () => void;
   /** Is shown every connection before it is used. */
   readonly onSocket: (socket: Socket) => void;
 }
@@ -25,6 +27,7 @@ export function copyPool(origin: URL, options: CopyPoolOptions): CopyPool {
     connections: options.connections,
     pipelining: 1,
     connect: (to, callback) => {
+      options.onConnect();
       connect(to, (...given) => {
         if (given[1]) options.onSocket(given[1]);
         callback(...given);

@@ -76,7 +76,7 @@ export interface Engine {
   stop(): Promise<void>;
 }
 
-const FLUSH_MS = 250;
+const FLUSH_MS = 1_000;
 
 /** Wires a facade; does no I/O before `start`. Throws CONFIG_INVALID for routes that cannot be told apart. */
 export function createEngine(options: EngineOptions): Engine {

@@ -29,6 +29,8 @@ export interface Judge {
   readonly sample: number;
   readonly caughtUp: (() => Promise<boolean>) | undefined;
   readonly isOver: () => boolean;
+  /** Told whether the candidate gave its first copy any answer. */
+  readonly onFirst: (answered: boolean) => void;
   /** Called each time before the control is asked again. */
   readonly onRepeat: () => void;
   /** Called when the first comparison is through. */
@@ -60,6 +62,7 @@ export async function judge(given: Judge): Promise<Verdict> {
   };
 
   const first = await ask(given.service);
+  given.onFirst(first.kind !== 'silent');
   if (first.kind === 'too-large') return dropped('too-large');
   if (first.kind === 'no-room') return dropped('memory');
   const found =

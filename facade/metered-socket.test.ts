@@ -37,6 +37,7 @@ function asking(url: string): {
   const upstreams = openUpstreams({ monolith: url, services: {} }, (origin) =>
     copyPool(origin, {
       ...{ connections: 4, connectTimeoutMs: 10_000, idleTimeoutMs: 10_000, headBytes: 16_384 },
+      onConnect: () => undefined,
       onSocket: (socket) => {
         meterSocket(socket, { cpu, bytes }, MOST);
       },

@@ -18,6 +18,7 @@ import { RouteNoise } from './domain/noise.ts';
 import type { Match } from './domain/routes.ts';
 import { dropped, type DropReason, type Verdict } from './domain/verdict.ts';
 import type { Tap } from './job.ts';
+import { Ejection } from './ejection.ts';
 import { judge } from './judge.ts';
 import { Lanes } from './lanes.ts';
 import { Memory, Purse } from './memory.ts';
@@ -57,8 +58,12 @@ const REPEATS_PER_SLOT = 8;
 const LANES = 4;
 /** Share of the copies that may ask the control again, beside the fixed rate. */
 const REPEATS_PER_COPY = 0.1;
+/** A candidate that did not answer so many copies in a row is asked at this pace until it answers one. */
+const EJECTION = { failures: 10, probeMs: 1_000 };
 /** Milliseconds of processor that capturing an answer and beginning a copy cost; measured, roughly. */
 const BEGIN_MS = 0.02;
+/** To make a connection, and to bury it; measured, roughly. */
+const CONNECT_MS = 0.15;
 /** What a copy may cost before anything is known of a candidate. */
 const USUAL_MS = 1;
 const USUAL_BYTES = 16_384;
@@ -79,6 +84,9 @@ export function createShadow(options: ShadowOptions): Shadow {
     migration.facade.shadow;
   const policies = new Map<string, Policy>(
     Object.entries(migration.capabilities).map(([name, { shadow }]) => [name, policyOf(shadow)]),
+  );
+  const ejections = new Map(
+    Object.keys(migration.services).map((service) => [service, new Ejection(EJECTION)]),
   );
   const noises = new Map<string, RouteNoise>();
   const memory = new Memory(memoryBytes);
@@ -101,13 +109,16 @@ export function createShadow(options: ShadowOptions): Shadow {
     copyPool(origin, {
       ...limits,
       headBytes: HEAD_BYTES,
+      onConnect: () => {
+        work.spend(CONNECT_MS);
+      },
       onSocket: (socket) => {
         meterSocket(socket, { cpu: work, bytes }, bodyBytes * WIRE_FACTOR + HEAD_BYTES);
       },
     }),
   );
   const asker = new Asker({ timeoutMs: migration.facade.timeoutMs, bodyBytes, cpu: work });
-  const lanes = new Lanes(LANES);
+  const lanes = new Lanes(LANES, () => closing || work.has());
   const running = new Set<Promise<void>>();
   let slots = 0;
   let repeating = 0;
@@ -128,11 +139,13 @@ export function createShadow(options: ShadowOptions): Shadow {
     return fresh;
   };
 
-  const refusal = (hasBody: boolean): DropReason | undefined => {
+  const refusal = (hasBody: boolean, ejection: Ejection | undefined): DropReason | undefined => {
     if (options.isOverloaded?.() === true) return 'shed';
     if (hasBody) return 'has-body';
+    if (ejection?.isOut === true) return 'ejected';
     if (slots >= concurrency) return 'busy';
-    if (!work.has()) return 'cpu';
+    // What has begun goes first: or else its questions would all be asked on credit, and at once.
+    if (lanes.isWaiting || !work.has()) return 'cpu';
     if (!bytes.has()) return 'bandwidth';
     if (memory.free < bodyBytes * 2) return 'memory';
     if (repeating >= concurrency * REPEATS_PER_SLOT || !repeats.has()) return 'recheck-busy';
@@ -175,12 +188,14 @@ export function createShadow(options: ShadowOptions): Shadow {
     begin: (match, question, hasBody) => {
       const version = options.version(match.capability) ?? 0;
       const policy = policies.get(match.capability) ?? NO_POLICY;
-      const refused = refusal(hasBody);
+      const ejection = ejections.get(match.policy.service);
+      const refused = refusal(hasBody, ejection);
       if (refused) {
         tally.refused(match, version, refused);
         return undefined;
       }
       slots += 1;
+      ejection?.began();
       const settle = [work.begin(), bytes.begin()];
       work.spend(BEGIN_MS);
       repeats.spend(-REPEATS_PER_COPY);
@@ -217,6 +232,9 @@ export function createShadow(options: ShadowOptions): Shadow {
               sample: policy.noiseSample,
               caughtUp: match.policy.hasTables ? () => clock.caughtUp(match.capability) : undefined,
               isOver: () => closing || options.version(match.capability) === undefined,
+              onFirst: (answered) => {
+                ejection?.ended(answered);
+              },
               onRepeat: () => {
                 repeats.spend(1);
               },

@@ -1,5 +1,5 @@
 // What shadow traffic has told. Two readers: the metrics, which see totals since the process began,
-// and the control database, which gets what has gathered every quarter of a second and for which it
+// and the control database, which gets what has gathered every second and for which it
 // is kept while the database does not answer.
 //
 // eligible = matched + mismatched + Σ dropped, for every capability and at every moment: a read
@@ -41,6 +41,7 @@ export class Tally {
   readonly #totals = new Map<string, ShadowTotals>();
   readonly #counts = new Map<string, Counts>();
   readonly #mismatches = new Map<string, Mismatch>();
+  #last: Counts | undefined;
   #flushing: Promise<void> | undefined;
 
   constructor(options: TallyOptions) {
@@ -94,6 +95,7 @@ export class Tally {
     const counts = [...this.#counts.values()];
     const mismatches = [...this.#mismatches.values()];
     this.#counts.clear();
+    this.#last = undefined;
     this.#mismatches.clear();
     try {
       await this.#options.evidence.addShadow(counts, mismatches);
@@ -141,12 +143,17 @@ export class Tally {
   }
 
   #countsOf({ capability, label: route }: Place, version: number): Counts {
+    // One answer after the other is mostly of the same route.
+    const last = this.#last;
+    if (last?.route === route && last.version === version && last.capability === capability)
+      return last;
     const key = `${capability} ${version} ${route}`;
     let counts = this.#counts.get(key);
     if (!counts) {
       counts = { capability, route, version, compared: 0, mismatched: 0, dropped: 0, noise: 0 };
       this.#counts.set(key, counts);
     }
+    this.#last = counts;
     return counts;
   }
 

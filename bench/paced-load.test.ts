@@ -1,0 +1,11 @@
+import { expect, test } from '@jest/globals';
+import { resultOf } from './paced-load.ts';
+
+test('answers count from the end of the warm-up on; what is no 200, or is missing, has failed', () => {
+  const log = ['1000000\t200\t1500', '1500000\t200\t2500', '1600000\t503\t10', '2000000\t200\t500'];
+  expect(resultOf(`${log.join('\n')}\n`, 5, 500, '')).toEqual({ failed: 2, latencies: [2.5, 0.5] });
+});
+
+test('without any answer it tells what h2load said', () => {
+  expect(() => resultOf('', 5, 500, 'connection refused')).toThrow('connection refused');
+});
