@@ -37,7 +37,7 @@ export async function pacedLoad(load: PacedLoad): Promise<PacedLoadResult> {
       ...['--rps', (load.perSecond / CONNECTIONS).toFixed(2)],
       ...['--rate', '1', '--rate-period', `${APART_MS}ms`, '--log-file', log, load.url],
     ]);
-    return resultOf(await readFile(log, 'latin1'), requests, load.warmMs, said);
+    return resultOf(await readFile(log, 'latin1').catch(() => ''), requests, load, said);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -60,7 +60,7 @@ function run(command: string, args: readonly string[]): Promise<string> {
 export function resultOf(
   log: string,
   requests: number,
-  warmMs: number,
+  { warmMs, ms }: Pick<PacedLoad, 'warmMs' | 'ms'>,
   said: string,
 ): PacedLoadResult {
   const rows = log
@@ -73,7 +73,8 @@ export function resultOf(
   return {
     failed: requests - good.length,
     latencies: good
-      .filter(([at = 0]) => at - began >= warmMs * 1_000)
+      // Connections end as they began, one after the other: there the rate falls.
+      .filter(([at = 0]) => at - began >= warmMs * 1_000 && at - began < ms * 1_000)
       .map(([, , us = 0]) => us / 1_000),
   };
 }

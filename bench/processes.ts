@@ -2,7 +2,7 @@
 // load generator, PostgreSQL) on core 0, so that contenders never compete with what feeds them; where
 // `taskset` is missing or there is one core, they share and the output says so. Every process ends
 // with the benchmark, whichever way that ends.
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
@@ -61,7 +61,7 @@ export function pinSelf(): void {
 
 /** Moves processes of ours aside, and what they start from now on: they get what the helpers leave. */
 export function stepAside(pids: readonly number[]): void {
-  if (YIELDS) for (const pid of pids) execFileSync('chrt', ['--idle', '-p', '0', String(pid)]);
+  if (YIELDS) for (const pid of pids) spawnSync('chrt', ['--idle', '-p', '0', String(pid)]);
 }
 
 /** Starts a process and waits for its first line. */

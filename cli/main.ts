@@ -8,7 +8,8 @@ if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
   );
   process.exitCode = 2;
 } else {
-  if (process.argv.includes('facade')) (await import('./one-core.ts')).restartForOneCore();
+  if (process.argv.some((one) => one === 'facade' || one === 'up'))
+    (await import('./one-core.ts')).restartForOneCore();
   const { run } = await import('./program.ts');
   await run();
 }

@@ -1,7 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { sleep } from '../core/lifecycle.ts';
 import { Allowance, freeMs } from './allowance.ts';
-import { Lanes } from './lanes.ts';
 import { Turns } from './turns.ts';
 
 test('an allowance refills with time, up to its limit, and a debt is paid first', () => {
@@ -85,36 +84,4 @@ test('pieces of work take one turn of the loop each, in the order of asking, and
   await expect(turns.run(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
   await work('d');
   expect(seen).toContain('d');
-});
-
-test('so many pieces of work run at a time, the others in the order of asking', async () => {
-  const lanes = new Lanes(2);
-  const ends: (() => void)[] = [];
-  const begun: number[] = [];
-  const all = [0, 1, 2, 3].map((nth) =>
-    lanes.run(() => {
-      begun.push(nth);
-      return new Promise<void>((resolve, reject) => {
-        ends.push(
-          nth === 0
-            ? () => {
-                reject(new Error('no'));
-              }
-            : resolve,
-        );
-      });
-    }),
-  );
-  const settled = Promise.allSettled(all);
-  await Promise.resolve();
-  expect(begun).toEqual([0, 1]);
-  for (let nth = 0; nth < 4; nth++) {
-    ends[nth]?.();
-    await new Promise(setImmediate);
-    expect(begun).toEqual([0, 1, 2, 3].slice(0, nth + 3));
-  }
-  expect((await settled).map((one) => one.status)).toEqual([
-    'rejected',
-    ...Array<string>(3).fill('fulfilled'),
-  ]);
 });

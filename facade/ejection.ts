@@ -1,12 +1,14 @@
-// A candidate that does not answer is asked only now and then: one copy after the other that ends in the
-// same silence tells nothing new, and costs a connection each. Envoy does so with hosts (outlier detection,
-// consecutive failures); here there is one host, and its first answer brings it back.
+// A candidate that gives no usable answer is asked only now and then: one copy after the other that ends in
+// the same silence tells nothing new, and costs a connection each. Envoy does so with hosts (outlier
+// detection, consecutive failures); here there is one host, and its first answer brings it back.
 
 export interface EjectionOptions {
   /** Copies without an answer, in a row, after which it is out. */
   readonly failures: number;
-  /** How often it is asked then, in milliseconds. */
+  /** Milliseconds after which it is asked again; one copy at a time, however long that takes. */
   readonly probeMs: number;
+  /** Is told when it goes out, and when it is back. */
+  readonly onChange?: (isOut: boolean) => void;
   readonly now?: () => number;
 }
 
@@ -15,27 +17,37 @@ export class Ejection {
   readonly #now: () => number;
   #failures = 0;
   #probeAt = 0;
+  #underWay = 0;
 
   constructor(options: EjectionOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** Whether it is out and its next probe not yet due. */
+  /** Whether it may not be asked now. */
   get isOut(): boolean {
-    return this.#failures >= this.#options.failures && this.#now() < this.#probeAt;
+    return this.#isEjected && (this.#underWay > 0 || this.#now() < this.#probeAt);
   }
 
-  /** A copy has begun: while it is out, the next one waits. */
+  /** A copy has begun; `left` follows. */
   began(): void {
-    if (this.#failures >= this.#options.failures)
-      this.#probeAt = this.#now() + this.#options.probeMs;
+    this.#underWay += 1;
   }
 
-  /** Whether it answered a copy at all, be it rightly. */
+  /** A copy is through with its first question, or has never asked it. */
+  left(): void {
+    this.#underWay -= 1;
+  }
+
+  /** Whether a copy got an answer, be it a wrong one. */
   ended(answered: boolean): void {
+    const before = this.#isEjected;
     this.#failures = answered ? 0 : this.#failures + 1;
-    if (this.#failures === this.#options.failures)
-      this.#probeAt = this.#now() + this.#options.probeMs;
+    if (this.#isEjected) this.#probeAt = this.#now() + this.#options.probeMs;
+    if (this.#isEjected !== before) this.#options.onChange?.(this.#isEjected);
+  }
+
+  get #isEjected(): boolean {
+    return this.#failures >= this.#options.failures;
   }
 }

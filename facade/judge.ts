@@ -29,7 +29,7 @@ export interface Judge {
   readonly sample: number;
   readonly caughtUp: (() => Promise<boolean>) | undefined;
   readonly isOver: () => boolean;
-  /** Told whether the candidate gave its first copy any answer. */
+  /** Told whether the candidate gave the copy a usable answer. */
   readonly onFirst: (answered: boolean) => void;
   /** Called each time before the control is asked again. */
   readonly onRepeat: () => void;
@@ -37,7 +37,7 @@ export interface Judge {
   readonly afterFirst: () => void;
   /** Runs what comes after the first comparison, counted among the repetitions. */
   readonly repeat: <T>(work: () => Promise<T>) => Promise<T>;
-  /** Keeps the number of questions low that repetitions ask at a time. */
+  /** Keeps the number of questions low that repetitions ask at a time, and within the copies' share. */
   readonly lanes: Lanes;
 }
 
@@ -51,9 +51,13 @@ export async function judge(given: Judge): Promise<Verdict> {
   const copy = copyOf(given.question);
   const ask = (upstream: Upstream<CopyPool>): Promise<Asked> =>
     given.asker.ask(upstream, copy, given.wanted, purse);
+  const askInLane = (upstream: Upstream<CopyPool>): Promise<Asked> =>
+    given.lanes.run(() =>
+      given.isOver() ? Promise.resolve<Asked>({ kind: 'silent', why: 'given up' }) : ask(upstream),
+    );
   const askControl = (): Promise<Asked> => {
     given.onRepeat();
-    return given.lanes.run(() => ask(given.monolith));
+    return askInLane(given.monolith);
   };
   const differ = (one: Answer, other: Answer): Promise<Difference[]> =>
     differInTurns(one, other, rules, turns);
@@ -74,14 +78,17 @@ export async function judge(given: Judge): Promise<Verdict> {
   const excused = new Set(found.map(kindOf).filter((kind) => noise.isNoise(kind)));
   const matched: Verdict = { kind: 'matched', noise: excused.size };
   const isRight = found.every((one) => excused.has(kindOf(one)));
-  if (isRight && !isDue) return matched;
-  const verdict = given.repeat(() =>
+  // A sample that comes late would learn as noise what was written meanwhile.
+  const isSampled = isDue && !(found.length === 0 && given.lanes.isHeldBack);
+  if (isRight && !isSampled) return matched;
+  given.afterFirst();
+  return given.repeat(() =>
     found.length === 0
       ? learnNoise(control.answer, askControl, differ, noise).then(() => matched)
       : recheck({
           control: control.answer,
           askControl,
-          askCandidate: () => given.lanes.run(() => ask(given.service)),
+          askCandidate: () => askInLane(given.service),
           differ,
           forget,
           caughtUp: given.caughtUp,
@@ -90,8 +97,6 @@ export async function judge(given: Judge): Promise<Verdict> {
           thorough: isDue && isRight,
         }),
   );
-  given.afterFirst();
-  return verdict;
 }
 
 /** Asks the control once more, when nothing was wrong. */

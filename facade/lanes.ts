@@ -15,8 +15,9 @@ export class Lanes {
     this.#mayBegin = mayBegin;
   }
 
-  get isWaiting(): boolean {
-    return this.#waiting.length > 0;
+  /** Whether the next one waits for leave to begin, and not just for its turn. */
+  get isHeldBack(): boolean {
+    return this.#timer !== undefined;
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {

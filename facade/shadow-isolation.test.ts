@@ -200,6 +200,56 @@ describe('copies give way', () => {
     expect(totals()?.dropped.get('cpu')).toBe(2);
   });
 
+  test('when it is time for their repetitions, which wait for the processor as well', async () => {
+    const it = await rig((socket) => socket.on('data', () => socket.resetAndDestroy()), {
+      cpu: 0.002,
+    });
+    it.free.ms = performance.now();
+    const totals = () => it.tally.totals().get('catalog');
+    await call(it.url);
+    await sleep(500);
+    expect(totals()).toMatchObject({ pending: 1, mismatched: 0 });
+    await call(it.url);
+    expect(totals()?.dropped.get('cpu')).toBe(1);
+    await eventually('it to be decided', () => {
+      // Every question overdraws what has gathered.
+      it.free.ms = (it.free.ms ?? 0) + 60_000;
+      return totals()?.pending === 0;
+    });
+    expect(totals()?.mismatched).toBe(1);
+  });
+
+  test('when a candidate has not answered for a while, until it does', async () => {
+    let answers = false;
+    const it = await rig((socket) =>
+      socket.on('data', () => {
+        if (answers) socket.end(`HTTP/1.1 200 OK\r\ncontent-length: ${TEXT.length}\r\n\r\n${TEXT}`);
+        else socket.resetAndDestroy();
+      }),
+    );
+    const totals = () => it.tally.totals().get('catalog');
+    const copy = async (): Promise<void> => {
+      await call(it.url);
+      await eventually('the copy to be decided', () => totals()?.pending === 0);
+    };
+    for (let nth = 0; nth < 10; nth++) await copy();
+    expect(totals()).toMatchObject({ mismatched: 10 });
+    await copy();
+    expect(totals()?.dropped.get('ejected')).toBe(1);
+    // A probe in a second.
+    await sleep(1_100);
+    await copy();
+    await copy();
+    expect(totals()).toMatchObject({ mismatched: 11 });
+    expect(totals()?.dropped.get('ejected')).toBe(2);
+    answers = true;
+    await sleep(1_100);
+    for (let nth = 0; nth < 3; nth++) await copy();
+    expect(totals()).toMatchObject({ mismatched: 11 });
+    expect(totals()?.dropped.get('ejected')).toBe(2);
+    expectIdentity(await it.scrape());
+  });
+
   test('when a candidate is wrong so often that checking it would burden the monolith', async () => {
     const it = await rig((socket) => socket.on('data', () => socket.resetAndDestroy()), {
       repeatsPerSecond: 0.001,

@@ -4,7 +4,7 @@
 // respect: places at a time, bytes brought in and kept, time of the processor, questions to the
 // control beside the clients'. What does not fit is dropped and counted, never queued; and whether it
 // fits is asked before anything is known of the answer, so that what is left out favours neither right
-// nor wrong.
+// nor wrong. (But for a candidate that answers nothing at all, where one wrong answer decides anyway.)
 import type { Migration } from '../control/definition.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
@@ -58,7 +58,10 @@ const REPEATS_PER_SLOT = 8;
 const LANES = 4;
 /** Share of the copies that may ask the control again, beside the fixed rate. */
 const REPEATS_PER_COPY = 0.1;
-/** A candidate that did not answer so many copies in a row is asked at this pace until it answers one. */
+/**
+ * A candidate that did not answer so many copies in a row is asked at this pace until it answers one. Where
+ * the gate allows for a share of wrong answers, silence is to count in full: there it is asked as ever.
+ */
 const EJECTION = { failures: 10, probeMs: 1_000 };
 /** Milliseconds of processor that capturing an answer and beginning a copy cost; measured, roughly. */
 const BEGIN_MS = 0.02;
@@ -86,7 +89,9 @@ export function createShadow(options: ShadowOptions): Shadow {
     Object.entries(migration.capabilities).map(([name, { shadow }]) => [name, policyOf(shadow)]),
   );
   const ejections = new Map(
-    Object.keys(migration.services).map((service) => [service, new Ejection(EJECTION)]),
+    Object.entries(migration.capabilities)
+      .filter(([, { gates }]) => gates.mismatchRate === 0)
+      .map(([capability]) => [capability, ejectionOf(capability, log)]),
   );
   const noises = new Map<string, RouteNoise>();
   const memory = new Memory(memoryBytes);
@@ -145,7 +150,7 @@ export function createShadow(options: ShadowOptions): Shadow {
     if (ejection?.isOut === true) return 'ejected';
     if (slots >= concurrency) return 'busy';
     // What has begun goes first: or else its questions would all be asked on credit, and at once.
-    if (lanes.isWaiting || !work.has()) return 'cpu';
+    if (lanes.isHeldBack || !work.has()) return 'cpu';
     if (!bytes.has()) return 'bandwidth';
     if (memory.free < bodyBytes * 2) return 'memory';
     if (repeating >= concurrency * REPEATS_PER_SLOT || !repeats.has()) return 'recheck-busy';
@@ -188,7 +193,7 @@ export function createShadow(options: ShadowOptions): Shadow {
     begin: (match, question, hasBody) => {
       const version = options.version(match.capability) ?? 0;
       const policy = policies.get(match.capability) ?? NO_POLICY;
-      const ejection = ejections.get(match.policy.service);
+      const ejection = ejections.get(match.capability);
       const refused = refusal(hasBody, ejection);
       if (refused) {
         tally.refused(match, version, refused);
@@ -203,6 +208,7 @@ export function createShadow(options: ShadowOptions): Shadow {
       const purse = new Purse(memory);
       const free = once(() => {
         slots -= 1;
+        ejection?.left();
         for (const end of settle) end();
       });
       const { wanted, rules } = policy;
@@ -266,6 +272,16 @@ function policyOf(given: Migration['capabilities'][string]['shadow']): Policy {
     wanted: new Set([...rules.headers, 'content-type', 'content-encoding']),
     noiseSample: given.noise.sample,
   };
+}
+
+function ejectionOf(capability: string, log: Logger): Ejection {
+  return new Ejection({
+    ...EJECTION,
+    onChange: (isOut) => {
+      if (isOut) log.warn('the candidate does not answer: it gets a copy a second', { capability });
+      else log.info('the candidate answers again', { capability });
+    },
+  });
 }
 
 const NO_POLICY: Policy = { rules: compileRules({}), wanted: new Set(), noiseSample: 0 };

@@ -5,11 +5,11 @@ import type { Difference } from './compare-json.ts';
 export type DropReason =
   /** The edge is overloaded: copies are the first thing to go. */
   | 'shed'
-  /** The candidate has not answered for a while: it is asked once a second until it does. */
+  /** The candidate has given no usable answer for a while: it is asked once a second until it does. */
   | 'ejected'
   /** Too many copies at once (`facade.shadow.concurrency`). */
   | 'busy'
-  /** Copies have used up their share of the processor (`facade.shadow.cpu`). */
+  /** Copies have used up their share of the processor (`facade.shadow.cpu`), or repetitions wait for it. */
   | 'cpu'
   /** Copies have brought in as many bytes as they may (`facade.shadow.bytesPerSecond`). */
   | 'bandwidth'
