@@ -18,6 +18,8 @@ export interface Case {
   readonly others: readonly Contender[];
   /** The least that our ratio to a contender should be, by its name. Shown, not enforced. */
   readonly wanted?: Readonly<Record<string, number>> | undefined;
+  /** Where the plan's is too short: processes that have stood by for long make their code fast anew. */
+  readonly warmUpMs?: number;
 }
 
 export interface Plan {
@@ -44,7 +46,7 @@ export async function runCases(
   for (const one of cases) {
     const contenders = [one.ours, ...one.others];
     const samples = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
-    for (const contender of contenders) await contender.measure(plan.warmUpMs);
+    for (const contender of contenders) await contender.measure(one.warmUpMs ?? plan.warmUpMs);
     for (let round = 0; round < plan.rounds; round++)
       for (const contender of turn(contenders, round)) {
         const figure = await contender.measure(plan.roundMs);

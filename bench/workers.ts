@@ -47,6 +47,7 @@ export async function workersCase(options: WorkersOptions): Promise<Case[]> {
       ours: contender(options, 'two workers', two, 2),
       others: [contender(options, 'one worker', one, 1)],
       wanted: { 'one worker': 1.8 },
+      warmUpMs: 15_000,
     },
   ];
 }
