@@ -41,6 +41,8 @@ beforeAll(async () => {
     monolith: { upstream: upstream.url },
     services: { catalog: { upstream: upstream.url } },
     capabilities: { catalog: { service: 'catalog', routes: ['/api/products'] } },
+    // Memory is what is measured here: on a busy machine the upstream may take its time.
+    facade: { timeoutMs: 30_000 },
   });
   facade = startBanyan([
     ...['--config', config.file, '--json', 'facade', '--port', '0', '--admin-port', '0'],
