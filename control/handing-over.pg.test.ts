@@ -70,7 +70,7 @@ test('a long transaction at the new owner is named before anybody is held', asyn
   const lines = (await pair.store.journal('catalog')).slice(before);
   expect(lines.map(({ event }) => event)).not.toContain('hold');
   await long.query('COMMIT');
-  expect(await rollBack()).toMatchObject({ to: 'canary' });
+  expect(await rollBack(pair.coordinator())).toMatchObject({ to: 'canary' });
 });
 
 test('one that begins during the hold takes the switch back: nobody is kept waiting behind the flip', async () => {
@@ -84,7 +84,7 @@ test('one that begins during the hold takes the switch back: nobody is kept wait
   });
   await stays();
   await long.query('COMMIT');
-  expect(await rollBack()).toMatchObject({ to: 'canary' });
+  expect(await rollBack(pair.coordinator())).toMatchObject({ to: 'canary' });
 });
 
 test('interrupted while it waits for the new owner’s tables, it is taken back at once', async () => {

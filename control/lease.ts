@@ -55,9 +55,18 @@ async function held<T>(
   capability: string,
   work: (lease: Lease) => Promise<T>,
 ): Promise<T> {
+  let isAsked = false;
   const beat = setInterval(() => {
+    // A server that stands still is asked once, and not once more for every beat.
+    if (isAsked) return;
+    isAsked = true;
     // Whoever needs to know asks for itself.
-    void client.query('SELECT 1').catch(() => undefined);
+    void client
+      .query('SELECT 1')
+      .catch(() => undefined)
+      .finally(() => {
+        isAsked = false;
+      });
   }, BEAT_MS);
   try {
     return await work({

@@ -20,6 +20,7 @@ class Edge {
   isSilent = false;
   readonly id: string;
   readonly #ended = new AbortController();
+  readonly #silent = Promise.withResolvers<undefined>();
   readonly #running: Promise<void>;
 
   constructor(id: string) {
@@ -34,10 +35,24 @@ class Edge {
         await replicas.heartbeat(this.id);
         const { version, holding } = await pair.store.readOne('catalog');
         if (!(holding && this.isBusy)) await replicas.acknowledge(this.id, 'catalog', version);
-      }
+      } else this.#silent.resolve(undefined);
       await sleep(20);
     }
     await replicas.leave(this.id);
+  }
+
+  /** From now on it says nothing more, and was last heard of so many milliseconds ago. */
+  async fallSilent(sinceMs: number): Promise<void> {
+    this.isSilent = true;
+    await this.#silent.promise;
+    await pair
+      .db('banyan.replica')
+      .where({ id: this.id })
+      .update({
+        heartbeat_at: pair.db.raw('clock_timestamp() - make_interval(secs => ?)', [
+          sinceMs / 1_000,
+        ]),
+      });
   }
 
   async end(): Promise<void> {
@@ -136,7 +151,7 @@ test('one that is busy for a while is waited for, with nobody held meanwhile, an
   expect(await moving).toMatchObject({ to: 'cutover' });
   const { lettingGo, evidence } = await told();
   expect(evidence).toMatchObject({ leftBehind: [], attempts: lettingGo.length + 1 });
-  await coordinator().move({ capability: 'catalog', event: 'rollback' });
+  await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
 });
 
 test('one that falls silent while writers are held is left to the fence once its lease is over', async () => {
@@ -159,16 +174,16 @@ test('one that falls silent while writers are held is left to the fence once its
 test('where writers would be refused before its lease is over, it is waited for with nobody held', async () => {
   const by = coordinator(async (step) => {
     if (step !== 'checked') return;
-    Object.assign(edge('two'), { isBusy: true, isSilent: true });
+    edge('two').isBusy = true;
     // So that it is overdue before writes in flight have been waited for.
-    await sleep(1_500);
+    await edge('two').fallSilent(1_500);
   });
   expect(await cutover(by)).toMatchObject({ to: 'cutover' });
   const { lettingGo, evidence } = await told();
   expect(lettingGo).toEqual(['writes in flight at two']);
   expect(evidence).toMatchObject({ leftBehind: ['two'], replicas: ['one'], attempts: 2 });
   expect((evidence as { pauseMs: number }).pauseMs).toBeLessThan(3_000);
-  await coordinator().move({ capability: 'catalog', event: 'rollback' });
+  await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
 });
 
 test('a stream that drains too late takes the switch back: those whom facades have refused must not find that it went through', async () => {

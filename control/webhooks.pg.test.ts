@@ -142,6 +142,7 @@ test('one that never answers keeps neither another webhook nor the rollout waiti
   );
   const over = new AbortController();
   const delivering = deliver(sender, over.signal);
+  await waitFor(() => told === 1, { timeoutMs: 30_000, what: 'the other webhook to be told' });
   const event = { event: 'rollout red', who: 'test', why: 'red' };
   expect(await rollouts.change(row, { status: 'rolling back' }, event)).toBe(true);
   await waitFor(async () => (await outstanding(control, 'catalog')).waiting === 3, {

@@ -148,7 +148,7 @@ describe('when a side fails', () => {
       if (req.url === '/busy') held.push(res);
       else res.end();
     });
-    const edge = await edgeTo(url, { timeoutMs: 1_500, bulkhead: { connections: 8 } });
+    const edge = await edgeTo(url, { timeoutMs: 4_500, bulkhead: { connections: 8 } });
     const busy = Array.from({ length: 8 }, () => call(`${edge.url}/busy`));
     await eventually('every connection to be busy', () => seen.length === 8);
     const late = await call(`${edge.url}/late`, { method: 'DELETE' });
@@ -163,11 +163,11 @@ describe('when a side fails', () => {
     const { url } = await upstream((req, res) => {
       void readAll(req).then((body) => res.end(`got ${body.length}`));
     });
-    const client = await wire((await edgeTo(url, { timeoutMs: 1_000 })).port);
+    const client = await wire((await edgeTo(url, { timeoutMs: 3_000 })).port);
     client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n');
     for (let sent = 0; sent < 5; sent++) {
       client.send('x');
-      const next = performance.now() + 300;
+      const next = performance.now() + 900;
       await eventually('a third of the deadline to pass', () => performance.now() > next);
     }
     await client.until(/got 5/);

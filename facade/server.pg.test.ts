@@ -42,6 +42,8 @@ function migrationTo(monolith: string, service: string, tables: boolean): Migrat
   return defineMigration({
     monolith: { upstream: monolith, database },
     services: { catalog: { upstream: service, database } },
+    // Writes are kept in flight for as long as a test takes.
+    facade: { timeoutMs: 30_000, shedding: false },
     capabilities: {
       catalog: {
         service: 'catalog',

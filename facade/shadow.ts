@@ -43,6 +43,8 @@ export interface ShadowOptions {
   readonly isOverloaded?: () => boolean;
   /** Milliseconds that clients have left of the processor's time. */
   readonly freeMs?: () => number;
+  /** The clock by which a candidate that does not answer is asked now and then, in milliseconds. */
+  readonly now?: () => number;
 }
 
 export interface Shadow {
@@ -91,7 +93,7 @@ export function createShadow(options: ShadowOptions): Shadow {
   const ejections = new Map(
     Object.entries(migration.capabilities)
       .filter(([, { gates }]) => gates.mismatchRate === 0)
-      .map(([capability]) => [capability, ejectionOf(capability, log)]),
+      .map(([capability]) => [capability, ejectionOf(capability, options)]),
   );
   const noises = new Map<string, RouteNoise>();
   const memory = new Memory(memoryBytes);
@@ -274,9 +276,10 @@ function policyOf(given: Migration['capabilities'][string]['shadow']): Policy {
   };
 }
 
-function ejectionOf(capability: string, log: Logger): Ejection {
+function ejectionOf(capability: string, { log, now }: ShadowOptions): Ejection {
   return new Ejection({
     ...EJECTION,
+    ...(now && { now }),
     onChange: (isOut) => {
       if (isOut) log.warn('the candidate does not answer: it gets a copy a second', { capability });
       else log.info('the candidate answers again', { capability });

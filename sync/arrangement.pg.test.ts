@@ -1,6 +1,7 @@
 // Folded changes are written in an order that the target's constraints allow, where there is one: only a
 // batch that no order suits is narrowed down.
 import { afterEach, expect, test } from '@jest/globals';
+import { waitFor } from '../core/lifecycle.ts';
 import { createPair, type Pair } from '../test/support/pair.ts';
 import {
   advanceTo,
@@ -39,8 +40,25 @@ async function begin(): Promise<void> {
 async function atOnce(each: (id: number) => string): Promise<void> {
   gate.shut();
   for (let id = 1; id <= ROWS; id++) await pair.monolith.query(each(id));
+  await allSent();
   gate.open();
   await equal(pair);
+}
+
+/** Waits until the source has sent all that was committed before this call. */
+async function allSent(): Promise<void> {
+  const { rows } = await pair.monolith.query<{ at: string }>('SELECT pg_current_wal_lsn() AS at');
+  await waitFor(
+    async () => {
+      const sent = await pair.monolith.query(
+        `SELECT 1 FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid
+          WHERE s.database = current_database() AND r.sent_lsn >= $1`,
+        [rows[0]?.at],
+      );
+      return sent.rows.length > 0;
+    },
+    { timeoutMs: 30_000, everyMs: 10, what: 'the source to send everything' },
+  );
 }
 
 /** In how many transactions products were written that are there. */

@@ -229,6 +229,8 @@ test('a change of state reaches every worker, each of which acknowledges it; tun
     control: database.url,
     monolith: { upstream: old.url },
     services: { catalog: { upstream: young.url } },
+    // A request hangs until the second signal, however late that comes.
+    facade: { timeoutMs: 20_000 },
     capabilities: {
       catalog: {
         service: 'catalog',

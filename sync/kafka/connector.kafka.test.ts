@@ -244,7 +244,7 @@ longTest(
     );
     expect(names.map(({ name }) => name)).toEqual(['by the monolith', 'by the service']);
   },
-  120_000,
+  240_000,
 );
 
 /** A change of a product as a connector writes it that knows no origins. */

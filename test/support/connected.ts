@@ -30,7 +30,7 @@ export interface ConnectedPair extends Pair {
   forget(): void;
 }
 
-/** Its topics, slot and publication have names of their own. */
+/** Its topics, slot and publication have names of their own; writers wait until a connector has brought everything. */
 export async function connectedPair(
   kafka: SharedKafka,
   { source: more, partitions = 1, ...options }: ConnectedOptions = {},
@@ -45,6 +45,7 @@ export async function connectedPair(
   };
   await make([`${tag}.message`, `__debezium-heartbeat.${tag}`], 1);
   const pair = await createPair({
+    facade: { hold: { timeoutMs: 30_000 } },
     ...options,
     capability: { ...options.capability, source: { debezium: source } },
     changeLog: { kafka: { brokers, prefix: `${tag}.own` } },

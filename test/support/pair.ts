@@ -119,6 +119,7 @@ export interface PairOptions {
   readonly schemas?: { readonly monolith: string; readonly service: string };
   /** Where changes travel; by slots of their own where left out. */
   readonly changeLog?: MigrationInput['changeLog'];
+  readonly facade?: MigrationInput['facade'];
   /** Superuser URLs of servers other than the shared one. */
   readonly servers?: { readonly monolith?: string; readonly service?: string };
 }
@@ -154,6 +155,7 @@ export async function createPair(options: PairOptions = {}): Promise<Pair> {
       },
     },
     changeLog: options.changeLog,
+    facade: options.facade,
   });
   const clients = {
     monolith: await connect(shop.url, SESSION),

@@ -16,10 +16,11 @@ export interface RelayedOptions extends Omit<PairOptions, 'changeLog'> {
   readonly partitions?: number;
 }
 
-/** Its topics have a prefix of their own. */
+/** Its topics have a prefix of their own; writers wait until what travels over a broker has arrived. */
 export async function relayedPair(kafka: SharedKafka, options: RelayedOptions = {}): Promise<Pair> {
   const { layout = 'changes', partitions = 1, ...rest } = options;
   return createPair({
+    facade: { hold: { timeoutMs: 30_000 } },
     ...rest,
     changeLog: {
       kafka: {
