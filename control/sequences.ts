@@ -60,12 +60,11 @@ export async function raiseSequences(
   return next.guarded(epoch, async () => {
     const steps: SequenceStep[] = [];
     for (const { sequence, increment, own, other, otherSequence } of plans) {
-      const [before, ownMax, otherMax, otherLast] = await Promise.all([
-        lastValue(next, sequence),
-        greatest(next, own),
-        greatest(previous, other),
-        otherSequence === null ? 0n : lastValue(previous, otherSequence),
-      ]);
+      // One after the other: both may be the same side, and a session answers one question at a time.
+      const before = await lastValue(next, sequence);
+      const ownMax = await greatest(next, own);
+      const otherMax = await greatest(previous, other);
+      const otherLast = otherSequence === null ? 0n : await lastValue(previous, otherSequence);
       const least = [before, ownMax, otherMax, otherLast].reduce((a, b) => (a > b ? a : b)) + GAP;
       const over = increment > 1n ? (least - before) % increment : 0n;
       const to = over === 0n ? least : least + increment - over;
