@@ -80,6 +80,8 @@ async function rig(
     tally,
     clock: { caughtUp: () => self.caughtUp() },
     log: createLogger({}, 'silent'),
+    // Clients, edge and upstreams share this process: it has no time to spare.
+    freeMs: () => performance.now(),
     version: () => (self.wanted ? 1 : undefined),
     isOverloaded: () => self.overloaded,
   });
