@@ -20,6 +20,11 @@ export function cpuMsOf(pid: number): number {
   return family(pid).reduce((sum, one) => sum + one.cpuMs, 0);
 }
 
+/** User and system time of a process alone. */
+export function ownCpuMsOf(pid: number): number {
+  return readStat(pid)?.cpuMs ?? 0;
+}
+
 /** Resident memory of a process and its descendants. */
 export function rssBytesOf(pid: number): number {
   return family(pid).reduce((sum, one) => sum + one.rssBytes, 0);

@@ -2,15 +2,15 @@
 // 2, the rest on core 0. With fewer, the second worker would compete with the load generator; there
 // both workers share core 1 and are asked by turns, each by the connections that it was given, and the
 // figure is what they would do with a core each: the sum of their requests per second of CPU, that of
-// the leading process and of the one that waits counted in. That sees what clustering costs and how
-// it deals out connections, not what cores take from each other.
+// the leading process counted in each time. (What a worker does besides serving counts in its own turn.)
+// That sees what clustering costs and how it deals out connections, not what cores take from each other.
 import { execFileSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import type { MigrationInput } from '../control/definition.ts';
 import { MAIN, startFacade, type Facade } from './banyan.ts';
 import type { Case, Contender } from './harness.ts';
 import { clientsOf, generateLoad, loadBy, type Client } from './load.ts';
-import { cpuMsOf, descendantsOf, MEASURABLE, peerPortsOf } from './usage.ts';
+import { descendantsOf, MEASURABLE, ownCpuMsOf, peerPortsOf } from './usage.ts';
 
 export interface WorkersOptions {
   readonly definition: MigrationInput;
@@ -75,10 +75,11 @@ function contender(
       await loadBy(clients, 0);
       const crews = byWorker(pid, clients);
       let sum = 0;
-      for (const crew of crews) {
-        const before = cpuMsOf(pid);
+      for (const { worker, crew } of crews) {
+        const cpuMs = (): number => ownCpuMsOf(worker) + (worker === pid ? 0 : ownCpuMsOf(pid));
+        const before = cpuMs();
         const { answers } = await loadBy(crew, ms);
-        sum += (answers * 1000) / (cpuMsOf(pid) - before);
+        sum += (answers * 1000) / (cpuMs() - before);
       }
       return sum;
     } finally {
@@ -89,11 +90,12 @@ function contender(
 }
 
 /** The clients of each process that serves any. */
-function byWorker(pid: number, clients: readonly Client[]): Client[][] {
+function byWorker(pid: number, clients: readonly Client[]): { worker: number; crew: Client[] }[] {
   return [pid, ...descendantsOf(pid)]
-    .map((one) => {
-      const ports = peerPortsOf(one);
-      return clients.filter(({ port }) => port !== undefined && ports.has(port));
+    .map((worker) => {
+      const ports = peerPortsOf(worker);
+      const crew = clients.filter(({ port }) => port !== undefined && ports.has(port));
+      return { worker, crew };
     })
-    .filter((crew) => crew.length > 0);
+    .filter(({ crew }) => crew.length > 0);
 }
