@@ -11,7 +11,10 @@ test('answers count from the end of the warm-up on, as long as all connections a
   ];
   expect(resultOf(`${log.join('\n')}\n`, 6, { warmMs: 500, ms: 2_000 }, '')).toEqual({
     failed: 2,
-    latencies: [2.5, 0.5],
+    answers: [
+      { from: 1_500, to: 1_502.5 },
+      { from: 2_000, to: 2_000.5 },
+    ],
   });
 });
 

@@ -6,36 +6,45 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Span } from './stolen.ts';
 
 export interface PacedLoad {
   readonly url: string;
   readonly perSecond: number;
+  /** Whether each connection asks again as soon as it is answered; what is asked for a second only tells when to end. */
+  readonly unpaced?: boolean;
   readonly ms: number;
-  /** As long at the beginning, while connections are made, latencies do not count. */
+  /** As long at the beginning, while connections are made, answers do not count. */
   readonly warmMs: number;
 }
 
 export interface PacedLoadResult {
   /** Answers other than 200, and requests without any. */
   readonly failed: number;
-  /** Milliseconds of each answer that counts. */
-  readonly latencies: readonly number[];
+  /** Each answer that counts, with what came before it. */
+  readonly answers: readonly Span[];
 }
 
 const CONNECTIONS = 256;
+/** Of those that ask as fast as they are answered. */
+const UNPACED = 32;
 /** Between two of them. */
 const APART_MS = 4;
 
-/** Sends GETs at the rate for the given time. */
+/** Sends GETs at the rate, or as fast as they are answered, for about the given time. */
 export async function pacedLoad(load: PacedLoad): Promise<PacedLoadResult> {
   const folder = await mkdtemp(path.join(tmpdir(), 'banyan-bench-load-'));
   const log = path.join(folder, 'log');
   const requests = Math.round((load.perSecond * load.ms) / 1_000);
+  const paced = [
+    ...['-c', String(CONNECTIONS), '--rps', (load.perSecond / CONNECTIONS).toFixed(2)],
+    ...['--rate', '1', '--rate-period', `${APART_MS}ms`],
+  ];
   try {
     const said = await run('h2load', [
-      ...['--h1', '-t', '1', '-c', String(CONNECTIONS), '-n', String(requests)],
-      ...['--rps', (load.perSecond / CONNECTIONS).toFixed(2)],
-      ...['--rate', '1', '--rate-period', `${APART_MS}ms`, '--log-file', log, load.url],
+      ...['--h1', '-t', '1', '-n', String(requests), '--log-file', log],
+      ...(load.unpaced ? ['-c', String(UNPACED)] : paced),
+      load.url,
     ]);
     return resultOf(await readFile(log, 'latin1').catch(() => ''), requests, load, said);
   } finally {
@@ -72,9 +81,9 @@ export function resultOf(
   const good = rows.filter(([, status]) => status === 200);
   return {
     failed: requests - good.length,
-    latencies: good
+    answers: good
       // Connections end as they began, one after the other: there the rate falls.
       .filter(([at = 0]) => at - began >= warmMs * 1_000 && at - began < ms * 1_000)
-      .map(([, , us = 0]) => us / 1_000),
+      .map(([at = 0, , us = 0]) => ({ from: at / 1_000, to: (at + us) / 1_000 })),
   };
 }

@@ -20,8 +20,11 @@ export interface Started {
 export interface Start {
   readonly command: string;
   readonly args: readonly string[];
-  /** `measured` gets a core of its own; what is `aside` gets what the helpers leave of theirs. */
-  readonly place: 'measured' | 'helper' | 'aside';
+  /**
+   * `measured` gets a core of its own; what is `aside` gets what the helpers leave of theirs; `first:` and a core
+   * goes before everything else there.
+   */
+  readonly place: 'measured' | 'helper' | 'aside' | `first:${string}`;
   /** Cores for what is measured, as `taskset` takes them; core 1 when left out. */
   readonly cores?: string;
   /** A file descriptor for its stderr; ours when left out. */
@@ -50,7 +53,7 @@ export function hasTool(name: string, flag: string): boolean {
   }
 }
 
-/** Whether what is `aside` can be kept out of the way. */
+/** Whether what is `aside` can be kept out of the way, and others put first. */
 export const YIELDS = hasTool('chrt', '--version');
 
 /** Moves this process, the load generator, to core 0. Processes that it starts inherit that. */
@@ -64,14 +67,14 @@ export function stepAside(pids: readonly number[]): void {
   if (YIELDS) for (const pid of pids) spawnSync('chrt', ['--idle', '-p', '0', String(pid)]);
 }
 
+/** Puts this process, and what it starts from now on, before what else the machine does. */
+export function goFirst(): void {
+  if (YIELDS) spawnSync('chrt', ['-a', '--rr', '-p', '1', String(process.pid)]);
+}
+
 /** Starts a process and waits for its first line. */
 export async function start(options: Start): Promise<Started> {
-  const before = {
-    measured: PINNED ? ['taskset', '-c', options.cores ?? '1'] : [],
-    helper: [],
-    aside: YIELDS ? ['chrt', '--idle', '0'] : [],
-  }[options.place];
-  const [command = '', ...args] = [...before, options.command, ...options.args];
+  const [command = '', ...args] = [...placing(options), options.command, ...options.args];
   const child = spawn(command, args, {
     stdio: ['pipe', 'pipe', options.stderr ?? 'inherit'],
     env: { ...process.env, NODE_ENV: 'production' },
@@ -85,6 +88,13 @@ export async function start(options: Start): Promise<Started> {
     return { line, pid: child.pid ?? 0, stop: () => end(child) };
   }
   throw new Error(`"${[options.command, ...options.args].join(' ')}" ended before it was ready`);
+}
+
+function placing({ place, cores }: Start): string[] {
+  if (place === 'helper') return [];
+  if (place === 'measured') return PINNED ? ['taskset', '-c', cores ?? '1'] : [];
+  if (place === 'aside') return YIELDS ? ['chrt', '--idle', '0'] : [];
+  return ['taskset', '-c', place.slice('first:'.length), 'chrt', '--fifo', '2'];
 }
 
 /** Starts one of this folder's programs with our own Node. */

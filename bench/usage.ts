@@ -30,6 +30,11 @@ export function rssBytesOf(pid: number): number {
   return family(pid).reduce((sum, one) => sum + one.rssBytes, 0);
 }
 
+/** Resident memory of a process alone: a look at one process, and not at all. */
+export function ownRssBytesOf(pid: number): number {
+  return readStat(pid)?.rssBytes ?? 0;
+}
+
 /** Ids of the processes that stem from `pid`. */
 export function descendantsOf(pid: number): number[] {
   if (!MEASURABLE) return [];
