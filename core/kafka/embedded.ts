@@ -125,7 +125,7 @@ async function format(program: Program): Promise<void> {
     return;
   }
   const tool = startJava(program, [
-    ...['kafka.tools.StorageTool', 'format', '-t', randomBytes(16).toString('base64url')],
+    ...['kafka.tools.StorageTool', 'format', '-t', clusterId()],
     ...['-c', program.properties, ...users.flatMap((user) => ['--add-scram', user])],
   ]);
   if ((await tool.exited) !== 0)
@@ -211,4 +211,12 @@ function accepts(port: number): Promise<boolean> {
       resolve(false);
     });
   });
+}
+
+/** As Kafka makes one itself: its tools would take one that begins with a dash for an option. */
+export function clusterId(random: (bytes: number) => Buffer = randomBytes): string {
+  for (;;) {
+    const id = random(16).toString('base64url');
+    if (!id.startsWith('-')) return id;
+  }
 }
