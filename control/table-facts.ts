@@ -1,6 +1,7 @@
 // What the triggers on a table must know of it beforehand, and whose triggers are on it.
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
+import { UNTOLD_BY_EQUALITY } from '../core/postgres/catalog.ts';
 import { quoteTable, type TableName } from '../core/postgres/identifiers.ts';
 
 /** All partitions of a table, of every level. */
@@ -39,19 +40,14 @@ export async function assertNoHeirs(
   );
 }
 
-/** Columns whose type, or the type of whose elements, no operator compares. */
+/** Columns of which equality does not tell whether two values are the same. */
 export async function columnsWithoutEquality(
   client: pg.Client,
   table: TableName,
 ): Promise<Set<string>> {
   const { rows } = await client.query<{ name: string }>(
-    `SELECT a.attname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-       JOIN pg_type base ON base.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
-       JOIN pg_type one ON one.oid = CASE base.typcategory WHEN 'A' THEN base.typelem ELSE base.oid END
-      WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped
-        AND one.typcategory NOT IN ('S', 'E', 'R', 'I')
-        AND NOT EXISTS (SELECT 1 FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
-                         WHERE o.opcintype = one.oid AND o.opcdefault AND m.amname IN ('btree', 'hash'))`,
+    `SELECT a.attname AS name FROM pg_attribute a
+      WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped AND ${UNTOLD_BY_EQUALITY}`,
     [quoteTable(table)],
   );
   return new Set(rows.map((row) => row.name));

@@ -34,7 +34,8 @@ export interface CopyTableOptions {
   readonly pause?: typeof sleep;
 }
 
-const CHUNK_ROWS = 2_000;
+/** Of the first chunk: nothing is known yet of how large rows are, and it has to fit into memory. */
+const FIRST_ROWS = 100;
 const LEAST_ROWS = 200;
 const MOST_ROWS = 10_000;
 const MOST_BYTES = 8 * 1_048_576;
@@ -98,7 +99,7 @@ export function marksOf<T extends Reading>(
  */
 class ChunkSize {
   readonly #fixed: number | undefined;
-  #rows = CHUNK_ROWS;
+  #rows = FIRST_ROWS;
 
   constructor(fixed: number | undefined) {
     this.#fixed = fixed;

@@ -1,6 +1,7 @@
 // Which rows of the monolith belong to a capability, said once for SQL (copy, verify, fence) and once
 // for the values of the stream. Numbers are compared as numbers, all else by its text.
 import { quoteIdentifier, quoteLiteral } from '../../core/postgres/identifiers.ts';
+import { withoutBlanks } from '../../core/postgres/text-forms.ts';
 import type { Literal, RowFilter } from './mapped-table.ts';
 
 /** True or false, never null, for a row `prefix` of the table; undefined where all rows belong. */
@@ -33,7 +34,7 @@ const NUMBER = /^(smallint|integer|bigint|numeric)$/;
 
 /** The text that a literal has. */
 function plain(text: string, type: string): string {
-  if (type === 'bpchar') return text.trimEnd();
+  if (type === 'bpchar') return withoutBlanks(text);
   if (type === 'boolean') return text === 't' ? 'true' : text === 'f' ? 'false' : text;
   return NUMBER.test(type) && text.includes('.') ? text.replace(/\.?0+$/, '') : text;
 }

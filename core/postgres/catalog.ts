@@ -16,7 +16,7 @@ export interface LiveColumn {
   readonly generated: boolean;
   /** GENERATED ALWAYS AS IDENTITY: an insert may give it a number, an update may not. */
   readonly fixed: boolean;
-  /** Its type has no equality of its own, or is made of parts that may have none: json, xml, point, a composite; domains and arrays of them. */
+  /** Its equality does not tell whether two values are the same (`UNTOLD_BY_EQUALITY`). */
   readonly unequal: boolean;
   /** Part of a foreign key. */
   readonly reference: boolean;
@@ -112,15 +112,26 @@ interface TableRow {
 
 const IDENTITIES = { d: 'default', n: 'nothing', f: 'full', i: 'index' } as const;
 
+/**
+ * In SQL, of `pg_attribute a`: equality does not tell whether two values of the column are the same. Its type has
+ * none of its own, or is made of parts that may have none (json, xml, point, a composite); or it takes values for
+ * equal that read otherwise ('1 mon' and '30 days', a citext, a collation without regard to case). Domains and
+ * arrays of them too.
+ */
+export const UNTOLD_BY_EQUALITY = `
+       (SELECT one.typname IN ('interval', 'citext')
+            OR coalesce((SELECT NOT l.collisdeterministic FROM pg_collation l WHERE l.oid = a.attcollation), false)
+            OR one.typcategory NOT IN ('S', 'E', 'R', 'I') AND NOT EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
+                 WHERE o.opcintype = one.oid AND o.opcdefault AND m.amname IN ('btree', 'hash'))
+          FROM pg_type t JOIN pg_type base ON base.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
+          JOIN pg_type one ON one.oid = CASE base.typcategory WHEN 'A' THEN base.typelem ELSE base.oid END
+         WHERE t.oid = a.atttypid)`;
+
 /** A default has no columns in it: told of the table, pg_get_expr would wait for its lock. */
 const COLUMNS = `
 SELECT a.attname AS name, format_type(a.atttypid, -1) AS type, format_type(a.atttypid, a.atttypmod) AS full_type, a.attnotnull AS not_null,
        (a.atthasdef OR a.attidentity <> '') AS has_default, a.attgenerated <> '' AS generated, a.attidentity = 'a' AS fixed,
-       (SELECT one.typcategory NOT IN ('S', 'E', 'R', 'I') AND NOT EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
-                 WHERE o.opcintype = one.oid AND o.opcdefault AND m.amname IN ('btree', 'hash'))
-          FROM pg_type t JOIN pg_type base ON base.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
-          JOIN pg_type one ON one.oid = CASE base.typcategory WHEN 'A' THEN base.typelem ELSE base.oid END
-         WHERE t.oid = a.atttypid) AS unequal,
+       ${UNTOLD_BY_EQUALITY} AS unequal,
        (SELECT pg_get_expr(d.adbin, 0) FROM pg_attrdef d WHERE d.adrelid = c.oid AND d.adnum = a.attnum AND a.attgenerated = '') AS initial,
        EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = ANY (k.conkey)) AS reference,
        q.name AS sequence, q.seqincrement::text AS increment,

@@ -18,6 +18,7 @@ const SETTINGS = [
   '-c intervalstyle=postgres',
   '-c bytea_output=hex',
   '-c extra_float_digits=3',
+  '-c lc_monetary=C',
   '-c client_encoding=UTF8',
   '-c row_security=off',
   '-c array_nulls=on',

@@ -16,6 +16,15 @@ export function textArray(values: readonly (string | null)[]): string {
   return literal + '}';
 }
 
+const BLANK = 0x20;
+
+/** A character(n) as text: without the blanks that pad it, and with whatever else it ends with. */
+export function withoutBlanks(text: string): string {
+  let end = text.length;
+  while (end > 0 && text.charCodeAt(end - 1) === BLANK) end -= 1;
+  return text.slice(0, end);
+}
+
 const SPECIAL = /[\\\n\r\t]/;
 const ALL_SPECIAL = /[\\\n\r\t]/g;
 const ESCAPES: Readonly<Record<string, string>> = {

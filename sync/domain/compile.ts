@@ -6,6 +6,7 @@ import type { Owner } from '../../control/domain/phase.ts';
 import type { WideMap } from '../../control/lenses.ts';
 import type { LiveColumn, LiveTable } from '../../core/postgres/catalog.ts';
 import { parseTableName, type TableName } from '../../core/postgres/identifiers.ts';
+import { withoutBlanks } from '../../core/postgres/text-forms.ts';
 import { compileLens, LensError } from './lens.ts';
 import { columnPair, liveColumn, liveTable, targetColumn } from './live-columns.ts';
 import {
@@ -154,7 +155,7 @@ class TableCompiler {
       map: (values) =>
         map(
           values.map((value, index) =>
-            trims[index] === true ? (value?.trimEnd() ?? null) : value,
+            trims[index] === true && value !== null ? withoutBlanks(value) : value,
           ),
         ).map((value, index) => checks[index]?.(value) ?? value),
     };

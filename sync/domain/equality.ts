@@ -1,4 +1,5 @@
-// When two values are the same in SQL: by the type's own equality, or by their text where it has none.
+// When two values are the same in SQL: by the type's own equality, or by their text where it has none, or
+// one that takes what reads otherwise for equal.
 // A JSON text that is made of several columns is the same however it is spaced and ordered.
 
 // Types without an equality operator.
@@ -18,7 +19,7 @@ export interface Compared {
   readonly type: string;
   /** Mapped together with others. */
   readonly wide: boolean;
-  /** The catalog says that its type has no equality. */
+  /** The catalog says that its equality does not tell. */
   readonly unequal?: boolean;
 }
 
@@ -26,6 +27,6 @@ export interface Compared {
 export function sameText(actual: string, given: string, { type, wide, unequal }: Compared): string {
   if (wide && type === 'json') return `${actual}::jsonb IS NOT DISTINCT FROM ${given}::jsonb`;
   return unequal === true || BY_TEXT.has(type.replace(/(\[\])+$/, ''))
-    ? `${actual}::text IS NOT DISTINCT FROM ${given}::${type}::text`
+    ? `${actual}::text COLLATE "C" IS NOT DISTINCT FROM ${given}::${type}::text COLLATE "C"`
     : `${actual} IS NOT DISTINCT FROM ${given}::${type}`;
 }

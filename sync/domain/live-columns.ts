@@ -1,5 +1,6 @@
 // Tables and columns of a mapping as the live schemas have them, and what an edge makes of two of them.
 import type { Lens } from '../../control/lenses.ts';
+import { withoutBlanks } from '../../core/postgres/text-forms.ts';
 import type { LiveColumn, LiveSchema, LiveTable } from '../../core/postgres/catalog.ts';
 import { formatTable, type TableName } from '../../core/postgres/identifiers.ts';
 import type { TextMap } from './lens.ts';
@@ -20,7 +21,7 @@ export function columnPair(
     source: from.name,
     sourceType: from.type,
     lens,
-    map: trim ? (value) => map(value.trimEnd()) : map,
+    map: trim ? (value) => map(withoutBlanks(value)) : map,
   };
 }
 

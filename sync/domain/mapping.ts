@@ -28,7 +28,7 @@ export interface TargetColumn {
   readonly absent: string | null;
   /** Can be inserted, and never updated. */
   readonly fixed?: boolean;
-  /** Its type has no equality of its own. */
+  /** Its equality does not tell whether two values are the same. */
   readonly unequal?: boolean;
 }
 

@@ -74,7 +74,13 @@ export function deleteStatement(
 ): Statement | undefined {
   const rows = inKeyOrder(operations.filter((row) => row.exists === 'gone' || row.replaced));
   if (rows.length === 0) return undefined;
-  const text = `DELETE FROM ${quoteTable(target.name)} AS t USING ${source(target, [])} WHERE ${ownRow(target)}`;
+  // A row whose key was written otherwise since, and is equal all the same, has not gone.
+  const written = target.key.flatMap(({ name, type, unequal }, index) =>
+    unequal === true
+      ? ` AND ${sameText(`t.${quoteIdentifier(name)}`, `s.k${index}`, { type, wide: false, unequal })}`
+      : [],
+  );
+  const text = `DELETE FROM ${quoteTable(target.name)} AS t USING ${source(target, [])} WHERE ${ownRow(target)}${written.join('')}`;
   return { kind: 'delete', text, values: keyArrays(target, rows), rows };
 }
 

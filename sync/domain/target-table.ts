@@ -7,7 +7,12 @@ import { targetColumns, type Constant, type Edge } from './mapping.ts';
 /** All that a flow may write in one target table: the union of the edges that lead there. */
 export interface TargetTable {
   readonly name: TableName;
-  readonly key: readonly { readonly name: string; readonly type: string }[];
+  readonly key: readonly {
+    readonly name: string;
+    readonly type: string;
+    /** Keys that read otherwise may be equal. */
+    readonly unequal?: boolean;
+  }[];
   readonly columns: readonly {
     readonly name: string;
     readonly type: string;
@@ -15,7 +20,7 @@ export interface TargetTable {
     readonly wide: boolean;
     /** What it holds where the part that feeds it has no row. */
     readonly absent: string | null;
-    /** Its type has no equality of its own. */
+    /** Its equality does not tell whether two values are the same. */
     readonly unequal?: boolean;
   }[];
   readonly constants: readonly Constant[];
@@ -87,7 +92,7 @@ export function targetTables(
     const first = group[0] as Edge;
     return {
       name: first.target,
-      key: first.key.map((pair) => ({ name: pair.target, type: pair.type })),
+      key: first.key.map(({ target: name, type, unequal = false }) => ({ name, type, unequal })),
       columns,
       constants: group.flatMap((edge) => edge.constants),
       required,

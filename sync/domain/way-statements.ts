@@ -27,9 +27,13 @@ export function moveStatement(
   const taken = target.key.map(
     ({ name, type }, index) => `x.${quoteIdentifier(name)} = s.n${index}::${type}`,
   );
+  // Its new key may be equal to its own old one.
+  const another = target.key.some(({ unequal }) => unequal === true)
+    ? ' AND (x.tableoid, x.ctid) IS DISTINCT FROM (t.tableoid, t.ctid)'
+    : '';
   const text = `UPDATE ${quoteTable(target.name)} AS t SET ${sets.join(', ')}
 FROM unnest(${names.map((_, index) => `$${index + 1}::text[]`).join(', ')}) AS s(${names.join(', ')})
-WHERE ${ownRow(target)} AND NOT EXISTS (SELECT FROM ${quoteTable(target.name)} AS x WHERE ${taken.join(' AND ')})`;
+WHERE ${ownRow(target)} AND NOT EXISTS (SELECT FROM ${quoteTable(target.name)} AS x WHERE ${taken.join(' AND ')}${another})`;
   const values = [...target.key.keys()].flatMap((index) => [
     textArray(rows.map((row) => row.from?.[index] ?? null)),
     textArray(rows.map((row) => row.key[index] ?? null)),
