@@ -133,6 +133,23 @@ test('traffic goes back however often that is refused', async () => {
   );
 });
 
+test('a way back that a server will not do is told of at once, and tried on', async () => {
+  const row = await driving.begin({ phase: 'canary', weight: 50 });
+  await driving.rollouts.change(row, { status: 'rolling back', why: 'red' });
+  let asked = 0;
+  const move = async (request: MoveRequest): Promise<MoveResult> => {
+    asked += 1;
+    if (asked > 3) return driving.move(request);
+    await driving.control.raw('SELECT 1 FROM there_is_no_such_table');
+    throw new Error('it was there');
+  };
+  const last = await driving.drive(rolloutOf({}), { move });
+  expect(last).toMatchObject({ status: 'rolled back', weight: 0 });
+  expect((await driving.events()).filter((one) => one === 'rollout way back refused')).toHaveLength(
+    1,
+  );
+});
+
 test('a step back that is done and fails afterwards is its own', async () => {
   const row = await driving.begin({ phase: 'canary', weight: 50 });
   await driving.rollouts.change(row, { status: 'rolling back', why: 'red' });

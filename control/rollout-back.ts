@@ -18,6 +18,7 @@ import {
 } from './domain/rollout.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { Coordinator } from './coordinator.ts';
+import { isRefusal } from './rollout-on.ts';
 import type { RolloutRow, RolloutStore } from './rollout-store.ts';
 import type { StateStore } from './store.ts';
 
@@ -97,7 +98,8 @@ async function refused(
   isSwitch: boolean,
   error: unknown,
 ): Promise<number> {
-  const passes = isConnectionError(error) || (isBanyanError(error) && error.retryable);
+  const passes =
+    isConnectionError(error) || isRefusal(error) || (isBanyanError(error) && error.retryable);
   if (!passes && !isBanyanError(error)) throw error;
   const now = await rollouts.read(capability);
   // What a human or a successor has decided meanwhile is not overwritten.

@@ -112,3 +112,17 @@ test('an abort while its move is refused is not overwritten', async () => {
   const row = await driving.withTraffic(WELL, () => driving.drive(EAGER, { move }));
   expect(row).toMatchObject({ status: 'rolled back', weight: 0 });
 });
+
+test('a server that will not do it is asked three times, and then a human', async () => {
+  await driving.begin({ phase: 'canary', weight: 5 });
+  let asked = 0;
+  const move = async (): Promise<never> => {
+    asked += 1;
+    await driving.control.raw('SELECT 1 FROM there_is_no_such_table');
+    throw new Error('it was there');
+  };
+  const row = await driving.withTraffic(WELL, () => driving.drive(EAGER, { move }));
+  expect(asked).toBe(3);
+  expect(row?.status).toBe('paused');
+  expect(row?.why).toContain('there_is_no_such_table');
+});

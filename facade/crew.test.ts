@@ -10,7 +10,7 @@ import type { FromWorker, ToWorker } from './worker-messages.ts';
 /** A worker that does what the test says; ends when it is told to stop or killed. */
 class Scripted extends EventEmitter {
   readonly id: number;
-  readonly process: { readonly pid: number; kill(): void };
+  readonly process: { pid: number | undefined; kill(): void };
   readonly told: ToWorker[] = [];
   connected = true;
 
@@ -44,7 +44,10 @@ class Scripted extends EventEmitter {
   }
 }
 
-function crewOf(size: number): {
+function crewOf(
+  size: number,
+  forkOf = (id: number): Scripted => new Scripted(id),
+): {
   crew: Crew;
   forked: Scripted[];
   gone: Member[];
@@ -57,7 +60,7 @@ function crewOf(size: number): {
   const crew = new Crew({
     size,
     fork: () => {
-      const worker = new Scripted(forked.length + 1);
+      const worker = forkOf(forked.length + 1);
       forked.push(worker);
       return worker;
     },
@@ -117,6 +120,28 @@ describe('the crew', () => {
     expect([crew.missing(), crew.restarts, logged.length]).toEqual([[], 1, 1]);
     await crew.stop();
     expect(forked).toHaveLength(3);
+  });
+
+  test('one whose successor cannot be forked for a while is replaced later', async () => {
+    let asked = 0;
+    const { crew, forked } = crewOf(2, (id) => {
+      asked += 1;
+      if (asked === 3) throw new Error('spawn ENOMEM');
+      if (asked !== 4) return new Scripted(id);
+      // As node:cluster has it: no process, an error, and no exit.
+      const none = new Scripted(id);
+      none.process.pid = undefined;
+      setImmediate(() => none.emit('error', new Error('spawn EAGAIN')));
+      return none;
+    });
+    const started = crew.start();
+    for (const worker of forked) worker.says(LISTENING);
+    await started;
+    forked[0]?.die(null, 'SIGKILL');
+    await eventually('a third try', () => asked === 5);
+    forked.at(-1)?.says(LISTENING);
+    expect(crew.missing()).toEqual([]);
+    await crew.stop();
   });
 
   test('an answer that does not come is not waited for without a limit', async () => {

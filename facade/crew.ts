@@ -3,7 +3,7 @@
 //     told once, and nothing is tried again;
 //  2. afterwards a dead worker is replaced, ever slower while its successors die young;
 //  3. nobody waits without a limit for a worker that does not answer or does not end.
-import { BanyanError, CATALOGUE } from '../core/errors.ts';
+import { BanyanError, CATALOGUE, messageOf } from '../core/errors.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { Logger } from '../core/log.ts';
 import { nextRestart } from './domain/restarts.ts';
@@ -17,6 +17,7 @@ export interface WorkerProcess {
   send(message: ToWorker, callback: (error: Error | null) => void): unknown;
   on(event: 'message', listener: (message: unknown) => void): unknown;
   on(event: 'exit', listener: (code: number | null, signal: string | null) => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
 }
 
 export interface CrewOptions {
@@ -130,7 +131,13 @@ export class Crew {
 
   /** One life of a worker; resolves with what it died of. */
   async #live(): Promise<{ pid: number | undefined; failure: Error }> {
-    const handle = this.#options.fork();
+    let handle: WorkerProcess;
+    try {
+      handle = this.#options.fork();
+    } catch (error) {
+      // The machine has no memory for it, or no more processes: that may pass.
+      return { pid: undefined, failure: new Error(messageOf(error), { cause: error }) };
+    }
     const { pid } = handle.process;
     const member: Draft = {
       handle,
@@ -147,6 +154,10 @@ export class Crew {
     const how = await new Promise<string>((resolve) => {
       handle.on('exit', (code, signal) => {
         resolve(signal ?? `exit code ${code ?? '?'}`);
+      });
+      // A process that could not be made says so, and never ends.
+      handle.on('error', (error) => {
+        if (handle.process.pid === undefined) resolve(messageOf(error));
       });
     });
     this.#members.delete(member);

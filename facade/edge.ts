@@ -68,6 +68,8 @@ export interface Edge {
   readonly tunnels: (capability: string | undefined) => number;
   /** Ends connections with their next answer and refuses the writes that wait. */
   readonly drain: () => void;
+  /** Refuses what it claims from now on: nobody waits for this replica any more. */
+  readonly close: () => void;
 }
 
 export function createEdge(options: EdgeOptions): Edge {
@@ -75,6 +77,7 @@ export function createEdge(options: EdgeOptions): Edge {
   let states: ReadonlyMap<string, CapabilityState> = new Map();
   let inFlight = 0;
   let draining = false;
+  let closed = false;
   const around = surroundings(options);
 
   const finish = (
@@ -109,6 +112,10 @@ export function createEdge(options: EdgeOptions): Edge {
     if (tracing && isOurs && !visit.trace) {
       const match = decision.kind === 'unclaimed' ? undefined : decision.match;
       visit.trace = tracing(visit, match, match && states.get(match.capability));
+    }
+    if (closed && isOurs) {
+      refuse(visit, decision.kind === 'unclaimed' ? undefined : decision.match, 'closing');
+      return;
     }
     switch (decision.kind) {
       case 'unclaimed':
@@ -272,6 +279,9 @@ export function createEdge(options: EdgeOptions): Edge {
       draining = true;
       holds.close();
       tunnels.drain();
+    },
+    close: () => {
+      closed = true;
     },
   };
 }

@@ -5,6 +5,7 @@ import express from 'express';
 import { WebSocketServer } from 'ws';
 import { defineMigration } from '../control/define.ts';
 import type { Migration } from '../control/definition.ts';
+import { sleep } from '../core/lifecycle.ts';
 import { createLogger } from '../core/log.ts';
 import { call, serve, serveSide, type Side } from '../test/support/http.ts';
 import { createControl, type TestDatabase } from '../test/support/postgres.ts';
@@ -134,6 +135,44 @@ describe('the middleware', () => {
     expect(reply.headers['x-powered-by']).toBe('Express');
     stop.abort();
     await ended;
+  });
+
+  test('told to stop, it lets requests in flight have their answers, and refuses what comes after', async () => {
+    const arrived = Promise.withResolvers<undefined>();
+    const go = Promise.withResolvers<undefined>();
+    const monolith = await serve((_req, res) => {
+      arrived.resolve(undefined);
+      void go.promise.then(() => res.end('done'));
+    });
+    open.push(monolith);
+    const facade = createFacade({
+      migration: migrationTo(monolith.url, monolith.url),
+      upstreams: { monolith: monolith.url, services: { catalog: monolith.url } },
+      controlUrl: database.url,
+      log: createLogger({}, 'silent'),
+    });
+    const app = express();
+    app.use(facade.middleware);
+    const server = await serve(() => undefined, createServer(app));
+    open.push(server);
+    const stop = new AbortController();
+    const ready = Promise.withResolvers<undefined>();
+    let isOver = false;
+    const ended = facade.part
+      .run(stop.signal, () => {
+        ready.resolve(undefined);
+      })
+      .then(() => (isOver = true));
+    await ready.promise;
+    const answer = call(`${server.url}/api/products`, { method: 'POST', body: 'x' });
+    await arrived.promise;
+    stop.abort();
+    await sleep(300);
+    expect(isOver).toBe(false);
+    go.resolve(undefined);
+    expect(await answer).toMatchObject({ status: 200, body: 'done' });
+    await ended;
+    expect(await call(`${server.url}/api/products`)).toMatchObject({ status: 503 });
   });
 
   test('answers upgrades that are claimed, and leaves all others to the application', async () => {

@@ -15,6 +15,7 @@ import { messageOf } from '../core/errors.ts';
 import { aborted, type Part } from '../core/lifecycle.ts';
 import type { Next } from './edge.ts';
 import { createEngine, type EngineOptions } from './engine.ts';
+import { answered } from './listening.ts';
 import { serveWithoutUpgrade } from './raw-socket.ts';
 
 export type { EngineOptions as FacadeOptions } from './engine.ts';
@@ -47,7 +48,10 @@ export interface Facade {
   readonly upgrade: Upgrade;
   /** The admin API as a handler, to mount or to listen with. */
   readonly admin: (req: IncomingMessage, res: ServerResponse) => void;
-  /** Registers the replica and follows the states; run it beside the application. */
+  /**
+   * Registers the replica and follows the states; run it beside the application. When it is told to stop, requests
+   * in flight get their answers within ten seconds, and what is claimed after that gets 503; stop listening before.
+   */
   readonly part: Part;
 }
 
@@ -80,6 +84,9 @@ export function createFacade(options: EngineOptions): Facade {
         } finally {
           engine.setReady(false);
           engine.edge.drain();
+          // The application still listens: what it lets in meanwhile is waited for as well.
+          await answered(() => engine.edge.inFlight());
+          engine.edge.close();
           await engine.stop();
         }
       },

@@ -83,6 +83,12 @@ export async function drainServer(server: Server, inFlight: () => number): Promi
   await closed.promise;
 }
 
+/** Waits for the answers that are due where somebody else listens, for the same bounded time. */
+export async function answered(inFlight: () => number): Promise<void> {
+  const deadline = performance.now() + DRAIN_MS;
+  while (inFlight() > 0 && performance.now() < deadline) await sleep(25);
+}
+
 /** Closes at once. */
 export async function closeNow(server: Server): Promise<void> {
   if (!server.listening) return;

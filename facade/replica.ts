@@ -71,9 +71,9 @@ export function createReplica(options: ReplicaOptions): Replica {
     const began = performance.now();
     try {
       await replicas.heartbeat(id);
-      // A lease that had lapsed is worth nothing before the states have been read again: a switch may
-      // have gone by without us.
-      if (lastBeat !== undefined && began - lastBeat >= REPLICA_LEASE_MS)
+      // A lease that has lapsed, be it while this was on its way, is worth nothing before the states have been
+      // read again: a switch may have gone by without us.
+      if (lastBeat !== undefined && performance.now() - lastBeat >= REPLICA_LEASE_MS)
         take(await store.read(options.capabilities));
       lastBeat = began;
       return true;
@@ -134,6 +134,8 @@ export function createReplica(options: ReplicaOptions): Replica {
         ),
       ]);
       await saying;
+      // From here on coordinators do not wait for it.
+      lastBeat = undefined;
       await replicas.leave(id).catch((error: unknown) => {
         log.warn('could not sign off; the lease will run out', { error: messageOf(error) });
       });

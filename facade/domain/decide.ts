@@ -120,7 +120,7 @@ function decideRead<Facts extends RequestFacts>(
     case 'sync':
       return forward(match, 'monolith');
     case 'shadow':
-      return { ...forward(match, 'monolith'), shadow: isSampled(match, facts) };
+      return forward(match, 'monolith', isSampled(match, facts));
     case 'canary': {
       const decision = decideCanary(match, state, facts, around);
       // What this client has just written may be there alone.
@@ -208,6 +208,6 @@ function isSampled(match: Match, facts: RequestFacts): boolean {
   return sample >= 1 || inShare(`shadow ${capability}`, facts.requestId, sample);
 }
 
-function forward(match: Match, to: Owner): Forward {
-  return { kind: 'forward', to, match, shadow: false, setCohort: undefined };
+function forward(match: Match, to: Owner, shadow = false): Forward {
+  return { kind: 'forward', to, match, shadow, setCohort: undefined };
 }
