@@ -15,12 +15,54 @@ const here = (command) =>
 const kafka = process.env.KAFKA === 'required' || (here('java') && here('mvn'));
 process.env.BANYAN_TEST_WITHOUT_KAFKA = kafka ? '' : 'yes';
 
+// What takes its time (kills at every place, long silences, load) is left to `npm run test:long`, which CI runs
+// too; whoever names files gets those that he names.
+const LONG_ALONE = [
+  'control/switch-kills',
+  'control/switch-load',
+  'control/switch-stopped',
+  'sync/conflict-load',
+  'sync/endurance',
+  'sync/failure-modes',
+  'sync/kafka/consume-kills',
+  'sync/silence',
+  'sync/verify-soak',
+  'test/crash',
+  'test/cut-off',
+  'test/interrupt.kafka',
+  'test/sync-care',
+];
+/** Those that `npm run test:schedules` runs, at length. */
+const SCHEDULES = ['facade/shadow-noise', 'sync/server-kills'];
+/** Some of whose cases take long (test/support/long.ts). */
+const LONG_TOO = [
+  'control/building',
+  'control/write-canary',
+  'sync/kafka/connector.kafka',
+  'sync/kafka/relay-ddl',
+  'sync/kafka/relay.kafka',
+  'test/interrupt',
+  'test/mistakes',
+  'test/rollout',
+  'test/write-canary',
+];
+const isLong = process.env.LONG !== undefined;
+const isNamed = process.argv.slice(2).some((one) => !one.startsWith('-'));
+const patternsOf = (files) => files.map((file) => `^<rootDir>/${file.replaceAll('.', '\\.')}\\.`);
+
 // What tests load, and the commands that they start by the hundred, are compiled once.
 process.env.NODE_COMPILE_CACHE ??= path.join(import.meta.dirname, 'node_modules/.cache/compile');
 
 export default {
-  testMatch: ['**/*.test.ts'],
-  testPathIgnorePatterns: ['/node_modules/', '/dist/', ...(kafka ? [] : ['\\.kafka\\.test\\.ts$'])],
+  testMatch:
+    isLong && !isNamed
+      ? [...LONG_ALONE, ...LONG_TOO].map((file) => `<rootDir>/${file}*.test.ts`)
+      : ['**/*.test.ts'],
+  testPathIgnorePatterns: [
+    ...['/node_modules/', '/dist/'],
+    ...(kafka ? [] : ['\\.kafka\\.test\\.ts$']),
+    ...(isLong || isNamed ? [] : patternsOf([...LONG_ALONE, ...SCHEDULES])),
+  ],
   // Node loads the files and strips their types, as it does with what ships.
   transform: {},
   injectGlobals: false,
