@@ -126,7 +126,7 @@ async function relays(broker: string, plan: Plan): Promise<{ report: Report; cas
     const { rows } = plan;
     const shapes: Shape[] = [
       { name: 'relay: inserts, 100 rows a transaction', per: 100, updates: false, rows },
-      { name: 'relay: updates, 100 rows a transaction', per: 100, updates: true, rows },
+      { name: 'relay: updates, 100 rows a transaction', per: 100, updates: 'beside', rows },
       { name: 'relay: inserts, 1 row a transaction', per: 1, updates: false, rows: rows / 2 },
     ];
     const next = { first: 1 };
@@ -201,7 +201,7 @@ async function endToEnd(broker: string, plan: Plan): Promise<Record<string, numb
     };
     const shapes: Shape[] = [
       { name: 'end to end: inserts, 100 rows a transaction', per: 100, updates: false, rows },
-      { name: 'end to end: updates, 100 rows a transaction', per: 100, updates: true, rows },
+      { name: 'end to end: updates, 100 rows a transaction', per: 100, updates: 'beside', rows },
       { name: 'end to end: inserts, 1 row a transaction', per: 1, updates: false, rows: rows / 2 },
     ];
     for (const shape of shapes) {

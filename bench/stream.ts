@@ -6,10 +6,14 @@ import { ROW, type Stage } from './sync-stage.ts';
 export const LATENCY_RATE = 2_000;
 const LATENCY_MS = 15_000;
 const TICKS_PER_SECOND = 200;
+/** Steps of this size come to each row of a round thousand once. */
+const PRIME = 7_919;
+
 export interface Shape {
   readonly name: string;
   readonly per: number;
-  readonly updates: boolean;
+  /** Of rows that lie beside each other in the table, or all over it. */
+  readonly updates: false | 'beside' | 'apart';
   readonly rows: number;
 }
 
@@ -40,7 +44,8 @@ export class Stream {
     const txs = Math.round(rows / per);
     const written = txs * per;
     const first = updates ? this.#next.first - written : this.#next.first;
-    await this.#stage.shop.query(`CALL load(${first}, ${txs}, ${per}, ${updates})`);
+    const stride = updates === 'apart' ? PRIME : updates === 'beside' ? 1 : 0;
+    await this.#stage.shop.query(`CALL load(${first}, ${txs}, ${per}, ${stride})`);
     if (!updates) this.#next.first += written;
     for (const [name, behind] of this.#behind) this.#behind.set(name, behind + written);
   }

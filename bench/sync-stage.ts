@@ -46,13 +46,17 @@ const PRODUCT = `CREATE TABLE product (
 export const ROW = `i, 'SKU-' || i, 'Product number ' || i, (i % 100000) / 100.0, CASE WHEN i % 7 = 0 THEN 'D' ELSE 'A' END, i % 1000,
   'A short description of product number ' || i || ' that is not very long', clock_timestamp()`;
 
-/** `txs` transactions of `per` rows each; inserts from row `first` on, or updates of those rows. */
-const LOADER = `CREATE PROCEDURE load(first bigint, txs integer, per integer, updates boolean) LANGUAGE plpgsql AS $$
+/**
+ * `txs` transactions of `per` rows each; inserts from row `first` on, or with a stride updates of those rows, each
+ * once, in steps of it.
+ */
+const LOADER = `CREATE PROCEDURE load(first bigint, txs integer, per integer, stride integer) LANGUAGE plpgsql AS $$
 BEGIN
   FOR tx IN 0 .. txs - 1 LOOP
-    IF updates THEN
+    IF stride > 0 THEN
       UPDATE item SET prc = prc + 1, qty = qty + 1, upd = clock_timestamp()
-       WHERE item_no >= first + tx::bigint * per AND item_no < first + (tx + 1)::bigint * per;
+       WHERE item_no = ANY (ARRAY(SELECT first + (tx::bigint * per + i) * stride % (txs::bigint * per)
+                                    FROM generate_series(0, per - 1) i));
     ELSIF per = 1 THEN
       -- A statement that costs as little as it can: all share the processor with who is measured.
       INSERT INTO item SELECT ${ROW} FROM (SELECT first + tx AS i) one;

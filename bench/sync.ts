@@ -166,7 +166,8 @@ const { values } = parseArgs({
 const rows = Number(values.rows);
 const shapes: (Shape & { readonly wanted: number })[] = [
   { name: 'inserts, 100 rows a transaction', per: 100, updates: false, rows, wanted: 0.8 },
-  { name: 'updates, 100 rows a transaction', per: 100, updates: true, rows, wanted: 0.8 },
+  { name: 'updates, 100 rows a transaction', per: 100, updates: 'apart', rows, wanted: 0.8 },
+  { name: 'updates, 100 neighbours a transaction', per: 100, updates: 'beside', rows, wanted: 0.8 },
   { name: 'inserts, 1 row a transaction', per: 1, updates: false, rows: rows / 3, wanted: 0.5 },
 ];
 const stage = await openStage();
@@ -176,7 +177,7 @@ try {
   held = contenders;
   // Rows to update later; and the compilers of ours are through with the hot path.
   const next = { first: 1 + rows };
-  await stage.shop.query(`CALL load(1, ${rows / 100}, 100, false)`);
+  await stage.shop.query(`CALL load(1, ${rows / 100}, 100, 0)`);
   const { service, native } = await mark(stage);
   await contenders.sync.drain(rows, () => until(stage.service, service));
   await contenders.apply.drain(rows, () => until(stage.native, native));
