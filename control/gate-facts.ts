@@ -52,5 +52,23 @@ async function stillNeeded({ tables }: Capability, ends: FlowPair): Promise<stri
       .flatMap((link) => link.monolith)
       .map(({ table, column }) => `${monolith[table] ?? ''}.${column} stays with the monolith`),
   );
-  return [...staying, ...inbound];
+  // Its owner, by whom foreign keys are looked after, will have no right to lock its rows any more.
+  const outbound = [...schema.values()].flatMap((table) =>
+    table.references
+      .filter((parent) => !own.has(parent))
+      .map(
+        (parent) =>
+          `a foreign key of ${table.table} points to ${parent}, where no row could be deleted any more`,
+      ),
+  );
+  const beside = tables
+    .map(mappedTable)
+    .flatMap(({ monolith: [first = '', ...rest], where, shared }) => [
+      ...(where.length > 0 ? [`rows of ${first} that "where" leaves out are written there`] : []),
+      ...shared.monolith.map(
+        ({ table, column }) =>
+          `${[first, ...rest][table] ?? ''}.${column} is shared, and written there`,
+      ),
+    ]);
+  return [...staying, ...beside, ...inbound, ...outbound];
 }

@@ -1,8 +1,14 @@
 // Closing the monolith's tables for good, with nothing of ours left: the rights to write are revoked
 // from everybody, the owner included, who can grant them again if ever it must be.
-import { quoteIdentifier, quoteTable, parseTableName } from '../core/postgres/identifiers.ts';
+import {
+  parseTableName,
+  quoteIdentifier,
+  quoteTable,
+  type TableName,
+} from '../core/postgres/identifiers.ts';
 import type { TableMap } from './definition.ts';
 import type { Participant } from './participant.ts';
+import { partitionsOf } from './table-facts.ts';
 
 const WRITES = 'INSERT, UPDATE, DELETE, TRUNCATE';
 
@@ -10,7 +16,11 @@ export async function closeTables(
   monolith: Participant,
   tables: readonly TableMap[],
 ): Promise<void> {
-  for (const name of tables.flatMap((map) => map.monolith).map(parseTableName)) {
+  const names: TableName[] = [];
+  // A partition has rights of its own.
+  for (const name of tables.flatMap((map) => map.monolith).map(parseTableName))
+    names.push(name, ...(await partitionsOf(monolith.client, name)));
+  for (const name of names) {
     const { rows } = await monolith.client.query<{ grantee: string }>(
       `SELECT DISTINCT CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END AS grantee
          FROM pg_class c

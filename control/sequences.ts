@@ -7,6 +7,7 @@ import { mappedTable, type Place } from './domain/mapped-table.ts';
 import { scalar, type Participant } from './participant.ts';
 
 const GAP = 100n;
+const NUMBERS: ReadonlySet<string> = new Set(['smallint', 'integer', 'bigint', 'numeric']);
 
 export interface SequenceStep {
   readonly sequence: string;
@@ -88,11 +89,20 @@ async function lastValue(side: Participant, sequence: string): Promise<bigint> {
   return BigInt(await scalar(side.client, `SELECT last_value FROM ${sequence}`));
 }
 
+/** 0 where keys are no numbers there: all its rows have come to the other side by now. */
 async function greatest(side: Participant, key: KeyColumn): Promise<bigint> {
   const column = quoteIdentifier(key.column);
-  const value = await scalar(
+  const table = quoteTable(parseTableName(key.table));
+  const type = await scalar(
     side.client,
-    `SELECT coalesce(max(${column}), 0)::text FROM ${quoteTable(parseTableName(key.table))}`,
+    'SELECT atttypid::regtype::text FROM pg_attribute WHERE attrelid = $1::regclass AND attname = $2',
+    [table, key.column],
   );
-  return BigInt(value);
+  if (!NUMBERS.has(type)) return 0n;
+  return BigInt(
+    await scalar(
+      side.client,
+      `SELECT trunc(coalesce(max(${column}), 0))::bigint::text FROM ${table}`,
+    ),
+  );
 }

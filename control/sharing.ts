@@ -124,11 +124,14 @@ async function assertReady(side: Participant, { tables, canary }: Shared): Promi
   const missing: string[] = [];
   const mend: string[] = [];
   for (const { table } of sharedTables(tables, side.side)) {
-    const name = quoteTable(table);
-    const identity = 'SELECT relreplident FROM pg_class WHERE oid = $1::regclass';
-    if ((await scalar(side.client, identity, [name])) === 'f') continue;
-    missing.push(`the replica identity of ${name} is not full`);
-    mend.push(`ALTER TABLE ${name} REPLICA IDENTITY FULL`);
+    // Each partition has one of its own, and what is set for the table does not reach them.
+    for (const one of [table, ...(await partitionsOf(side.client, table))]) {
+      const name = quoteTable(one);
+      const identity = 'SELECT relreplident FROM pg_class WHERE oid = $1::regclass';
+      if ((await scalar(side.client, identity, [name])) === 'f') continue;
+      missing.push(`the replica identity of ${name} is not full`);
+      mend.push(`ALTER TABLE ${name} REPLICA IDENTITY FULL`);
+    }
   }
   if (
     side.side === 'monolith' &&

@@ -111,8 +111,10 @@ export class Guard {
  * attempt goes without: its success is told to the policy's own record, its failure to the policy.
  */
 class Breaker {
-  readonly #record: SamplingBreaker;
-  readonly #policy: CircuitBreakerPolicy;
+  readonly #settings: Exclude<GuardSettings['breaker'], false>;
+  #record!: SamplingBreaker;
+  #policy!: CircuitBreakerPolicy;
+  #openedAt = 0;
   readonly #passage: Passage = {
     succeeded: () => {
       this.#record.success(CircuitState.Closed);
@@ -128,7 +130,12 @@ class Breaker {
   #vacant: Passage | undefined;
 
   constructor(settings: Exclude<GuardSettings['breaker'], false>) {
-    const { threshold, windowMs, minimumRequests, openMs, maxOpenMs } = settings;
+    this.#settings = settings;
+    this.#begin();
+  }
+
+  #begin(): void {
+    const { threshold, windowMs, minimumRequests, openMs } = this.#settings;
     this.#record = new SamplingBreaker({
       threshold,
       duration: windowMs,
@@ -139,9 +146,17 @@ class Breaker {
       halfOpenAfter: new ExponentialBackoff({
         generator: noJitterGenerator,
         initialDelay: openMs,
-        maxDelay: Math.max(openMs, maxOpenMs),
+        maxDelay: this.#longestMs,
       }),
     });
+    this.#policy.onBreak(() => {
+      this.#openedAt = performance.now();
+    });
+  }
+
+  /** As long it stays open at most before the next probe. */
+  get #longestMs(): number {
+    return Math.max(this.#settings.openMs, this.#settings.maxOpenMs);
   }
 
   get state(): BreakerState {
@@ -166,8 +181,13 @@ class Breaker {
         this.#vacant = undefined;
         return vacant;
       }
-      default:
-        return this.#probe();
+      default: {
+        const probe = this.#probe();
+        if (probe || performance.now() - this.#openedAt <= this.#longestMs) return probe;
+        // cockatiel goes by the wall clock, and somebody has set that back: it would stay open for as long.
+        this.#begin();
+        return this.#passage;
+      }
     }
   }
 

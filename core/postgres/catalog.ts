@@ -157,7 +157,9 @@ SELECT (SELECT array_agg(a.attname::text ORDER BY k.place)
        (SELECT jsonb_agg(u.columns) FROM (
           SELECT (SELECT jsonb_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])) AS columns
             FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL) u) AS unique_keys,
-       c.relkind = 'p' AS partitioned, c.relpersistence = 'u' AS unlogged, c.relreplident AS identity,
+       c.relkind = 'p' AS partitioned, c.relpersistence = 'u' AS unlogged, (SELECT l.relreplident FROM pg_class l
+         WHERE l.oid = c.oid OR l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)
+         ORDER BY position(l.relreplident IN 'ndif') LIMIT 1) AS identity,
        (SELECT array_agg(DISTINCT fn.nspname || '.' || f.relname) FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid
           JOIN pg_namespace fn ON fn.oid = f.relnamespace WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.confrelid <> c.oid) AS refs,
        (SELECT array_agg(fn.nspname || '.' || f.relname || '.' || k.conname) FROM pg_constraint k JOIN pg_class f ON f.oid = k.conrelid

@@ -31,7 +31,7 @@ export function checkCanary(
         report(
           label,
           `canary.writes needs the whole old row of each change, and the replica identity of ${formatTable(name)} (${side}) is not full`,
-          `ALTER TABLE ${quoteTable(name)} REPLICA IDENTITY FULL.`,
+          `ALTER TABLE ${quoteTable(name)} REPLICA IDENTITY FULL${live.partitioned ? ', and the same for each partition, also for those that come: they do not have it from the table' : ''}.`,
         );
     };
     identity(parseTableName(label), monolith, 'monolith');

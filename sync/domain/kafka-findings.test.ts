@@ -81,11 +81,12 @@ test.each<[string, Parameters<typeof findings>[0], RegExp]>([
   expect(all[0]).toMatch(expected);
 });
 
-test('a compacted topic of one table is a warning: its last state is still there', () => {
+test('a compacted topic of one table loses deletions too, unless what is new is spared for long', () => {
   const table = { ...WANTED, topic: 'shop.monolith.public.prd', partitions: 4 };
-  expect(findings({ config: { 'cleanup.policy': 'compact' } }, table)[0]).toMatch(
-    /^warning: it is compacted/,
-  );
+  const config = { 'cleanup.policy': 'compact' };
+  expect(findings({ config }, table)[0]).toMatch(/^error: it is compacted/);
+  const spared = { ...config, 'min.compaction.lag.ms': '604800000' };
+  expect(findings({ config: spared }, table)).toEqual([]);
 });
 
 test('a topic that cannot be made is found before anybody tries', () => {

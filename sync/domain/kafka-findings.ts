@@ -26,12 +26,7 @@ export function checkTopics(wanted: readonly NewTopic[], cluster: ClusterFacts):
 export function checkKept(topic: string, { config, replication }: TopicFacts): Finding[] {
   const report = reporter(topic);
   checkRetention(config, 'retention.ms of the topic', report);
-  if (config['cleanup.policy']?.includes('compact'))
-    report(
-      'warning',
-      'it is compacted: a deletion is gone after delete.retention.ms, and a flow that is away for longer keeps the row',
-      'Raise delete.retention.ms above the longest time that a flow may be away.',
-    );
+  checkCompaction(config, report);
   checkCopies(replication, config, report);
   return [...report.findings];
 }
@@ -121,12 +116,7 @@ function checkExisting(wanted: NewTopic, facts: TopicFacts, report: Report): voi
     );
     return;
   }
-  if (config['cleanup.policy']?.includes('compact'))
-    report(
-      wanted.partitions === 1 ? 'error' : 'warning',
-      'it is compacted: of several changes of a row only the last one stays, and a deletion for delete.retention.ms',
-      'Set cleanup.policy=delete: a flow needs every change, in order.',
-    );
+  checkCompaction(config, report);
   checkRetention(config, 'retention.ms of the topic', report);
   checkCopies(facts.replication, config, report);
   const limit = Number(config['max.message.bytes']);
@@ -136,6 +126,20 @@ function checkExisting(wanted: NewTopic, facts: TopicFacts, report: Report): voi
       `it takes no record above ${limit} bytes: a relay stops at a row that is larger`,
       'Raise max.message.bytes of the topic, or lower changeLog.kafka.topics.maxMessageBytes.',
     );
+}
+
+/**
+ * Of a key only the last record stays. A deletion's is followed by a tombstone, which takes it away at once and
+ * tells a flow nothing; and what a later change leaves out, because it is large and the same, goes with an earlier one.
+ */
+function checkCompaction(config: NewTopic['config'], report: Report): void {
+  if (!config['cleanup.policy']?.includes('compact')) return;
+  if (Number(config['min.compaction.lag.ms'] ?? 0) >= DAY_MS) return;
+  report(
+    'error',
+    'it is compacted: of several changes of a row only the last one stays, and a flow that has not read the others misses deletions and large values',
+    'Set cleanup.policy=delete, or min.compaction.lag.ms above the longest time that a flow may be away (a day or more).',
+  );
 }
 
 function checkRetention(config: NewTopic['config'], setting: string, report: Report): void {

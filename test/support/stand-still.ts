@@ -38,9 +38,9 @@ export function stopAt(pattern: RegExp): Stop {
   };
 }
 
-/** Whoever has the lease of a capability has lost it. */
+/** Whoever has the lease of a capability has lost it: its session has ended when this resolves. */
 export async function loseLease({ db }: Pick<Pair, 'db'>): Promise<void> {
   await db.raw(
-    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'banyan-lease' AND datname = current_database()`,
+    `SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE application_name = 'banyan-lease' AND datname = current_database()`,
   );
 }

@@ -1,0 +1,46 @@
+import { afterEach, expect, test } from '@jest/globals';
+import { sleep } from '../core/lifecycle.ts';
+import { Guard } from './guards.ts';
+import { RetryBudget } from './domain/retry-budget.ts';
+
+const now = Date.now.bind(Date);
+
+afterEach(() => {
+  Date.now = now;
+});
+
+function guardOf(): Guard {
+  const settings = {
+    breaker: { threshold: 0.5, windowMs: 1_000, minimumRequests: 2, openMs: 20, maxOpenMs: 40 },
+    bulkhead: { route: 8, upstream: 8 },
+    retry: { budget: 0.2 },
+  } as unknown as ConstructorParameters<typeof Guard>[0];
+  return new Guard(settings, new RetryBudget(settings.retry.budget));
+}
+
+/** Fails until the circuit is open. */
+async function open(guard: Guard): Promise<void> {
+  while (guard.state === 'closed') {
+    guard.enter()?.failed(new Error('no'));
+    await sleep(1);
+  }
+}
+
+test('an open circuit lets nothing through, and then a probe', async () => {
+  const guard = guardOf();
+  await open(guard);
+  expect(guard.enter()).toBeUndefined();
+  await sleep(60);
+  guard.enter()?.succeeded();
+  await sleep(5);
+  expect(guard.state).toBe('closed');
+});
+
+test('an open circuit does not stay open for as long as the wall clock was set back', async () => {
+  const guard = guardOf();
+  await open(guard);
+  Date.now = () => now() - 600_000;
+  expect(guard.enter()).toBeUndefined();
+  await sleep(60);
+  expect(guard.enter()).toBeDefined();
+});
