@@ -15,7 +15,7 @@ const here = (command) =>
 const kafka = process.env.KAFKA === 'required' || (here('java') && here('mvn'));
 process.env.BANYAN_TEST_WITHOUT_KAFKA = kafka ? '' : 'yes';
 
-// What takes its time (kills at every place, long silences, load) is left to `npm run test:long`, which CI runs
+// What takes its time (processes that are killed, long silences, load) is left to `npm run test:long`, which CI runs
 // too; whoever names files gets those that he names.
 const LONG_ALONE = [
   'control/interrupted',

@@ -1,8 +1,9 @@
 // `npm run bench:shadow`: what a shadow of every read costs the clients when the candidate behaves
 // well, hangs, resets, trickles or floods. One facade, two capabilities with the same control: `plain`
 // without a shadow, `shadowed` with a copy of each read. They take turns under load at a fixed share of
-// what the facade can do, or under as much as it takes; after each turn the copies under way run out. What feeds the facade is written
-// in C (h2load, nginx): programs in JavaScript stand still for their garbage as long as what is to be seen.
+// what the facade can do, or under as much as it takes; after each turn the copies under way run out. What
+// feeds the facade is written in C (h2load, nginx): programs in JavaScript stand still for their garbage as
+// long as what is to be seen.
 // Answers that were under way while the host of this machine had taken a core away do not count.
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';

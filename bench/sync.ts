@@ -166,8 +166,14 @@ const { values } = parseArgs({
 const rows = Number(values.rows);
 const shapes: (Shape & { readonly wanted: number })[] = [
   { name: 'inserts, 100 rows a transaction', per: 100, updates: false, rows, wanted: 0.8 },
-  { name: 'updates, 100 rows a transaction', per: 100, updates: 'apart', rows, wanted: 0.8 },
-  { name: 'updates, 100 neighbours a transaction', per: 100, updates: 'beside', rows, wanted: 0.8 },
+  { name: 'updates, 100 rows a transaction', per: 100, updates: 'beside', rows, wanted: 0.8 },
+  {
+    name: 'scattered updates, 100 rows a transaction',
+    per: 100,
+    updates: 'apart',
+    rows,
+    wanted: 0.8,
+  },
   { name: 'inserts, 1 row a transaction', per: 1, updates: false, rows: rows / 3, wanted: 0.5 },
 ];
 const stage = await openStage();

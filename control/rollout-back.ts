@@ -4,7 +4,7 @@
 // itself, the rollout is stuck: the data stay with their owner, and so does the traffic. Who goes on watching
 // tries now and then whether a human has mended what stood in the way.
 import { isBanyanError, messageOf } from '../core/errors.ts';
-import { isConnectionError } from '../core/postgres/connect.ts';
+import { isConnectionError, isServerError } from '../core/postgres/connect.ts';
 import type { Capability } from './definition.ts';
 import { warns } from './domain/gate-result.ts';
 import type { MoveResult } from './domain/move.ts';
@@ -18,7 +18,6 @@ import {
 } from './domain/rollout.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { Coordinator } from './coordinator.ts';
-import { isRefusal } from './rollout-on.ts';
 import type { RolloutRow, RolloutStore } from './rollout-store.ts';
 import type { StateStore } from './store.ts';
 
@@ -99,7 +98,7 @@ async function refused(
   error: unknown,
 ): Promise<number> {
   const passes =
-    isConnectionError(error) || isRefusal(error) || (isBanyanError(error) && error.retryable);
+    isConnectionError(error) || isServerError(error) || (isBanyanError(error) && error.retryable);
   if (!passes && !isBanyanError(error)) throw error;
   const now = await rollouts.read(capability);
   // What a human or a successor has decided meanwhile is not overwritten.

@@ -1,7 +1,7 @@
 // One step of a rollout's way on. What the coordinator refuses for a moment is tried again; gates that
 // refuse are waited for as long as evidence may be missing at all; anything else is for a human.
 import { isBanyanError, messageOf } from '../core/errors.ts';
-import { isConnectionError, sqlState } from '../core/postgres/connect.ts';
+import { isServerError } from '../core/postgres/connect.ts';
 import type { Migration } from './definition.ts';
 import type { Coordinator } from './coordinator.ts';
 import { describePlace, samePlace, type Place } from './domain/rollout.ts';
@@ -52,14 +52,9 @@ export async function takeStepOn(
   if (now) await arrived(options, now, await store.readOne(row.capability));
 }
 
-/** Whether a server will not do it: no right to it, no slot left. */
-export function isRefusal(error: unknown): boolean {
-  return sqlState(error) !== undefined && !isConnectionError(error);
-}
-
 async function refused(options: OnOptions, row: RolloutRow, error: unknown): Promise<void> {
   const { rollouts, say, migration } = options;
-  if (!isBanyanError(error) && !isRefusal(error)) throw error;
+  if (!isBanyanError(error) && !isServerError(error)) throw error;
   const { code, retryable } = isBanyanError(error) ? error : { code: undefined, retryable: true };
   if (code === 'MOVE_IN_PROGRESS') return;
   const why = messageOf(error);

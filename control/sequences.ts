@@ -7,7 +7,6 @@ import { mappedTable, type Place } from './domain/mapped-table.ts';
 import { scalar, type Participant } from './participant.ts';
 
 const GAP = 100n;
-const NUMBERS: ReadonlySet<string> = new Set(['smallint', 'integer', 'bigint', 'numeric']);
 
 export interface SequenceStep {
   readonly sequence: string;
@@ -93,16 +92,13 @@ async function lastValue(side: Participant, sequence: string): Promise<bigint> {
 async function greatest(side: Participant, key: KeyColumn): Promise<bigint> {
   const column = quoteIdentifier(key.column);
   const table = quoteTable(parseTableName(key.table));
-  const type = await scalar(
+  // A domain has the category of what it is made of.
+  const category = await scalar(
     side.client,
-    'SELECT atttypid::regtype::text FROM pg_attribute WHERE attrelid = $1::regclass AND attname = $2',
+    'SELECT t.typcategory FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = $1::regclass AND a.attname = $2',
     [table, key.column],
   );
-  if (!NUMBERS.has(type)) return 0n;
-  return BigInt(
-    await scalar(
-      side.client,
-      `SELECT trunc(coalesce(max(${column}), 0))::bigint::text FROM ${table}`,
-    ),
-  );
+  if (category !== 'N') return 0n;
+  const most = `SELECT coalesce(trunc(max(${column})::text::numeric), 0)::text FROM ${table}`;
+  return BigInt(await scalar(side.client, most));
 }

@@ -172,6 +172,11 @@ export function isConnectionError(error: unknown): boolean {
   return CONNECTION_LOST.has(message);
 }
 
+/** True when a server was reached and will not do it: no right to it, no slot left. */
+export function isServerError(error: unknown): boolean {
+  return sqlState(error) !== undefined && !isConnectionError(error);
+}
+
 // The driver gives these two no code of their own.
 const CONNECTION_LOST = new Set([
   'Connection terminated unexpectedly',

@@ -87,6 +87,7 @@ test('a compacted topic of one table loses deletions too, unless what is new is 
   expect(findings({ config }, table)[0]).toMatch(/^error: it is compacted/);
   const spared = { ...config, 'min.compaction.lag.ms': '604800000' };
   expect(findings({ config: spared }, table)).toEqual([]);
+  expect(findings({ config: spared })[0]).toMatch(/^error: it is compacted/);
 });
 
 test('a topic that cannot be made is found before anybody tries', () => {

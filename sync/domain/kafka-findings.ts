@@ -116,7 +116,7 @@ function checkExisting(wanted: NewTopic, facts: TopicFacts, report: Report): voi
     );
     return;
   }
-  checkCompaction(config, report);
+  checkCompaction(config, report, wanted.partitions === 1);
   checkRetention(config, 'retention.ms of the topic', report);
   checkCopies(facts.replication, config, report);
   const limit = Number(config['max.message.bytes']);
@@ -131,14 +131,17 @@ function checkExisting(wanted: NewTopic, facts: TopicFacts, report: Report): voi
 /**
  * Of a key only the last record stays. A deletion's is followed by a tombstone, which takes it away at once and
  * tells a flow nothing; and what a later change leaves out, because it is large and the same, goes with an earlier one.
+ * Where the order of all is read, nothing may be missing at all.
  */
-function checkCompaction(config: NewTopic['config'], report: Report): void {
+function checkCompaction(config: NewTopic['config'], report: Report, ordered = false): void {
   if (!config['cleanup.policy']?.includes('compact')) return;
-  if (Number(config['min.compaction.lag.ms'] ?? 0) >= DAY_MS) return;
+  if (!ordered && Number(config['min.compaction.lag.ms'] ?? 0) >= DAY_MS) return;
   report(
     'error',
     'it is compacted: of several changes of a row only the last one stays, and a flow that has not read the others misses deletions and large values',
-    'Set cleanup.policy=delete, or min.compaction.lag.ms above the longest time that a flow may be away (a day or more).',
+    ordered
+      ? 'Set cleanup.policy=delete: a flow needs every change, in order.'
+      : 'Set cleanup.policy=delete, or min.compaction.lag.ms above the longest time that a flow may be away (a day or more).',
   );
 }
 
