@@ -26,8 +26,10 @@ test('counts whole answers, each once', async () => {
     res.write('12345');
     setImmediate(() => res.end('67890'));
   });
-  expect(served).toBeGreaterThan(10);
-  expect(result.perSecond).toBeGreaterThan(served);
+  // Those that are under way at the end do not count.
+  expect(result.answers).toBeGreaterThanOrEqual(4);
+  expect(result.answers).toBeLessThanOrEqual(served);
+  expect(result.answers).toBeGreaterThanOrEqual(served - 4);
   expect(result.p99Ms).toBeGreaterThanOrEqual(result.p50Ms);
 });
 

@@ -34,12 +34,15 @@ afterEach(async () => {
   await pair.close();
 });
 
-/** Its writers wait for three seconds at most. */
-function coordinator(onStep?: (step: string) => Promise<void>): Coordinator {
+/** Its writers wait for three seconds at most, where nothing else is said. */
+function coordinator(
+  onStep?: (step: string) => Promise<void>,
+  timeoutMs = 3_000,
+): Coordinator {
   const { migration } = pair;
   const facade = {
     ...migration.facade,
-    hold: { ...migration.facade.hold, timeoutMs: 3_000 },
+    hold: { ...migration.facade.hold, timeoutMs },
   };
   return pair.coordinator({ migration: { ...migration, facade }, ...(onStep && { onStep }) });
 }
@@ -77,7 +80,7 @@ test('one that begins during the hold takes the switch back: nobody is kept wait
   await advanceTo(pair, 'cutover');
   const by = coordinator(async (step) => {
     if (step === 'drained') await long.query(`BEGIN; ${STOCK}`);
-  });
+  }, 8_000);
   await expect(rollBack(by)).rejects.toMatchObject({
     code: 'SWITCH_UNDONE',
     hint: expect.stringMatching(/pid \d+ .*UPDATE prd SET stk/),

@@ -163,11 +163,11 @@ describe('when a side fails', () => {
     const { url } = await upstream((req, res) => {
       void readAll(req).then((body) => res.end(`got ${body.length}`));
     });
-    const client = await wire((await edgeTo(url, { timeoutMs: 3_000 })).port);
+    const client = await wire((await edgeTo(url, { timeoutMs: 6_000 })).port);
     client.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n');
     for (let sent = 0; sent < 5; sent++) {
       client.send('x');
-      const next = performance.now() + 900;
+      const next = performance.now() + 1_800;
       await eventually('a third of the deadline to pass', () => performance.now() > next);
     }
     await client.until(/got 5/);

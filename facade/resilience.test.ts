@@ -148,7 +148,10 @@ describe('the circuit breaker', () => {
         else json({ ok: true })(req, res);
       }),
     );
-    const edge = await edgeOf({ monolith: upstream.url, facade });
+    const edge = await edgeOf({
+      monolith: upstream.url,
+      facade: { ...facade, breaker: { ...breaker, openMs: 4_000, maxOpenMs: 4_000 } },
+    });
     for (let nth = 0; nth < 5; nth++)
       expect(await call(`${edge.url}/api/products`)).toMatchObject({ status: 502 });
     const refused = await call(`${edge.url}/api/products`);
@@ -288,7 +291,7 @@ describe('a read whose path fails', () => {
       async () => (await keep(serveBytes((socket) => socket.end('nonsense\r\n\r\n')))).url,
     ],
   ];
-  const facade = { timeoutMs: 2_000, retry: { attempts: 0 } };
+  const facade = { timeoutMs: 6_000, retry: { attempts: 0 } };
   const toService = { rules: [{ header: 'x-side', matches: 'service', to: 'service' as const }] };
   const headers = { 'x-side': 'service' };
 

@@ -85,6 +85,7 @@ async function stage(rollout: Settings, perSecond: number): Promise<void> {
     control: database.url,
     monolith: { upstream: monolith.url },
     services: { catalog: { upstream: service.url } },
+    facade: { timeoutMs: 20_000, shedding: false },
     capabilities: {
       catalog: {
         ...{ service: 'catalog', routes: ['/api/**'] },

@@ -248,8 +248,13 @@ test('a change of state reaches every worker, each of which acknowledges it; tun
       expect(`${phase} ${moved.code} ${moved.code === 0 ? '' : moved.stdout + moved.stderr}`).toBe(
         `${phase} 0 `,
       );
-      const { workers } = await stateOf(edge);
-      expect(workers.map((one) => one.capabilities?.[0]?.phase)).toEqual([phase, phase]);
+      await waitFor(
+        async () => {
+          const { workers } = await stateOf(edge);
+          return workers.every((one) => one.capabilities?.[0]?.phase === phase);
+        },
+        { timeoutMs: 30_000, what: `both workers to know of ${phase}` },
+      );
     }
     for (const { closed } of before) expect(await closed).toBe(1012);
     for (let n = 0; n < 4; n++) {

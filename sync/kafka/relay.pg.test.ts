@@ -185,7 +185,7 @@ test('a relay that is cut off is taken over from within ten seconds, and what it
     for (const proxy of proxies) proxy.silence();
     start(brokers);
     await count(5);
-    await holds(brokers, 11, 10_000);
+    await holds(brokers, 11, 30_000);
     late.resolve(undefined);
     await waitFor(() => brokers.topic.length > 11, {
       timeoutMs: 30_000,
