@@ -35,10 +35,7 @@ afterEach(async () => {
 });
 
 /** Its writers wait for three seconds at most, where nothing else is said. */
-function coordinator(
-  onStep?: (step: string) => Promise<void>,
-  timeoutMs = 3_000,
-): Coordinator {
+function coordinator(onStep?: (step: string) => Promise<void>, timeoutMs = 3_000): Coordinator {
   const { migration } = pair;
   const facade = {
     ...migration.facade,

@@ -15,7 +15,13 @@ afterEach(() => {
 
 function guardOf(): Guard {
   const settings = {
-    breaker: { threshold: 0.5, windowMs: 1_000, minimumRequests: 2, openMs: OPEN_MS, maxOpenMs: OPEN_MS },
+    breaker: {
+      threshold: 0.5,
+      windowMs: 1_000,
+      minimumRequests: 2,
+      openMs: OPEN_MS,
+      maxOpenMs: OPEN_MS,
+    },
     bulkhead: { route: 8, upstream: 8 },
     retry: { budget: 0.2 },
   } as unknown as ConstructorParameters<typeof Guard>[0];
