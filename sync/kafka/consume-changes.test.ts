@@ -95,6 +95,13 @@ async function read(
 
 const TRANSACTIONS = [piece(110, 2), piece(120, 0), piece(130), piece(140, 3), piece(150)];
 
+test('what the flow has taken already, or its copy has brought, need not be readable', async () => {
+  const [first = [], ...rest] = written(TRANSACTIONS);
+  const records = [first.map((record) => ({ ...record, value: 'nonsense' })), ...rest].flat();
+  expect(await read(records, { ...BEGIN, commitLsn: 115n })).toEqual([130n, 140n, 150n]);
+  await expect(read(records)).rejects.toMatchObject({ code: 'FLOW_STOPPED' });
+});
+
 test('transactions follow each other, those without changes left out', async () => {
   const all = written(TRANSACTIONS);
   expect(await read(all.flat())).toEqual([110n, 130n, 140n, 150n]);

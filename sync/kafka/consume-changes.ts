@@ -6,7 +6,7 @@ import type { Lsn, Position } from '../../core/postgres/lsn.ts';
 import type { Change, Piece, TransactionHead } from '../domain/change.ts';
 import type { Decoded } from '../domain/debezium/decoder.ts';
 import { HoleError, Run } from '../domain/run.ts';
-import { afterOf, goneOf, HEADERS } from '../domain/debezium/position.ts';
+import { afterOf, goneOf, HEADERS, Positions } from '../domain/debezium/position.ts';
 import { partitionName } from './consume-offsets.ts';
 import { Gap } from './consume-gap.ts';
 import { sizeOf } from './consume-queue.ts';
@@ -45,6 +45,7 @@ export class ChangesAssembly {
   readonly #options: ChangesOptions;
   readonly #run: Run;
   readonly #limit: number;
+  readonly #positions = new Positions();
   /** Of the partition. */
   #name = '';
   readonly #gap: Gap | undefined;
@@ -66,6 +67,8 @@ export class ChangesAssembly {
 
   /** Where in the source's log a record stands. */
   positionOf(record: Fetched): Position | undefined {
+    const taken = this.#takenAt(record);
+    if (taken) return taken;
     const decoded = this.#options.decode(record);
     return 'position' in decoded ? decoded.position : undefined;
   }
@@ -75,6 +78,7 @@ export class ChangesAssembly {
    * KAFKA_LOG_LOST, FLOW_STOPPED.
    */
   add(record: Fetched): Piece | undefined | Promise<Piece | undefined> {
+    if (this.#takenAt(record)) return undefined;
     const decoded = this.#options.decode(record);
     const position = 'position' in decoded ? decoded.position : undefined;
     if (!position) return undefined;
@@ -83,6 +87,15 @@ export class ChangesAssembly {
     return this.#options
       .continues(this.#run.last, position.timeline)
       .then(() => this.#take(record, decoded, position));
+  }
+
+  /**
+   * Where a record of a transaction stands of which all was taken, by its headers alone: what need not be taken
+   * need not be readable either.
+   */
+  #takenAt({ headers }: Fetched): Position | undefined {
+    const position = this.#positions.read(headers[HEADERS.position]);
+    return position && !this.#run.begins(position) ? position : undefined;
   }
 
   #take(record: Fetched, decoded: Decoded, position: Position): Piece | undefined {

@@ -153,3 +153,23 @@ test('each partition in order, once; what stands in all of them in its place; a 
     { numRuns: Number(process.env['RUNS'] ?? 300) },
   );
 });
+
+test('what was taken already, or the copy has brought, need not be readable', async () => {
+  const unreadable = (): never => {
+    throw new Error('unreadable');
+  };
+  const assembly = new LanesAssembly({
+    ...{ from: FROM, offsets: new Map(), decode: unreadable },
+    foreign: () => undefined,
+    continues: () => Promise.resolve(),
+    lanes: new Map([['a/0', 0n]]),
+  });
+  const record = (commitLsn: string, offset: bigint): Fetched => ({
+    ...{ topic: 'a', partition: 0, offset, key: null, value: '{', timestampMs: 0 },
+    headers: { 'banyan.position': `1/0/${commitLsn}/1` },
+  });
+  assembly.give('a/0', [record('4', 0n)]);
+  expect(await assembly.take()).toEqual([]);
+  assembly.give('a/0', [record('6', 1n)]);
+  await expect(assembly.take()).rejects.toThrow('unreadable');
+});

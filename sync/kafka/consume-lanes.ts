@@ -5,6 +5,7 @@
 import type { Fetched } from '../../core/kafka/client.ts';
 import { comparePositions, type Position } from '../../core/postgres/lsn.ts';
 import type { Change, LogPlace, Piece, TransactionHead } from '../domain/change.ts';
+import { HEADERS, Positions } from '../domain/debezium/position.ts';
 import type { Offsets } from './consume-offsets.ts';
 import { sizeOf } from './consume-queue.ts';
 import type { ChangesOptions } from './consume-changes.ts';
@@ -46,6 +47,7 @@ interface Stretch {
 export class LanesAssembly {
   readonly #options: LanesOptions;
   readonly #lanes: readonly Lane[];
+  readonly #positions = new Positions();
   /** All partitions have come to what stands here. */
   #complete: Position;
   #pieces: Piece[] = [];
@@ -88,6 +90,10 @@ export class LanesAssembly {
     for (; done < lane.records.length && !lane.wall; done++) {
       const record = lane.records[done] as Fetched;
       const next = record.offset + 1n;
+      if (this.#wasTaken(lane, record)) {
+        lane.place = { ...lane.place, next };
+        continue;
+      }
       const decoded = this.#options.decode(record);
       const position = 'position' in decoded ? decoded.position : undefined;
       const isEvent = decoded.kind === 'change' || decoded.kind === 'foreign';
@@ -127,6 +133,12 @@ export class LanesAssembly {
     }
     if (stretch) this.#hand(lane, stretch);
     lane.records.splice(0, done);
+  }
+
+  /** By its headers alone: what need not be taken need not be readable either. */
+  #wasTaken(lane: Lane, { headers }: Fetched): boolean {
+    const position = this.#positions.read(headers[HEADERS.position]);
+    return position !== undefined && !isNew(lane, position, Number(headers[HEADERS.part] ?? 0));
   }
 
   /** Lets the partitions pass that have all come to the same wall; says whether any did. */
