@@ -16,6 +16,12 @@ export interface RowName {
   readonly key: readonly string[];
 }
 
+/** A query that gives `source_table` and `key`. */
+export interface RowQuery {
+  readonly text: string;
+  readonly values?: readonly string[];
+}
+
 interface TableRecord {
   readonly table: string;
   readonly stage: Stage;
@@ -118,13 +124,14 @@ export class CopyRecords {
     );
   }
 
-  /** The same for all the keys that a query gives. */
-  async listAll(client: pg.Client, table: string, keys: string): Promise<void> {
-    await client.query(
+  /** The same for all that a query gives, as `source_table` and `key`; tells whether there were any. */
+  async listAll(client: pg.Client, { text, values = [] }: RowQuery): Promise<boolean> {
+    const { rowCount } = await client.query(
       `INSERT INTO banyan.reread (flow, source_table, key)
-       SELECT $1, $2, key FROM (${keys}) AS k ON CONFLICT DO NOTHING`,
-      [this.#flow, table],
+       SELECT $${values.length + 1}, source_table, key FROM (${text}) AS k ON CONFLICT DO NOTHING`,
+      [...values, this.#flow],
     );
+    return (rowCount ?? 0) > 0;
   }
 }
 

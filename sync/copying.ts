@@ -4,7 +4,7 @@ import type pg from 'pg';
 import type { BackfillProgress } from '../control/flow-reports.ts';
 import { AwaitedParts, nameText } from './awaited-parts.ts';
 import type { Chunk, Mark, Marks, Reading } from './chunk.ts';
-import { CopyRecords, type RowName, type Stage } from './copy-records.ts';
+import { CopyRecords, type RowName, type RowQuery, type Stage } from './copy-records.ts';
 import { keyText } from './domain/target-table.ts';
 import { Rate } from './domain/rate.ts';
 import type { Snapshot } from './domain/snapshot.ts';
@@ -244,10 +244,9 @@ export class Copying {
     this.#staged.rereads = true;
   }
 
-  /** The same for all the keys that a query gives. */
-  async readAllAgain(client: pg.Client, table: string, keys: string): Promise<void> {
-    await this.#records.listAll(client, table, keys);
-    this.#staged.rereads = true;
+  /** The same for all rows that a query gives, as `source_table` and `key`. */
+  async readAllAgain(client: pg.Client, rows: RowQuery): Promise<void> {
+    if (await this.#records.listAll(client, rows)) this.#staged.rereads = true;
   }
 
   /** Has all tables copied again by the next process. */

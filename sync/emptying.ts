@@ -3,7 +3,13 @@
 import { formatTable, type TableName } from '../core/postgres/identifiers.ts';
 import type { RowFilter } from '../control/domain/mapped-table.ts';
 import { targetColumns, type Constant, type Edge, type Mode } from './domain/mapping.ts';
-import { clearText, emptyPartText, emptyText, orphansText } from './domain/statements.ts';
+import {
+  clearText,
+  emptyPartText,
+  emptyText,
+  orphansText,
+  takenByAll,
+} from './domain/statements.ts';
 import { isKeyViolation } from './refusal.ts';
 import type { BatchContext } from './batch-context.ts';
 import type { Writer } from './writer.ts';
@@ -42,8 +48,14 @@ export async function emptyTables(
           one.driver && !one.optional && formatTable(one.source) === formatTable(edge.source),
       );
     if (driver) await run(edge, emptyPartText(edge, driver));
-    else if (edge.driver) await run(edge, emptyText(table));
-    else if (mode !== 'guest')
+    else if (edge.driver) {
+      const whole = modes[mode].targets.find(
+        ({ name }) => formatTable(name) === formatTable(edge.target),
+      );
+      if (whole && whole.taken.links.length > 0 && mode !== 'guest')
+        await copying.readAllAgain(target.client, { text: takenByAll(whole) });
+      await run(edge, emptyText(table));
+    } else if (mode !== 'guest')
       await clear(
         table,
         targetColumns(edge).map(({ target: column, type, absent: value }) => ({
@@ -56,7 +68,7 @@ export async function emptyTables(
   for (const edge of edges)
     for (const part of (edge.driver && parts.get(formatTable(edge.source))) || [])
       if (!tables.includes(part))
-        await copying.readAllAgain(target.client, part, orphansText(edge));
+        await copying.readAllAgain(target.client, { text: orphansText(edge, part) });
   const all = async (): Promise<void> => {
     for (const edge of edges) await empty(edge);
   };

@@ -6,17 +6,19 @@ import type { BatchContext } from './batch-context.ts';
 import type { Contest } from './contest.ts';
 import type { RowName } from './copy-records.ts';
 import type { Mode } from './domain/mapping.ts';
-import { isHalf, missing, type Rows } from './domain/partial-rows.ts';
+import { becoming, isHalf, missing, type Rows } from './domain/partial-rows.ts';
 import {
   copyStatement,
   deleteStatement,
   mayCopy,
+  takenBy,
   writeStatements,
   type Statement,
 } from './domain/statements.ts';
 import type { RowOperation, TargetTable } from './domain/target-table.ts';
 import { moveStatement } from './domain/way-statements.ts';
 import { ForeignRowError, isKeyViolation } from './refusal.ts';
+import { renew } from './renewal.ts';
 import type { TargetTransaction } from './target-transaction.ts';
 
 export class RowWriter {
@@ -47,33 +49,39 @@ export class RowWriter {
   prepare(mode: Mode, rows: Rows): () => Promise<void> {
     const { targets } = this.#context.modes[mode];
     const { deletesLast } = this.#context.arrangement;
-    const deletes = [...targets].reverse().map((target) => {
-      const operations = rows.get(target) ?? [];
+    // A row that would take others along becomes the new one where it is.
+    const all = targets.map((target) => {
+      const given = rows.get(target) ?? [];
+      const renewed = target.taken.links.length > 0 ? given.filter((row) => row.replaced) : [];
+      return { target, renewed, operations: renewed.length > 0 ? becoming(target, given) : given };
+    });
+    const deletes = [...all].reverse().map(({ target, renewed, operations }) => {
       const [early, late] = deletesLast
         ? [operations.filter((row) => row.replaced), operations.filter((row) => !row.replaced)]
         : [operations, []];
       return {
-        target,
+        ...{ target, renewed },
         move: moveStatement(target, operations),
         early: deleteStatement(target, early),
         late: deleteStatement(target, late),
         halves: operations.filter(isHalf),
       };
     });
-    const writes = targets.map((target) =>
-      this.#prepareTarget(mode, target, rows.get(target) ?? []),
+    const writes = all.map(({ target, operations }) =>
+      this.#prepareTarget(mode, target, operations),
     );
     return async () => {
       await this.#transaction.begin();
-      for (const { target, move, early, halves } of deletes) {
+      for (const { target, renewed, move, early, halves } of deletes) {
         // What still points to the old key may keep it; then the row goes, and comes anew.
         if (move)
           await this.#transaction.whole(() => this.#execute(target, move), isKeyViolation, false);
-        if (early) await this.#execute(target, early);
+        await renew(this.#context.target, target, renewed);
+        if (early) await this.#delete(mode, target, early);
         if (halves.length > 0) await this.#incomplete(mode, halves);
       }
       for (const write of writes) await write?.();
-      for (const { target, late } of deletes) if (late) await this.#execute(target, late);
+      for (const { target, late } of deletes) if (late) await this.#delete(mode, target, late);
     };
   }
 
@@ -112,6 +120,14 @@ export class RowWriter {
     return this.#context.arrangement.deletesLast
       ? [...statements.filter(isNew), ...statements.filter((one) => !isNew(one))]
       : statements;
+  }
+
+  /** What goes or changes with rows without a word of the source is read again there. */
+  async #delete(mode: Mode, from: TargetTable, statement: Statement): Promise<void> {
+    const { copying, target } = this.#context;
+    if (from.taken.links.length > 0 && mode !== 'guest')
+      await copying.readAllAgain(target.client, takenBy(from, statement.rows));
+    await this.#execute(from, statement);
   }
 
   async #execute(into: TargetTable, statement: Statement): Promise<void> {

@@ -50,19 +50,24 @@ export interface LiveTable extends TableName {
   readonly inbound: readonly string[];
   /** Tables that inherit its columns and are no partitions: a query of it shows their rows, no trigger of it fires for them. */
   readonly heirs: readonly string[];
-  /** Foreign keys by which the server deletes or changes other rows when one of this table goes. */
+  /** Foreign keys by which the server deletes or changes other rows when one of this table goes, directly or in the end. */
   readonly takes: readonly Taking[];
   /** Triggers of the team's own that fire for ordinary sessions. */
   readonly triggers: readonly LiveTrigger[];
   readonly estimatedRows: number;
 }
 
-/** Deletes lead on from one foreign key to the next; this is the last of such a chain. */
-interface Taking {
-  /** `schema.table`; of a partition, the whole table's. */
+/** A foreign key by which rows go or change with those that they point to. */
+export interface Taking {
+  readonly child: TableName;
+  readonly parent: TableName;
+  /** The child as `schema.table`; of a partition, the whole table's. */
   readonly table: string;
-  /** Its columns that point. */
+  /** Its columns that point, and what each of them points to. */
   readonly columns: readonly string[];
+  readonly references: readonly string[];
+  /** The child's row goes; otherwise it only points elsewhere. */
+  readonly cascades: boolean;
 }
 
 export interface LiveTrigger {
@@ -167,14 +172,22 @@ SELECT (SELECT array_agg(a.attname::text ORDER BY k.place)
        (SELECT array_agg(hn.nspname || '.' || h.relname ORDER BY h.oid) FROM pg_inherits i JOIN pg_class h ON h.oid = i.inhrelid
           JOIN pg_namespace hn ON hn.oid = h.relnamespace WHERE i.inhparent = c.oid AND NOT h.relispartition) AS heirs,
        (WITH RECURSIVE taken AS (
-          SELECT k.conrelid, k.conkey, k.confdeltype FROM pg_constraint k
-           WHERE k.confrelid = c.oid AND k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')
+          SELECT k.oid, k.conrelid, k.confdeltype FROM pg_constraint k
+           WHERE k.confrelid = c.oid AND k.contype = 'f' AND k.conparentid = 0 AND k.confdeltype IN ('c', 'n', 'd')
           UNION
-          SELECT k.conrelid, k.conkey, k.confdeltype FROM taken t JOIN pg_constraint k ON k.confrelid = t.conrelid AND t.confdeltype = 'c'
-           WHERE k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd'))
-        SELECT jsonb_agg(jsonb_build_object('table', tn.nspname || '.' || r.relname, 'columns',
-                 (SELECT jsonb_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = t.conrelid AND a.attnum = ANY (t.conkey))))
-          FROM taken t JOIN pg_class r ON r.oid = coalesce(pg_partition_root(t.conrelid)::oid, t.conrelid)
+          SELECT k.oid, k.conrelid, k.confdeltype FROM taken t JOIN pg_constraint k ON k.confrelid IN (t.conrelid, pg_partition_root(t.conrelid)) AND t.confdeltype = 'c'
+           WHERE k.contype = 'f' AND k.conparentid = 0 AND k.confdeltype IN ('c', 'n', 'd'))
+        SELECT jsonb_agg(jsonb_build_object(
+                 'child', jsonb_build_object('schema', kn.nspname, 'table', kc.relname), 'parent', jsonb_build_object('schema', pn.nspname, 'table', pc.relname),
+                 'table', tn.nspname || '.' || r.relname, 'cascades', k.confdeltype = 'c',
+                 'columns', (SELECT jsonb_agg(a.attname ORDER BY o.place) FROM unnest(k.conkey) WITH ORDINALITY AS o(attnum, place)
+                               JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = o.attnum),
+                 'references', (SELECT jsonb_agg(a.attname ORDER BY o.place) FROM unnest(k.confkey) WITH ORDINALITY AS o(attnum, place)
+                               JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = o.attnum)) ORDER BY k.oid)
+          FROM taken t JOIN pg_constraint k ON k.oid = t.oid
+          JOIN pg_class kc ON kc.oid = k.conrelid JOIN pg_namespace kn ON kn.oid = kc.relnamespace
+          JOIN pg_class pc ON pc.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = pc.relnamespace
+          JOIN pg_class r ON r.oid = coalesce(pg_partition_root(t.conrelid)::oid, t.conrelid)
           JOIN pg_namespace tn ON tn.oid = r.relnamespace) AS takes,
        (SELECT array_agg(a.attname::text) FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
          WHERE i.indrelid = c.oid AND i.indisreplident) AS identity_index,

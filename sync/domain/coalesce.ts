@@ -158,7 +158,7 @@ export class Coalescer {
 }
 
 function takes(target: TargetTable, one: TargetTable): boolean {
-  return target.takes.includes(formatTable(one.name));
+  return target.taken.apart.includes(formatTable(one.name));
 }
 
 /** Whether the target has a row that is to be written, and keeps it. */

@@ -38,18 +38,23 @@ export function withoutReferences(rows: Rows): Map<TargetTable, RowOperation[]> 
 
 /** Rows that were to go and come anew, as rows that become the new ones where they are; the others as they are. */
 export function inPlace(rows: Rows): Map<TargetTable, RowOperation[]> {
-  const become = (target: TargetTable, row: RowOperation): RowOperation =>
+  return new Map([...rows].map(([target, all]) => [target, becoming(target, all)]));
+}
+
+/** The same of one target. */
+export function becoming(target: TargetTable, rows: readonly RowOperation[]): RowOperation[] {
+  return rows.map((row) =>
     row.replaced
       ? {
-          ...{ ...row, replaced: false, fresh: false },
+          ...{ ...row, replaced: false, fresh: false, from: undefined },
           values: Array.from(row.values, (value, index) =>
             value === undefined && !target.required.includes(index)
               ? (target.columns[index]?.absent ?? null)
               : value,
           ),
         }
-      : row;
-  return new Map([...rows].map(([target, all]) => [target, all.map((row) => become(target, row))]));
+      : row,
+  );
 }
 
 /** Those whose keys were not returned. */

@@ -8,6 +8,7 @@ import type { LiveSchema } from '../../core/postgres/catalog.ts';
 import { formatTable, parseTableName } from '../../core/postgres/identifiers.ts';
 import { mappedTable } from '../../control/domain/mapped-table.ts';
 import { compileEdges } from './compile.ts';
+import { takenOf, type Taken } from './taken.ts';
 import {
   parentsFirst,
   sourceColumns,
@@ -28,8 +29,8 @@ export interface FlowPlan {
   readonly targetOrder: readonly string[];
   /** Target tables with columns that no edge names. */
   readonly keeping: ReadonlySet<string>;
-  /** By target table, those of which it takes or changes rows by itself when one of its goes. */
-  readonly taking: ReadonlyMap<string, readonly string[]>;
+  /** By target table, which rows of ours the target takes along or changes by itself when one of its goes. */
+  readonly taking: ReadonlyMap<string, Taken>;
   /** Source tables whose truncate stops the flow. */
   readonly untruncated: ReadonlySet<string>;
   /** Origin of the opposite flow: what it wrote at our source must not travel back. */
@@ -82,7 +83,7 @@ export function planFlow(
     sourceOrder: [...new Set(inOrder(owner).map((edge) => formatTable(edge.source)))],
     targetOrder,
     keeping: keepingOf(owner, target),
-    taking: takingOf(owner, target),
+    taking: new Map(targetOrder.map((label) => [label, takenOf(label, owner, target)])),
     untruncated: new Set(
       tables
         .filter(({ truncate }) => truncate === 'stop')
@@ -106,27 +107,6 @@ function keepingOf(edges: readonly Edge[], schema: LiveSchema): ReadonlySet<stri
       ({ name, generated }) => !generated && !names.has(name),
     );
   return new Set([...named].filter(keeps).map(([label]) => label));
-}
-
-/** What points by its key alone points elsewhere only as another row: that one goes or moves before its parent does. */
-function takingOf(
-  edges: readonly Edge[],
-  schema: LiveSchema,
-): ReadonlyMap<string, readonly string[]> {
-  const keys = new Map(
-    edges.map((edge) => [formatTable(edge.target), edge.key.map(({ target }) => target)]),
-  );
-  return new Map(
-    [...keys.keys()].map((label) => [
-      label,
-      (schema.get(label)?.takes ?? [])
-        .filter(({ table, columns }) => {
-          const key = keys.get(table);
-          return key !== undefined && !columns.every((column) => key.includes(column));
-        })
-        .map(({ table }) => table),
-    ]),
-  );
 }
 
 function columnsBySource(edges: readonly Edge[]): Map<string, readonly string[]> {

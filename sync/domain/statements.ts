@@ -10,6 +10,7 @@ import type { RowFilter } from '../../control/domain/mapped-table.ts';
 import { copyField, textArray } from '../../core/postgres/text-forms.ts';
 import { belongsSql } from '../../control/domain/row-filter.ts';
 import { sameText } from './equality.ts';
+import { takenText } from './taken.ts';
 import type { RowOperation, TargetTable } from './target-table.ts';
 import type { Constant, Edge, TargetColumn } from './mapping.ts';
 
@@ -178,11 +179,29 @@ function whereOurs(guard: RowFilter): string {
   return condition === undefined ? '' : ` WHERE ${condition}`;
 }
 
-/** The keys of all rows of a driver's target, as lists of text. */
-export function orphansText(edge: Edge): string {
+/** The keys of all rows of a driver's target, as lists of text, beside the name of a part. */
+export function orphansText(edge: Edge, part: string): string {
   // Unlike a cast, this leaves the blanks of a character(n).
   const key = edge.key.map(({ target }) => `format('%s', t.${quoteIdentifier(target)})`);
-  return `SELECT ARRAY[${key.join(', ')}] AS key FROM ${quoteTable(edge.target)} AS t${whereOurs(edge.guard)}`;
+  return `SELECT ${quoteLiteral(part)} AS source_table, ARRAY[${key.join(', ')}] AS key FROM ${allOurs(edge.target, edge.guard)}`;
+}
+
+/** The rows that would go or change by themselves if these went. */
+export function takenBy(
+  target: TargetTable,
+  rows: readonly RowOperation[],
+): Pick<Statement, 'text' | 'values'> {
+  const those = `${quoteTable(target.name)} AS t JOIN ${source(target, [])} ON ${ownRow(target)}`;
+  return { text: takenText(target.taken, those), values: keyArrays(target, rows) };
+}
+
+/** The same if all went that are ours to write. */
+export function takenByAll({ name, guard, taken }: TargetTable): string {
+  return takenText(taken, allOurs(name, guard));
+}
+
+function allOurs(name: TableName, guard: RowFilter): string {
+  return `${quoteTable(name)} AS t${whereOurs(guard)}`;
 }
 
 export function valuesOf(

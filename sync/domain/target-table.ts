@@ -3,6 +3,7 @@ import type { RowFilter } from '../../control/domain/mapped-table.ts';
 import { formatTable, type TableName } from '../../core/postgres/identifiers.ts';
 import type { Value } from './change.ts';
 import { targetColumns, type Constant, type Edge } from './mapping.ts';
+import { NOTHING_TAKEN, type Taken } from './taken.ts';
 
 /** All that a flow may write in one target table: the union of the edges that lead there. */
 export interface TargetTable {
@@ -32,8 +33,8 @@ export interface TargetTable {
   readonly driven: boolean;
   /** The target alone knows something of its rows. */
   readonly keeps: boolean;
-  /** Targets of which it takes or changes rows by itself when one of its goes, `schema.table`. */
-  readonly takes: readonly string[];
+  /** Rows of ours that go or change by themselves when one of its goes. */
+  readonly taken: Taken;
   /** Only these of its rows are ours to write. */
   readonly guard: RowFilter;
   readonly skipsTriggers: boolean;
@@ -71,7 +72,7 @@ export function keyText(key: readonly string[]): string {
 export function targetTables(
   edges: readonly Edge[],
   keeping: ReadonlySet<string> = new Set(),
-  taking: ReadonlyMap<string, readonly string[]> = new Map(),
+  taking: ReadonlyMap<string, Taken> = new Map(),
 ): TargetTable[] {
   const byName = new Map<string, Edge[]>();
   for (const edge of edges) {
@@ -99,7 +100,7 @@ export function targetTables(
       references,
       driven: group.some((edge) => edge.driver),
       keeps: keeping.has(label) || group.some((edge) => edge.constants.length > 0),
-      takes: taking.get(label) ?? [],
+      taken: taking.get(label) ?? NOTHING_TAKEN,
       guard: first.guard,
       skipsTriggers: first.skipsTriggers,
     };
