@@ -247,6 +247,15 @@ test('a slot that is lost stops the flow for good; it is copied anew, not taken 
   );
   await synced();
   await sync?.stop();
+  await waitFor(
+    async () =>
+      (
+        await pair.monolith.query(
+          'SELECT 1 FROM pg_replication_slots WHERE active AND database = current_database()',
+        )
+      ).rows.length === 0,
+    { timeoutMs: 30_000, what: 'the server to notice that nobody reads the slot' },
+  );
   await pair.monolith.query(`
     UPDATE prd SET nm = 'in the hole' WHERE prd_id = 1; DELETE FROM prd WHERE prd_id = 2;
     SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()`);

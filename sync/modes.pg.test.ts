@@ -137,7 +137,7 @@ test('parts of a row that the service writes later, alone or in another order ar
   await advanceTo(pair, 'cutover');
   await catalog.query('ALTER TABLE product_text DROP CONSTRAINT product_text_product_id_fkey');
   await catalog.query(`INSERT INTO product_text VALUES (500, 'early')`);
-  await streaming(pair, 'to');
+  await streaming(pair, 'back');
   await catalog.query(
     `INSERT INTO product (id, sku, name, price_cents, state) VALUES (500, 'late', '0', 1, 'active')`,
   );

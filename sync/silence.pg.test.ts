@@ -104,10 +104,16 @@ test('servers that nothing reaches for a while are found again', async () => {
 });
 
 test('a stream whose server process stands still is given up, and goes on when that has gone', async () => {
-  const { rows } = await own.monolith.query<{ pid: number }>(
-    `SELECT active_pid AS pid FROM pg_replication_slots WHERE database = current_database()`,
+  // It may just be taken up anew.
+  const pid = await waitFor(
+    async () => {
+      const { rows } = await own.monolith.query<{ pid: number | null }>(
+        `SELECT active_pid AS pid FROM pg_replication_slots WHERE database = current_database()`,
+      );
+      return rows[0]?.pid ?? undefined;
+    },
+    { timeoutMs: 30_000, what: 'somebody to read the slot' },
   );
-  const pid = rows[0]?.pid ?? 0;
   process.kill(pid, 'SIGSTOP');
   try {
     await change('stopped');

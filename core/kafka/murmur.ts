@@ -3,6 +3,7 @@
 
 const SEED = 0x9747b28c;
 const M = 0x5bd1e995;
+const POSITIVE = 0x7fffffff;
 
 /** MurmurHash2 of 32 bits as org.apache.kafka.common.utils.Utils has it; signed. */
 export function murmur2(data: Buffer): number {
@@ -19,4 +20,9 @@ export function murmur2(data: Buffer): number {
   }
   hash = Math.imul(hash ^ (hash >>> 13), M);
   return hash ^ (hash >>> 15);
+}
+
+/** Which of so many partitions a key's records stand in, as with Java's client. */
+export function partitionOfKey(key: Buffer, partitions: number): number {
+  return (murmur2(key) & POSITIVE) % partitions;
 }

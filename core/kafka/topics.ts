@@ -18,7 +18,7 @@ export async function ensureTopics(admin: Admin, wanted: readonly NewTopic[]): P
           hint:
             partitions === 1
               ? 'More than one would lose the order of changes: delete the topic, or choose another changeLog.kafka.prefix.'
-              : `Set changeLog.kafka.topics.partitions to ${found}, or delete the topic; a key's order does not survive a change of their number.`,
+              : `A key's order does not survive a change of their number. Where no flow has read the topic, set changeLog.kafka.topics.partitions to ${found} or delete the topic; where one has, choose another changeLog.kafka.prefix, and start the sync of its capabilities anew.`,
         },
       );
   }

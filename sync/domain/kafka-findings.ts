@@ -105,7 +105,7 @@ function checkExisting(wanted: NewTopic, facts: TopicFacts, report: Report): voi
       `it has ${facts.partitions} partitions, and is to have ${wanted.partitions}`,
       wanted.partitions === 1
         ? 'Order and whole transactions need one: delete the topic, or choose another changeLog.kafka.prefix.'
-        : `Set changeLog.kafka.topics.partitions to ${facts.partitions}.`,
+        : `Set changeLog.kafka.topics.partitions to ${facts.partitions}, or choose another changeLog.kafka.prefix where flows have read the topic already: a key's order does not survive a change of their number.`,
     );
   const { config } = facts;
   if (Object.keys(config).length === 0) {

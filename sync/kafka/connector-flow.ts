@@ -103,7 +103,7 @@ export class ConnectorFlow {
       }),
     );
     const decoder = createDecoder({
-      ...{ layout: 'table', keyChanges: 'pair', partial: true },
+      ...{ layout: 'table', keyChanges: 'pair' },
       tables: (name) => byName.get(formatTable(name)),
       modes: this.#connected.settings.modes,
     });

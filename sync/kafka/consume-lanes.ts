@@ -51,6 +51,8 @@ export class LanesAssembly {
   /** All partitions have come to what stands here. */
   #complete: Position;
   #pieces: Piece[] = [];
+  /** Whether it has been told where each partition is: from then on it is known how many there were. */
+  #told = false;
 
   constructor(options: LanesOptions) {
     this.#options = options;
@@ -180,12 +182,14 @@ export class LanesAssembly {
     bytes: number,
     places: ReadonlyMap<string, LogPlace>,
   ): void {
+    const all = this.#told ? [] : this.#lanes.map(({ name, place }) => [name, place] as const);
+    this.#told = true;
     this.#pieces.push({
       ...{ head, changes, firstSeq, bytes },
       size: changes.length,
       // Each piece is an end: the partitions of a transaction come one by one.
       endLsn: head.commitLsn,
-      read: { places, complete: this.#complete, due: false },
+      read: { places: new Map([...all, ...places]), complete: this.#complete, due: false },
     });
   }
 }

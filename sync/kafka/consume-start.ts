@@ -35,6 +35,32 @@ export function assertSameTopics(topics: readonly string[], stored: Offsets): vo
   );
 }
 
+/**
+ * That a flow finds the partitions that it has read. With others, a key's records stand in another one since,
+ * and nothing says which of them came first. Throws KAFKA_LOG_LOST.
+ */
+export function assertSamePartitions(found: Iterable<string>, stored: Offsets): void {
+  const there = countsOf(found);
+  for (const [topic, before] of countsOf(stored.keys())) {
+    const now = there.get(topic);
+    if (now === undefined || now === before) continue;
+    throw new BanyanError(
+      'KAFKA_LOG_LOST',
+      `topic ${topic} has ${now} partitions, and had ${before} when the flow read it: the order of a row's changes is lost`,
+      { hint: ANEW },
+    );
+  }
+}
+
+function countsOf(names: Iterable<string>): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const name of names) {
+    const { topic } = partitionOf(name);
+    counts.set(topic, (counts.get(topic) ?? 0) + 1);
+  }
+  return counts;
+}
+
 /** The first of these at which a record stands that was taken is it. Throws KAFKA_NO_TOPIC, KAFKA_LOG_LOST. */
 export async function startsOf(
   kafka: KafkaClient,

@@ -13,7 +13,7 @@ import {
   startRelay,
   type RelayedOptions,
 } from '../../test/support/relayed.ts';
-import { endOffsetOf, forget } from '../../test/support/retention.ts';
+import { endOffsetOf, forget, widen } from '../../test/support/retention.ts';
 import {
   advanceTo,
   equal,
@@ -42,8 +42,6 @@ async function begin(options: RelayedOptions = {}): Promise<void> {
   pair = await relayedPair(kafka, { layout: 'table', partitions: 3, ...options });
   relay = startRelay(pair);
   await seedShop(pair);
-  // Whole rows also where a key moves a row from one partition to another.
-  await pair.monolith.query('ALTER TABLE prd REPLICA IDENTITY FULL');
   await advanceTo(pair, 'sync');
   sync = startSync(pair);
 }
@@ -93,6 +91,32 @@ test('all partitions are used, and a restart goes on in each of them', async () 
   const used = new Set(records.filter(({ key }) => key !== null).map((one) => one.partition));
   expect(used.size).toBe(3);
 }, 120_000);
+
+test('a row that moves to another partition without its long value is read again', async () => {
+  await begin();
+  await pair.monolith.query(`
+    ALTER TABLE prd ALTER COLUMN dsc SET STORAGE EXTERNAL;
+    UPDATE prd SET dsc = repeat('long', 4000) WHERE prd_id < 20`);
+  await streaming(pair, 'to');
+  await pair.monolith.query('UPDATE prd SET prd_id = prd_id + 90000 WHERE prd_id < 20');
+  await equal(pair, () => shopViews(pair));
+});
+
+test('a topic that gets more partitions has its rows where they were, and is refused by a flow that begins', async () => {
+  await begin();
+  await streaming(pair, 'to');
+  const topic = `${settingsOf(pair).prefix}.monolith.public.prd`;
+  await widen(kafka, topic, 7);
+  await pair.monolith.query(`UPDATE prd SET nm = 'since'`);
+  await streaming(pair, 'to');
+  await equal(pair, () => shopViews(pair));
+  await sync?.stop();
+  sync = startSync(pair);
+  expect(await stopped(pair, 'to')).toMatchObject({
+    code: 'KAFKA_LOG_LOST',
+    error: expect.stringContaining('has 7 partitions, and had 3') as unknown,
+  });
+});
 
 test('a TRUNCATE waits for the partitions of its table', async () => {
   await begin();

@@ -9,6 +9,7 @@ import type { Checkpoint } from '../target.ts';
 import { Account, TICK_MS } from './consume-account.ts';
 import { LanesAssembly, type LanesOptions } from './consume-lanes.ts';
 import { partitionName } from './consume-offsets.ts';
+import { assertSamePartitions } from './consume-start.ts';
 import { RecordQueue } from './consume-queue.ts';
 
 export interface TablesLogOptions extends Omit<LanesOptions, 'from' | 'lanes' | 'offsets'> {
@@ -30,9 +31,12 @@ export async function openTablesLog(
 ): Promise<ChangeLog> {
   const { kafka, groupId, topics, queueBytes = 16 * MB } = options;
   // A new flow reads from the beginning, and passes by what lies before it was made.
-  const lanes = new Map(
-    (await beginnings(kafka, topics)).map(([name, low]) => [name, offsets.get(name)?.next ?? low]),
+  const found = await beginnings(kafka, topics);
+  assertSamePartitions(
+    found.map(([name]) => name),
+    offsets,
   );
+  const lanes = new Map(found.map(([name, low]) => [name, offsets.get(name)?.next ?? low]));
   const queue = new RecordQueue({ kafka, groupId, from: lanes, dense: false, queueBytes });
   await queue.open();
   return new TablesLog(

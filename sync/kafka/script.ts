@@ -4,6 +4,7 @@
 // a table, stand in every partition that they speak of, between what came before and what came after.
 import type pg from 'pg';
 import type { KafkaClient, KafkaRecord } from '../../core/kafka/client.ts';
+import { partitionOfKey } from '../../core/kafka/murmur.ts';
 import { ensureTopics } from '../../core/kafka/topics.ts';
 import type { Logger } from '../../core/log.ts';
 import { formatTable } from '../../core/postgres/identifiers.ts';
@@ -215,9 +216,16 @@ class DebeziumScript implements Script {
         const capability = change?.kind === 'message' ? capabilityOf(change.content) : undefined;
         placed.push(...this.#copied(record, this.#source.topicsOf.get(capability ?? '') ?? []));
       } else if (record.everywhere) placed.push(...this.#copied(record, [topic]));
-      else placed.push(record);
+      else placed.push({ ...record, partition: this.#partitionOf(record) });
     }
     return placed;
+  }
+
+  /** By the number of partitions that the topic had: a key's records stay together where it gets more. */
+  #partitionOf({ topic, key, partition }: OutRecord): number {
+    const partitions = this.#partitions.get(topic) ?? 1;
+    if (partition !== undefined || key === null || partitions === 1) return partition ?? 0;
+    return partitionOfKey(Buffer.from(key), partitions);
   }
 
   #copied(record: OutRecord, topics: readonly string[]): KafkaRecord[] {

@@ -77,6 +77,8 @@ export async function openFlow(pair: Pair, options: FlowPartsOptions = {}): Prom
       url: capture,
       slot: flow.slot,
       publication: flow.publication,
+      // The last one's server process may still be there.
+      seizes: true,
       ...(options.pieceLimit !== undefined && { pieceLimit: options.pieceLimit }),
     },
     position,

@@ -1,4 +1,4 @@
-// What retention does to a topic of one partition, at once.
+// What retention, or an administrator, does to a topic, at once.
 import kafkajs from 'kafkajs';
 import type { KafkaClient } from '../../core/kafka/client.ts';
 import { kafkaClient } from '../../core/kafka/connect.ts';
@@ -27,11 +27,7 @@ export async function forget(
   topic: string,
   before: bigint,
 ): Promise<void> {
-  const admin = new kafkajs.Kafka({
-    brokers: [...connection.brokers],
-    logLevel: kafkajs.logLevel.NOTHING,
-  }).admin();
-  await admin.connect();
+  const admin = await adminOf(connection);
   // The library finds the partition's leader only among topics that it has asked about.
   await admin.fetchTopicMetadata({ topics: [topic] });
   await admin.deleteTopicRecords({
@@ -39,6 +35,26 @@ export async function forget(
     partitions: [{ partition: 0, offset: String(before) }],
   });
   await admin.disconnect();
+}
+
+/** Gives a topic more partitions. */
+export async function widen(
+  { connection }: SharedKafka,
+  topic: string,
+  count: number,
+): Promise<void> {
+  const admin = await adminOf(connection);
+  await admin.createPartitions({ topicPartitions: [{ topic, count }] });
+  await admin.disconnect();
+}
+
+async function adminOf({ brokers }: SharedKafka['connection']): Promise<kafkajs.Admin> {
+  const admin = new kafkajs.Kafka({
+    brokers: [...brokers],
+    logLevel: kafkajs.logLevel.NOTHING,
+  }).admin();
+  await admin.connect();
+  return admin;
 }
 
 export interface ChangesTopic {

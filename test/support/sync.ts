@@ -93,9 +93,10 @@ export async function stopped(
       const line = (await pair.evidence.flows('catalog')).find(
         (one) => one.direction === direction,
       );
-      return line?.error === undefined || line.error === null
-        ? undefined
-        : { code: line.errorCode, error: line.error };
+      // What only passes, and is tried again, is no stop.
+      return line?.status === 'stopped' && line.error !== null
+        ? { code: line.errorCode, error: line.error }
+        : undefined;
     },
     { timeoutMs: 60_000, what: `flow ${direction} to stop` },
   );

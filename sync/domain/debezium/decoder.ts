@@ -57,11 +57,6 @@ export interface DecoderOptions {
    * both are in one partition. `pair` leaves them: right where each key has its own order.
    */
   readonly keyChanges?: 'update' | 'pair';
-  /**
-   * A row that moved and came in part is an update of what is not there, so that it is read again;
-   * refused where left out.
-   */
-  readonly partial?: boolean;
 }
 
 /** Headers of the two records that stand for a change of key. */
@@ -197,9 +192,8 @@ class Decoder {
       const before = aligned(reader, relation, reader.before(oldKey));
       return { kind: 'update', relation, before, after };
     }
-    if (this.#options.partial && after.includes(undefined))
-      return { kind: 'update', relation, before: undefined, after };
-    assertWhole(relation, after);
+    // A row that moved and came in part is an update of what is not there, so that it is read again.
+    if (after.includes(undefined)) return { kind: 'update', relation, before: undefined, after };
     return { kind: 'insert', relation, after };
   }
 
@@ -280,16 +274,6 @@ function namesOf(header: string): readonly TableRef[] {
     schema: typeof schema === 'string' ? schema : '',
     table: typeof table === 'string' ? table : '',
   }));
-}
-
-function assertWhole({ schema, table, columns }: Relation, after: Tuple): void {
-  const unsent = columns.find((_, index) => after[index] === undefined);
-  if (!unsent) return;
-  throw new BanyanError(
-    'FLOW_STOPPED',
-    `a row of ${schema}.${table} changed its key and came without column ${unsent.name}, which is stored apart`,
-    { hint: `Set REPLICA IDENTITY FULL on ${schema}.${table}: then every row comes whole.` },
-  );
 }
 
 function withoutIdentity({ schema, table }: Relation): BanyanError {
