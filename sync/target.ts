@@ -70,6 +70,8 @@ export class Target {
       );
       await client.query('SELECT pg_replication_origin_session_setup($1)', [names.origin]);
       await client.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}`);
+      // A statement over a few thousand rows is done before it is compiled.
+      await client.query('SET jit = off');
       // What is acknowledged must be durable, whatever the server's default is.
       await client.query(
         `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`,

@@ -46,6 +46,8 @@ export interface LiveTable extends TableName {
   readonly identityIndex: readonly string[];
   /** Tables that its foreign keys point to, `schema.table`. */
   readonly references: readonly string[];
+  /** Its foreign keys. */
+  readonly foreignKeys: readonly LiveForeignKey[];
   /** Foreign keys that point here, `schema.table.constraint`. */
   readonly inbound: readonly string[];
   /** Tables that inherit its columns and are no partitions: a query of it shows their rows, no trigger of it fires for them. */
@@ -55,6 +57,15 @@ export interface LiveTable extends TableName {
   /** Triggers of the team's own that fire for ordinary sessions. */
   readonly triggers: readonly LiveTrigger[];
   readonly estimatedRows: number;
+}
+
+export interface LiveForeignKey {
+  readonly columns: readonly string[];
+  /** Where it points, `schema.table` and columns in the same order. */
+  readonly table: string;
+  readonly references: readonly string[];
+  /** It may be looked at no sooner than at the end of a transaction. */
+  readonly deferrable: boolean;
 }
 
 /** A foreign key by which rows go or change with those that they point to. */
@@ -107,6 +118,7 @@ interface TableRow {
   unlogged: boolean;
   identity: 'd' | 'n' | 'f' | 'i';
   refs: string[] | null;
+  foreign_keys: LiveForeignKey[] | null;
   inbound: string[] | null;
   heirs: string[] | null;
   takes: Taking[] | null;
@@ -167,6 +179,13 @@ SELECT (SELECT array_agg(a.attname::text ORDER BY k.place)
          ORDER BY position(l.relreplident IN 'ndif') LIMIT 1) AS identity,
        (SELECT array_agg(DISTINCT fn.nspname || '.' || f.relname) FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid
           JOIN pg_namespace fn ON fn.oid = f.relnamespace WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.confrelid <> c.oid) AS refs,
+       (SELECT jsonb_agg(jsonb_build_object('table', fn.nspname || '.' || f.relname, 'deferrable', k.condeferrable,
+                 'columns', (SELECT jsonb_agg(a.attname ORDER BY o.place) FROM unnest(k.conkey) WITH ORDINALITY AS o(attnum, place)
+                               JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = o.attnum),
+                 'references', (SELECT jsonb_agg(a.attname ORDER BY o.place) FROM unnest(k.confkey) WITH ORDINALITY AS o(attnum, place)
+                               JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = o.attnum)) ORDER BY k.oid)
+          FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid JOIN pg_namespace fn ON fn.oid = f.relnamespace
+         WHERE k.conrelid = c.oid AND k.contype = 'f' AND k.conparentid = 0) AS foreign_keys,
        (SELECT array_agg(fn.nspname || '.' || f.relname || '.' || k.conname) FROM pg_constraint k JOIN pg_class f ON f.oid = k.conrelid
           JOIN pg_namespace fn ON fn.oid = f.relnamespace WHERE k.confrelid = c.oid AND k.contype = 'f' AND k.conrelid <> c.oid) AS inbound,
        (SELECT array_agg(hn.nspname || '.' || h.relname ORDER BY h.oid) FROM pg_inherits i JOIN pg_class h ON h.oid = i.inhrelid
@@ -241,6 +260,7 @@ export async function readSchema(
       ...{ partitioned: table.partitioned, unlogged: table.unlogged },
       replicaIdentity: IDENTITIES[table.identity],
       references: table.refs ?? [],
+      foreignKeys: table.foreign_keys ?? [],
       inbound: table.inbound ?? [],
       heirs: table.heirs ?? [],
       takes: table.takes ?? [],

@@ -236,7 +236,7 @@ test('a row that would take others along does not go before these have come to p
     edge(DRIVER, [pair('name', 'nm')], true),
     { ...edge(PART, [pair('body', 'dsc')], true), target: words },
   ];
-  const taking = new Map([['public.item', { apart: ['public.saying'], links: [], tables: [] }]]);
+  const taking = new Map([['public.item', { apart: ['public.saying'], links: [] }]]);
   const coalescer = new Coalescer(edges, targetTables(edges, new Set(), taking));
   const gone = { kind: 'delete', relation: DRIVER, before: ['1'] } as const;
   const said = (kind: 'insert' | 'update', key: string): void => {

@@ -17,7 +17,14 @@ function live(table: string, keys: Partial<LiveTable>): [string, LiveTable] {
   };
   const columns = new Map(['id', 'a'].map((name) => [name, { name, ...column }]));
   const rest = {
-    ...{ uniqueKeys: [], references: [], inbound: [], identityIndex: [], triggers: [] },
+    ...{
+      uniqueKeys: [],
+      references: [],
+      foreignKeys: [],
+      inbound: [],
+      identityIndex: [],
+      triggers: [],
+    },
     ...{
       partitioned: false,
       unlogged: false,

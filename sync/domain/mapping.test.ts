@@ -11,6 +11,7 @@ const live = (label: string, references: readonly string[]): LiveTable => ({
   uniqueKeys: [],
   replicaIdentity: 'default',
   references,
+  foreignKeys: [],
   inbound: [],
   partitioned: false,
   ...{ heirs: [], unlogged: false },

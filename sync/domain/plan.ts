@@ -8,7 +8,7 @@ import type { LiveSchema } from '../../core/postgres/catalog.ts';
 import { formatTable, parseTableName } from '../../core/postgres/identifiers.ts';
 import { mappedTable } from '../../control/domain/mapped-table.ts';
 import { compileEdges } from './compile.ts';
-import { takenOf, type Taken } from './taken.ts';
+import { takenOfAll, type Taken } from './taken.ts';
 import {
   parentsFirst,
   sourceColumns,
@@ -83,7 +83,7 @@ export function planFlow(
     sourceOrder: [...new Set(inOrder(owner).map((edge) => formatTable(edge.source)))],
     targetOrder,
     keeping: keepingOf(owner, target),
-    taking: new Map(targetOrder.map((label) => [label, takenOf(label, owner, target)])),
+    taking: takenOfAll(owner, flow.direction === 'to' ? schemas.monolith : schemas.service, target),
     untruncated: new Set(
       tables
         .filter(({ truncate }) => truncate === 'stop')
