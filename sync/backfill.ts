@@ -232,9 +232,11 @@ async function readKeys(
   options: BackfillOptions,
   table: SourceTable,
   family: readonly SourceTable[],
-  keys: readonly Key[],
+  asked: readonly Key[],
 ): Promise<Reading> {
-  const { snapshot, rows } = await options.source.readKeys(family, keys);
+  const { snapshot, rows, read } = await options.source.readKeys(family, asked);
+  // The others stay on the list.
+  const keys = asked.slice(0, read);
   const present = (one: SourceTable): string[] =>
     (rows.get(one.label) ?? []).map((row) => keyText(one.keyOf(row)));
   const drivers = family.filter((one) => one.edges.some((edge) => edge.driver));

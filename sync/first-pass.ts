@@ -7,6 +7,7 @@ import { keyText } from './domain/target-table.ts';
 import { targetKey, type Edge, type Schemas } from './domain/mapping.ts';
 import type { Sides } from './barriers.ts';
 import { compareRows, extraRows } from './compare-rows.ts';
+import { FittingRows } from './fitting-rows.ts';
 import { nextKeys, type Key } from './keys.ts';
 import { sumsOf, type KeyRange, type SummedRange } from './range-sums.ts';
 import { Source, type SourceTable } from './source.ts';
@@ -113,15 +114,18 @@ async function* rowsOf(
   from: Key | null = after === null ? null : [after],
 ): AsyncGenerator<Finished> {
   const source = new Source(sides.monolith.read);
+  const size = new FittingRows(chunkRows);
   let cursor = from;
   for (;;) {
-    const read = await source.readAfter(table, cursor, chunkRows, upTo === null ? null : [upTo]);
+    const limit = size.rows;
+    const read = await source.readAfter(table, cursor, limit, upTo === null ? null : [upTo]);
+    size.took(read.rows);
     cursor = read.cursor;
     const suspects = new Map<string, Key>();
     for (const edge of table.edges)
       for (const { key } of await compareRows(sides.service.read, table, edge, read.rows))
         suspects.set(keyText(key), key);
-    const last = read.rows.length < chunkRows;
+    const last = read.rows.length < limit;
     yield { cursor, rows: read.rows.length, suspects: [...suspects.values()], last };
     if (last) return;
   }

@@ -17,6 +17,7 @@ import type { Relation, RowChange, Tuple } from './domain/change.ts';
 import { sourceColumns, type Edge } from './domain/mapping.ts';
 import { belongsSql } from '../control/domain/row-filter.ts';
 import { parseSnapshot, type Snapshot } from './domain/snapshot.ts';
+import { FittingRows } from './fitting-rows.ts';
 import { existingKeys, keyArrays, keyJoin, walk, type Key, type KeyColumn } from './keys.ts';
 
 /** A source table with the columns that its edges need. */
@@ -152,21 +153,34 @@ export class Source {
     }
   }
 
-  /** The rows with these keys, by table, all from one snapshot. */
+  /**
+   * The rows with these keys, by table, all from one snapshot; `read` tells how many of the keys were asked for
+   * before there was as much as memory is to hold.
+   */
   async readKeys(
     tables: readonly SourceTable[],
     keys: readonly Key[],
-  ): Promise<{ snapshot: Snapshot; rows: Map<string, Tuple[]> }> {
-    const { snapshot, value: rows } = await this.#atOneSnapshot(async () => {
-      const found = new Map<string, Tuple[]>();
-      for (const table of tables) {
-        const { from, on } = keyJoin(table.key);
-        const text = `SELECT ${columnList(table)} FROM ${quoteTable(table.relation)} AS t JOIN ${from} ON ${whole(on, table)}`;
-        found.set(table.label, await rawRows(this.#client, text, keyArrays(table.key, keys)));
+  ): Promise<{ snapshot: Snapshot; rows: Map<string, Tuple[]>; read: number }> {
+    const { snapshot, value } = await this.#atOneSnapshot(async () => {
+      const rows = new Map<string, Tuple[]>(tables.map(({ label }) => [label, []]));
+      const size = new FittingRows(keys.length);
+      let read = 0;
+      for (let bytes = 0; read < keys.length && !FittingRows.isFull(bytes);) {
+        const some = keys.slice(read, read + size.rows);
+        read += some.length;
+        const found: Tuple[] = [];
+        for (const table of tables) {
+          const { from, on } = keyJoin(table.key);
+          const text = `SELECT ${columnList(table)} FROM ${quoteTable(table.relation)} AS t JOIN ${from} ON ${whole(on, table)}`;
+          const own = await rawRows(this.#client, text, keyArrays(table.key, some));
+          rows.get(table.label)?.push(...own);
+          found.push(...own);
+        }
+        bytes += size.took(found);
       }
-      return found;
+      return { rows, read };
     });
-    return { snapshot, rows };
+    return { snapshot, ...value };
   }
 
   /** Which of the keys exist, in the text they were asked for. */

@@ -128,11 +128,16 @@ async function compareKeys(
   const add = (key: Key, sample: VerifySample): void => {
     result.set(keyText(key), [...(result.get(keyText(key)) ?? []), sample]);
   };
-  const { rows } = await new Source(monolith.read).readKeys([table], keys);
-  const own = rows.get(table.label) ?? [];
-  for (const edge of table.edges)
-    for (const found of await compareRows(service.read, table, edge, own)) add(found.key, found);
-  const present = new Set(own.map((row) => keyText(table.keyOf(row))));
+  const source = new Source(monolith.read);
+  const present = new Set<string>();
+  for (let done = 0; done < keys.length;) {
+    const { rows, read } = await source.readKeys([table], keys.slice(done));
+    done += read;
+    const own = rows.get(table.label) ?? [];
+    for (const edge of table.edges)
+      for (const found of await compareRows(service.read, table, edge, own)) add(found.key, found);
+    for (const row of own) present.add(keyText(table.keyOf(row)));
+  }
   const absent = keys.filter((key) => !present.has(keyText(key)));
   for (const edge of table.edges) {
     const there = await existingKeys(

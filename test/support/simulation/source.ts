@@ -71,7 +71,7 @@ export class SimulatedSource extends Source {
   override readKeys(
     tables: readonly SourceTable[],
     keys: readonly Key[],
-  ): Promise<{ snapshot: Snapshot; rows: Map<string, Tuple[]> }> {
+  ): Promise<{ snapshot: Snapshot; rows: Map<string, Tuple[]>; read: number }> {
     const wanted = new Set(keys.map(keyText));
     return this.#asked(() => ({
       snapshot: this.#side.snapshot(),
@@ -84,6 +84,7 @@ export class SimulatedSource extends Source {
             .map((row) => this.#tuple(table, row)),
         ]),
       ),
+      read: keys.length,
     }));
   }
 
