@@ -2,7 +2,7 @@
 // and those that it only has a part in lose that part.
 import { formatTable, type TableName } from '../core/postgres/identifiers.ts';
 import type { RowFilter } from '../control/domain/mapped-table.ts';
-import { targetColumns, type Constant, type Edge, type Mode } from './domain/mapping.ts';
+import { isOwners, targetColumns, type Constant, type Edge, type Mode } from './domain/mapping.ts';
 import {
   clearText,
   emptyPartText,
@@ -52,7 +52,7 @@ export async function emptyTables(
       const whole = modes[mode].targets.find(
         ({ name }) => formatTable(name) === formatTable(edge.target),
       );
-      if (whole && whole.taken.links.length > 0 && mode !== 'guest')
+      if (whole && whole.taken.links.length > 0 && isOwners(mode))
         await copying.readAllAgain(target.client, { text: takenByAll(whole) });
       await run(edge, emptyText(table));
     } else if (mode !== 'guest')

@@ -5,7 +5,7 @@ import { formatTable } from '../core/postgres/identifiers.ts';
 import type { BatchContext } from './batch-context.ts';
 import type { Contest } from './contest.ts';
 import type { RowName } from './copy-records.ts';
-import type { Mode } from './domain/mapping.ts';
+import { isOwners, type Mode } from './domain/mapping.ts';
 import { becoming, isHalf, missing, type Rows } from './domain/partial-rows.ts';
 import {
   copyStatement,
@@ -125,7 +125,7 @@ export class RowWriter {
   /** What goes or changes with rows without a word of the source is read again there. */
   async #delete(mode: Mode, from: TargetTable, statement: Statement): Promise<void> {
     const { copying, target } = this.#context;
-    if (from.taken.links.length > 0 && mode !== 'guest')
+    if (from.taken.links.length > 0 && isOwners(mode))
       await copying.readAllAgain(target.client, takenBy(from, statement.rows));
     await this.#execute(from, statement);
   }

@@ -13,6 +13,11 @@ export type Owning = 'owner' | 'guest';
 /** The same, and whether both sides write what moves: then the one that owns it judges (verdict.ts). */
 export type Mode = Owning | `sharing ${Owning}`;
 
+/** Whether what the source has is what is to be. */
+export function isOwners(mode: Mode): boolean {
+  return mode === 'owner' || mode === 'sharing owner';
+}
+
 /** A column of a target that an edge writes. */
 export interface TargetColumn {
   readonly target: string;
