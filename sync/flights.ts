@@ -4,6 +4,7 @@
 import type pg from 'pg';
 import { formatTable, quoteIdentifier, quoteTable } from '../core/postgres/identifiers.ts';
 import { textArray } from '../core/postgres/text-forms.ts';
+import { sleep } from '../core/lifecycle.ts';
 import { rawRows } from '../core/postgres/connect.ts';
 import { encodeMessage } from '../control/domain/flow.ts';
 import { MESSAGE_PREFIX } from '../control/domain/names.ts';
@@ -11,6 +12,10 @@ import type { Rows } from './domain/partial-rows.ts';
 import { keyText, type RowOperation, type TargetTable } from './domain/target-table.ts';
 import { sameText } from './domain/equality.ts';
 import { lands } from './domain/verdict.ts';
+
+/** How long a commit may take from the log to where it is seen; it may wait for a standby. */
+const ENDING_MS = 3_000;
+const ENDING_AGAIN_MS = 5;
 
 /** A reset of a row: its target table and key. */
 export interface Reset {
@@ -32,12 +37,33 @@ export class Flights {
     this.#capability = capability;
   }
 
-  /** The owner has judged what these transactions changed. */
+  /**
+   * The owner has judged what these transactions changed. Throws 55P03 where one of them, though it is in the
+   * log, is not visible yet after seconds: what it says is in flight would be found by nobody, and stay so.
+   */
   async end(xids: readonly number[]): Promise<void> {
+    const since = performance.now();
+    while (await this.#ending(xids)) {
+      if (performance.now() > since + ENDING_MS)
+        throw Object.assign(new Error('a commit of the service is in its log, and not visible'), {
+          code: '55P03',
+        });
+      await sleep(ENDING_AGAIN_MS);
+    }
     await this.#client.query(
       'DELETE FROM banyan.flight WHERE capability = $1 AND xid = ANY ($2::bigint[])',
       [this.#capability, xids],
     );
+  }
+
+  /** A transaction gives up the lock on its id when everybody sees what it did. */
+  async #ending(xids: readonly number[]): Promise<boolean> {
+    const rows = await rawRows(
+      this.#client,
+      `SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND granted AND transactionid::text::bigint = ANY ($1::bigint[]) LIMIT 1`,
+      [textArray(xids.map(String))],
+    );
+    return rows.length > 0;
   }
 
   /** Whether any row is in flight: what collides with it may soon do so no more. */
