@@ -1,9 +1,10 @@
 // A candidate that gives no usable answer is asked only now and then: one copy after the other that ends in
-// the same silence tells nothing new, and costs a connection each. Envoy does so with hosts (outlier
-// detection, consecutive failures); here there is one host, and its first answer brings it back.
+// the same silence, or in an answer too large to compare, tells nothing new, and costs a connection each.
+// Envoy does so with hosts (outlier detection, consecutive failures); here there is one host, and its first
+// usable answer brings it back.
 
 export interface EjectionOptions {
-  /** Copies without an answer, in a row, after which it is out. */
+  /** Copies without a usable answer, in a row, after which it is out. */
   readonly failures: number;
   /** Milliseconds after which it is asked again; one copy at a time, however long that takes. */
   readonly probeMs: number;
@@ -39,7 +40,7 @@ export class Ejection {
     this.#underWay -= 1;
   }
 
-  /** Whether a copy got an answer, be it a wrong one. */
+  /** Whether a copy got an answer that can be compared, be it a wrong one. */
   ended(answered: boolean): void {
     const before = this.#isEjected;
     this.#failures = answered ? 0 : this.#failures + 1;

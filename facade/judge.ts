@@ -29,8 +29,8 @@ export interface Judge {
   readonly sample: number;
   readonly caughtUp: (() => Promise<boolean>) | undefined;
   readonly isOver: () => boolean;
-  /** Told whether the candidate gave the copy a usable answer. */
-  readonly onFirst: (answered: boolean) => void;
+  /** Told what the candidate answered to the copy. */
+  readonly onFirst: (asked: Asked) => void;
   /** Called each time before the control is asked again. */
   readonly onRepeat: () => void;
   /** Called when the first comparison is through. */
@@ -66,7 +66,7 @@ export async function judge(given: Judge): Promise<Verdict> {
   };
 
   const first = await ask(given.service);
-  given.onFirst(first.kind !== 'silent');
+  given.onFirst(first);
   if (first.kind === 'too-large') return dropped('too-large');
   if (first.kind === 'no-room') return dropped('memory');
   const found =

@@ -264,6 +264,40 @@ describe('copies give way', () => {
     expectIdentity(await it.scrape());
   });
 
+  test('when all answers of a route are too large to compare, until one is not', async () => {
+    const large = 'x'.repeat(4_000);
+    let answer = large;
+    let asked = 0;
+    const it = await rig(
+      (socket) =>
+        socket.on('data', () => {
+          asked += 1;
+          socket.write(
+            `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${answer.length}\r\n\r\n${answer}`,
+          );
+        }),
+      { bodyBytes: 2_500 },
+    );
+    const totals = () => it.tally.totals().get('catalog');
+    const copy = async (): Promise<void> => {
+      await call(it.url);
+      await eventually('the copy to be decided', () => totals()?.pending === 0);
+    };
+    for (let nth = 0; nth < 12; nth++) await copy();
+    expect(asked).toBe(10);
+    expect(totals()?.dropped.get('too-large')).toBe(12);
+    it.clock.ms += 1_000;
+    await copy();
+    await copy();
+    expect(asked).toBe(11);
+    answer = TEXT;
+    it.clock.ms += 1_000;
+    for (let nth = 0; nth < 3; nth++) await copy();
+    expect(totals()).toMatchObject({ matched: 3, mismatched: 0 });
+    expect(totals()?.dropped.get('too-large')).toBe(14);
+    expectIdentity(await it.scrape());
+  });
+
   test('when a candidate is wrong so often that checking it would burden the monolith', async () => {
     const it = await rig((socket) => socket.on('data', () => socket.resetAndDestroy()), {
       repeatsPerSecond: 0.001,

@@ -63,6 +63,7 @@ const REPEATS_PER_COPY = 0.1;
 /**
  * A candidate that did not answer so many copies in a row is asked at this pace until it answers one. Where
  * the gate allows for a share of wrong answers, silence is to count in full: there it is asked as ever.
+ * So is a route whose answers, of either side, were all too large to compare, until one is not.
  */
 const EJECTION = { failures: 10, probeMs: 1_000 };
 /** Milliseconds of processor that capturing an answer and beginning a copy cost; measured, roughly. */
@@ -83,6 +84,12 @@ interface Policy {
   readonly noiseSample: number;
 }
 
+/** What is known of a route. */
+interface RouteKnown {
+  readonly noise: RouteNoise;
+  readonly tooLarge: Ejection;
+}
+
 export function createShadow(options: ShadowOptions): Shadow {
   const { migration, tally, clock, log } = options;
   const { concurrency, bodyBytes, memoryBytes, cpu, bytesPerSecond, repeatsPerSecond } =
@@ -90,12 +97,18 @@ export function createShadow(options: ShadowOptions): Shadow {
   const policies = new Map<string, Policy>(
     Object.entries(migration.capabilities).map(([name, { shadow }]) => [name, policyOf(shadow)]),
   );
-  const ejections = new Map(
+  const silences = new Map(
     Object.entries(migration.capabilities)
       .filter(([, { gates }]) => gates.mismatchRate === 0)
-      .map(([capability]) => [capability, ejectionOf(capability, options)]),
+      .map(([capability]) => [
+        capability,
+        ejection(options.now, (isOut) => {
+          if (isOut) log.warn('the candidate does not answer: a copy a second', { capability });
+          else log.info('the candidate answers again', { capability });
+        }),
+      ]),
   );
-  const noises = new Map<string, RouteNoise>();
+  const routes = new Map<string, RouteKnown>();
   const memory = new Memory(memoryBytes);
   // A quarter of a second's worth at once: enough for a burst, too little to be noticed.
   const work = new Allowance({
@@ -131,25 +144,40 @@ export function createShadow(options: ShadowOptions): Shadow {
   let repeating = 0;
   let closing = false;
 
-  const noiseOf = ({ capability, label: route }: Match): RouteNoise => {
+  const routeOf = ({ capability, label: route }: Match): RouteKnown => {
     const key = `${capability} ${route}`;
-    const known = noises.get(key);
+    const known = routes.get(key);
     if (known) return known;
-    const fresh = new RouteNoise((place) => {
-      log.info('the monolith does not reproduce this itself: differences there are noise', {
-        capability,
-        route,
-        place,
-      });
-    });
-    noises.set(key, fresh);
+    const fresh = {
+      noise: new RouteNoise((place) => {
+        log.info('the monolith does not reproduce this itself: differences there are noise', {
+          capability,
+          route,
+          place,
+        });
+      }),
+      tooLarge: ejection(options.now, (isOut) => {
+        if (isOut)
+          log.warn('answers are larger than facade.shadow.bodyBytes: a copy a second', {
+            capability,
+            route,
+          });
+        else log.info('answers can be compared again', { capability, route });
+      }),
+    };
+    routes.set(key, fresh);
     return fresh;
   };
 
-  const refusal = (hasBody: boolean, ejection: Ejection | undefined): DropReason | undefined => {
+  const refusal = (
+    hasBody: boolean,
+    silent: Ejection | undefined,
+    tooLarge: Ejection,
+  ): DropReason | undefined => {
     if (options.isOverloaded?.() === true) return 'shed';
     if (hasBody) return 'has-body';
-    if (ejection?.isOut === true) return 'ejected';
+    if (silent?.isOut === true) return 'ejected';
+    if (tooLarge.isOut) return 'too-large';
     if (slots >= concurrency) return 'busy';
     // What has begun goes first: or else its questions would all be asked on credit, and at once.
     if (lanes.isHeldBack || !work.has()) return 'cpu';
@@ -195,14 +223,16 @@ export function createShadow(options: ShadowOptions): Shadow {
     begin: (match, question, hasBody) => {
       const version = options.version(match.capability) ?? 0;
       const policy = policies.get(match.capability) ?? NO_POLICY;
-      const ejection = ejections.get(match.capability);
-      const refused = refusal(hasBody, ejection);
+      const silent = silences.get(match.capability);
+      const { noise, tooLarge } = routeOf(match);
+      const refused = refusal(hasBody, silent, tooLarge);
       if (refused) {
         tally.refused(match, version, refused);
         return undefined;
       }
       slots += 1;
-      ejection?.began();
+      silent?.began();
+      tooLarge.began();
       const settle = [work.begin(), bytes.begin()];
       work.spend(BEGIN_MS);
       repeats.spend(-REPEATS_PER_COPY);
@@ -210,7 +240,8 @@ export function createShadow(options: ShadowOptions): Shadow {
       const purse = new Purse(memory);
       const free = once(() => {
         slots -= 1;
-        ejection?.left();
+        silent?.left();
+        tooLarge.left();
         for (const end of settle) end();
       });
       const { wanted, rules } = policy;
@@ -219,6 +250,7 @@ export function createShadow(options: ShadowOptions): Shadow {
         if (captured.kind === 'dropped') {
           free();
           purse.close();
+          if (captured.reason === 'too-large') tooLarge.ended(false);
           tally.decided(match, version, question.target, captured);
           return;
         }
@@ -236,12 +268,13 @@ export function createShadow(options: ShadowOptions): Shadow {
               purse,
               rules,
               wanted,
-              noise: noiseOf(match),
+              noise,
               sample: policy.noiseSample,
               caughtUp: match.policy.hasTables ? () => clock.caughtUp(match.capability) : undefined,
               isOver: () => closing || options.version(match.capability) === undefined,
-              onFirst: (answered) => {
-                ejection?.ended(answered);
+              onFirst: ({ kind }) => {
+                silent?.ended(kind !== 'silent');
+                if (kind === 'answer' || kind === 'too-large') tooLarge.ended(kind === 'answer');
               },
               onRepeat: () => {
                 repeats.spend(1);
@@ -276,15 +309,8 @@ function policyOf(given: Migration['capabilities'][string]['shadow']): Policy {
   };
 }
 
-function ejectionOf(capability: string, { log, now }: ShadowOptions): Ejection {
-  return new Ejection({
-    ...EJECTION,
-    ...(now && { now }),
-    onChange: (isOut) => {
-      if (isOut) log.warn('the candidate does not answer: it gets a copy a second', { capability });
-      else log.info('the candidate answers again', { capability });
-    },
-  });
+function ejection(now: (() => number) | undefined, onChange: (isOut: boolean) => void): Ejection {
+  return new Ejection({ ...EJECTION, onChange, ...(now && { now }) });
 }
 
 const NO_POLICY: Policy = { rules: compileRules({}), wanted: new Set(), noiseSample: 0 };

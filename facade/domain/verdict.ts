@@ -15,7 +15,7 @@ export type DropReason =
   | 'bandwidth'
   /** The answers that are kept have filled `facade.shadow.memoryBytes`. */
   | 'memory'
-  /** A body over `facade.shadow.bodyBytes`. */
+  /** A body over `facade.shadow.bodyBytes`; or all of this route were, and it is asked once a second. */
   | 'too-large'
   /** The client's own answer did not come whole. */
   | 'control-failed'
