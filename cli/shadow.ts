@@ -47,8 +47,11 @@ export function shadowCommand(program: Command): void {
 function describe(samples: readonly ShadowSample[], mismatches: readonly ShadowGroup[]): string {
   if (samples.length === 0) return 'nothing compared yet';
   const counts = table([
-    ['route', 'compared', 'mismatched', 'dropped'],
-    ...samples.map((one) => [one.route, `${one.compared}`, `${one.mismatched}`, `${one.dropped}`]),
+    ['route', 'compared', 'mismatched', 'undecided', 'dropped'],
+    ...samples.map((one) => [
+      ...[one.route, `${one.compared}`, `${one.mismatched}`],
+      ...[`${one.undecided}`, `${one.dropped}`],
+    ]),
   ]);
   return [counts, ...mismatches.map(example)].join('\n');
 }

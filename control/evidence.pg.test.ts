@@ -24,7 +24,7 @@ afterEach(async () => {
 const ROUTE = { capability: 'catalog', route: 'GET /a' };
 
 function counts(version: number, compared: number): ShadowCounts {
-  return { ...ROUTE, version, compared, mismatched: 1, dropped: 2, noise: 3 };
+  return { ...ROUTE, version, compared, mismatched: 1, dropped: 2, undecided: 1, noise: 3 };
 }
 
 function mismatch(version: number): ShadowMismatch {
@@ -42,7 +42,7 @@ test('counts add up over facades, and over the versions of one phase', async () 
   await evidence.addShadow([counts(5, 10)], [mismatch(5)]);
   await evidence.addShadow([counts(6, 1), counts(5, 1)], [mismatch(6)]);
   expect(await evidence.shadow('catalog')).toEqual({
-    samples: [{ ...ROUTE, compared: 12, mismatched: 3, dropped: 6, noise: 9 }],
+    samples: [{ ...ROUTE, compared: 12, mismatched: 3, dropped: 6, undecided: 3, noise: 9 }],
     mismatches: [{ ...ROUTE, path: 'x', count: 2, example: mismatch(5).example }],
   });
 });

@@ -12,6 +12,8 @@ export interface ShadowCounts {
   readonly compared: number;
   readonly mismatched: number;
   readonly dropped: number;
+  /** Of the dropped: a difference was seen, and neither proven nor excused. */
+  readonly undecided: number;
   /** Kinds of differences, summed over the answers, that the control's own noise excused. */
   readonly noise: number;
 }
@@ -56,11 +58,14 @@ export async function addShadow(
       one.version >= (since.get(one.capability) ?? 0);
     for (const one of counts.filter(counting))
       await db.raw(
-        `INSERT INTO banyan.shadow_sample AS s (capability, route, compared, mismatched, dropped, noise)
-         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (capability, route) DO UPDATE SET
+        `INSERT INTO banyan.shadow_sample AS s (capability, route, compared, mismatched, dropped, undecided, noise)
+         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (capability, route) DO UPDATE SET
            compared = s.compared + excluded.compared, mismatched = s.mismatched + excluded.mismatched,
-           dropped = s.dropped + excluded.dropped, noise = s.noise + excluded.noise`,
-        [one.capability, one.route, one.compared, one.mismatched, one.dropped, one.noise],
+           dropped = s.dropped + excluded.dropped, undecided = s.undecided + excluded.undecided, noise = s.noise + excluded.noise`,
+        [
+          ...[one.capability, one.route, one.compared, one.mismatched],
+          ...[one.dropped, one.undecided, one.noise],
+        ],
       );
     for (const one of mismatches.filter(counting))
       await db.raw(
@@ -91,6 +96,7 @@ export async function shadow(
       compared: Number(row.compared),
       mismatched: Number(row.mismatched),
       dropped: Number(row.dropped),
+      undecided: Number(row.undecided),
       noise: Number(row.noise),
     })),
     mismatches: mismatches.map((row) => ({ ...row, count: Number(row.count) })),

@@ -27,6 +27,7 @@ async function told(version: number, compared: number, mismatched: number): Prom
         compared,
         mismatched,
         dropped: 0,
+        undecided: 0,
         noise: 0,
       },
     ],

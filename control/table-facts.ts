@@ -1,7 +1,7 @@
 // What the triggers on a table must know of it beforehand, and whose triggers are on it.
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
-import { UNTOLD_BY_EQUALITY } from '../core/postgres/catalog.ts';
+import { UNTOLD_BY_EQUALITY } from '../core/postgres/catalog-sql.ts';
 import { quoteTable, type TableName } from '../core/postgres/identifiers.ts';
 
 /** All partitions of a table, of every level. */

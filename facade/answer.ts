@@ -4,6 +4,7 @@
 import type { ServerResponse } from 'node:http';
 import type { AnswerHead } from './domain/answer-reader.ts';
 import { readResponseHead } from './domain/headers.ts';
+import { addOwnCookies } from './own-cookies.ts';
 import { passInterim, reasonOf } from './status-line.ts';
 
 /** Bodies up to this many bytes are worth a copy to save a system call. */
@@ -51,6 +52,7 @@ export class Answer {
 
   begin(status: number, message: string, headers: string[], length: number): void {
     this.#length = length;
+    addOwnCookies(headers, this.#res);
     this.#res.writeHead(status, reasonOf(message), headers);
     // A body that takes its time must not keep the head back; one that came along leaves with it.
     process.nextTick(flushHead, this);

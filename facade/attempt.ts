@@ -102,7 +102,7 @@ export class Attempt implements AnswerListener {
   }
 
   #judge(failure: Error | undefined): void {
-    if (failure) this.#passage?.failed(failure);
+    if (failure) this.#passage?.failed(failure, this.#sent);
     else this.#passage?.abandoned();
     this.#passage = undefined;
   }

@@ -37,11 +37,11 @@ test('a probe whose client leaves decides nothing: the next request is the probe
     else if (asked <= 3) req.socket.resetAndDestroy();
   });
   const edge = await edgeTo(url, { retry: { attempts: 0 } });
-  for (let nth = 0; nth < 3; nth++) await call(edge.url);
+  for (let nth = 0; nth < 3; nth++) await call(`${edge.url}/api/products`);
   expect(states(edge)).toEqual(['open']);
   await eventually('a probe to arrive', async () => {
     const client = await wire(edge.port);
-    client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    client.send('GET /api/products HTTP/1.1\r\nHost: a\r\n\r\n');
     await eventually('it to arrive, or a refusal', () => asked > 3 || client.received() !== '');
     client.socket.destroy();
     return asked > 3;
@@ -49,7 +49,7 @@ test('a probe whose client leaves decides nothing: the next request is the probe
   await eventually('it to be counted out', () => edge.edge.inFlight() === 0);
   expect(states(edge)).toEqual(['half-open']);
   mended = true;
-  expect(await call(edge.url)).toMatchObject({ status: 200 });
+  expect(await call(`${edge.url}/api/products`)).toMatchObject({ status: 200 });
   await eventually('the circuit to be closed', () => states(edge)[0] === 'closed');
 });
 
@@ -94,8 +94,12 @@ test('a request that was sent once is never said to have been forwarded to nobod
     breaker: { minimumRequests: 1, openMs: 60_000, maxOpenMs: 60_000 },
   });
   // The circuit opens before it can be sent again.
-  expect(await call(edge.url, { method: 'DELETE' })).toMatchObject({ status: 502 });
+  expect(await call(`${edge.url}/api/products`, { method: 'DELETE' })).toMatchObject({
+    status: 502,
+  });
   expect([seen, states(edge)]).toEqual([['DELETE'], ['open']]);
-  expect(await call(edge.url, { method: 'DELETE' })).toMatchObject({ status: 503 });
+  expect(await call(`${edge.url}/api/products`, { method: 'DELETE' })).toMatchObject({
+    status: 503,
+  });
   expect(seen).toEqual(['DELETE']);
 });

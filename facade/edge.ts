@@ -113,9 +113,12 @@ export function createEdge(options: EdgeOptions): Edge {
       const match = decision.kind === 'unclaimed' ? undefined : decision.match;
       visit.trace = tracing(visit, match, match && states.get(match.capability));
     }
-    if (closed && isOurs) {
-      refuse(visit, decision.kind === 'unclaimed' ? undefined : decision.match, 'closing');
-      return;
+    if (isOurs) {
+      const why = unserved(visit);
+      if (why) {
+        refuse(visit, decision.kind === 'unclaimed' ? undefined : decision.match, why);
+        return;
+      }
     }
     switch (decision.kind) {
       case 'unclaimed':
@@ -147,6 +150,13 @@ export function createEdge(options: EdgeOptions): Edge {
         else write(visit, decision);
         break;
     }
+  };
+
+  /** Why nothing that is ours to answer can be. */
+  const unserved = ({ req, head }: Visit): ProblemName | undefined => {
+    if (closed) return 'closing';
+    if (head.websocket) return 'upgrade';
+    return head.hasBody && req.readableDidRead ? 'body-taken' : undefined;
   };
 
   /** Holds a write, unless one that is in flight waits for it. */
@@ -262,9 +272,7 @@ export function createEdge(options: EdgeOptions): Edge {
         return;
       }
       inFlight += 1;
-      if (visit.head.websocket) refuse(visit, undefined, 'upgrade');
-      else if (visit.head.hasBody && req.readableDidRead) refuse(visit, undefined, 'body-taken');
-      else route(visit, next, false);
+      route(visit, next, false);
     },
     upgrade: tunnels.upgrade,
     apply: (given) => {

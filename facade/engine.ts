@@ -77,6 +77,8 @@ export interface Engine {
 }
 
 const FLUSH_MS = 250;
+/** What a flow may take until a comparison is given up, where gates ask for less. */
+const SYNC_MS = 5_000;
 /** Shadow figures go out at every so manieth turn: each time is a transaction. */
 const TURNS_PER_TALLY = 4;
 
@@ -141,7 +143,13 @@ export function createEngine(options: EngineOptions): Engine {
     migration,
     upstreams: options.upstreams,
     tally,
-    clock: createSyncClock({ evidence, signal: ending.signal }),
+    clock: createSyncClock({
+      evidence,
+      signal: ending.signal,
+      // A flow that is good enough for the gates may be waited for.
+      timeoutMs: (capability) =>
+        Math.max(SYNC_MS, migration.capabilities[capability]?.gates.lagMs ?? 0),
+    }),
     log,
     version: (capability) => {
       const state = edge.states().get(capability);
@@ -185,6 +193,7 @@ export function createEngine(options: EngineOptions): Engine {
     holds,
     ownWrites,
     cohorts,
+    overload,
     witness,
     refused,
     trouble,
@@ -258,7 +267,8 @@ export function createEngine(options: EngineOptions): Engine {
       running.catch((error: unknown) => {
         failure.reject(error);
       });
-      const known = Promise.all([firstStates.promise, keys.read(ending.signal)]);
+      // And what time it is: the answer to the first write says when that was.
+      const known = Promise.all([firstStates.promise, keys.read(ending.signal), freshness.known]);
       await Promise.race([known, aborted(signal), failure.promise]);
     },
     setReady: (now) => {

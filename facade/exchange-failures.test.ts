@@ -124,6 +124,19 @@ describe('when a side fails', () => {
     );
   });
 
+  test.each([
+    ['in time', { connectTimeoutMs: 50 }],
+    ['before the deadline', { connectTimeoutMs: 5_000, timeoutMs: 100 }],
+  ])('an upstream that gives no connection %s is 504', async (_, facade) => {
+    // A handshake that nobody answers.
+    const silent = await rawUpstream(() => undefined);
+    const edge = await edgeTo(silent.replace('http:', 'https:'), {
+      retry: { attempts: 0 },
+      ...facade,
+    });
+    expect(await call(`${edge.url}/x`)).toMatchObject({ status: 504 });
+  });
+
   test('an upstream that does not answer in time is 504 and hears no more of it', async () => {
     let cancelled = false;
     const { url } = await upstream((_req, res) => {

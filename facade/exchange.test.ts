@@ -1,6 +1,7 @@
 import { createServer, request, type IncomingMessage, type RequestListener } from 'node:http';
 import { Readable } from 'node:stream';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { sleep } from '../core/lifecycle.ts';
 import {
   call,
   eventually,
@@ -151,6 +152,26 @@ describe('what crosses the facade', () => {
     client.send('data');
     expect(await client.until(/got data/)).not.toMatch(/100 Continue[^]*100 Continue/);
     expect(seen[0]).not.toHaveProperty('expect');
+    client.socket.destroy();
+  });
+
+  test('100 Continue is not sent while a write is held: its body stays with the client', async () => {
+    const { url } = await upstream((req, res) => {
+      void readAll(req).then((body) => res.end(`got ${body.toString()}`));
+    });
+    const edge = await edgeTo(url);
+    edge.set({ holding: true });
+    const client = await wire(edge.port);
+    client.send(
+      'POST /api/products HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n',
+    );
+    await eventually('the write to be held', () => edge.holds.figures('catalog').waiting === 1);
+    await sleep(100);
+    expect(client.received()).toBe('');
+    edge.set({ holding: false });
+    await client.until(/^HTTP\/1.1 100 Continue\r\n\r\n$/);
+    client.send('data');
+    await client.until(/got data/);
     client.socket.destroy();
   });
 

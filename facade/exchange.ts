@@ -238,7 +238,8 @@ class Exchange implements AttemptListener {
       return;
     }
     // Every connection was taken.
-    const waited = this.#attempt && !this.#mayHaveArrived && this.#error === undefined;
+    const waited =
+      this.#way.upstream.pool.isFull && !this.#mayHaveArrived && this.#error === undefined;
     this.#error = error;
     this.#job.onTrouble(this.#way.upstream, error);
     this.#end(waited ? 'busy' : 'late', error);
@@ -251,7 +252,9 @@ class Exchange implements AttemptListener {
     const problem = PROBLEMS[why];
     this.#finish(problem.status, false);
     const { req, res, head } = this.#job;
-    answerProblem(req, res, problem, head.requestId);
+    // It may have been carried out, and is to be seen by whoever looks.
+    const added = this.#mayHaveArrived ? this.#job.added() : [];
+    answerProblem(req, res, problem, head.requestId, added);
   }
 
   #onClientClose(): void {

@@ -147,6 +147,31 @@ describe('an upstream that has begun its answer', () => {
     client.socket.destroy();
   });
 
+  test('and streams events has each passed on at once, past the deadline', async () => {
+    const events: (() => void)[] = [];
+    const { port } = await edgeTo(
+      (socket) => {
+        socket.once('data', () => {
+          socket.write(
+            'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n',
+          );
+          events.push(() => socket.write('9\r\ndata: 1\n\n\r\n'));
+        });
+      },
+      { timeoutMs: 500 },
+    );
+    const client = await wire(port);
+    client.send('GET /events HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n');
+    await client.until(/\r\n\r\n$/);
+    const past = performance.now() + 700;
+    await eventually('the deadline to pass', () => performance.now() > past);
+    for (const count of [1, 2, 3]) {
+      events[0]?.();
+      await client.until(new RegExp(`\\r\\n\\r\\n(9\\r\\ndata: 1\\n\\n\\r\\n){${count}}$`));
+    }
+    client.socket.destroy();
+  });
+
   test('and drips has each drop passed on at once, past the deadline', async () => {
     const drops: (() => void)[] = [];
     const { port } = await edgeTo(

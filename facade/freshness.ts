@@ -8,6 +8,8 @@ import { sleep } from '../core/lifecycle.ts';
 export interface Freshness {
   /** Looks again and again until `signal` aborts. */
   run(signal: AbortSignal): Promise<void>;
+  /** The first look is done. */
+  readonly known: Promise<void>;
   /** Milliseconds since the epoch by the control database's clock, or a little more; undefined before the first look. */
   now(): number | undefined;
   /** The moment up to which the flow's target has everything; undefined when that is not known. */
@@ -29,6 +31,7 @@ export function createFreshness(options: FreshnessOptions): Freshness {
   let watermarks: ReadonlyMap<string, number> = new Map();
   /** The database's time, and our own just before it was asked for. */
   let clock: { readonly theirs: number; readonly ours: number } | undefined;
+  const known = Promise.withResolvers<undefined>();
 
   const look = async (): Promise<void> => {
     const ours = performance.now();
@@ -41,6 +44,7 @@ export function createFreshness(options: FreshnessOptions): Freshness {
         watermark.getTime(),
       ]),
     );
+    known.resolve(undefined);
   };
 
   return {
@@ -52,6 +56,7 @@ export function createFreshness(options: FreshnessOptions): Freshness {
         await sleep(everyMs, signal);
       }
     },
+    known: known.promise,
     now: () => {
       if (!clock) return undefined;
       const passed = performance.now() - clock.ours;

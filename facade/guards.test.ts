@@ -13,7 +13,7 @@ afterEach(() => {
   performance.now = steadyClock;
 });
 
-function guardOf(): Guard {
+function guardOf(anyRoute = false): Guard {
   const settings = {
     breaker: {
       threshold: 0.5,
@@ -25,13 +25,13 @@ function guardOf(): Guard {
     bulkhead: { route: 8, upstream: 8 },
     retry: { budget: 0.2 },
   } as unknown as ConstructorParameters<typeof Guard>[0];
-  return new Guard(settings, new RetryBudget(settings.retry.budget));
+  return new Guard(settings, new RetryBudget(settings.retry.budget), anyRoute);
 }
 
 /** Fails until the circuit is open. */
 async function open(guard: Guard): Promise<void> {
   while (guard.state === 'closed') {
-    guard.enter()?.failed(new Error('no'));
+    guard.enter()?.failed(new Error('no'), false);
     await sleep(1);
   }
 }
@@ -53,4 +53,33 @@ test('an open circuit does not stay open for as long as the wall clock was set b
   expect(guard.enter()).toBeUndefined();
   performance.now = () => steadyClock() + OPEN_MS + 1;
   expect(guard.enter()).toBeDefined();
+});
+
+test('a probe that takes its time keeps nobody waiting for longer than the circuit was open', async () => {
+  const guard = guardOf();
+  await open(guard);
+  Date.now = () => wallClock() + OPEN_MS;
+  const slow = guard.enter();
+  expect(slow).toBeDefined();
+  expect(guard.enter()).toBeUndefined();
+  performance.now = () => steadyClock() + OPEN_MS;
+  guard.enter()?.succeeded();
+  await sleep(5);
+  expect(guard.state).toBe('closed');
+  // Nobody takes it for the probe of a later time.
+  slow?.abandoned();
+  await open(guard);
+  expect(guard.enter()).toBeUndefined();
+});
+
+test('of many routes, one that fails does not close the others', async () => {
+  const guard = guardOf(true);
+  for (let nth = 0; nth < 100; nth++) guard.enter()?.failed(new Error('503'), true);
+  await sleep(5);
+  expect(guard.state).toBe('closed');
+  await open(guard);
+  Date.now = () => wallClock() + OPEN_MS;
+  guard.enter()?.failed(new Error('503'), true);
+  await sleep(5);
+  expect(guard.state).toBe('closed');
 });

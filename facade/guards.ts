@@ -3,7 +3,9 @@
 // no more than its share. One guard for each upstream and route; cockatiel keeps their state.
 //
 // A failure is what says nothing of the request itself: no connection, no answer in time, a broken
-// answer, 502, 503 and 504. A 500 is the application's word on this request.
+// answer, 502, 503 and 504. A 500 is the application's word on this request. What no capability claims
+// is of many routes: one that fails says nothing of the others, so there only that no connection was
+// had is a failure.
 import {
   bulkhead,
   circuitBreaker,
@@ -26,7 +28,8 @@ export type GuardSettings = Pick<Migration['facade'], 'breaker' | 'bulkhead' | '
 /** One attempt that was let through; exactly one of its ends is called. */
 export interface Passage {
   succeeded(): void;
-  failed(error: Error): void;
+  /** `sent`: the upstream may have got the request. */
+  failed(error: Error, sent: boolean): void;
   /** It ended before it told anything of the upstream. */
   abandoned(): void;
 }
@@ -59,7 +62,7 @@ export class Guards {
     }
     let guard = known.byRoute.get(match);
     if (!guard) {
-      guard = new Guard(this.#settings, known.budget);
+      guard = new Guard(this.#settings, known.budget, match === undefined);
       known.byRoute.set(match, guard);
     }
     return guard;
@@ -78,10 +81,11 @@ export class Guard {
   readonly #bulkhead: BulkheadPolicy;
   readonly #breaker: Breaker | undefined;
 
-  constructor(settings: GuardSettings, budget: RetryBudget) {
+  /** `anyRoute`: it is of more than one route. */
+  constructor(settings: GuardSettings, budget: RetryBudget, anyRoute = false) {
     this.budget = budget;
     this.#bulkhead = bulkhead(settings.bulkhead.route, 0);
-    if (settings.breaker !== false) this.#breaker = new Breaker(settings.breaker);
+    if (settings.breaker !== false) this.#breaker = new Breaker(settings.breaker, anyRoute);
   }
 
   /** Takes a place in the bulkhead, to be given back by the returned function; undefined when it is full. */
@@ -112,6 +116,7 @@ export class Guard {
  */
 class Breaker {
   readonly #settings: Exclude<GuardSettings['breaker'], false>;
+  readonly #anyRoute: boolean;
   #record!: SamplingBreaker;
   #policy!: CircuitBreakerPolicy;
   #openedAt = 0;
@@ -119,7 +124,11 @@ class Breaker {
     succeeded: () => {
       this.#record.success(CircuitState.Closed);
     },
-    failed: (error) => {
+    failed: (error, sent) => {
+      if (sent && this.#anyRoute) {
+        this.#record.success(CircuitState.Closed);
+        return;
+      }
       // An attempt from before the circuit opened has nothing to say of the time since.
       if (this.#policy.state !== CircuitState.Closed) return;
       this.#policy.execute(() => Promise.reject(error)).catch(ignore);
@@ -128,9 +137,13 @@ class Breaker {
   };
   /** The probe, once its request has ended before it told anything: the next attempt goes on with it. */
   #vacant: Passage | undefined;
+  /** The probe that is on its way, and since when somebody is. */
+  #probing: Passage | undefined;
+  #probingSince = 0;
 
-  constructor(settings: Exclude<GuardSettings['breaker'], false>) {
+  constructor(settings: Exclude<GuardSettings['breaker'], false>, anyRoute: boolean) {
     this.#settings = settings;
+    this.#anyRoute = anyRoute;
     this.#begin();
   }
 
@@ -179,7 +192,7 @@ class Breaker {
       case CircuitState.HalfOpen: {
         const vacant = this.#vacant;
         this.#vacant = undefined;
-        return vacant;
+        return vacant ?? this.#another();
       }
       default: {
         const probe = this.#probe();
@@ -191,6 +204,14 @@ class Breaker {
     }
   }
 
+  /** A long upload, say, is not to keep everybody waiting for what comes of it. */
+  #another(): Passage | undefined {
+    const now = performance.now();
+    if (now - this.#probingSince < this.#settings.openMs) return undefined;
+    this.#probingSince = now;
+    return this.#probing;
+  }
+
   #probe(): Passage | undefined {
     let passage: Passage | undefined;
     this.#policy
@@ -200,12 +221,18 @@ class Breaker {
           succeeded: () => {
             resolve(undefined);
           },
-          failed: reject,
+          failed: (error, sent) => {
+            if (sent && this.#anyRoute) resolve(undefined);
+            else reject(error);
+          },
           // To cockatiel any end but a failure is a success, and would close the circuit.
           abandoned: () => {
-            this.#vacant = probe;
+            if (this.#probing === probe) this.#vacant = probe;
           },
         };
+        this.#vacant = undefined;
+        this.#probing = probe;
+        this.#probingSince = performance.now();
         passage = probe;
         return promise;
       })

@@ -131,7 +131,9 @@ describe('the middleware', () => {
     });
     await ready.promise;
     const reply = await call(`${server.url}/api/products`);
-    expect(reply.headers['set-cookie']).toEqual(expect.arrayContaining(['a=1', 'b=2']));
+    expect(reply.headers['set-cookie']).toEqual(
+      expect.arrayContaining(['a=1', 'b=2', 'own=x; Path=/']),
+    );
     expect(reply.headers['x-powered-by']).toBe('Express');
     stop.abort();
     await ended;
@@ -230,7 +232,7 @@ describe('the middleware', () => {
     expect(await claimed.closed).toBe(1001);
   });
 
-  test('behind a body parser it fails with an answer instead of hanging', async () => {
+  test('behind a body parser it fails with an answer instead of hanging, and only where it answers', async () => {
     const monolith = await side('monolith');
     const facade = createFacade({
       migration: migrationTo(monolith.url, monolith.url),
@@ -240,11 +242,17 @@ describe('the middleware', () => {
     });
     const app = express();
     app.use(express.json(), facade.middleware);
+    app.post('/own', (req, res) => {
+      res.json(req.body);
+    });
     const server = await serve(() => undefined, createServer(app));
     open.push(server);
     const headers = { 'content-type': 'application/json' };
     const reply = await call(`${server.url}/api/products`, { method: 'POST', headers, body: '{}' });
     expect(reply.status).toBe(500);
     expect(reply.body).toContain('before body parsers');
+    expect(
+      await call(`${server.url}/own`, { method: 'POST', headers, body: '{"a":1}' }),
+    ).toMatchObject({ status: 200, body: '{"a":1}' });
   });
 });

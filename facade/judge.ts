@@ -5,7 +5,7 @@ import { copyOf, type Asker } from './ask.ts';
 import type { Asked, Question } from './asked.ts';
 import { Comparison, type Answer, type CompareRules, type Difference } from './domain/compare.ts';
 import { kindOf, type RouteNoise } from './domain/noise.ts';
-import { dropped, type Verdict } from './domain/verdict.ts';
+import { dropped, undecided, type Verdict } from './domain/verdict.ts';
 import type { Lanes } from './lanes.ts';
 import type { Purse } from './memory.ts';
 import { recheck, silence } from './recheck.ts';
@@ -67,7 +67,8 @@ export async function judge(given: Judge): Promise<Verdict> {
 
   const first = await ask(given.service);
   given.onFirst(first);
-  if (first.kind === 'too-large') return dropped('too-large');
+  // The control's was not: it may be a fault.
+  if (first.kind === 'too-large') return undecided('too-large');
   if (first.kind === 'no-room') return dropped('memory');
   const found =
     first.kind === 'answer'
@@ -95,7 +96,9 @@ export async function judge(given: Judge): Promise<Verdict> {
           isOver: given.isOver,
           noise,
           thorough: isDue && isRight,
-        }),
+        }).then((verdict) =>
+          verdict.kind === 'dropped' && !isRight ? undecided(verdict.reason) : verdict,
+        ),
   );
 }
 

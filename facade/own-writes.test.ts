@@ -1,7 +1,10 @@
+import { createSecretKey } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { serveEdge, type TestEdge } from '../test/support/edge.ts';
-import { call, serveSide, type Reply } from '../test/support/http.ts';
+import { call, serve, serveSide, type Reply } from '../test/support/http.ts';
+import { createOwnWrites } from './own-writes.ts';
 import { formatMoments, parseMoments } from './domain/wrote.ts';
 
 const open: { close(): Promise<void> }[] = [];
@@ -41,7 +44,7 @@ async function readBy(edge: TestEdge, headers = {}): Promise<string> {
 
 /** What a browser would send back. */
 function cookieOf(reply: Reply): string {
-  const set = reply.headers['set-cookie']?.find((line) => line.startsWith('banyan_wrote='));
+  const set = reply.headers['set-cookie']?.find((line) => line.startsWith('banyan_wrote_catalog='));
   return set?.split(';', 1)[0] ?? '';
 }
 
@@ -97,7 +100,58 @@ describe('read your writes', () => {
       expect(await readBy(edge, { 'x-banyan-wrote': bad })).toBe('service');
   });
 
-  test('a later write keeps the moments of other capabilities and moves its own', async () => {
+  test('writes of several capabilities take no notice of each other, also at the same time', () => {
+    const key = createSecretKey(Buffer.alloc(32, 'key'));
+    const ownWrites = createOwnWrites({ now: () => 1_000, watermark: () => 900 }, () => key);
+    const asked = (headers: Record<string, string>): IncomingMessage =>
+      ({ headers }) as unknown as IncomingMessage;
+    const answers = [
+      ownWrites.note(asked({}), 'catalog', 'monolith'),
+      ownWrites.note(asked({}), 'orders', 'monolith'),
+      ownWrites.note(asked({}), 'orders', 'service'),
+    ];
+    const jar = new Map(
+      answers.map(([, cookie = '']) => cookie.split(';', 1)[0]?.split('=') as [string, string]),
+    );
+    const cookie = [...jar].map((pair) => pair.join('=')).join('; ');
+    const fields = ownWrites.note(
+      asked({ 'x-banyan-wrote': answers[0]?.[3] ?? '' }),
+      'orders',
+      'monolith',
+    );
+    for (const headers of [{ cookie }, { 'x-banyan-wrote': fields[3] ?? '' }])
+      for (const [capability, awaits] of [
+        ['catalog', true],
+        ['orders', true],
+        ['stock', false],
+      ] as const)
+        expect([capability, ownWrites.awaits(asked(headers), capability, 'to')]).toEqual([
+          capability,
+          awaits,
+        ]);
+    expect(ownWrites.awaits(asked({ cookie }), 'orders', 'back')).toBe(true);
+    expect(ownWrites.awaits(asked({ cookie }), 'catalog', 'back')).toBe(false);
+  });
+
+  test('a write of which nobody knows how it ended is noted as well, one that was never sent is not', async () => {
+    const silent = await serve(() => undefined);
+    const edge = await serveEdge({
+      monolith: silent.url,
+      tables: true,
+      facade: { timeoutMs: 100, bulkhead: { route: 1 } },
+      freshness: { now: () => 1_000, watermark: () => 900 },
+    });
+    open.push(silent, edge);
+    edge.set({ phase: 'canary', weight: 100 });
+    const replies = await Promise.all([write(edge), write(edge)]);
+    const noted = replies.map((reply) => [reply.status, noteOf(reply) !== ''] as const);
+    expect(noted.sort()).toEqual([
+      [503, false],
+      [504, true],
+    ]);
+  });
+
+  test('a later write moves the moment of its capability', async () => {
     const { edge, clock } = await scene();
     const first = noteOf(await write(edge));
     clock.now = 2_000;

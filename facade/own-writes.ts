@@ -10,11 +10,14 @@ import { formatMoments, parseMoments, type Moments } from './domain/wrote.ts';
 import type { Freshness } from './freshness.ts';
 import { isSigned, sign } from './mac.ts';
 
-/** Of the cookie; for clients without cookies the field is `x-banyan-wrote`, both ways. */
+/**
+ * What cookies begin with: one for each capability and side, for answers that come at the same time take no
+ * notice of each other. For clients without cookies the field is `x-banyan-wrote`, both ways.
+ */
 export const WROTE_COOKIE = 'banyan_wrote';
 const WROTE_FIELD = 'x-banyan-wrote';
-/** A note that is older than the cookie lives is forgotten. */
-const AGE_S = 3_600;
+/** A note that is older than the cookie lives is forgotten: a flow may stand still over a night. */
+const AGE_S = 86_400;
 
 /** Where the changes of a flow were made. */
 const SOURCE: Readonly<Record<Direction, Owner>> = { to: 'monolith', back: 'service' };
@@ -22,6 +25,10 @@ const SOURCE: Readonly<Record<Direction, Owner>> = { to: 'monolith', back: 'serv
 /** No capability is called like the service's. */
 function nameOf(capability: string, at: Owner): string {
   return at === 'monolith' ? capability : `${capability}@service`;
+}
+
+function cookieOf(capability: string, at: Owner): string {
+  return `${WROTE_COOKIE}_${capability}${at === 'monolith' ? '' : '.service'}`;
 }
 
 export interface OwnWrites {
@@ -42,19 +49,20 @@ export function createOwnWrites(
     const secret = key();
     return secret !== undefined && isSigned(secret, text, signature);
   };
-  const broughtBy = (req: IncomingMessage): Moments[] =>
-    [cookieValue(req.headers.cookie, WROTE_COOKIE), req.headers[WROTE_FIELD]?.toString()].flatMap(
-      (token) => (token === undefined ? [] : [parseMoments(token, isOurs)]),
-    );
+  const noted = (token: string | undefined): readonly Moments[] =>
+    token === undefined ? [] : [parseMoments(token, isOurs)];
+  const inField = ({ headers }: IncomingMessage): readonly Moments[] =>
+    noted(headers[WROTE_FIELD]?.toString());
 
   /** The latest moment at which it was written `at` a side, if the other may not have it yet. */
-  const pending = (
-    brought: readonly Moments[],
-    capability: string,
-    at: Owner,
-  ): number | undefined => {
+  const pending = (req: IncomingMessage, capability: string, at: Owner): number | undefined => {
+    const { cookie } = req.headers;
+    if (cookie === undefined && req.headers[WROTE_FIELD] === undefined) return undefined;
     const name = nameOf(capability, at);
-    const moments = brought.flatMap((one) => one.get(name) ?? []);
+    const moments = [
+      ...noted(cookieValue(cookie, cookieOf(capability, at))),
+      ...inField(req),
+    ].flatMap((one) => one.get(name) ?? []);
     if (moments.length === 0) return undefined;
     const latest = Math.max(...moments);
     const watermark = freshness.watermark(capability, at === 'monolith' ? 'to' : 'back');
@@ -66,22 +74,22 @@ export function createOwnWrites(
       const now = freshness.now();
       const secret = key();
       if (now === undefined || secret === undefined) return [];
-      const moments = new Map<string, number>();
-      for (const brought of broughtBy(req))
-        for (const [name, at] of brought)
-          if (at > now - AGE_S * 1_000) moments.set(name, Math.max(at, moments.get(name) ?? 0));
-      moments.set(nameOf(capability, at), now);
-      const token = formatMoments(moments, (text) => sign(secret, text));
-      const cookie = `${WROTE_COOKIE}=${token}; Path=/; Max-Age=${AGE_S}; HttpOnly; SameSite=Lax`;
-      return ['set-cookie', cookie, WROTE_FIELD, token];
+      const name = nameOf(capability, at);
+      const others = inField(req).flatMap((brought) =>
+        [...brought].filter(([other, then]) => other !== name && then > now - AGE_S * 1_000),
+      );
+      const token = (moments: Moments): string =>
+        formatMoments(moments, (text) => sign(secret, text));
+      const own = token(new Map([[name, now]]));
+      const cookie = `${cookieOf(capability, at)}=${own}; Path=/; Max-Age=${AGE_S}; HttpOnly; SameSite=Lax`;
+      const field = others.length === 0 ? own : token(new Map([...others, [name, now]]));
+      return ['set-cookie', cookie, WROTE_FIELD, field];
     },
     awaits: (req, capability, direction) =>
-      pending(broughtBy(req), capability, SOURCE[direction]) !== undefined,
+      pending(req, capability, SOURCE[direction]) !== undefined,
     wroteAt: (req, capability) => {
-      const brought = broughtBy(req);
-      if (brought.length === 0) return undefined;
-      const mine = pending(brought, capability, 'monolith') ?? -1;
-      const theirs = pending(brought, capability, 'service') ?? -1;
+      const mine = pending(req, capability, 'monolith') ?? -1;
+      const theirs = pending(req, capability, 'service') ?? -1;
       if (mine < 0 && theirs < 0) return undefined;
       return theirs > mine ? 'service' : 'monolith';
     },

@@ -66,6 +66,11 @@ export class Pool {
     return sending;
   }
 
+  /** Whether requests wait for those before them, and not for a connection. */
+  get isFull(): boolean {
+    return this.#all.size >= this.#options.connections;
+  }
+
   /** Whatever is under way fails. */
   close(): void {
     this.#closed = true;

@@ -3,6 +3,7 @@
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import { closeAfter } from './closing.ts';
 import type { Refused } from './domain/target.ts';
+import { addOwnCookies } from './own-cookies.ts';
 
 export interface Problem {
   readonly status: 400 | 408 | 417 | 500 | 501 | 502 | 503 | 504;
@@ -91,6 +92,7 @@ export function answerProblem(
   res: ServerResponse,
   problem: Problem,
   requestId?: string,
+  added: readonly string[] = [],
 ): void {
   if (res.headersSent || res.destroyed) return;
   const { status, title, detail } = problem;
@@ -102,14 +104,16 @@ export function answerProblem(
     String(Buffer.byteLength(body)),
     'cache-control',
     'no-store',
+    ...added,
   ];
   if (problem.retryAfterS !== undefined) headers.push('retry-after', String(problem.retryAfterS));
   if (requestId !== undefined) headers.push('x-request-id', requestId);
   // The rest of an unread body is not worth reading, and the connection is of no use without.
   if (problem.close === true || (isFramed(req) && !req.complete)) {
-    headers.push('connection', 'close');
+    if (!added.includes('connection')) headers.push('connection', 'close');
     closeAfter(req);
   }
+  addOwnCookies(headers, res);
   // With its own reason: of a broken answer, Node would still know the upstream's.
   res.writeHead(status, STATUS_CODES[status] ?? '', headers);
   res.end(body);

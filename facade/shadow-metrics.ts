@@ -48,6 +48,16 @@ export function registerShadowMetrics(
     },
   });
   new Counter({
+    name: 'banyan_shadow_undecided_total',
+    help: 'Dropped reads whose answers differed, where that was neither proven nor excused.',
+    labelNames: ['capability'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [capability, { undecided }] of totals()) this.inc({ capability }, undecided);
+    },
+  });
+  new Counter({
     name: 'banyan_shadow_noise_total',
     help: 'Differences that were excused because the control does not reproduce them itself.',
     labelNames: ['capability'],

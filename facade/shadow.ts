@@ -251,7 +251,7 @@ export function createShadow(options: ShadowOptions): Shadow {
           free();
           purse.close();
           if (captured.reason === 'too-large') tooLarge.ended(false);
-          tally.decided(match, version, question.target, captured);
+          tally.decided(match, version, question.target, dropped(captured.reason));
           return;
         }
         const { status, headers, body } = captured;

@@ -21,7 +21,7 @@ function fake(timeoutMs = 60_000): Fake {
     stop,
     clock: createSyncClock({
       pollMs: 1,
-      timeoutMs,
+      timeoutMs: () => timeoutMs,
       signal: stop.signal,
       evidence: {
         now: () =>

@@ -13,7 +13,8 @@ export interface SyncClockOptions {
   readonly evidence: Pick<Evidence, 'now' | 'flows'>;
   readonly signal: AbortSignal;
   readonly pollMs?: number;
-  readonly timeoutMs?: number;
+  /** How long one of this capability may take. */
+  readonly timeoutMs: (capability: string) => number;
 }
 
 interface Waiter {
@@ -24,7 +25,7 @@ interface Waiter {
 }
 
 export function createSyncClock(options: SyncClockOptions): SyncClock {
-  const { evidence, signal, pollMs = 200, timeoutMs = 5_000 } = options;
+  const { evidence, signal, pollMs = 200, timeoutMs } = options;
   const polls = new Map<string, Set<Waiter>>();
 
   const look = async (capability: string, waiters: Set<Waiter>): Promise<void> => {
@@ -65,7 +66,7 @@ export function createSyncClock(options: SyncClockOptions): SyncClock {
       new Promise((resolve) => {
         const waiter = {
           moment: undefined,
-          deadline: performance.now() + timeoutMs,
+          deadline: performance.now() + timeoutMs(capability),
           resolve,
         };
         const waiters = polls.get(capability);

@@ -74,6 +74,7 @@ test('figures gather by route, mismatches by route and path with an example', as
       compared: 3,
       mismatched: 2,
       dropped: 1,
+      undecided: 0,
       noise: 2,
     },
   ]);
@@ -124,11 +125,12 @@ test('totals keep their identity at every step: what has begun is pending until 
   tally.refused(a, 1, 'cpu');
   expect(tally.totals().get('catalog')).toMatchObject({ pending: 2, matched: 0 });
   tally.decided(a, 1, '/a', { kind: 'matched', noise: 1 });
-  tally.decided(a, 1, '/a', { kind: 'dropped', reason: 'in-flux' });
+  tally.decided(a, 1, '/a', { kind: 'dropped', reason: 'in-flux', undecided: true });
   expect(tally.totals().get('catalog')).toEqual({
     pending: 0,
     matched: 1,
     mismatched: 0,
+    undecided: 1,
     noise: 1,
     dropped: new Map([
       ['cpu', 1],

@@ -23,6 +23,8 @@ export interface ShadowTotals {
   matched: number;
   mismatched: number;
   readonly dropped: Map<DropReason, number>;
+  /** Of the dropped: a difference was seen, and neither proven nor excused. */
+  undecided: number;
   /** Kinds of differences, summed over the answers, that the control's noise excused. */
   noise: number;
   /** Copies without a verdict yet. */
@@ -69,6 +71,10 @@ export class Tally {
     totals.pending -= 1;
     if (verdict.kind === 'dropped') {
       this.#dropped(match, version, verdict.reason);
+      if (verdict.undecided === true) {
+        totals.undecided += 1;
+        this.#countsOf(match, version).undecided += 1;
+      }
       return;
     }
     const counts = this.#countsOf(match, version);
@@ -108,6 +114,7 @@ export class Tally {
         now.compared += one.compared;
         now.mismatched += one.mismatched;
         now.dropped += one.dropped;
+        now.undecided += one.undecided;
         now.noise += one.noise;
       }
       for (const one of mismatches) this.#count(one);
@@ -136,7 +143,10 @@ export class Tally {
   #totalsOf({ capability }: Place): ShadowTotals {
     let totals = this.#totals.get(capability);
     if (!totals) {
-      totals = { matched: 0, mismatched: 0, dropped: new Map(), noise: 0, pending: 0 };
+      totals = {
+        ...{ matched: 0, mismatched: 0, dropped: new Map(), undecided: 0 },
+        ...{ noise: 0, pending: 0 },
+      };
       this.#totals.set(capability, totals);
     }
     return totals;
@@ -150,7 +160,10 @@ export class Tally {
     const key = `${capability} ${version} ${route}`;
     let counts = this.#counts.get(key);
     if (!counts) {
-      counts = { capability, route, version, compared: 0, mismatched: 0, dropped: 0, noise: 0 };
+      counts = {
+        ...{ capability, route, version },
+        ...{ compared: 0, mismatched: 0, dropped: 0, undecided: 0, noise: 0 },
+      };
       this.#counts.set(key, counts);
     }
     this.#last = counts;

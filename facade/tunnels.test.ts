@@ -20,6 +20,17 @@ import {
 
 afterEach(closeAll);
 
+test('an edge that has more to do than it can opens no tunnel', async () => {
+  const monolith = await serveEcho('m');
+  const edge = await edgeTo({ monolith: monolith.url, sheds: () => true });
+  for (const path of ['/live', '/api/products']) {
+    const raw = await rawWire(edge.port);
+    raw.send(handshake(path));
+    expect(await raw.until(/\r\n\r\n/)).toMatch(/^HTTP\/1\.1 503 /);
+  }
+  expect(monolith.upgrades).toHaveLength(0);
+});
+
 describe('what passes', () => {
   test('an upgrade as the very first request of a server, and one after requests on the same connection', async () => {
     const monolith = await serveEcho('monolith');
@@ -70,11 +81,11 @@ describe('what passes', () => {
         'X-Two: 1\r\nCookie: c=\xe9\r\nx-two: 2\r\nX-Request-Id: id-1\r\n__proto__: p\r\n\r\n',
     );
     await raw.until(/101/);
-    expect(upstream.text()).toBe(
+    expect(upstream.text().replace(/(?<=x-request-id: )[0-9a-f]{24}-[0-9a-z]+/, 'made')).toBe(
       'GET /base/a/%7Eb?x=1&y HTTP/1.1\r\nHost: shop.example:81\r\n' +
         'Sec-WebSocket-Key: k==\r\nSec-WebSocket-Protocol: a, b\r\nSec-WebSocket-Version: 13\r\n' +
         'X-Two: 1\r\nX-Two: 2\r\nCookie: c=\xe9\r\n__proto__: p\r\n' +
-        'x-request-id: id-1\r\nx-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: http\r\n' +
+        'x-request-id: made\r\nx-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: http\r\n' +
         'x-forwarded-host: shop.example:81\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n',
     );
   });

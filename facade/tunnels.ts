@@ -21,6 +21,7 @@ import type { Holds } from './holds.ts';
 import type { OwnWrites } from './own-writes.ts';
 import { PROBLEMS, type ProblemName } from './problem.ts';
 import { answerOn } from './raw-socket.ts';
+import type { Overload } from './overload.ts';
 import type { Path } from './request-figures.ts';
 import type { TroubleLog } from './trouble.ts';
 import { surroundings } from './surroundings.ts';
@@ -42,6 +43,7 @@ export interface TunnelsOptions {
   readonly holds: Holds;
   readonly ownWrites: Pick<OwnWrites, 'wroteAt'>;
   readonly cohorts: CohortKeys;
+  readonly overload: Pick<Overload, 'sheds'>;
   readonly witness: Witness;
   /** A request was refused before anything else was known of it; it took this long. */
   readonly refused: (status: number, ms: number) => void;
@@ -74,7 +76,7 @@ interface Open {
 const LEASE_CHECK_MS = 1_000;
 
 export function createTunnels(options: TunnelsOptions): Tunnels {
-  const { upstreams, holds, cohorts } = options;
+  const { upstreams, holds, cohorts, overload } = options;
   const routes: Routes = {
     policies: options.routes.policies,
     match: (method, segments) => options.routes.match(method, segments)?.tunnel,
@@ -112,7 +114,8 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
     const decision = judge(facts);
     switch (decision.kind) {
       case 'unclaimed':
-        forward(arrival, undefined, upstreams.monolith, facts, undefined);
+        if (overload.sheds('normal')) refuse(arrival, undefined, 'overloaded');
+        else forward(arrival, undefined, upstreams.monolith, facts, undefined);
         break;
       case 'refuse':
         refuse(arrival, decision.match, decision.why);
@@ -122,7 +125,9 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
         break;
       case 'forward': {
         const { match, to, setCohort } = decision;
-        if (match.kind === 'write' && !released && holds.mustWait(match.capability))
+        // Who has waited already is not sent away.
+        if (!released && overload.sheds(match.priority)) refuse(arrival, match, 'overloaded');
+        else if (match.kind === 'write' && !released && holds.mustWait(match.capability))
           hold(arrival, match);
         else {
           const upstream =

@@ -9,7 +9,7 @@ import {
   emptyText,
   orphansText,
   takenByAll,
-} from './domain/statements.ts';
+} from './domain/emptying-statements.ts';
 import { isKeyViolation } from './refusal.ts';
 import type { BatchContext } from './batch-context.ts';
 import type { Writer } from './writer.ts';

@@ -42,6 +42,7 @@ export class Flights {
    * log, is not visible yet after seconds: what it says is in flight would be found by nobody, and stay so.
    */
   async end(xids: readonly number[]): Promise<void> {
+    if (xids.length === 0) return;
     const since = performance.now();
     while (await this.#ending(xids)) {
       if (performance.now() > since + ENDING_MS)

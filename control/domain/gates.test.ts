@@ -41,7 +41,15 @@ const GOOD: GateFacts = {
   flows: [flow('to'), flow('back')],
   shadow: {
     samples: [
-      { capability: 'catalog', route: '/a', compared: 100, mismatched: 1, dropped: 0, noise: 0 },
+      {
+        capability: 'catalog',
+        route: '/a',
+        compared: 100,
+        mismatched: 1,
+        dropped: 0,
+        undecided: 0,
+        noise: 0,
+      },
     ],
     mismatches: [],
   },
@@ -129,7 +137,15 @@ test('a mismatch names route and field', () => {
     ...GOOD,
     shadow: {
       samples: [
-        { capability: 'catalog', route: '/a', compared: 100, mismatched: 2, dropped: 0, noise: 0 },
+        {
+          capability: 'catalog',
+          route: '/a',
+          compared: 100,
+          mismatched: 2,
+          dropped: 0,
+          undecided: 0,
+          noise: 0,
+        },
       ],
       mismatches: [
         {
@@ -265,6 +281,26 @@ test('conflicts that were judged stop a cutover past their limit, and are no mat
   expect(judged(1)).toEqual(['conflicts: fail']);
 });
 
+test('differences that nobody could decide are no pass, however many answers were the same', () => {
+  const gate = (undecided: number) =>
+    evaluateGates('shadow', 'canary', {
+      ...GOOD,
+      limits: { ...GOOD.limits, shadowSamples: 100, mismatchRate: 0 },
+      shadow: {
+        samples: [
+          {
+            ...{ capability: 'catalog', route: '/a', compared: 1_000, mismatched: 0 },
+            ...{ dropped: 5_000, undecided, noise: 0 },
+          },
+        ],
+        mismatches: [],
+      },
+    }).find((one) => one.gate === 'shadow undecided');
+  expect(gate(0)).toMatchObject({ verdict: 'pass', limit: 'at most 2.95 % with the mismatches' });
+  expect(gate(30)).toMatchObject({ verdict: 'pass' });
+  expect(gate(31)).toMatchObject({ verdict: 'inconclusive', figure: '31 differences' });
+});
+
 test('what no comparison has shown yet is told as a bound, and a bound that is too wide is no pass', () => {
   const gate = (compared: number, mismatched: number) =>
     evaluateGates('shadow', 'canary', {
@@ -272,7 +308,15 @@ test('what no comparison has shown yet is told as a bound, and a bound that is t
       limits: { ...GOOD.limits, shadowSamples: 100, mismatchRate: 0.02 },
       shadow: {
         samples: [
-          { capability: 'catalog', route: '/a', compared, mismatched, dropped: 0, noise: 0 },
+          {
+            capability: 'catalog',
+            route: '/a',
+            compared,
+            mismatched,
+            dropped: 0,
+            undecided: 0,
+            noise: 0,
+          },
         ],
         mismatches: [],
       },

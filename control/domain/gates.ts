@@ -202,6 +202,9 @@ function shadowGates({ samples, mismatches }: GateFacts['shadow'], limits: Gates
   const bound = upperBound(mismatched, compared, confidence);
   const asked = Math.max(mismatchRate, upperBound(0, shadowSamples, confidence));
   const known = bound <= asked ? 'pass' : 'inconclusive';
+  // What was different, and could not be looked at again, may be a fault as well.
+  const undecided = sum(samples.map((one) => one.undecided));
+  const open = undecided === 0 ? 0 : (mismatched + undecided) / (compared + undecided);
   const worst = [...mismatches].sort((a, b) => b.count - a.count).slice(0, 5);
   return [
     gate(
@@ -224,8 +227,20 @@ function shadowGates({ samples, mismatches }: GateFacts['shadow'], limits: Gates
         note: worst.map((one) => `${one.route} at ${one.path} (${one.count}×)`).join('; '),
       }),
     },
+    {
+      ...gate(
+        'shadow undecided',
+        open <= asked ? 'pass' : 'inconclusive',
+        `${undecided} differences`,
+        `at most ${percent(asked)} with the mismatches`,
+      ),
+      ...(open > asked && { remedy: UNDECIDED }),
+    },
   ];
 }
+
+const UNDECIDED =
+  'They could not be asked again in time, never stood still, or were too large: let sync catch up, ignore what always moves, or raise facade.shadow.bodyBytes; then `banyan shadow --restart` counts anew';
 
 /** Sync publishes four reports a second; after this much silence nothing is known, least of all that it lags. */
 const SILENT_MS = 3_000;

@@ -22,7 +22,7 @@ export function murmur2(data: Buffer): number {
   return hash ^ (hash >>> 15);
 }
 
-/** Which of so many partitions a key's records stand in, as with Java's client. */
-export function partitionOfKey(key: Buffer, partitions: number): number {
-  return (murmur2(key) & POSITIVE) % partitions;
+/** What tells a key's partition: that is the rest of its division by their number, as with Java's client. */
+export function keyHash(key: Buffer): number {
+  return murmur2(key) & POSITIVE;
 }

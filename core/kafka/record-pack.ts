@@ -1,7 +1,7 @@
 // Records written down as they go into a batch, all but where they stand in it: a few objects for
 // thousands. What waits for the brokers so is nothing for the garbage collector, which took a third of a
 // relay's time when it was.
-import { murmur2 } from './murmur.ts';
+import { keyHash } from './murmur.ts';
 import type { KafkaRecord } from './record.ts';
 import { sizeOfVarInt, writeVarInt } from './var-int.ts';
 
@@ -10,7 +10,6 @@ const FIRST_BYTES = 16_384;
 const MOST_KEPT_BYTES = 4_194_304;
 /** A record's length and where it stands take no more. */
 export const PLACE_BYTES = 12;
-const POSITIVE = 0x7fffffff;
 
 export class RecordPack {
   #buffer = Buffer.allocUnsafe(FIRST_BYTES);
@@ -111,7 +110,7 @@ export class RecordPack {
       return;
     }
     const key = this.#buffer.subarray(this.#bytes - keyBytes, this.#bytes);
-    this.#places.push(-1 - (murmur2(key) & POSITIVE));
+    this.#places.push(-1 - keyHash(key));
   }
 }
 

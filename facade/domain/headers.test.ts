@@ -139,11 +139,18 @@ describe('request fields', () => {
     });
   });
 
-  test('a request id is kept when it is safe to log, and made when there is none', () => {
-    expect(headOf('X-Request-Id', 'abc-1').requestId).toBe('abc-1');
-    expect(headOf().requestId).toBe('fresh');
-    expect(headOf('X-Request-Id', 'a b"}').requestId).toBe('fresh');
-    expect(headOf('X-Request-Id', 'a'.repeat(129)).requestId).toBe('fresh');
+  test('a request id is kept from a trusted peer when it is safe to log, and made otherwise', () => {
+    const idOf = (trusted: boolean, ...raw: string[]): string => {
+      const head = readRequestHead(raw, { ...PEER, trusted }, () => 'fresh', true);
+      if (head.kind === 'refused') throw new Error(head.why);
+      expect(head.headers.filter((field) => /^x-request-id$/i.test(field))).toHaveLength(1);
+      return head.requestId;
+    };
+    expect(idOf(true, 'X-Request-Id', 'abc-1')).toBe('abc-1');
+    expect(idOf(false, 'X-Request-Id', 'abc-1')).toBe('fresh');
+    expect(idOf(true)).toBe('fresh');
+    expect(idOf(true, 'X-Request-Id', 'a b"}')).toBe('fresh');
+    expect(idOf(true, 'X-Request-Id', 'a'.repeat(129))).toBe('fresh');
   });
 
   test('knows whether a body follows, and what the client expects', () => {

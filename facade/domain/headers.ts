@@ -10,8 +10,8 @@
 // Every other field passes in its order, spelling and number, but for those of one hop (RFC 9110
 // §7.6.1), those that Connection nominates, and what only a proxy (forwarded.ts) or only the facade
 // (x-banyan-*) may say. These are dropped in the spelling with underscores too, which CGI-like upstreams
-// cannot tell from the one with dashes. A request id is kept from anybody where it is safe to log: it
-// is a name, not a right.
+// cannot tell from the one with dashes. A request id is kept from a trusted peer, where it is safe to log:
+// it decides which requests are samples.
 import { answerField, isEndToEnd, requestField } from './field-names.ts';
 import { carryOn, introduce, type Peer } from './forwarded.ts';
 import { isHost } from './host.ts';
@@ -91,7 +91,7 @@ export function readRequestHead(
         websocket ||= /\bwebsocket\b/i.test(value);
         continue;
       case 'x-request-id':
-        requestId = value;
+        if (peer.trusted) requestId = value;
         continue;
     }
     headers.push(name, value);

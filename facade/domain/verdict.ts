@@ -42,8 +42,18 @@ export type Verdict =
       readonly differences: readonly Difference[];
       readonly noise: number;
     }
-  | { readonly kind: 'dropped'; readonly reason: DropReason };
+  | {
+      readonly kind: 'dropped';
+      readonly reason: DropReason;
+      /** A difference was seen, and neither proven nor excused. */
+      readonly undecided?: true;
+    };
 
 export function dropped(reason: DropReason): Verdict {
   return { kind: 'dropped', reason };
+}
+
+/** The answers differed, and that is all that is known. */
+export function undecided(reason: DropReason): Verdict {
+  return { kind: 'dropped', reason, undecided: true };
 }

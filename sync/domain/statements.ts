@@ -1,18 +1,13 @@
 // The SQL that writes a batch: multi-row statements over unnested arrays of text, cast to the
 // target's types. One text per (table, kind, set of columns), so that they can be prepared.
-import {
-  quoteIdentifier,
-  quoteLiteral,
-  quoteTable,
-  type TableName,
-} from '../../core/postgres/identifiers.ts';
+import { quoteIdentifier, quoteLiteral, quoteTable } from '../../core/postgres/identifiers.ts';
 import type { RowFilter } from '../../control/domain/mapped-table.ts';
 import { copyField, textArray } from '../../core/postgres/text-forms.ts';
 import { belongsSql } from '../../control/domain/row-filter.ts';
 import { sameText } from './equality.ts';
 import { takenText } from './taken.ts';
 import type { RowOperation, TargetTable } from './target-table.ts';
-import type { Constant, Edge, TargetColumn } from './mapping.ts';
+import type { TargetColumn } from './mapping.ts';
 
 export interface Statement {
   readonly kind: 'delete' | 'upsert' | 'update';
@@ -141,49 +136,15 @@ export function writeStatements(
   });
 }
 
-interface GuardedTable {
-  readonly name: TableName;
-  readonly guard: RowFilter;
-}
-
-/** Deletes all rows that are ours to write. */
-export function emptyText({ name, guard }: GuardedTable): string {
-  return `DELETE FROM ${quoteTable(name)} AS t${whereOurs(guard)}`;
-}
-
-/** Deletes the rows of a part whose driver's row is there. */
-export function emptyPartText(part: Edge, driver: Edge): string {
-  const same = part.key.map(
-    ({ target }, index) =>
-      `d.${quoteIdentifier(driver.key[index]?.target ?? '')} = t.${quoteIdentifier(target)}`,
-  );
-  return `DELETE FROM ${quoteTable(part.target)} AS t USING ${quoteTable(driver.target)} AS d WHERE ${same.join(' AND ')}`;
-}
-
-/** Sets columns of all rows that are ours to write to these values. */
-export function clearText({ name, guard }: GuardedTable, to: readonly Constant[]): string {
-  const sets = to.map(({ column, type, value }) => {
-    const text = absentText({ type, absent: value });
-    return `${quoteIdentifier(column)} = ${text}`;
-  });
-  return `UPDATE ${quoteTable(name)} AS t SET ${sets.join(', ')}${whereOurs(guard)}`;
-}
-
 /** What a column holds where the part that feeds it has no row, in SQL. */
 export function absentText({ type, absent }: Pick<TargetColumn, 'type' | 'absent'>): string {
   return absent === null ? 'NULL' : `${quoteLiteral(absent)}::${type}`;
 }
 
-function whereOurs(guard: RowFilter): string {
+/** Which rows are ours to write, as a WHERE clause; empty where all are. */
+export function whereOurs(guard: RowFilter): string {
   const condition = belongsSql(guard, 't');
   return condition === undefined ? '' : ` WHERE ${condition}`;
-}
-
-/** The keys of all rows of a driver's target, as lists of text, beside the name of a part. */
-export function orphansText(edge: Edge, part: string): string {
-  // Unlike a cast, this leaves the blanks of a character(n).
-  const key = edge.key.map(({ target }) => `format('%s', t.${quoteIdentifier(target)})`);
-  return `SELECT ${quoteLiteral(part)} AS source_table, ARRAY[${key.join(', ')}] AS key FROM ${allOurs(edge.target, edge.guard)}`;
 }
 
 /** The rows that would go or change by themselves if these went. */
@@ -193,15 +154,6 @@ export function takenBy(
 ): Pick<Statement, 'text' | 'values'> {
   const those = `${quoteTable(target.name)} AS t JOIN ${source(target, [])} ON ${ownRow(target)}`;
   return { text: takenText(target.taken, those), values: keyArrays(target, rows) };
-}
-
-/** The same if all went that are ours to write. */
-export function takenByAll({ name, guard, taken }: TargetTable): string {
-  return takenText(taken, allOurs(name, guard));
-}
-
-function allOurs(name: TableName, guard: RowFilter): string {
-  return `${quoteTable(name)} AS t${whereOurs(guard)}`;
 }
 
 export function valuesOf(

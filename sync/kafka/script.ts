@@ -4,7 +4,7 @@
 // a table, stand in every partition that they speak of, between what came before and what came after.
 import type pg from 'pg';
 import type { KafkaClient, KafkaRecord } from '../../core/kafka/client.ts';
-import { partitionOfKey } from '../../core/kafka/murmur.ts';
+import { keyHash } from '../../core/kafka/murmur.ts';
 import { ensureTopics } from '../../core/kafka/topics.ts';
 import type { Logger } from '../../core/log.ts';
 import { formatTable } from '../../core/postgres/identifiers.ts';
@@ -225,7 +225,7 @@ class DebeziumScript implements Script {
   #partitionOf({ topic, key, partition }: OutRecord): number {
     const partitions = this.#partitions.get(topic) ?? 1;
     if (partition !== undefined || key === null || partitions === 1) return partition ?? 0;
-    return partitionOfKey(Buffer.from(key), partitions);
+    return keyHash(Buffer.from(key)) % partitions;
   }
 
   #copied(record: OutRecord, topics: readonly string[]): KafkaRecord[] {

@@ -116,6 +116,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
   const refused = (status: number, ms: number): void => {
     metrics.finished({ ...UNFORWARDED, match: undefined, path: 'none', status, ms });
   };
+  const overload = { sheds: options.sheds ?? (() => false) };
   const leaseValid = options.leaseValid ?? (() => true);
   const routes = compileRoutes(migration.capabilities);
   const tunnels = createTunnels({
@@ -127,6 +128,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     holds,
     ownWrites,
     cohorts,
+    overload,
     witness,
     refused,
     trouble,
@@ -153,7 +155,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     calls,
     isBusy: options.isBusy ?? (() => Promise.resolve(false)),
     timeoutMs: migration.facade.timeoutMs,
-    overload: { sheds: options.sheds ?? (() => false) },
+    overload,
     witness,
     refused,
     held: (ms) => {

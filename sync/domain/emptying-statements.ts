@@ -1,0 +1,56 @@
+// The SQL that empties a target: it writes, or finds, all rows of a table that are ours to write.
+import type { RowFilter } from '../../control/domain/mapped-table.ts';
+import {
+  quoteIdentifier,
+  quoteLiteral,
+  quoteTable,
+  type TableName,
+} from '../../core/postgres/identifiers.ts';
+import type { Constant, Edge } from './mapping.ts';
+import { absentText, whereOurs } from './statements.ts';
+import { takenText } from './taken.ts';
+import type { TargetTable } from './target-table.ts';
+
+interface GuardedTable {
+  readonly name: TableName;
+  readonly guard: RowFilter;
+}
+
+/** Deletes all rows that are ours to write. */
+export function emptyText({ name, guard }: GuardedTable): string {
+  return `DELETE FROM ${quoteTable(name)} AS t${whereOurs(guard)}`;
+}
+
+/** Deletes the rows of a part whose driver's row is there. */
+export function emptyPartText(part: Edge, driver: Edge): string {
+  const same = part.key.map(
+    ({ target }, index) =>
+      `d.${quoteIdentifier(driver.key[index]?.target ?? '')} = t.${quoteIdentifier(target)}`,
+  );
+  return `DELETE FROM ${quoteTable(part.target)} AS t USING ${quoteTable(driver.target)} AS d WHERE ${same.join(' AND ')}`;
+}
+
+/** Sets columns of all rows that are ours to write to these values. */
+export function clearText({ name, guard }: GuardedTable, to: readonly Constant[]): string {
+  const sets = to.map(({ column, type, value }) => {
+    const text = absentText({ type, absent: value });
+    return `${quoteIdentifier(column)} = ${text}`;
+  });
+  return `UPDATE ${quoteTable(name)} AS t SET ${sets.join(', ')}${whereOurs(guard)}`;
+}
+
+/** The keys of all rows of a driver's target, as lists of text, beside the name of a part. */
+export function orphansText(edge: Edge, part: string): string {
+  // Unlike a cast, this leaves the blanks of a character(n).
+  const key = edge.key.map(({ target }) => `format('%s', t.${quoteIdentifier(target)})`);
+  return `SELECT ${quoteLiteral(part)} AS source_table, ARRAY[${key.join(', ')}] AS key FROM ${allOurs(edge.target, edge.guard)}`;
+}
+
+/** The rows that would go or change by themselves if all went that are ours to write. */
+export function takenByAll({ name, guard, taken }: TargetTable): string {
+  return takenText(taken, allOurs(name, guard));
+}
+
+function allOurs(name: TableName, guard: RowFilter): string {
+  return `${quoteTable(name)} AS t${whereOurs(guard)}`;
+}
