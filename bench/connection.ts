@@ -33,6 +33,11 @@ export class Connection {
     this.#socket.write(request);
   }
 
+  /** The rest of what was sent, if its connection is still there. */
+  sendRest(piece: Buffer): void {
+    this.#socket?.write(piece);
+  }
+
   /** Ours; undefined while it is not connected. */
   get port(): number | undefined {
     return this.#socket?.localPort;

@@ -2,7 +2,7 @@
 // bottleneck of a proxy in Node. An answer other than 200, or a lost connection, is an error: a
 // contender that fails is not fast.
 import { Connection } from './connection.ts';
-import { requestBytes, type Shape } from './request.ts';
+import { requestPieces, type Shape } from './request.ts';
 
 export interface Load {
   readonly url: string;
@@ -34,7 +34,7 @@ export function clientsOf(url: string, count: number, shape: Shape = 'GET'): Cli
   const base = new URL(url);
   return Array.from(
     { length: count },
-    (_, nth) => new Client(base, requestBytes(base, shape, nth)),
+    (_, nth) => new Client(base, requestPieces(base, shape, nth)),
   );
 }
 
@@ -63,12 +63,15 @@ export function percentilesOf(latencies: number[]): { p50Ms: number; p99Ms: numb
 /** One connection that asks the same again and again. */
 export class Client {
   readonly #request: Buffer;
+  /** What is sent after it. */
+  readonly #rest: Buffer | undefined;
   readonly #connection: Connection;
   #answered: (status: string) => void = () => undefined;
   #lost: (error: Error) => void = () => undefined;
 
-  constructor(base: URL, request: Buffer) {
+  constructor(base: URL, [request = Buffer.alloc(0), rest]: readonly Buffer[]) {
     this.#request = request;
+    this.#rest = rest;
     this.#connection = new Connection(base, {
       answered: (status) => {
         this.#answered(status);
@@ -97,10 +100,19 @@ export class Client {
           return;
         }
         sentAt = now;
-        this.#connection.send(this.#request);
+        this.#ask();
       };
-      this.#connection.send(this.#request);
+      this.#ask();
     });
+  }
+
+  #ask(): void {
+    this.#connection.send(this.#request);
+    const rest = this.#rest;
+    if (rest)
+      setImmediate(() => {
+        this.#connection.sendRest(rest);
+      });
   }
 
   /** Of its connection; undefined while it has none. */

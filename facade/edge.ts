@@ -51,7 +51,7 @@ export interface EdgeOptions {
   /** Whether coordinators still count on this replica. */
   readonly leaseValid: () => boolean;
   /** Which peers are believed what they say about their clients; none when left out. */
-  readonly trusts?: Trust | undefined;
+  readonly trusts: Trust | undefined;
 }
 
 export interface Edge {

@@ -49,7 +49,7 @@ export interface TunnelsOptions {
   readonly refused: (status: number, ms: number) => void;
   readonly trouble: TroubleLog;
   readonly leaseValid: () => boolean;
-  readonly trusts?: Trust | undefined;
+  readonly trusts: Trust | undefined;
 }
 
 export interface Tunnels {
