@@ -80,6 +80,7 @@ export class Asker {
           path: upstream.prefix + question.target,
           method: question.method,
           headers: question.headers as string[],
+          ...(question.body && { body: question.body }),
           ...(upstream.servername === undefined ? undefined : { servername: upstream.servername }),
         },
         asking,

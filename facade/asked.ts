@@ -6,6 +6,7 @@ export interface Question {
   readonly method: string;
   readonly target: string;
   readonly headers: readonly string[];
+  readonly body?: Buffer | undefined;
   /** Of the client's request, where it is sampled. */
   readonly trace?: Trace | undefined;
 }

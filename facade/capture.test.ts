@@ -22,7 +22,13 @@ test('keeps the whole answer, of the headers those that are wanted, repeated fie
   tap.data(Buffer.from('67890'));
   tap.end();
   expect(seen).toEqual([
-    { kind: 'whole', status: 200, headers: { 'x-a': '1, 2' }, body: Buffer.from('1234567890') },
+    {
+      kind: 'whole',
+      asked: undefined,
+      status: 200,
+      headers: { 'x-a': '1, 2' },
+      body: Buffer.from('1234567890'),
+    },
   ]);
 });
 

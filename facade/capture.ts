@@ -8,6 +8,8 @@ import type { Purse } from './memory.ts';
 export type Captured =
   | {
       readonly kind: 'whole';
+      /** The request's body. */
+      readonly asked: Buffer | undefined;
       readonly status: number;
       /** Those that are wanted, by lower-case name; repeated fields joined. */
       readonly headers: Readonly<Record<string, string>>;
@@ -29,6 +31,7 @@ export function capture(options: CaptureOptions, done: (captured: Captured) => v
   const { bodyBytes, purse, wanted, isHead } = options;
   const gathering = new Gathering(purse, bodyBytes);
   const headers: Record<string, string> = {};
+  let asked: Buffer | undefined;
   let status = 0;
   let over = false;
   const drop = (reason: DropReason): void => {
@@ -38,6 +41,12 @@ export function capture(options: CaptureOptions, done: (captured: Captured) => v
     done({ kind: 'dropped', reason });
   };
   return {
+    asked: (given) => {
+      if (over) return;
+      if (!given) drop('has-body');
+      else if (purse.take(given.length)) asked = given;
+      else drop('memory');
+    },
     head: (code, flat) => {
       status = code;
       for (let at = 0; at + 1 < flat.length; at += 2) {
@@ -58,7 +67,7 @@ export function capture(options: CaptureOptions, done: (captured: Captured) => v
     end: () => {
       if (over) return;
       over = true;
-      done({ kind: 'whole', status, headers, body: gathering.take() });
+      done({ kind: 'whole', asked, status, headers, body: gathering.take() });
     },
     fail: () => {
       drop('control-failed');

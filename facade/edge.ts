@@ -233,7 +233,7 @@ export function createEdge(options: EdgeOptions): Edge {
   };
 
   const copy = ({ method, target, head, trace }: Visit, match: Match): Tap | undefined =>
-    shadow.begin(match, { method, target: target.raw, headers: head.headers, trace }, head.hasBody);
+    shadow.begin(match, { method, target: target.raw, headers: head.headers, trace });
 
   const write = (visit: Visit, decision: Forward): void => {
     const { match } = decision;

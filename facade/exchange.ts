@@ -146,6 +146,7 @@ class Exchange implements AttemptListener {
     this.#answer.begin(head.status, head.message, headers, head.length);
     if (early) closeAfter(req);
     clearTimeout(this.#timer);
+    if (tap && this.#upload) tap.asked(this.#upload.body);
     this.#upload?.settle();
     tap?.head(head.status, read);
   }

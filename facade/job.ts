@@ -9,6 +9,8 @@ import type { Upstream } from './upstreams.ts';
 
 /** Sees the upstream's answer pass by; can neither delay nor change it. */
 export interface Tap {
+  /** The request's own body, before `head`; undefined where it is not, or is no more, known as a whole. */
+  asked(body: Buffer | undefined): void;
   head(status: number, headers: readonly string[]): void;
   data(chunk: Buffer): void;
   end(): void;

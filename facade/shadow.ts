@@ -49,7 +49,7 @@ export interface ShadowOptions {
 
 export interface Shadow {
   /** Claims a slot for the copy of a read and returns what must see the answer; undefined when dropped. */
-  begin(match: Match, question: Question, hasBody: boolean): Tap | undefined;
+  begin(match: Match, question: Question): Tap | undefined;
   /** Drops what is not yet decided and waits until everything is counted. */
   close(): Promise<void>;
 }
@@ -169,13 +169,8 @@ export function createShadow(options: ShadowOptions): Shadow {
     return fresh;
   };
 
-  const refusal = (
-    hasBody: boolean,
-    silent: Ejection | undefined,
-    tooLarge: Ejection,
-  ): DropReason | undefined => {
+  const refusal = (silent: Ejection | undefined, tooLarge: Ejection): DropReason | undefined => {
     if (options.isOverloaded?.() === true) return 'shed';
-    if (hasBody) return 'has-body';
     if (silent?.isOut === true) return 'ejected';
     if (tooLarge.isOut) return 'too-large';
     if (slots >= concurrency) return 'busy';
@@ -220,12 +215,12 @@ export function createShadow(options: ShadowOptions): Shadow {
   };
 
   return {
-    begin: (match, question, hasBody) => {
+    begin: (match, question) => {
       const version = options.version(match.capability) ?? 0;
       const policy = policies.get(match.capability) ?? NO_POLICY;
       const silent = silences.get(match.capability);
       const { noise, tooLarge } = routeOf(match);
-      const refused = refusal(hasBody, silent, tooLarge);
+      const refused = refusal(silent, tooLarge);
       if (refused) {
         tally.refused(match, version, refused);
         return undefined;
@@ -254,12 +249,16 @@ export function createShadow(options: ShadowOptions): Shadow {
           tally.decided(match, version, question.target, dropped(captured.reason));
           return;
         }
-        const { status, headers, body } = captured;
+        const { asked, status, headers, body } = captured;
         const leg = question.trace?.leg({ 'banyan.path': 'service', 'banyan.shadow': true });
         const verdict = plainAnswer({ status, headers, body }, bodyBytes, purse, work)
           .then((given) =>
             judge({
-              question: leg ? { ...question, headers: leg.under(question.headers) } : question,
+              question: {
+                ...question,
+                ...(leg && { headers: leg.under(question.headers) }),
+                body: asked,
+              },
               given,
               monolith: upstreams.monolith,
               service: upstreams.service(match.policy.service),

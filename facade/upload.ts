@@ -43,6 +43,12 @@ export class Upload {
     return this.#whole;
   }
 
+  /** As the client sent it; undefined where that was too much to keep, or is not over. */
+  get body(): Buffer | undefined {
+    if (this.#piece) return this.#piece;
+    return this.#whole && this.#options.req.readableEnded ? Buffer.concat(this.#kept) : undefined;
+  }
+
   /** The upstream takes more of it than the client sends. */
   get awaitsClient(): boolean {
     const stream = this.#stream;

@@ -21,7 +21,7 @@ export type DropReason =
   | 'control-failed'
   /** 206 and 304 answer a condition of the client's. */
   | 'partial'
-  /** A read with a body is not copied. */
+  /** The read has a body that was not kept (`facade.retry.bodyBytes`). */
   | 'has-body'
   /** Too many differences wait for their repetition, or the control was asked again too often. */
   | 'recheck-busy'
