@@ -212,9 +212,12 @@ export class Moves {
       case 'opens to cohorts': {
         // The way back is built first, and must be seen to run.
         const closed = { ...move, weight: 0 };
-        if (state.phase !== to) await this.#at.steps.take(state, closed, site, replaceTarget);
+        const there =
+          state.phase === to
+            ? state
+            : await this.#at.steps.take(state, closed, site, replaceTarget);
         await this.#flowing(state, site);
-        const there = await this.#at.store.readOne(state.capability);
+        // It opens on the state that was decided on, and on no other.
         await enterWriteCanary(context, there, await proven(move, site));
         return undefined;
       }

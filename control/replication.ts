@@ -79,7 +79,7 @@ export async function createFlow(ends: FlowEnds, right: Right): Promise<void> {
   await right.lease.assertHeld();
   await target.guarded(right.epoch, (client) =>
     client.query(
-      `INSERT INTO banyan.checkpoint (flow, timeline, commit_lsn, seq, mode) VALUES ($1, $2, $3, 0, $4)`,
+      `INSERT INTO banyan.checkpoint (flow, timeline, commit_lsn, seq, mode, confirmed) VALUES ($1, $2, $3, 0, $4, $3)`,
       [names.flow, timeline, lsn, ends.direction === 'to' ? 'owner' : 'guest'],
     ),
   );

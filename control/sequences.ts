@@ -19,7 +19,7 @@ interface KeyColumn {
   readonly column: string;
 }
 
-/** A sequence of the new owner, with all that its next value must be greater than. */
+/** A sequence of the new owner, with all that its next value must lie beyond. */
 export interface SequencePlan {
   readonly sequence: string;
   readonly increment: bigint;
@@ -62,11 +62,14 @@ export async function raiseSequences(
     for (const { sequence, increment, own, other, otherSequence } of plans) {
       // One after the other: both may be the same side, and a session answers one question at a time.
       const before = await lastValue(next, sequence);
-      const ownMax = await greatest(next, own);
-      const otherMax = await greatest(previous, other);
+      const down = increment < 0n;
+      const ownMost = await outermost(next, own, down);
+      const otherMost = await outermost(previous, other, down);
       const otherLast = otherSequence === null ? 0n : await lastValue(previous, otherSequence);
-      const least = [before, ownMax, otherMax, otherLast].reduce((a, b) => (a > b ? a : b)) + GAP;
-      const over = increment > 1n ? (least - before) % increment : 0n;
+      const beyond = (a: bigint, b: bigint): bigint => (a > b === down ? b : a);
+      const least = [before, ownMost, otherMost, otherLast].reduce(beyond) + (down ? -GAP : GAP);
+      // Where it counts in steps, it goes on with its own.
+      const over = (least - before) % increment;
       const to = over === 0n ? least : least + increment - over;
       await next.client.query('SELECT setval($1::regclass, $2)', [sequence, to.toString()]);
       steps.push({ sequence, from: before.toString(), to: to.toString() });
@@ -89,7 +92,7 @@ async function lastValue(side: Participant, sequence: string): Promise<bigint> {
 }
 
 /** 0 where keys are no numbers there: all its rows have come to the other side by now. */
-async function greatest(side: Participant, key: KeyColumn): Promise<bigint> {
+async function outermost(side: Participant, key: KeyColumn, down: boolean): Promise<bigint> {
   const column = quoteIdentifier(key.column);
   const table = quoteTable(parseTableName(key.table));
   // A domain has the category of what it is made of.
@@ -99,6 +102,6 @@ async function greatest(side: Participant, key: KeyColumn): Promise<bigint> {
     [table, key.column],
   );
   if (category !== 'N') return 0n;
-  const most = `SELECT coalesce(trunc(max(${column})::text::numeric), 0)::text FROM ${table}`;
+  const most = `SELECT coalesce(trunc(${down ? 'min' : 'max'}(${column})::text::numeric), 0)::text FROM ${table}`;
   return BigInt(await scalar(side.client, most));
 }

@@ -56,7 +56,7 @@ export class Steps {
     move: PlannedMove,
     site: Site,
     replaceTarget: boolean,
-  ): Promise<void> {
+  ): Promise<CapabilityState> {
     const { to, weight, entry } = move;
     // What is built before the state changes is announced first: should we die, the caretaker sees a
     // newer version and tidies up.
@@ -79,26 +79,21 @@ export class Steps {
     switch (`${state.phase}>${to}`) {
       case 'monolith>sync':
         if (site.ends) await this.#beginSync(state, site, site.ends, replaceTarget);
-        await change();
-        break;
+        return change();
       case 'sync>monolith':
       case 'shadow>monolith':
       case 'canary>monolith':
       case 'cutover>retired':
-        await this.#left(await change(), site);
-        break;
+        return this.#left(await change(), site);
       case 'sync>shadow':
-        await this.countAnew(state, move);
-        break;
+        return this.countAnew(state, move);
       case 'shadow>canary':
         if (site.ends) await this.#buildWayBack(state, site, site.ends);
-        await change();
-        break;
+        return change();
       case 'canary>shadow':
-        await this.#left(await this.countAnew(state, move), site);
-        break;
+        return this.#left(await this.countAnew(state, move), site);
       default:
-        await change();
+        return change();
     }
   }
 
@@ -188,9 +183,10 @@ export class Steps {
   }
 
   /** The state has changed; once no live facade acts on the older one, what it needed may go. */
-  async #left(state: CapabilityState, site: Site): Promise<void> {
+  async #left(state: CapabilityState, site: Site): Promise<CapabilityState> {
     await this.#replicas.acknowledged(state.capability, state.version, TRAFFIC_TIMEOUT_MS);
     await this.tidied(state, site);
+    return state;
   }
 }
 

@@ -57,6 +57,8 @@ interface JournalRow {
 
 const SESSION = { applicationName: 'banyan-control', silenceMs: 20_000 };
 
+const DURABLE = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`;
+
 /** Opens a pool on the control database. Connects lazily. */
 export function openControl(url: string, poolSize = 4): Knex {
   return knex({
@@ -64,9 +66,17 @@ export function openControl(url: string, poolSize = 4): Knex {
     connection: clientConfig(url, SESSION) as Knex.PgConnectionConfig,
     pool: {
       ...{ min: 0, max: poolSize },
-      afterCreate: (client: pg.Client, done: (error: null, client: pg.Client) => void) => {
+      afterCreate: (client: pg.Client, done: (error: Error | null, client: pg.Client) => void) => {
         watch(client, url, SESSION);
-        done(null, client);
+        // Who owns what is durable before anybody acts on it, whatever the server's default is.
+        client.query(DURABLE).then(
+          () => {
+            done(null, client);
+          },
+          (error: unknown) => {
+            done(error as Error, client);
+          },
+        );
       },
     },
     acquireConnectionTimeout: 10_000,

@@ -10,6 +10,7 @@ import {
   sameItems,
   type GatedItems,
 } from '../test/support/write-canary.ts';
+import { waitFor } from '../core/lifecycle.ts';
 import type { MoveRequest, MoveResult } from './domain/move.ts';
 import { cases } from '../test/support/long.ts';
 
@@ -224,5 +225,21 @@ test('numbers that both sides may give out are refused before anything is opened
     code: 'PREFLIGHT_FAILED',
     hint: expect.stringMatching(/ALTER SEQUENCE/),
   });
+  await atRest(pair, { phase: 'canary', weight: 0, shared: false }, ['monolith']);
+});
+
+test('what moves while it waits for its flows is not written over: it opens on no other state', async () => {
+  await move({ event: 'rollback' });
+  gate.shut();
+  const opening = move({ event: 'advance', weight: 10 });
+  await waitFor(async () => (await pair.store.readOne('catalog')).phase === 'canary', {
+    timeoutMs: 30_000,
+    what: 'the way back to be built',
+  });
+  // As a rollout's pause does, or a coordinator that has come to have the lease.
+  const state = await pair.store.readOne('catalog');
+  await pair.store.change(state, {}, { who: 'test', event: 'pause', why: '', evidence: {} });
+  gate.open();
+  await expect(opening).rejects.toMatchObject({ code: 'MOVE_IN_PROGRESS' });
   await atRest(pair, { phase: 'canary', weight: 0, shared: false }, ['monolith']);
 });

@@ -187,7 +187,8 @@ export function createEdge(options: EdgeOptions): Edge {
     const open = state && new Map([[match.capability, { ...state, holding: false }]]);
     const decision = open && decide(routes, open, visit, around);
     if (decision?.kind === 'forward') write(visit, decision);
-    else hold(visit, next, match);
+    // What was held when it came may be so no more: then nobody would let it go.
+    else route(visit, next, false, true);
     leave();
   };
 

@@ -108,7 +108,8 @@ export function createShadow(options: ShadowOptions): Shadow {
         }),
       ]),
   );
-  const routes = new Map<string, RouteKnown>();
+  /** Asked for with every read: no key is made up for it. */
+  const routes = new Map<Match, RouteKnown>();
   const memory = new Memory(memoryBytes);
   // A quarter of a second's worth at once: enough for a burst, too little to be noticed.
   const work = new Allowance({
@@ -144,10 +145,10 @@ export function createShadow(options: ShadowOptions): Shadow {
   let repeating = 0;
   let closing = false;
 
-  const routeOf = ({ capability, label: route }: Match): RouteKnown => {
-    const key = `${capability} ${route}`;
-    const known = routes.get(key);
+  const routeOf = (match: Match): RouteKnown => {
+    const known = routes.get(match);
     if (known) return known;
+    const { capability, label: route } = match;
     const fresh = {
       noise: new RouteNoise((place) => {
         log.info('the monolith does not reproduce this itself: differences there are noise', {
@@ -165,7 +166,7 @@ export function createShadow(options: ShadowOptions): Shadow {
         else log.info('answers can be compared again', { capability, route });
       }),
     };
-    routes.set(key, fresh);
+    routes.set(match, fresh);
     return fresh;
   };
 

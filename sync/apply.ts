@@ -4,7 +4,7 @@
 // then is parked, and later changes of its row wait behind it.
 import { sleep } from '../core/lifecycle.ts';
 import { formatTable } from '../core/postgres/identifiers.ts';
-import { parseLsn } from '../core/postgres/lsn.ts';
+import { parseLsn, type Lsn } from '../core/postgres/lsn.ts';
 import { Batch, type Applied } from './batch.ts';
 import type { Copying } from './copying.ts';
 import type { Piece } from './domain/change.ts';
@@ -30,6 +30,8 @@ const MORE_CARE: Readonly<Record<Care, Care | undefined>> = {
   parking: 'parking strictly',
   'parking strictly': undefined,
 };
+/** How often it is noted that there was nothing to write. */
+const NOTE_MS = 5_000;
 const MAX_TRIES = 10;
 const TRY_AGAIN_MS = 20;
 
@@ -42,6 +44,7 @@ export class Applier {
   #deletesLast = false;
   /** Commits that the target may not have on its disk yet. */
   #owed = false;
+  #notedAt = -NOTE_MS;
 
   constructor(
     target: Target,
@@ -117,6 +120,21 @@ export class Applier {
         if (!more) throw explain(error);
         care = more;
       }
+  }
+
+  /**
+   * What of the log may be acknowledged now: no more than the target says by itself, so that whoever finds
+   * more acknowledged knows that changes are missing. What wrote nothing is noted now and then.
+   */
+  async noted(endLsn: Lsn): Promise<Lsn> {
+    const { confirmed = 0n, offsets } = this.#checkpoint;
+    if (offsets || confirmed >= endLsn) return endLsn;
+    const now = performance.now();
+    if (now - this.#notedAt < NOTE_MS) return confirmed;
+    await this.#context.target.confirm(endLsn);
+    this.#notedAt = now;
+    this.#checkpoint = { ...this.#checkpoint, confirmed: endLsn };
+    return endLsn;
   }
 
   /** Tries parked changes again whose retry was asked for. */

@@ -153,6 +153,8 @@ export class Batch {
     if (this.#copyAgain)
       await copying.again(target.client, this.checkpoint.mode === 'owner' ? 'prune' : 'copy');
     const commitMs = Math.max(this.#commitMs, this.#judge.newestMs);
+    if (this.#endLsn !== undefined)
+      this.checkpoint = { ...this.checkpoint, confirmed: this.#endLsn };
     await this.#writer.commit(this.#start, this.checkpoint, { soon, commitMs });
     copying.committed();
     parking.committed();

@@ -172,3 +172,48 @@ test('a publication that is narrowed stops the flow, and what it left out is cop
   await equal(pair);
   await streaming(pair, 'to');
 });
+
+test('what a publication left out while nobody read is copied', async () => {
+  await sync?.stop();
+  await pair.monolith.query(`ALTER PUBLICATION banyan_catalog_to SET (publish = 'insert')`);
+  await pair.monolith.query('DELETE FROM prd WHERE prd_id = 3');
+  await pair.monolith.query(`UPDATE prd SET nm = 'not sent' WHERE prd_id = 4`);
+  await pair.monolith.query(
+    `ALTER PUBLICATION banyan_catalog_to SET (publish = 'insert, update, delete, truncate')`,
+  );
+  sync = startSync(pair);
+  await equal(pair);
+  await streaming(pair, 'to');
+});
+
+test('a column that takes the place of another under its name has its table copied again', async () => {
+  await pair.monolith.query(
+    `ALTER TABLE prd DROP COLUMN dsc, ADD COLUMN dsc text DEFAULT 'made anew'`,
+  );
+  await equal(pair);
+  await streaming(pair, 'to');
+  await sync?.stop();
+  await pair.monolith.query(`
+    ALTER TABLE prd RENAME COLUMN nm TO old_nm;
+    ALTER TABLE prd RENAME COLUMN dsc TO nm;
+    ALTER TABLE prd RENAME COLUMN old_nm TO dsc`);
+  sync = startSync(pair);
+  await equal(pair);
+  await streaming(pair, 'to');
+});
+
+test('a wider type that puts something else into each row has its table copied again', async () => {
+  await pair.monolith.query('ALTER TABLE prd ALTER COLUMN prc TYPE numeric(14,2) USING prc * 2');
+  await equal(pair);
+  await streaming(pair, 'to');
+});
+
+test('a replica identity that does not hold the key any more stops the flow', async () => {
+  await pair.monolith.query('ALTER TABLE prd REPLICA IDENTITY USING INDEX prd_no_key');
+  await stops(/the replica identity of prd does not hold the key \(prd_id\)/);
+  await pair.monolith.query('ALTER TABLE prd REPLICA IDENTITY DEFAULT');
+  await resume();
+  await pair.monolith.query('DELETE FROM prd WHERE prd_id = 3');
+  await equal(pair);
+  await streaming(pair, 'to');
+});

@@ -40,11 +40,17 @@ export interface Copy {
   readonly untruncated: FlowPlan['untruncated'];
   /** Session at the source. */
   readonly source: pg.Client;
+  /** The target may lack changes that the source has forgotten. */
+  readonly lacks?: true;
 }
 
 interface Row {
   oid: string | null;
   columns: Record<string, string> | null;
+  numbers: Record<string, number> | null;
+  file: string | null;
+  publication: string | null;
+  unidentified: string[] | null;
   published: Published | null;
   member: string | null;
   heirs: string[] | null;
@@ -55,6 +61,14 @@ const LOOK = `
 SELECT c.oid::text,
        (SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, a.atttypmod)) FROM pg_attribute a
          WHERE a.attrelid = c.oid AND a.attname = ANY ($3) AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+       (SELECT jsonb_object_agg(a.attname, a.attnum) FROM pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attname = ANY ($3) AND a.attnum > 0 AND NOT a.attisdropped) AS numbers,
+       (SELECT relfilenode::text FROM pg_class WHERE oid = c.oid) AS file, (SELECT xmin::text FROM pg_publication WHERE pubname = $4) AS publication,
+       (WITH RECURSIVE leaf AS (
+          SELECT c.oid UNION ALL SELECT i.inhrelid FROM leaf JOIN pg_inherits i ON i.inhparent = leaf.oid AND NOT i.inhdetachpending)
+        SELECT array_agg(DISTINCT p.oid::regclass::text) FROM leaf JOIN pg_class p ON p.oid = leaf.oid AND p.relkind = 'r' AND p.relreplident <> 'f'
+         WHERE NOT $5::name[] <@ ARRAY(SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = p.oid AND a.attnum = ANY (i.indkey)
+                 WHERE i.indrelid = p.oid AND CASE p.relreplident WHEN 'd' THEN i.indisprimary AND i.indimmediate WHEN 'i' THEN i.indisreplident END)) AS unidentified,
        (SELECT jsonb_build_object('columns', t.attnames, 'filter', t.rowfilter, 'without',
                  array_remove(ARRAY[CASE WHEN NOT p.pubinsert THEN 'insert' END, CASE WHEN NOT p.pubupdate THEN 'update' END,
                                     CASE WHEN NOT p.pubdelete THEN 'delete' END, CASE WHEN NOT p.pubtruncate THEN 'truncate' END], NULL))
@@ -89,13 +103,18 @@ export async function readShapes(
   for (const label of plan.sourceOrder) {
     const { schema, table } = parseTableName(label);
     const needed = columnsOf(plan, label);
-    const { rows } = await client.query<Row>(LOOK, [schema, table, needed, publication]);
+    const { rows } = await client.query<Row>(LOOK, [
+      ...[schema, table, needed, publication],
+      keyOf(plan, label),
+    ]);
     const [row] = rows;
     if (!row || row.oid === null) throw new MappingError(`there is no table ${label}`);
     const shape = {
       oid: Number(row.oid),
       member: row.member === null ? null : Number(row.member),
       columns: row.columns ?? {},
+      numbers: row.numbers ?? {},
+      ...{ file: Number(row.file), publication: Number(row.publication) },
       ...(row.partitions && { partitions: row.partitions }),
     };
     const lost = needed.filter((name) => !(name in shape.columns));
@@ -104,6 +123,11 @@ export async function readShapes(
     if (row.heirs)
       throw new MappingError(
         `${row.heirs.join(', ')} inherits from ${label}: its rows show there and are no changes of it. Make it a partition, or take it off with NO INHERIT`,
+      );
+    if (row.unidentified)
+      throw new MappingError(
+        `the replica identity of ${row.unidentified.join(', ')} does not hold the key (${keyOf(plan, label).join(', ')}): of a row whose key changes, or that goes, its stream would not say which it was`,
+        `ALTER TABLE ${row.unidentified[0] ?? label} REPLICA IDENTITY FULL; what changed meanwhile, \`banyan verify\` finds`,
       );
     const why = gap(shape, row.published ?? undefined);
     if (why !== undefined)
@@ -125,6 +149,9 @@ function promoted(before: Copied, timeline: string): string | undefined {
     ? undefined
     : 'went into a server that another has taken over from, and may lack what that one had';
 }
+
+const LACKS =
+  'may lack changes: the slot goes on behind what its reader told it last. It was made anew, or moved, or the target was set back';
 
 /**
  * Compares the shapes with those that the copies were made from, notes them, and has the tables that were
@@ -148,7 +175,7 @@ interface Again {
 
 async function note(
   client: pg.Client,
-  { flow, direction, mode, mapping, untruncated, source }: Copy,
+  { flow, direction, mode, mapping, untruncated, source, lacks }: Copy,
   shapes: Shapes,
 ): Promise<readonly Again[]> {
   // Rows that the source lacks are strays only where it owns them all.
@@ -174,9 +201,10 @@ async function note(
       : undefined;
     const otherwise =
       found?.verdict === 'copy again' ? 'is mapped otherwise than when it was copied' : undefined;
-    const why = before
+    const reason = before
       ? (altered(before, now) ?? moved ?? promoted(before, timeline) ?? otherwise)
       : undefined;
+    const why = reason ?? (lacks && LACKS);
     const stage = why === moved && untruncated.has(table) ? 'copy' : first;
     await client.query(
       `UPDATE banyan.backfill SET shape = $3${why === undefined ? '' : `, cursor = NULL, rows = 0, stage = CASE stage WHEN 'prune' THEN stage ELSE $4 END`}
@@ -240,6 +268,11 @@ export async function loadedBefore(
 /** The mapped tables by their numbers: a table that is called otherwise for a while is still the same. */
 export function tablesByOid(shapes: Shapes): ReadonlyMap<number, TableName> {
   return new Map([...shapes].map(([label, { oid }]) => [oid, parseTableName(label)]));
+}
+
+function keyOf({ edges }: FlowPlan, label: string): string[] {
+  const own = edges.owner.filter((edge) => formatTable(edge.source) === label);
+  return [...new Set(own.flatMap(({ key }) => key.map(({ source }) => source)))];
 }
 
 function columnsOf({ edges }: FlowPlan, label: string): string[] {

@@ -272,6 +272,41 @@ test('a slot that is lost stops the flow for good; it is copied anew, not taken 
   await equal(pair);
 });
 
+test.each([
+  [
+    'made anew',
+    `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1`,
+    `SELECT pg_create_logical_replication_slot($1, 'pgoutput')`,
+  ],
+  ['moved', `SELECT pg_replication_slot_advance($1, pg_current_wal_lsn())`, undefined],
+])('a slot that was %s by somebody else: what it forgot is copied', async (_, first, second) => {
+  await pair.monolith.query(
+    `INSERT INTO prd (no, nm, prc) SELECT 'N' || i, 'n', 1 FROM generate_series(1, 10) i`,
+  );
+  await synced();
+  await sync?.stop();
+  await pair.monolith.query(`
+    UPDATE prd SET nm = 'in the hole' WHERE prd_id = 1; DELETE FROM prd WHERE prd_id = 2`);
+  await waitFor(
+    async () =>
+      (
+        await pair.monolith.query(
+          'SELECT 1 FROM pg_replication_slots WHERE active AND database = current_database()',
+        )
+      ).rows.length === 0,
+    { timeoutMs: 30_000, what: 'the server to notice that nobody reads the slot' },
+  );
+  const { rows } = await pair.monolith.query<{ slot_name: string }>(
+    'SELECT slot_name FROM pg_replication_slots WHERE database = current_database()',
+  );
+  for (const sql of [first, second])
+    if (sql !== undefined) await pair.monolith.query(sql, [rows[0]?.slot_name]);
+  await pair.monolith.query(`UPDATE prd SET nm = 'behind it' WHERE prd_id = 3`);
+  sync = startSync(pair);
+  await streaming(pair, 'to');
+  await equal(pair);
+});
+
 test('a backlog larger than what waits in memory is worked off while the source is written (planetscale/pgcopydb PR#51)', async () => {
   await synced();
   await sync?.stop();

@@ -98,8 +98,8 @@ class Flow {
     const copying = new Copying(names.flow, randomUUID());
     const source = new Source(sourceClient, home.say);
     const beats = new Source(beatClient, home.say);
-    const checkpoint = await target.checkpoint(home.kept);
-    const { mode } = checkpoint;
+    const found = await target.checkpoint(home.kept);
+    const { mode } = found;
     const load = (): Promise<void> =>
       copying.load(target.client, plan.sourceOrder, firstStage(direction, mode));
     // First: what no change would arrive of is not begun.
@@ -109,11 +109,15 @@ class Flow {
     const side = direction === 'to' ? 'monolith' : 'service';
     const mapping = tableVersions(this.#options.capability.tables, side);
     const copied = { flow: names.flow, direction, mapping, untruncated: plan.untruncated };
+    const hole = await home.hole?.(sourceClient, found);
     const again = await noteShapes(
       target.client,
-      { ...copied, mode, source: sourceClient },
+      { ...copied, mode, source: sourceClient, ...(hole !== undefined && { lacks: true }) },
       shapes,
     );
+    // Only now: whatever happens before, the copy is not forgotten.
+    if (hole !== undefined) await target.confirm(hole);
+    const checkpoint = hole === undefined ? found : { ...found, confirmed: hole };
     for (const { table, why } of again)
       this.#options.log.warn('a table is copied again', { capability: id, direction, table, why });
     if (again.length > 0) await load();

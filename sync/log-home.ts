@@ -2,6 +2,7 @@
 // that it fills. The rest of a flow does not know which.
 import type pg from 'pg';
 import { sleep } from '../core/lifecycle.ts';
+import type { Lsn } from '../core/postgres/lsn.ts';
 import { relayNames, type FlowNames } from '../control/domain/names.ts';
 import type { ChangeLog } from './change-log.ts';
 import { tablesByOid, type Shapes } from './drift.ts';
@@ -9,7 +10,7 @@ import type { FlowPlan } from './domain/plan.ts';
 import { ConnectorFlow, type Connected } from './kafka/connector-flow.ts';
 import { openRelayed, type Relayed } from './kafka/consume-flow.ts';
 import { openSlotLog } from './slot-log.ts';
-import { checkSlot } from './slot.ts';
+import { checkSlot, movedTo } from './slot.ts';
 import type { Say } from './source.ts';
 import type { Checkpoint } from './target.ts';
 
@@ -22,6 +23,8 @@ export interface LogHome {
   readonly scattered: boolean;
   /** Brings a message of the flow's into its stream, where that is not by the WAL. */
   readonly say?: Say;
+  /** Where the log goes on, if changes may be missing before that of which nothing else will tell. */
+  readonly hole?: (client: pg.Client, checkpoint: Checkpoint) => Promise<Lsn | undefined>;
   /** Throws SLOT_LOST, KAFKA_LOG_LOST, FLOW_STOPPED and what connecting throws. */
   open(checkpoint: Checkpoint, plan: FlowPlan, shapes: Shapes): Promise<ChangeLog>;
   /** Looks until the signal aborts whether changes are being lost. Throws SLOT_LOST. */
@@ -46,9 +49,13 @@ export function slotHome({ url, names, silenceMs }: LogHomeOptions): LogHome {
     // Whoever holds the flow's origin at the target alone applies what the slot brings.
     open: ({ position }, _, shapes) =>
       openSlotLog(
-        { url, slot, publication, silenceMs, seizes: true, tables: tablesByOid(shapes) },
+        {
+          ...{ url, slot, publication, silenceMs },
+          ...{ seizes: true, holdsIdle: true, tables: tablesByOid(shapes) },
+        },
         position,
       ),
+    hole: (client, { confirmed }) => movedTo(client, slot, confirmed),
     // Whoever reads a slot hears of its end.
     watch: () => Promise.resolve(),
   };

@@ -55,6 +55,23 @@ export async function checkSlot(client: pg.ClientBase, slot: string): Promise<vo
     );
 }
 
+/**
+ * Where a slot goes on that stands further than its reader ever told it: it was made anew, or moved by
+ * somebody else, or the reader's notes were set back with the rest of the target. Undefined where it does not.
+ */
+export async function movedTo(
+  client: pg.ClientBase,
+  slot: string,
+  told: Lsn | undefined,
+): Promise<Lsn | undefined> {
+  if (told === undefined) return undefined;
+  const { rows } = await client.query<{ at: string }>(
+    'SELECT confirmed_flush_lsn::text AS at FROM pg_replication_slots WHERE slot_name = $1 AND confirmed_flush_lsn > $2',
+    [slot, formatLsn(told)],
+  );
+  return rows[0] && parseLsn(rows[0].at);
+}
+
 /** What mends a flow that reads its source by a slot of its own. */
 const RECOPY =
   '`banyan verify` names the rows that differ. `banyan sync recopy` takes the new server as it is: rows that it lost go, and all others are copied again, in whatever phase the capability is.';

@@ -28,6 +28,8 @@ export interface Checkpoint {
   readonly barrier: number;
   /** Where the log goes on, where that is not the slot itself. */
   readonly offsets?: Offsets;
+  /** What the slot was told at most that is durable; undefined where nobody has noted it yet. */
+  readonly confirmed?: Lsn | undefined;
 }
 
 /** Below deadlock_timeout: in a deadlock it is the applier that gives way, never the application. */
@@ -42,6 +44,7 @@ interface CheckpointRow {
   seq: number;
   mode: Mode;
   barrier: string;
+  confirmed: string | null;
 }
 
 /** What of a checkpoint is looked at. */
@@ -106,7 +109,7 @@ export class Target {
     what: Kept = 'position',
   ): Promise<Checkpoint> {
     const { rows } = await client.query<CheckpointRow>(
-      'SELECT timeline, commit_lsn::text, seq, mode, barrier FROM banyan.checkpoint WHERE flow = $1',
+      'SELECT timeline, commit_lsn::text, seq, mode, barrier, confirmed::text FROM banyan.checkpoint WHERE flow = $1',
       [flow],
     );
     const row = rows[0];
@@ -118,6 +121,7 @@ export class Target {
       position: { timeline: row.timeline, commitLsn: parseLsn(row.commit_lsn), seq: row.seq },
       mode: row.mode,
       barrier: Number(row.barrier),
+      confirmed: row.confirmed === null ? undefined : parseLsn(row.confirmed),
       ...(what === 'offsets' && { offsets: await loadOffsets(client, flow) }),
     };
   }
@@ -145,7 +149,7 @@ export class Target {
   async advance(before: Checkpoint, after: Checkpoint): Promise<void> {
     const { rowCount } = await this.client.query({
       name: 'banyan_checkpoint',
-      text: `UPDATE banyan.checkpoint SET timeline = $2, commit_lsn = $3, seq = $4, mode = $5, barrier = $6
+      text: `UPDATE banyan.checkpoint SET timeline = $2, commit_lsn = $3, seq = $4, mode = $5, barrier = $6, confirmed = $10
               WHERE flow = $1 AND commit_lsn = $7 AND seq = $8 AND timeline = $9`,
       values: [
         this.#names.flow,
@@ -157,6 +161,7 @@ export class Target {
         formatLsn(before.position.commitLsn),
         before.position.seq,
         before.position.timeline,
+        after.confirmed === undefined ? null : formatLsn(after.confirmed),
       ],
     });
     const moved = rowCount === 1 && (await this.#advanceOffsets(before, after));
@@ -165,6 +170,14 @@ export class Target {
         'APPLIER_REPLACED',
         `the checkpoint of flow ${this.#names.flow} was moved by another applier`,
       );
+  }
+
+  /** Notes, durably, what the slot is told next. */
+  async confirm(lsn: Lsn): Promise<void> {
+    await this.client.query('UPDATE banyan.checkpoint SET confirmed = $2 WHERE flow = $1', [
+      this.#names.flow,
+      formatLsn(lsn),
+    ]);
   }
 
   #advanceOffsets(before: Checkpoint, after: Checkpoint): Promise<boolean> {

@@ -20,6 +20,7 @@ export async function turn(
   const pieces = await log.read(signal);
   if (pieces.length === 0) return undefined;
   const applied = await session.run(() => applier.apply(pieces));
-  if (applied.endLsn !== undefined) log.acknowledge(applied.endLsn);
+  const { endLsn } = applied;
+  if (endLsn !== undefined) log.acknowledge(await session.run(() => applier.noted(endLsn)));
   return applied;
 }

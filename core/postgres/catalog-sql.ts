@@ -48,10 +48,11 @@ SELECT a.attname AS name, format_type(a.atttypid, -1) AS type, format_type(a.att
 export const TABLE = `
 SELECT (SELECT array_agg(a.attname::text ORDER BY k.place)
           FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place), pg_attribute a
-         WHERE i.indrelid = c.oid AND i.indisprimary AND k.place <= i.indnkeyatts AND a.attrelid = c.oid AND a.attnum = k.attnum) AS primary_key,
+         WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate AND k.place <= i.indnkeyatts AND a.attrelid = c.oid AND a.attnum = k.attnum) AS primary_key,
        (SELECT jsonb_agg(u.columns) FROM (
           SELECT (SELECT jsonb_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])) AS columns
-            FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL) u) AS unique_keys,
+            FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL) u) AS unique_keys,
+       EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND NOT i.indimmediate) AS deferrable_key,
        c.relkind = 'p' AS partitioned, c.relpersistence = 'u' AS unlogged, (SELECT l.relreplident FROM pg_class l
          WHERE l.oid = c.oid OR l.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)
          ORDER BY position(l.relreplident IN 'ndif') LIMIT 1) AS identity,

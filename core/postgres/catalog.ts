@@ -35,9 +35,12 @@ export interface Sequence {
 
 export interface LiveTable extends TableName {
   readonly columns: ReadonlyMap<string, LiveColumn>;
+  /** Empty where it may be looked at at the end only: neither replication nor an upsert goes by it. */
   readonly primaryKey: readonly string[];
-  /** Column sets of unique indexes that are neither partial nor on expressions. */
+  /** Column sets of unique indexes that are neither partial, nor on expressions, nor looked at at the end only. */
   readonly uniqueKeys: readonly (readonly string[])[];
+  /** It has a key that is DEFERRABLE. */
+  readonly deferrableKey: boolean;
   /** Its rows are in partitions. */
   readonly partitioned: boolean;
   /** Its rows are in no WAL: nobody is sent them, and after a crash there are none. */
@@ -115,6 +118,7 @@ interface ColumnRow {
 interface TableRow {
   primary_key: string[] | null;
   unique_keys: string[][] | null;
+  deferrable_key: boolean;
   partitioned: boolean;
   unlogged: boolean;
   identity: 'd' | 'n' | 'f' | 'i';
@@ -170,6 +174,7 @@ export async function readSchema(
       ),
       primaryKey: table.primary_key ?? [],
       uniqueKeys: table.unique_keys ?? [],
+      deferrableKey: table.deferrable_key,
       ...{ partitioned: table.partitioned, unlogged: table.unlogged },
       replicaIdentity: IDENTITIES[table.identity],
       references: table.refs ?? [],

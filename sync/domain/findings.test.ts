@@ -26,6 +26,7 @@ function live(table: string, keys: Partial<LiveTable>): [string, LiveTable] {
       triggers: [],
     },
     ...{
+      deferrableKey: false,
       partitioned: false,
       unlogged: false,
       heirs: [],
@@ -81,7 +82,12 @@ test('a table with a primary key has nothing to find', () => {
 });
 
 test.each<[string, Partial<LiveTable>, RegExp]>([
-  ['no key at all', { primaryKey: [] }, /no primary key/],
+  ['no key at all', { primaryKey: [] }, /no primary key$/],
+  [
+    'a key that is looked at at the end',
+    { primaryKey: [], deferrableKey: true },
+    /but a DEFERRABLE/,
+  ],
   ['rows in partitions', { partitioned: true }, /public\.m \(monolith\) is partitioned/],
   ['rows that a crash takes', { unlogged: true }, /public\.m \(monolith\) is UNLOGGED/],
   ['a table that inherits from it', { heirs: ['public.old'] }, /public\.old inherits from/],

@@ -241,8 +241,8 @@ function checkKey(table: LiveTable, key: readonly string[], report: Report): voi
   const where = formatTable(table);
   if (table.primaryKey.length === 0 && table.uniqueKeys.length === 0)
     report(
-      `table ${where} has no primary key`,
-      `Add one: ALTER TABLE ${quoteTable(table)} ADD PRIMARY KEY (${key.map(quoteIdentifier).join(', ')}).`,
+      `table ${where} has no primary key${table.deferrableKey ? ' but a DEFERRABLE one, by which neither replication nor an upsert goes' : ''}`,
+      `${table.deferrableKey ? 'Drop it, and add' : 'Add'} one: ALTER TABLE ${quoteTable(table)} ADD PRIMARY KEY (${key.map(quoteIdentifier).join(', ')}).`,
     );
   else if (!same(table.primaryKey) && !table.uniqueKeys.some(same))
     report(

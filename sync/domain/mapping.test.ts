@@ -13,6 +13,7 @@ const live = (label: string, references: readonly string[]): LiveTable => ({
   references,
   foreignKeys: [],
   inbound: [],
+  deferrableKey: false,
   partitioned: false,
   ...{ heirs: [], unlogged: false },
   takes: [],

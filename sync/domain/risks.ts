@@ -12,7 +12,7 @@ import type { MappedTable, Place } from '../../control/domain/mapped-table.ts';
 import type { Owner } from '../../control/domain/phase.ts';
 import type { Finding } from './finding.ts';
 import { checkTriggers, writtenOn } from './trigger-findings.ts';
-import { misfit } from './widths.ts';
+import { changesZone, misfit } from './widths.ts';
 
 /** The risks of one mapped table, on both sides of it. */
 export function checkRisks(
@@ -83,6 +83,11 @@ function widths(map: MappedTable, live: Live, warn: Warn): void {
     const left = columnAt('monolith', link.monolith[0]);
     const right = columnAt('service', link.service[0]);
     if (!left || !right) continue;
+    if (changesZone(left.fullType, right.fullType))
+      warn(
+        `${left.name} (${left.fullType}) and ${right.name} (${right.fullType}): a time without a zone is taken for one in UTC`,
+        'Where it is meant in another zone, every value will be wrong by its offset, and verify will not see it: give both sides the same type, or the column a custom lens that knows the zone.',
+      );
     const hint =
       'A value that does not fit is parked, or rounded. Widen the column, or see that no such value comes.';
     const forth = misfit(left.fullType, right.fullType);

@@ -27,6 +27,26 @@ test.each([
   expect(altered(shape({ a: from }), shape({ a: into }))).toContain(`a (${into}, was ${from})`);
 });
 
+test('a wider type is the same only where the rows were left alone', () => {
+  const wider = (file: number): Shape => ({ ...shape({ a: 'numeric(14,2)' }), file });
+  const before = { ...shape({ a: 'numeric(12,2)' }), file: 7 };
+  expect(altered(before, wider(7))).toBeUndefined();
+  expect(altered(before, wider(8))).toContain('a (numeric(14,2), was numeric(12,2))');
+  // VACUUM FULL, say.
+  expect(altered(before, { ...before, file: 8 })).toBeUndefined();
+});
+
+test('another column of the same name, and a publication that left kinds of changes out', () => {
+  const before = { ...shape({ a: 'text', b: 'text' }), numbers: { a: 1, b: 2 }, publication: 5 };
+  expect(altered(before, before)).toBeUndefined();
+  expect(altered(before, { ...before, numbers: { a: 2, b: 1 } })).toBe(
+    'has another column under the name of a, b',
+  );
+  expect(altered(before, { ...before, publication: 6 })).toContain('published otherwise');
+  // What was noted before these were is no reason.
+  expect(altered(shape({ a: 'text', b: 'text' }), before)).toBeUndefined();
+});
+
 test('another table of the same name must be read anew; a further column need not', () => {
   expect(altered(shape({ a: 'text' }, 1), shape({ a: 'text' }, 2))).toBe('was replaced');
   expect(altered(shape({}, 1, 1), shape({}, 1, 2))).toContain('published otherwise');

@@ -10,6 +10,12 @@ export interface Shape {
   readonly member: number | null;
   /** Types of the mapped columns, with their modifiers. */
   readonly columns: Readonly<Record<string, string>>;
+  /** Their places in the table: another one under the name is another column. */
+  readonly numbers?: Readonly<Record<string, number>>;
+  /** The number of its file: another one after it was rewritten. */
+  readonly file?: number;
+  /** The transaction that said last which kinds of changes the publication sends. */
+  readonly publication?: number;
   /** Its partitions by their numbers, those of every level, where it has any kind of them. */
   readonly partitions?: Readonly<Record<string, Partition>>;
 }
@@ -44,10 +50,18 @@ export function gap(shape: Shape, published: Published | undefined): string | un
 /** What is different now so that the rows must be read again; undefined when the stream told of all. */
 export function altered(before: Shape, now: Shape): string | undefined {
   if (before.oid !== now.oid) return 'was replaced';
-  if (before.member !== now.member) return 'was published otherwise for a while';
+  if (before.member !== now.member || differ(before.publication, now.publication))
+    return 'was published otherwise for a while';
+  const others = Object.entries(now.numbers ?? {}).filter(([name, number]) =>
+    differ(before.numbers?.[name], number),
+  );
+  if (others.length > 0)
+    return `has another column under the name of ${others.map(([name]) => name).join(', ')}`;
+  // A rewrite may have put something else into each row (ALTER TABLE … TYPE … USING).
+  const rewritten = differ(before.file, now.file);
   const retyped = Object.entries(now.columns).filter(([name, type]) => {
     const known = before.columns[name];
-    return known !== undefined && known !== type && !keepsValues(known, type);
+    return known !== undefined && known !== type && (rewritten || !keepsValues(known, type));
   });
   if (retyped.length === 0) return undefined;
   return `has another type of column ${retyped.map(([name, type]) => `${name} (${type}, was ${before.columns[name] ?? ''})`).join(', ')}`;
@@ -69,6 +83,10 @@ export function repartitioned(before: Shape, now: Shape): string | undefined {
     if (first !== file) return 'has a partition that was truncated or rewritten';
   }
   return undefined;
+}
+
+function differ(before: number | undefined, now: number | undefined): boolean {
+  return before !== undefined && now !== undefined && before !== now;
 }
 
 const KINDS = [

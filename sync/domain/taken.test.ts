@@ -22,7 +22,14 @@ const live = (
   {
     ...parseTableName(label),
     ...{ columns: new Map(), primaryKey: ['id'], uniqueKeys: [], replicaIdentity: 'default' },
-    ...{ references: [], inbound: [], partitioned: false, heirs: [], unlogged: false },
+    ...{
+      references: [],
+      inbound: [],
+      deferrableKey: false,
+      partitioned: false,
+      heirs: [],
+      unlogged: false,
+    },
     ...{ identityIndex: [], triggers: [], estimatedRows: 0, takes, foreignKeys },
   },
 ];

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { misfit } from './widths.ts';
+import { changesZone, misfit } from './widths.ts';
 
 test.each([
   ['integer', 'integer'],
@@ -15,6 +15,7 @@ test.each([
   ['real', 'double precision'],
   ['integer', 'double precision'],
   ['timestamp(3) with time zone', 'timestamp with time zone'],
+  ['timestamp without time zone', 'timestamp without time zone'],
   ['text', 'my_enum'],
   ['jsonb', 'jsonb'],
 ])('every %s fits into %s', (from, into) => {
@@ -40,4 +41,15 @@ test.each([
   ['timestamp with time zone', 'timestamp(0) with time zone', '0 digits'],
 ])('not every %s fits into %s: %s', (from, into, why) => {
   expect(misfit(from, into)).toContain(why);
+});
+
+test.each([
+  ['timestamp without time zone', 'timestamp with time zone', true],
+  ['timestamp(3) with time zone', 'timestamp(3) without time zone', true],
+  ['time without time zone', 'time(0) with time zone', true],
+  ['timestamp with time zone', 'timestamp(0) with time zone', false],
+  ['timestamp with time zone', 'date', false],
+  ['text', 'timestamp with time zone', false],
+])('from %s to %s the zone goes or comes: %s', (from, into, changes) => {
+  expect(changesZone(from, into)).toBe(changes);
 });

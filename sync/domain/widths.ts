@@ -91,3 +91,13 @@ function timeMisfit(source: Parsed, target: Parsed): string | undefined {
   if (own > left) return `it is rounded to ${left} digits of a second`;
   return undefined;
 }
+
+/** Whether times that say their zone become times that do not, or the other way round. */
+export function changesZone(from: string, into: string): boolean {
+  const [source, target] = [zoneOf(from), zoneOf(into)];
+  return source !== undefined && target !== undefined && source !== target;
+}
+
+function zoneOf(type: string): string | undefined {
+  return /^time(?:stamp)? (with|without) time zone$/.exec(parseType(type).base)?.[1];
+}
