@@ -305,6 +305,14 @@ test.each([
   sync = startSync(pair);
   await streaming(pair, 'to');
   await equal(pair);
+  // A slot that only its reader has moved is read on, and nothing is copied.
+  await streaming(pair, 'to');
+  await sync.stop();
+  await pair.service.query('UPDATE banyan.backfill SET rows = 777');
+  sync = startSync(pair);
+  await streaming(pair, 'to');
+  const copied = await pair.service.query('SELECT DISTINCT rows::int FROM banyan.backfill');
+  expect(copied.rows).toEqual([{ rows: 777 }]);
 });
 
 test('a backlog larger than what waits in memory is worked off while the source is written (planetscale/pgcopydb PR#51)', async () => {
