@@ -59,6 +59,17 @@ export interface DecoderOptions {
   readonly keyChanges?: 'update' | 'pair';
 }
 
+/** Passed over, it would be missing for good. */
+function noChange({ topic }: InRecord): BanyanError {
+  return new BanyanError(
+    'FLOW_STOPPED',
+    `a record of topic ${topic} is no change as the connector writes it`,
+    {
+      hint: 'Does a transformation of the connector unwrap its records, or take their source away? The flow reads them as they are.',
+    },
+  );
+}
+
 /** Headers of the two records that stand for a change of key. */
 const MOVES = ['__debezium.newkey', '__debezium.oldkey'] as const;
 
@@ -108,7 +119,8 @@ class Decoder {
 
   #asAny(record: InRecord, text: string): Decoded {
     const { payload, schema } = this.#framed.read(record.topic, text);
-    if (!isObject(payload)) return { kind: 'other' };
+    if (payload === null) return { kind: 'other' };
+    if (!isObject(payload)) throw noChange(record);
     const op = payload.get('op');
     if (typeof op === 'string') return this.#event(record, payload, op, schema);
     if (payload.has('status')) {
@@ -121,9 +133,8 @@ class Decoder {
       );
     }
     const atMs = payload.get('ts_ms');
-    return payload.size === 1 && atMs instanceof Digits
-      ? { kind: 'heartbeat', atMs: Number(atMs.text) }
-      : { kind: 'other' };
+    if (payload.size !== 1 || !(atMs instanceof Digits)) throw noChange(record);
+    return { kind: 'heartbeat', atMs: Number(atMs.text) };
   }
 
   #event(
@@ -133,7 +144,7 @@ class Decoder {
     schema: JsonObject | undefined,
   ): Decoded {
     const source = payload.get('source');
-    if (!isObject(source)) return { kind: 'other' };
+    if (!isObject(source)) throw noChange(record);
     const event = this.#placed(record, headOf(source));
     if (op === 'm') {
       const change = messageOf(payload, this.#modes);
@@ -173,10 +184,7 @@ class Decoder {
       return { kind: 'delete', relation: reader.relation, before: reader.before(old) };
     }
     const row = payload.get('after');
-    if (!isObject(row))
-      throw new BanyanError('FLOW_STOPPED', `a record of topic ${record.topic} has no row`, {
-        hint: 'Does a transformation of the connector unwrap its records? The flow reads them as they are.',
-      });
+    if (!isObject(row)) throw noChange(record);
     const { relation, after } = reader.after(row);
     if (op === 'u') {
       const before = isObject(old) ? reader.before(old) : undefined;

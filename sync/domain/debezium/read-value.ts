@@ -81,21 +81,29 @@ function truth(json: Json): boolean {
   throw unexpected('true or false', json);
 }
 
-const NUMBER_OR_WORD = /^(?:NaN|-?Infinity)$/;
+const WORD = /^(?:NaN|-?Infinity)$/;
 
 function decimal(json: Json, scale: number): string {
-  if (json instanceof Digits) return json.text;
-  const text = textOf(json);
-  return NUMBER_OR_WORD.test(text) ? text : printDecimal(base64ToUnscaled(text), scale);
+  return typeof json === 'string' && WORD.test(json) ? json : printDecimal(unscaled(json), scale);
+}
+
+/** Throws where it is none: a connector whose mode is `double` says numbers, one whose mode is `string` their text. */
+function unscaled(json: Json | undefined): bigint {
+  if (typeof json !== 'string' || !isBase64(json))
+    throw unexpected('a decimal as decimal.handling.mode=precise has it', json ?? null);
+  return base64ToUnscaled(json);
+}
+
+function isBase64(text: string): boolean {
+  return Buffer.from(text, 'base64').toString('base64') === text;
 }
 
 const variable: Reader = (json) => {
-  if (!isObject(json)) return digitsOf(json);
-  const scale = json.get('scale');
-  const value = json.get('value');
-  if (!(scale instanceof Digits) || typeof value !== 'string')
-    throw unexpected('a scale and a value', json);
-  return printDecimal(base64ToUnscaled(value), Number(scale.text));
+  if (typeof json === 'string' && WORD.test(json)) return json;
+  const scale = isObject(json) ? json.get('scale') : undefined;
+  if (!isObject(json) || !(scale instanceof Digits))
+    throw unexpected('a scale and a value, as decimal.handling.mode=precise has them', json);
+  return printDecimal(unscaled(json.get('value')), Number(scale.text));
 };
 
 /** What the connector says for infinity, in each of its units; of a date in a snapshot something else. */
