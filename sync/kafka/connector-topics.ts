@@ -1,12 +1,12 @@
 // The partitions of a connector's topics, and where a flow goes on in each. A new flow begins at their
 // ends: what lies before was committed, and the copy has it. A topic that is not there yet is read from its
-// first record on, once the connector has made it; so is a partition that was added.
+// first record on, once the connector has made it, with as many partitions as it has then.
 import { BanyanError } from '../../core/errors.ts';
 import type { Admin } from '../../core/kafka/client.ts';
 import type { Position } from '../../core/postgres/lsn.ts';
 import type { LogPlace } from '../domain/change.ts';
 import { partitionName, partitionOf, type Offsets } from './consume-offsets.ts';
-import { ANEW } from './consume-start.ts';
+import { ANEW, assertSamePartitions } from './consume-start.ts';
 
 export interface Beginning {
   /** Of the partitions that are there. */
@@ -43,7 +43,16 @@ export async function beginningOf(
     partitionName({ topic, partition: 0 }),
     { next: 0n, position: start, part: 0, copied },
   ]);
+  assertSamePartitions(lanes.keys(), readOf(stored));
   return { lanes, missing, begins: isNew ? new Map([...lanes, ...absent]) : undefined };
+}
+
+/** Without the topics of which nothing has been read: of those that were not there, one partition stands for all. */
+function readOf(stored: Offsets): Offsets {
+  const read = new Set(
+    [...stored].filter(([, { next }]) => next > 0n).map(([name]) => partitionOf(name).topic),
+  );
+  return new Map([...stored].filter(([name]) => read.has(partitionOf(name).topic)));
 }
 
 export async function endsOf(

@@ -49,6 +49,10 @@ export function sizeOf(record: Fetched): number {
   return size;
 }
 
+/** What is asked of a partition at once, at most and at least. */
+const PARTITION_BYTES = 1_048_576;
+const LEAST_BYTES = 16_384;
+
 export class RecordQueue {
   readonly #options: QueueOptions;
   readonly #lanes: Map<string, Lane>;
@@ -91,6 +95,11 @@ export class RecordQueue {
         this.#pass(partitionName(of), nextOffset);
       },
       maxBytes: queueBytes,
+      // Each lane may have one batch more than its share.
+      maxPartitionBytes: Math.min(
+        PARTITION_BYTES,
+        Math.max(LEAST_BYTES, Math.floor(this.#laneBytes)),
+      ),
     });
     this.#consumer.ended.catch((error: unknown) => {
       this.#failure ??= error;
