@@ -138,6 +138,8 @@ class Flow {
       await target.beginningAt(checkpoint, opened.begins),
       log.timeline,
     );
+    const sides = (here: pg.Client, there: pg.Client) =>
+      direction === 'to' ? { monolith: here, service: there } : { monolith: there, service: here };
     const exclusively = <T>(work: (client: pg.Client) => Promise<T>): Promise<T> =>
       this.#session.run(() => work(target.client));
     const note = (now: Shapes): ReturnType<typeof noteShapes> =>
@@ -155,14 +157,7 @@ class Flow {
       copying,
       parking,
       begin,
-      (xids) =>
-        schemas.references.reload(
-          beats,
-          xids,
-          direction === 'to'
-            ? { monolith: beatClient, service: target.client }
-            : { monolith: target.client, service: beatClient },
-        ),
+      (xids) => schemas.references.reload(beats, xids, sides(beatClient, target.client)),
       // Only with a partition do rows come or go beside the stream.
       [...shapes.values()].some(({ partitions }) => partitions !== undefined)
         ? () => drift.look()
@@ -229,6 +224,11 @@ class Flow {
       this.#beat(beats, names.flow, signal),
       this.#reports(report, signal),
       drift.run(signal, this.#pause),
+      schemas.references.watch(
+        () => exclusively((client) => schemas.references.load(sides(driftClient, client))),
+        this.#pause,
+        signal,
+      ),
       home.watch(driftClient, signal),
     ]);
   }

@@ -193,6 +193,19 @@ test('a code that comes to mean something else stops the flow before it is mixed
   await equal(pair, PERSON_VIEWS());
 });
 
+test('a code that comes to mean something else stops the flow though no other is asked for', async () => {
+  await start(PERSON_MONOLITH, PERSON_SERVICE, PERSON);
+  await pair.monolith.query(`
+    INSERT INTO ctry VALUES (1, 'DE'), (2, 'FR');
+    INSERT INTO person (id, ctry) VALUES (1, 1)`);
+  await synced();
+  await pair.monolith.query(`UPDATE ctry SET iso = 'GB' WHERE ctry_id = 1`);
+  expect(await stopped(pair, 'to')).toMatchObject({
+    code: 'FLOW_STOPPED',
+    error: expect.stringMatching(/ctry_id 1 stood for iso DE and stands for GB now/) as unknown,
+  });
+});
+
 test('a code that was added before its row was copied is looked up anew, and nothing is parked', async () => {
   await start(PERSON_MONOLITH, PERSON_SERVICE, PERSON);
   await advanceTo(pair, 'sync');

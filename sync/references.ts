@@ -1,5 +1,5 @@
-// The tables of references that lookup lenses ask: read when a flow starts, and again when a value is
-// not found. A row may be added at any time; one that comes to mean something else stops the flow,
+// The tables of references that lookup lenses ask: read when a flow starts, again when a value is not found,
+// and now and then, where they are small. A row may be added at any time; one that comes to mean something else stops the flow,
 // because what was copied by its old meaning stands.
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
@@ -18,6 +18,9 @@ import type { Source } from './source.ts';
 /** Rows beyond which a table is none of codes any more. */
 const MOST_ROWS = 1_000_000;
 
+/** As many rows are read again now and then. */
+const FEW_ROWS = 10_000;
+const LOOK_MS = 5_000;
 const VISIBLE_TIMEOUT_MS = 30_000;
 
 type Pairs = Readonly<Record<Owner, ReadonlyMap<string, string>>>;
@@ -66,6 +69,20 @@ export class LiveReferences implements References {
       },
     );
     await this.load(clients);
+  }
+
+  /** Loads again and again, until the signal aborts: who uses a code that has changed asks for none that is new. */
+  async watch(
+    load: () => Promise<void>,
+    pause: (ms: number, signal: AbortSignal) => Promise<unknown>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    while (this.#asked.length > 0) {
+      await pause(LOOK_MS, signal);
+      if (signal.aborted) return;
+      const rows = [...this.#pairs.values()].reduce((sum, { monolith }) => sum + monolith.size, 0);
+      if (rows <= FEW_ROWS) await load();
+    }
   }
 
   find(reference: Reference, side: Owner, value: string): string | undefined {
