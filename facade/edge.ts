@@ -245,6 +245,10 @@ export function createEdge(options: EdgeOptions): Edge {
     forwarder.write(visit, decision, passing(visit, match, undefined, leave));
   };
 
+  /** Whether a switch may wait for the end of its writes: after our lease it waits for no more than a deadline. */
+  const isAwaited = ({ capability, policy }: Match): boolean =>
+    holds.isHolding(capability) || (!policy.hasTables && !options.leaseValid());
+
   const passing = (
     visit: Visit,
     match: Match | undefined,
@@ -254,7 +258,7 @@ export function createEdge(options: EdgeOptions): Edge {
     tap,
     closing: draining,
     // A slow upload must not keep a switch waiting for longer than the deadline.
-    patient: () => leave === undefined || !match || !holds.isHolding(match.capability),
+    patient: () => leave === undefined || !match || !isAwaited(match),
     done: (outcome) => {
       leave?.();
       finish(visit, match, outcome.upstream.path, outcome);

@@ -25,6 +25,29 @@ export function numberingOf(
   return undefined;
 }
 
+const NUMBERS = new Set(['smallint', 'integer', 'bigint', 'numeric']);
+
+/**
+ * Whether rows are numbered, on both sides, and at least one side's numbers come from nowhere that could be looked
+ * at. What points to another row is numbered there; a key of several columns by more than one thing.
+ */
+export function unproven(
+  map: MappedTable,
+  schemas: Readonly<Record<'monolith' | 'service', LiveSchema>>,
+): boolean {
+  const [link, ...more] = map.key;
+  if (!link || more.length > 0) return false;
+  const columnAt = (side: 'monolith' | 'service') =>
+    schemas[side]
+      .get(formatTable(parseTableName(map[side][link[side].table] ?? '')))
+      ?.columns.get(link[side].column);
+  const columns = [columnAt('monolith'), columnAt('service')];
+  return (
+    columns.every((column) => column && NUMBERS.has(column.type) && !column.reference) &&
+    columns.some((column) => column?.sequence === null)
+  );
+}
+
 /** Numbers go up in steps: two sequences never meet where their rests by a step of both differ. */
 export function mayCollide(a: Sequence, b: Sequence): boolean {
   if (a.last === null || b.last === null) return true;

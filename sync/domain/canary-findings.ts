@@ -7,7 +7,7 @@ import {
   type TableName,
 } from '../../core/postgres/identifiers.ts';
 import type { Capability } from '../../control/definition.ts';
-import { apart, mayCollide, numberingOf } from '../../control/domain/key-space.ts';
+import { apart, mayCollide, numberingOf, unproven } from '../../control/domain/key-space.ts';
 import { mappedTable } from '../../control/domain/mapped-table.ts';
 import type { Finding } from './finding.ts';
 
@@ -48,6 +48,12 @@ export function checkCanary(
         where: `${id}: ${label}`,
         what: `canary.writes: both sides number the rows of ${formatTable(parseTableName(label))} by sequences of their own, and give the same number to two rows`,
         hint: apart(numbering.monolith, numbering.service),
+      });
+    if (unproven(map, { monolith, service }))
+      findings.push({
+        ...{ severity: 'warning', where: `${id}: ${label}` },
+        what: `canary.writes: nothing in the databases proves that both sides give the rows of ${formatTable(parseTableName(label))} different numbers`,
+        hint: 'Where applications number rows by themselves (sequences of their own, max + 1), two rows may get the same number, and one of them is lost. Number them apart: even at one side, odd at the other.',
       });
     for (const {
       klass,
