@@ -59,7 +59,8 @@ test('free is the time in which the loop has nothing to do', async () => {
   const busy = freeMs();
   expect(busy - began).toBeLessThan(50);
   // The first is over at once: its time began where the loop last looked at the clock.
-  for (let nth = 0; nth < 2; nth++) await sleep(100);
+  // And a machine that has other things to do wakes it up late.
+  for (let nth = 0; nth < 50 && freeMs() - busy <= 50; nth++) await sleep(100);
   expect(freeMs() - busy).toBeGreaterThan(50);
 });
 
