@@ -149,16 +149,12 @@ export class Replicas {
     }
   }
 
-  /**
-   * Replicas that have not signed off, and whose lease has run out, in the last `withinMs` where that is given:
-   * nobody knows whether they still run.
-   */
-  async unheard(withinMs = Number.MAX_SAFE_INTEGER): Promise<string[]> {
+  /** Replicas that have not signed off, and whose lease has run out: nobody knows whether they still run. */
+  async unheard(): Promise<string[]> {
     const { rows } = await this.#db.raw<{ rows: { id: string }[] }>(
       `SELECT id FROM banyan.replica
-        WHERE clock_timestamp() - heartbeat_at >= make_interval(secs => ?)
-          AND extract(epoch FROM clock_timestamp() - heartbeat_at) < ? ORDER BY id`,
-      [REPLICA_LEASE_MS / 1000, (REPLICA_LEASE_MS + withinMs) / 1000],
+        WHERE heartbeat_at <= clock_timestamp() - make_interval(secs => ?) ORDER BY id`,
+      [REPLICA_LEASE_MS / 1000],
     );
     return rows.map((row) => row.id);
   }

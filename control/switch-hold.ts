@@ -136,15 +136,13 @@ export class SwitchHold {
 
   /** Live replicas that have not let their writes in flight finish in time. Throws TIMED_OUT where no fence stops one that is lost. */
   async #busy(closing: Closing): Promise<readonly string[]> {
-    const { replicas, limits, ends, inFlightMs } = this.#context;
+    const { replicas, limits, ends } = this.#context;
     const { capability, version } = this.#progress.state;
     this.replicas = await replicas.held(capability, version, limits, this.#heard);
     const { busy, lapsed } = this.replicas;
-    // Also of one that fell silent before: what it has let in last may still be under way.
-    const lost = ends ? [] : [...new Set([...lapsed, ...(await replicas.unheard(inFlightMs))])];
-    if (lost.length > 0) {
-      await this.#release(closing, `nothing is heard of ${lost.join(', ')}`);
-      throw new BanyanError('TIMED_OUT', `nothing is heard of ${lost.join(', ')}`, {
+    if (!ends && lapsed.length > 0) {
+      await this.#release(closing, `nothing is heard of ${lapsed.join(', ')}`);
+      throw new BanyanError('TIMED_OUT', `nothing is heard of ${lapsed.join(', ')}`, {
         hint: 'Without tables there is no fence to stop what they still forward. End those facades, and try again.',
       });
     }

@@ -23,8 +23,6 @@ export interface SwitchContext {
   readonly definitionVersion: string;
   /** None for a capability without tables. */
   readonly ends: FlowPair | undefined;
-  /** How long a request may be in flight at an edge that is not heard of any more. */
-  readonly inFlightMs: number;
   /** How long writers may be held, and for what. */
   readonly limits: HoldLimits;
   readonly who: string;

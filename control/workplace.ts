@@ -122,7 +122,6 @@ export class Workplace {
       ...{ store, switches, replicas, definition, ends, who, log },
       ...{ ...(onStep && { onStep }), ...(interrupts && { interrupts }) },
       definitionVersion: definitionVersion(definition),
-      inFlightMs: inFlightMs(definition, this.options.migration.facade),
       limits: holdLimits(this.options.migration.facade.hold),
     };
   }
@@ -134,13 +133,4 @@ export class Workplace {
     const limits = holdLimits(this.options.migration.facade.hold);
     return { store, rehearsals, replicas, evidence, tables, ends, who, why, onStep, limits };
   }
-}
-
-/** A slow upload has one more deadline from the moment that it may not go on for as long as it likes. */
-function inFlightMs(
-  { routes }: Capability,
-  { timeoutMs }: Pick<Migration['facade'], 'timeoutMs'>,
-): number {
-  const own = routes.map((route) => ('timeoutMs' in route ? route.timeoutMs : undefined));
-  return 2 * Math.max(...own.map((ms) => ms ?? timeoutMs));
 }
