@@ -14,15 +14,15 @@ import type { Question } from './asked.ts';
 import { capture } from './capture.ts';
 import { plainAnswer } from './decode.ts';
 import { compileRules, type CompareRules } from './domain/compare.ts';
-import { RouteNoise } from './domain/noise.ts';
 import type { Match } from './domain/routes.ts';
 import { dropped, type DropReason, type Verdict } from './domain/verdict.ts';
 import type { Tap } from './job.ts';
-import { Ejection } from './ejection.ts';
+import type { Ejection } from './ejection.ts';
 import { judge } from './judge.ts';
 import { Lanes } from './lanes.ts';
 import { Memory, Purse } from './memory.ts';
 import { meterSocket } from './metered-socket.ts';
+import { rememberRoutes } from './shadow-routes.ts';
 import type { SyncClock } from './sync-clock.ts';
 import type { Tally } from './tally.ts';
 import type { Leg } from './tracing.ts';
@@ -60,12 +60,6 @@ const REPEATS_PER_SLOT = 8;
 const LANES = 4;
 /** Share of the copies that may ask the control again, beside the fixed rate. */
 const REPEATS_PER_COPY = 0.1;
-/**
- * A candidate that did not answer so many copies in a row is asked at this pace until it answers one. Where
- * the gate allows for a share of wrong answers, silence is to count in full: there it is asked as ever.
- * So is a route whose answers, of either side, were all too large to compare, until one is not.
- */
-const EJECTION = { failures: 10, probeMs: 1_000 };
 /** Milliseconds of processor that capturing an answer and beginning a copy cost; measured, roughly. */
 const BEGIN_MS = 0.02;
 /** To make a connection, and to bury it; measured, roughly. */
@@ -84,12 +78,6 @@ interface Policy {
   readonly noiseSample: number;
 }
 
-/** What is known of a route. */
-interface RouteKnown {
-  readonly noise: RouteNoise;
-  readonly tooLarge: Ejection;
-}
-
 export function createShadow(options: ShadowOptions): Shadow {
   const { migration, tally, clock, log } = options;
   const { concurrency, bodyBytes, memoryBytes, cpu, bytesPerSecond, repeatsPerSecond } =
@@ -97,19 +85,7 @@ export function createShadow(options: ShadowOptions): Shadow {
   const policies = new Map<string, Policy>(
     Object.entries(migration.capabilities).map(([name, { shadow }]) => [name, policyOf(shadow)]),
   );
-  const silences = new Map(
-    Object.entries(migration.capabilities)
-      .filter(([, { gates }]) => gates.mismatchRate === 0)
-      .map(([capability]) => [
-        capability,
-        ejection(options.now, (isOut) => {
-          if (isOut) log.warn('the candidate does not answer: a copy a second', { capability });
-          else log.info('the candidate answers again', { capability });
-        }),
-      ]),
-  );
-  /** Asked for with every read: no key is made up for it. */
-  const routes = new Map<Match, RouteKnown>();
+  const routeOf = rememberRoutes(migration, log, options.now);
   const memory = new Memory(memoryBytes);
   // A quarter of a second's worth at once: enough for a burst, too little to be noticed.
   const work = new Allowance({
@@ -144,31 +120,6 @@ export function createShadow(options: ShadowOptions): Shadow {
   let slots = 0;
   let repeating = 0;
   let closing = false;
-
-  const routeOf = (match: Match): RouteKnown => {
-    const known = routes.get(match);
-    if (known) return known;
-    const { capability, label: route } = match;
-    const fresh = {
-      noise: new RouteNoise((place) => {
-        log.info('the monolith does not reproduce this itself: differences there are noise', {
-          capability,
-          route,
-          place,
-        });
-      }),
-      tooLarge: ejection(options.now, (isOut) => {
-        if (isOut)
-          log.warn('answers are larger than facade.shadow.bodyBytes: a copy a second', {
-            capability,
-            route,
-          });
-        else log.info('answers can be compared again', { capability, route });
-      }),
-    };
-    routes.set(match, fresh);
-    return fresh;
-  };
 
   const refusal = (silent: Ejection | undefined, tooLarge: Ejection): DropReason | undefined => {
     if (options.isOverloaded?.() === true) return 'shed';
@@ -219,8 +170,7 @@ export function createShadow(options: ShadowOptions): Shadow {
     begin: (match, question) => {
       const version = options.version(match.capability) ?? 0;
       const policy = policies.get(match.capability) ?? NO_POLICY;
-      const silent = silences.get(match.capability);
-      const { noise, tooLarge } = routeOf(match);
+      const { noise, silent, tooLarge } = routeOf(match);
       const refused = refusal(silent, tooLarge);
       if (refused) {
         tally.refused(match, version, refused);
@@ -307,10 +257,6 @@ function policyOf(given: Migration['capabilities'][string]['shadow']): Policy {
     wanted: new Set([...rules.headers, 'content-type', 'content-encoding']),
     noiseSample: given.noise.sample,
   };
-}
-
-function ejection(now: (() => number) | undefined, onChange: (isOut: boolean) => void): Ejection {
-  return new Ejection({ ...EJECTION, onChange, ...(now && { now }) });
 }
 
 const NO_POLICY: Policy = { rules: compileRules({}), wanted: new Set(), noiseSample: 0 };

@@ -14,6 +14,10 @@ export interface GateResult {
   readonly advisory?: true;
 }
 
+export function gate(name: string, verdict: Verdict, figure: string, limit: string): GateResult {
+  return { gate: name, verdict, figure, limit };
+}
+
 /** Whether a move may not be made for it. */
 export function refuses({ verdict, advisory }: GateResult): boolean {
   return verdict !== 'pass' && advisory !== true;

@@ -2,16 +2,15 @@
 // evidence is inconclusive, and inconclusive is not a pass.
 import type { Gates } from '../definition.ts';
 import type { FlowLine } from '../flow-reports.ts';
-import type { ShadowSample, ShadowGroup } from '../shadow-counts.ts';
 import type { VerifyLine } from '../verify-outcomes.ts';
 import type { RightsFound, WayForward } from '../way-back.ts';
 import { answerGates, type AnswerWatch } from './answer-gates.ts';
 import type { Answers } from './answers.ts';
 import type { Direction } from './flow.ts';
-import type { GateResult, Verdict } from './gate-result.ts';
+import { gate, type GateResult } from './gate-result.ts';
 import { isOfAnother } from './other-mapping.ts';
 import type { Phase } from './phase.ts';
-import { cleanTrialsFor, upperBound } from './proportion.ts';
+import { shadowGates, type ShadowFacts } from './shadow-gates.ts';
 import { wayBackGate, wayForwardGate } from './way-gates.ts';
 
 export type { GateResult };
@@ -22,10 +21,7 @@ export interface GateFacts {
   /** Fingerprint of the mapping as it is; undefined where nobody asks. */
   readonly mapping?: string;
   readonly flows: readonly FlowLine[];
-  readonly shadow: {
-    readonly samples: readonly ShadowSample[];
-    readonly mismatches: readonly ShadowGroup[];
-  };
+  readonly shadow: ShadowFacts;
   /** How both paths answered: in a rollout's step, or since the canary began. */
   readonly answers: Answers;
   /** What a rollout has made of them, look by look. */
@@ -137,7 +133,8 @@ const GATES: Readonly<Record<Gate, (facts: GateFacts) => GateResult[]>> = {
   shadow: ({ shadow, limits }) => shadowGates(shadow, limits),
   answers: ({ answers, limits, watch }) => answerGates(answers, limits, watch),
   conflicts: ({ flows, limits }) => {
-    const judged = flows.find((one) => one.direction === 'back')?.conflicts;
+    const { conflicts: judged, capability = '' } =
+      flows.find((one) => one.direction === 'back') ?? {};
     if (typeof judged !== 'number') return [];
     return [
       {
@@ -148,6 +145,9 @@ const GATES: Readonly<Record<Gate, (facts: GateFacts) => GateResult[]>> = {
           `at most ${limits.conflicts}`,
         ),
         ...(judged > 0 && { note: '`banyan sync conflicts` lists them' }),
+        ...(judged > limits.conflicts && {
+          remedy: `\`banyan rollback ${capability}\` ends the canary, and the next one counts anew; or allow for more (gates.conflicts)`,
+        }),
       },
     ];
   },
@@ -189,58 +189,6 @@ const GATES: Readonly<Record<Gate, (facts: GateFacts) => GateResult[]>> = {
     },
   ],
 };
-
-/**
- * The share that differs must be within its limit, and known to be so: its upper bound is no higher than
- * the limit, or than what the samples that are asked for would show if they were all clean.
- */
-function shadowGates({ samples, mismatches }: GateFacts['shadow'], limits: Gates): GateResult[] {
-  const { shadowSamples, mismatchRate, confidence } = limits;
-  const compared = sum(samples.map((one) => one.compared));
-  const mismatched = sum(samples.map((one) => one.mismatched));
-  const rate = compared === 0 ? 0 : mismatched / compared;
-  const bound = upperBound(mismatched, compared, confidence);
-  const asked = Math.max(mismatchRate, upperBound(0, shadowSamples, confidence));
-  const known = bound <= asked ? 'pass' : 'inconclusive';
-  // What was different, and could not be looked at again, may be a fault as well.
-  const undecided = sum(samples.map((one) => one.undecided));
-  const open = undecided === 0 ? 0 : (mismatched + undecided) / (compared + undecided);
-  const worst = [...mismatches].sort((a, b) => b.count - a.count).slice(0, 5);
-  return [
-    gate(
-      'shadow samples',
-      compared >= shadowSamples ? 'pass' : 'inconclusive',
-      `${compared}`,
-      `at least ${shadowSamples}`,
-    ),
-    {
-      ...gate(
-        'shadow mismatches',
-        rate > mismatchRate ? 'fail' : known,
-        `${mismatched} of ${compared}, so at most ${percent(bound)} at ${percent(confidence)} confidence`,
-        `${percent(mismatchRate)}, known to ${percent(asked)}`,
-      ),
-      ...(known === 'inconclusive' && {
-        remedy: `It takes ${cleanTrialsFor(asked, confidence)} comparisons without a difference`,
-      }),
-      ...(worst.length > 0 && {
-        note: worst.map((one) => `${one.route} at ${one.path} (${one.count}×)`).join('; '),
-      }),
-    },
-    {
-      ...gate(
-        'shadow undecided',
-        open <= asked ? 'pass' : 'inconclusive',
-        `${undecided} differences`,
-        `at most ${percent(asked)} with the mismatches`,
-      ),
-      ...(open > asked && { remedy: UNDECIDED }),
-    },
-  ];
-}
-
-const UNDECIDED =
-  'They could not be asked again in time, never stood still, or were too large: let sync catch up, ignore what always moves, or raise facade.shadow.bodyBytes; then `banyan shadow --restart` counts anew';
 
 /** Sync publishes four reports a second; after this much silence nothing is known, least of all that it lags. */
 const SILENT_MS = 3_000;
@@ -297,18 +245,6 @@ function flow(facts: GateFacts, direction: Direction): GateResult[] {
   ];
 }
 
-function gate(name: string, verdict: Verdict, figure: string, limit: string): GateResult {
-  return { gate: name, verdict, figure, limit };
-}
-
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
-}
-
-function percent(share: number): string {
-  return `${Number((share * 100).toPrecision(3))} %`;
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }
