@@ -21,6 +21,7 @@ export async function leadWorkers(
   // Mistakes of the definition and a missing database are found here, once.
   const context = await openContext(globals, 'facade', 'edge');
   let at = { url: '', adminUrl: '' };
+  const { delayMs, timeoutMs } = context.migration.facade.drain;
   const lead = primaryPart({
     size,
     data: { host: flags.host, port: flags.port },
@@ -35,6 +36,7 @@ export async function leadWorkers(
       return cluster.fork();
     },
     log: context.log,
+    drainMs: delayMs + timeoutMs,
     admin: { host: flags.adminHost, port: flags.adminPort },
     leave: (replica) => new Replicas(context.db).leave(replica),
     onListening: (listening) => {

@@ -42,6 +42,10 @@ export const facade = z
     /** From the arrival of a request to its answer's first byte, retries and fallback included. */
     timeoutMs: z.number().int().positive().default(3_000),
     connectTimeoutMs: z.number().int().positive().default(1_000),
+    /** What no capability claims knows no routes, and may hold the monolith's slowest pages. */
+    unclaimed: z
+      .strictObject({ timeoutMs: z.number().int().positive().default(60_000) })
+      .prefault({}),
     /** A begun answer that stands still for this long is given up, on either side. */
     idleTimeoutMs: z.number().int().positive().default(300_000),
     retry: z
@@ -112,6 +116,16 @@ export const facade = z
      */
     upgrades: z
       .strictObject({ drainMs: z.number().positive().max(2_000).default(1_000) })
+      .prefault({}),
+    /**
+     * How a replica ends: it says so at `/readyz` and goes on as ever for `delayMs`, until whoever sends
+     * traffic has seen that; answers under way have `timeoutMs` from then on.
+     */
+    drain: z
+      .strictObject({
+        delayMs: z.number().int().min(0).default(0),
+        timeoutMs: z.number().int().positive().default(10_000),
+      })
       .prefault({}),
     shadow: z
       .strictObject({

@@ -59,6 +59,7 @@ function crewOf(
   const silent = (): never => undefined as never;
   const crew = new Crew({
     size,
+    drainMs: 10_000,
     fork: () => {
       const worker = forkOf(forked.length + 1);
       forked.push(worker);

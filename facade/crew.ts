@@ -24,6 +24,8 @@ export interface CrewOptions {
   readonly size: number;
   readonly fork: () => WorkerProcess;
   readonly log: Logger;
+  /** What a worker needs to drain, in milliseconds. */
+  readonly drainMs: number;
   /** A worker's process has ended. */
   readonly onExit: (member: Member) => void;
 }
@@ -38,8 +40,8 @@ export interface Member {
 
 /** For answers over IPC; a worker whose event loop is busy for longer stands as it was. */
 const ANSWER_MS = 1_000;
-/** Longer than a worker's own drain. */
-const STOP_MS = 15_000;
+/** What a worker has beside its drain. */
+const STOP_MS = 5_000;
 
 type Draft = { -readonly [Key in keyof Member]: Member[Key] } & {
   readonly handle: WorkerProcess;
@@ -96,7 +98,7 @@ export class Crew {
     for (const { handle } of this.#members) say(handle, { banyan: 'stop' });
     const timer = setTimeout(() => {
       for (const { handle } of this.#members) handle.process.kill('SIGKILL');
-    }, STOP_MS);
+    }, this.#options.drainMs + STOP_MS);
     await Promise.all(this.#keeping);
     clearTimeout(timer);
   }

@@ -52,6 +52,8 @@ export interface EdgeOptions {
   readonly leaseValid: () => boolean;
   /** Which peers are believed what they say about their clients; none when left out. */
   readonly trusts: Trust | undefined;
+  /** A peer that is not trusted said something about its client. */
+  readonly onHearsay?: (address: string) => void;
 }
 
 export interface Edge {

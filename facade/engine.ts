@@ -41,7 +41,7 @@ import { createSyncClock } from './sync-clock.ts';
 import { Tally } from './tally.ts';
 import { createTracing } from './tracing.ts';
 import { troubleLog } from './trouble.ts';
-import { createTrust } from './trust.ts';
+import { createTrust, warnOfHearsay } from './trust.ts';
 import { createTunnels } from './tunnels.ts';
 import { tunnelGauge } from './tunnel-gauge.ts';
 import { HEAD_BYTES, openUpstreams, type UpstreamUrls } from './upstreams.ts';
@@ -71,7 +71,11 @@ export interface Engine {
   start(signal: AbortSignal): Promise<void>;
   /** Rejects when the engine cannot go on. */
   readonly failed: Promise<never>;
-  setReady(ready: boolean): void;
+  setReady(): void;
+  /** Is not ready any more, and tells connections to end: after a delay, where whoever sends traffic is to see it first. */
+  announceEnd(delayed: boolean): Promise<void>;
+  /** How long answers under way may take from then on. */
+  readonly drainMs: number;
   /** Counts out the shadow copies, leaves, closes pools and connections. */
   stop(): Promise<void>;
 }
@@ -184,6 +188,7 @@ export function createEngine(options: EngineOptions): Engine {
   };
   const trouble = troubleLog(log);
   const trusts = createTrust(migration.facade.trustedProxies);
+  const onHearsay = warnOfHearsay(options.log);
   const tunnels = createTunnels({
     routes,
     states: () => edge.states(),
@@ -199,6 +204,7 @@ export function createEngine(options: EngineOptions): Engine {
     trouble,
     leaseValid: () => replica.leaseValid(),
     trusts,
+    onHearsay,
   });
   const edge = createEdge({
     routes,
@@ -229,6 +235,7 @@ export function createEngine(options: EngineOptions): Engine {
     tracing: options.tracer && createTracing(options.tracer),
     leaseValid: () => replica.leaseValid(),
     trusts,
+    onHearsay,
   });
   tunnelGauge(metrics.registry, capabilities, (capability) => edge.tunnels(capability));
   const view = replicaView({
@@ -271,9 +278,15 @@ export function createEngine(options: EngineOptions): Engine {
       const known = Promise.all([firstStates.promise, keys.read(ending.signal), freshness.known]);
       await Promise.race([known, aborted(signal), failure.promise]);
     },
-    setReady: (now) => {
-      stage = now ? 'ready' : 'ending';
+    setReady: () => {
+      stage = 'ready';
     },
+    announceEnd: async (delayed) => {
+      stage = 'ending';
+      if (delayed) await sleep(migration.facade.drain.delayMs);
+      edge.drain();
+    },
+    drainMs: migration.facade.drain.timeoutMs,
     stop: async () => {
       ending.abort();
       overload.stop();

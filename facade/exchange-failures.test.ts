@@ -137,6 +137,16 @@ describe('when a side fails', () => {
     expect(await call(`${edge.url}/x`)).toMatchObject({ status: 504 });
   });
 
+  test('what no capability claims may take longer than what one does', async () => {
+    const { url } = await upstream((req, res) => {
+      setTimeout(() => res.end('slowly'), 400);
+      req.resume();
+    });
+    const edge = await edgeTo(url, { timeoutMs: 100, unclaimed: { timeoutMs: 30_000 } });
+    expect(await call(`${edge.url}/api/products`)).toMatchObject({ status: 504 });
+    expect(await call(`${edge.url}/reports`)).toMatchObject({ status: 200, body: 'slowly' });
+  });
+
   test('an upstream that does not answer in time is 504 and hears no more of it', async () => {
     let cancelled = false;
     const { url } = await upstream((_req, res) => {

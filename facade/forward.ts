@@ -23,7 +23,7 @@ export interface ForwardOptions {
   readonly guards: Guards;
   readonly settings: Pick<
     Migration['facade'],
-    'timeoutMs' | 'idleTimeoutMs' | 'retry' | 'fallback'
+    'timeoutMs' | 'unclaimed' | 'idleTimeoutMs' | 'retry' | 'fallback'
   >;
   readonly ownWrites: OwnWrites;
   readonly cohorts: Pick<CohortKeys, 'sign'>;
@@ -114,7 +114,7 @@ export function createForwarder(options: ForwardOptions): Forwarder {
       const { monolith } = upstreams;
       send(visit, { upstream: monolith, guard: guards.of(monolith, undefined) }, passing, {
         repeatable: isIdempotent(visit.method) || hasKey(visit),
-        timeoutMs: settings.timeoutMs,
+        timeoutMs: settings.unclaimed.timeoutMs,
         fallback: undefined,
         added: () => closeIf(passing.closing),
       });

@@ -78,14 +78,13 @@ export function createFacade(options: EngineOptions): Facade {
           });
           await engine.start(signal);
           if (signal.aborted) return;
-          engine.setReady(true);
+          engine.setReady();
           ready();
           await Promise.race([aborted(signal), engine.failed]);
         } finally {
-          engine.setReady(false);
-          engine.edge.drain();
+          await engine.announceEnd(signal.aborted);
           // The application still listens: what it lets in meanwhile is waited for as well.
-          await answered(() => engine.edge.inFlight());
+          await answered(() => engine.edge.inFlight(), engine.drainMs);
           engine.edge.close();
           await engine.stop();
         }

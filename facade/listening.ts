@@ -12,8 +12,6 @@ export interface Listen {
   readonly shared?: boolean;
 }
 
-const DRAIN_MS = 10_000;
-
 const REASONS: Readonly<Record<string, string>> = {
   EADDRINUSE: 'it is taken',
   EACCES: 'that is not allowed',
@@ -62,8 +60,12 @@ export async function probePort(at: Listen): Promise<Listen> {
   return { ...at, port: Number(url.port) };
 }
 
-/** Stops accepting and waits for the answers that are due, for a bounded time. */
-export async function drainServer(server: Server, inFlight: () => number): Promise<void> {
+/** Stops accepting and waits for the answers that are due, for so many milliseconds at most. */
+export async function drainServer(
+  server: Server,
+  inFlight: () => number,
+  timeoutMs: number,
+): Promise<void> {
   if (!server.listening) return;
   const closed = Promise.withResolvers<undefined>();
   server.close(() => {
@@ -73,7 +75,7 @@ export async function drainServer(server: Server, inFlight: () => number): Promi
   void closed.promise.then(() => {
     over.abort();
   });
-  const deadline = performance.now() + DRAIN_MS;
+  const deadline = performance.now() + timeoutMs;
   while (!over.signal.aborted && performance.now() < deadline) {
     // A connection that has become idle is closed at once, not after its keep-alive.
     server.closeIdleConnections();
@@ -83,9 +85,9 @@ export async function drainServer(server: Server, inFlight: () => number): Promi
   await closed.promise;
 }
 
-/** Waits for the answers that are due where somebody else listens, for the same bounded time. */
-export async function answered(inFlight: () => number): Promise<void> {
-  const deadline = performance.now() + DRAIN_MS;
+/** Waits for the answers that are due where somebody else listens, as long at most. */
+export async function answered(inFlight: () => number, timeoutMs: number): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
   while (inFlight() > 0 && performance.now() < deadline) await sleep(25);
 }
 

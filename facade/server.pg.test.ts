@@ -37,13 +37,18 @@ async function change(to: StateChange): Promise<number> {
   return (await store.change(await store.readOne('catalog'), to, MOVE)).version;
 }
 
-function migrationTo(monolith: string, service: string, tables: boolean): Migration {
+function migrationTo(
+  monolith: string,
+  service: string,
+  tables: boolean,
+  drain: { delayMs?: number } = {},
+): Migration {
   const database = { capture: 'c', applier: 'a', coordinator: 'o' };
   return defineMigration({
     monolith: { upstream: monolith, database },
     services: { catalog: { upstream: service, database } },
     // Writes are kept in flight for as long as a test takes.
-    facade: { timeoutMs: 30_000, shedding: false },
+    facade: { timeoutMs: 30_000, shedding: false, drain },
     capabilities: {
       catalog: {
         service: 'catalog',
@@ -72,12 +77,12 @@ function run(
   monolith: Side,
   service: Side,
   replicaId: string,
-  { controlUrl = database.url, tables = false } = {},
+  { controlUrl = database.url, tables = false, drain = {} } = {},
 ): { started: Promise<Running>; stop: AbortController } {
   const stop = new AbortController();
   const listening = Promise.withResolvers<Running>();
   const ended = facadePart({
-    migration: migrationTo(monolith.url, service.url, tables),
+    migration: migrationTo(monolith.url, service.url, tables, drain),
     upstreams: { monolith: monolith.url, services: { catalog: service.url } },
     controlUrl,
     replicaId,
@@ -383,6 +388,19 @@ describe('the standalone facade', () => {
     await facade.ended;
     expect((await new Replicas(control).acknowledged('catalog', 0, 0)).live).toEqual([]);
     expect(await statusOf(`${facade.adminUrl}/healthz`)).toBe(0);
+  });
+
+  test('told to stop, it says so first and serves on until whoever sends traffic has seen it', async () => {
+    const [monolith, service] = [await side('monolith'), await side('service')];
+    const { url, adminUrl, stop, ended } = await run(monolith, service, 'r1', {
+      drain: { delayMs: 1_500 },
+    }).started;
+    expect(await statusOf(`${adminUrl}/readyz`)).toBe(200);
+    stop.abort();
+    expect(await statusOf(`${adminUrl}/readyz`)).toBe(503);
+    expect(await call(`${url}/api/products`)).toMatchObject({ status: 200 });
+    await ended;
+    expect(await statusOf(`${url}/api/products`)).toBe(0);
   });
 
   test('serves on with the last known state when the control database is gone', async () => {

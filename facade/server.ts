@@ -62,13 +62,12 @@ export async function serveData(
     await engine.start(signal);
     if (signal.aborted) return;
     const url = await listen(data, at);
-    engine.setReady(true);
+    engine.setReady();
     onListening(url);
     await Promise.race([aborted(signal), engine.failed]);
   } finally {
-    engine.setReady(false);
-    engine.edge.drain();
-    await drainServer(data, () => engine.edge.inFlight());
+    await engine.announceEnd(signal.aborted && data.listening);
+    await drainServer(data, () => engine.edge.inFlight(), engine.drainMs);
     await engine.stop();
   }
 }

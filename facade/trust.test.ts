@@ -1,8 +1,9 @@
 import { afterEach, expect, test } from '@jest/globals';
 import { defineMigration } from '../control/define.ts';
+import type { Logger } from '../core/log.ts';
 import { serveEdge } from '../test/support/edge.ts';
 import { call, serve } from '../test/support/http.ts';
-import { createTrust } from './trust.ts';
+import { createTrust, warnOfHearsay } from './trust.ts';
 
 const open: { close(): Promise<void> }[] = [];
 
@@ -28,6 +29,37 @@ test('an address that a client names is kept only when its peer is trusted', asy
   expect(await seen([], '127.0.0.1')).toBe('127.0.0.1');
   expect(await seen(['10.0.0.0/8'], '127.0.0.1')).toBe('127.0.0.1');
   expect(await seen(['loopback'], '127.0.0.1')).toBe('6.6.6.6, 127.0.0.1');
+});
+
+test('a proxy near by that is not believed is told of, once; others from far are not', () => {
+  const told: unknown[] = [];
+  const log = { warn: (_: string, about: unknown) => void told.push(about) };
+  const hear = warnOfHearsay(log as unknown as Logger);
+  hear('203.0.113.9');
+  expect(told).toEqual([]);
+  hear('10.1.2.3');
+  hear('10.1.2.4');
+  expect(told).toEqual([{ peer: '10.1.2.3' }]);
+});
+
+test('what only a proxy may say is heard of where it is dropped, and nowhere else', async () => {
+  const upstream = await serve((_req, res) => {
+    res.end();
+  });
+  open.push(upstream);
+  const heard: string[] = [];
+  const asked = async (entries: readonly string[], headers: Record<string, string>) => {
+    const onHearsay = (address: string): void => void heard.push(address);
+    const trusts = createTrust(entries);
+    const edge = await serveEdge({ monolith: upstream.url, trusts, onHearsay });
+    open.push(edge);
+    await call(`${edge.url}/`, { headers });
+    return heard.splice(0);
+  };
+  const said = { 'x-forwarded-proto': 'https' };
+  expect(await asked([], said)).toEqual(['127.0.0.1']);
+  expect(await asked(['loopback'], said)).toEqual([]);
+  expect(await asked([], { accept: '*/*' })).toEqual([]);
 });
 
 test('nobody is asked about where nobody is trusted', () => {

@@ -50,6 +50,7 @@ export interface TunnelsOptions {
   readonly trouble: TroubleLog;
   readonly leaseValid: () => boolean;
   readonly trusts: Trust | undefined;
+  readonly onHearsay?: (address: string) => void;
 }
 
 export interface Tunnels {

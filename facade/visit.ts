@@ -20,6 +20,8 @@ export interface Reading {
   readonly routes: Pick<Routes, 'match'>;
   /** Which peers are believed what they say about their clients; none when left out. */
   readonly trusts?: Trust | undefined;
+  /** A peer that is not trusted said something about its client. */
+  readonly onHearsay?: (address: string) => void;
 }
 
 export class Visit implements RequestFacts {
@@ -114,7 +116,7 @@ export function readVisit(
   req: IncomingMessage,
   res: ServerResponse,
   startedAt: number,
-  { routes, trusts }: Reading,
+  { routes, trusts, onHearsay }: Reading,
 ): Visit | Refused {
   // Node takes a bare `GET /x` for HTTP/0.9, and would let a body follow it.
   if (req.httpVersionMajor !== 1) return refused('the protocol version is not served');
@@ -122,6 +124,7 @@ export function readVisit(
   const peer = peerOf(req, trusts);
   const head = readRequestHead(req.rawHeaders, peer, freshId, isOld);
   if (head.kind === 'refused') return head;
+  if (head.hearsay) onHearsay?.(peer.address);
   const target = parseTarget(urlOf(req), head.host);
   if (target.kind === 'refused') return target;
   const method = req.method ?? 'GET';

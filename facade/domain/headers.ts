@@ -26,6 +26,8 @@ export interface RequestHead {
   readonly host: string | undefined;
   readonly hasBody: boolean;
   readonly expectsContinue: boolean;
+  /** Something was dropped that only a trusted peer may say. */
+  readonly hearsay: boolean;
   /** The protocol that the client wants to change to, where it is one we must answer for. */
   readonly websocket: boolean;
 }
@@ -51,6 +53,7 @@ export function readRequestHead(
   let length: string | undefined;
   let requestId: string | undefined;
   let said: string[] | undefined;
+  let hearsay = false;
   let expectsContinue = false;
   let websocket = false;
   for (let at = 0; at + 1 < raw.length; at += 2) {
@@ -63,6 +66,7 @@ export function readRequestHead(
         continue;
       case 'hearsay':
         if (peer.trusted) (said ??= []).push(name, value);
+        else hearsay = true;
         continue;
       case 'host':
         if (host !== undefined) return refused('the request has two Host fields');
@@ -114,6 +118,7 @@ export function readRequestHead(
     host,
     hasBody: coding !== undefined || (length !== undefined && Number(length) > 0),
     expectsContinue,
+    hearsay,
     websocket,
   };
 }

@@ -56,6 +56,7 @@ export interface TestEdgeOptions {
   readonly replicaId?: string;
   readonly sheds?: (priority: Priority) => boolean;
   readonly trusts?: Trust | undefined;
+  readonly onHearsay?: (address: string) => void;
 }
 
 const KEY = createSecretKey(Buffer.alloc(32, 'key'));
@@ -78,7 +79,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
         ...(options.canary ? { canary: options.canary } : {}),
       },
     },
-    ...(options.facade ? { facade: options.facade } : {}),
+    facade: { unclaimed: { timeoutMs: options.facade?.timeoutMs ?? 60_000 }, ...options.facade },
   });
   const { connections } = migration.facade.bulkhead;
   const upstreams = openUpstreams(
@@ -134,6 +135,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     trouble,
     leaseValid,
     trusts: options.trusts,
+    ...(options.onHearsay && { onHearsay: options.onHearsay }),
   });
   const edge = createEdge({
     routes,
@@ -164,6 +166,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     tracing: options.tracing,
     leaseValid,
     trusts: options.trusts,
+    ...(options.onHearsay && { onHearsay: options.onHearsay }),
   });
   let state = initialState('catalog');
   const set = (change: Partial<CapabilityState>): void => {
