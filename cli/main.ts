@@ -1,10 +1,9 @@
 #!/usr/bin/env node
 // The `banyan` command. It only sees to it that the Node that runs it can: the rest is loaded after that.
-const NEEDED = [22, 18] as const;
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
+if (major === 22 ? minor < 18 : major < 24) {
   process.stderr.write(
-    `[USAGE] this is Node ${process.versions.node}; banyan needs ${NEEDED.join('.')} or newer\n`,
+    `[USAGE] this is Node ${process.versions.node}; banyan needs 22.18, 24 or newer\n`,
   );
   process.exitCode = 2;
 } else {

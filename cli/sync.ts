@@ -92,7 +92,7 @@ export function syncParts(context: Context, flags: SyncFlags = {}): Part[] {
 }
 
 /** Of every flow of the definition; of relays too where the change log is Kafka. */
-function figuresOf({ db, migration }: Context): MetricsOptions['gather'] {
+export function figuresOf({ db, migration }: Context): MetricsOptions['gather'] {
   const [evidence, relays] = [new Evidence(db), new RelayReports(db)];
   return async () => {
     const ids = Object.keys(migration.capabilities);

@@ -15,13 +15,15 @@ import {
 } from './context.ts';
 import { facadeFor, withFacadeFlags } from './facade.ts';
 import type { FacadeFlags } from './facade-options.ts';
+import { metricsParts, withMetricsFlags, type MetricsFlags } from './metrics.ts';
 import { answer } from './output.ts';
 import { runParts } from './running.ts';
-import { beforeFirstStart, syncParts } from './sync.ts';
+import { beforeFirstStart, figuresOf, syncParts } from './sync.ts';
 
 export function upCommand(program: Command): void {
-  withFacadeFlags(program.command('up').description('run facade and sync together')).action(
-    async (flags: FacadeFlags, command: Command) => {
+  const up = withFacadeFlags(program.command('up').description('run facade and sync together'));
+  withMetricsFlags(up, 'of all flows, and relays').action(
+    async (flags: FacadeFlags & MetricsFlags, command: Command) => {
       const globals = command.optsWithGlobals<GlobalOptions>();
       const loaded = await loadConfig(globals.config);
       const own = loaded.connections.control === undefined ? await ownControl(loaded) : undefined;
@@ -33,15 +35,19 @@ export function upCommand(program: Command): void {
           'up',
         );
         let at = { url: '', adminUrl: '' };
+        let metrics: string | undefined;
+        const figures = metricsParts(context, flags, figuresOf(context), (url) => {
+          metrics = url;
+        });
         try {
           await beforeFirstStart(context);
           const facade = await facadeFor(context, flags, (listening) => {
             at = listening;
           });
-          await runParts([...syncParts(context), facade], () => {
+          await runParts([...figures, ...syncParts(context), facade], () => {
             answer(
               globals.json,
-              { ready: true, pid: process.pid, ...at },
+              { ready: true, pid: process.pid, ...at, ...(metrics !== undefined && { metrics }) },
               `facade listening on ${at.url}, admin on ${at.adminUrl}; sync is running`,
             );
           });

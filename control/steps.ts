@@ -129,6 +129,7 @@ export class Steps {
     return tidy(state, definition, ends, lease, {
       evidence: this.#evidence,
       relays: this.#relays,
+      replicas: this.#replicas,
     });
   }
 
@@ -196,7 +197,7 @@ async function assertEmpty(service: Participant, definition: Capability): Promis
     const { rows } = await service.client.query(`SELECT 1 FROM ${name} LIMIT 1`);
     if (rows.length > 0)
       throw new BanyanError('PREFLIGHT_FAILED', `table ${table} of the service is not empty`, {
-        hint: 'With --replace-target its rows are overwritten, and those that the monolith lacks deleted.',
+        hint: 'With `banyan advance --replace-target` its rows are overwritten, and those that the monolith lacks deleted.',
       });
   }
 }

@@ -53,7 +53,7 @@ test('an old Node is told so, before anything that it lacks is loaded', async ()
   const old = `data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'22.17.9'}})`;
   await expect(inProject(['--import', old, command, '--version'])).rejects.toMatchObject({
     code: 2,
-    stderr: '[USAGE] this is Node 22.17.9; banyan needs 22.18 or newer\n',
+    stderr: '[USAGE] this is Node 22.17.9; banyan needs 22.18, 24 or newer\n',
   });
 });
 
