@@ -29,6 +29,13 @@ export function abortCommand(program: Command): void {
         const lines = [
           `${capability}: ${result.from} → monolith`,
           ...result.lost.map((one) => `  lost: ${one}`),
+          ...(result.astray.length > 0
+            ? [
+                `  The service’s tables stay closed to writers: ${result.astray.join(', ')} may still send them`,
+                '  writes, and nobody hears of it. `banyan sync` removes that once it is heard of, or has been',
+                '  gone for an hour.',
+              ]
+            : []),
           ...(result.serviceLeft
             ? [
                 '  The service’s database does not answer: what Banyan has there (its schema, triggers,',

@@ -1,6 +1,7 @@
 // `banyan rehearse`: how long a switch would keep writers waiting, and who writes beside the facade.
 import { setTimeout as delay } from 'node:timers/promises';
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { BanyanError, isBanyanError, type ErrorCode } from '../core/errors.ts';
 import { addUp, type Rehearsal, type RehearsalSum } from '../control/domain/rehearsal.ts';
 import { openContext, type GlobalOptions } from './context.ts';
 import { answer, span, table } from './output.ts';
@@ -10,6 +11,13 @@ interface Flags {
   readonly watch: number;
   readonly every: number;
   readonly why: string;
+}
+
+/** A round that did not come to its end, among others. */
+interface FailedRound {
+  readonly at: string;
+  readonly code: ErrorCode;
+  readonly error: string;
 }
 
 export function rehearseCommand(program: Command): void {
@@ -43,17 +51,28 @@ export function rehearseCommand(program: Command): void {
       process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
       try {
         const rounds: Rehearsal[] = [];
+        const failed: FailedRound[] = [];
         const until = performance.now() + flags.watch;
         do {
           const next = performance.now() + flags.every;
-          rounds.push(await context.coordinator().rehearse(capability, flags.hold, flags.why));
+          try {
+            rounds.push(await context.coordinator().rehearse(capability, flags.hold, flags.why));
+          } catch (error) {
+            // What stood in the way of one may be over by the next; what the others have seen is told.
+            if (flags.watch === 0 || !isBanyanError(error) || error.code === 'USAGE') throw error;
+            failed.push({ at: new Date().toISOString(), code: error.code, error: error.message });
+          }
           if (next > until) break;
           await delay(Math.max(0, next - performance.now()), undefined, {
             signal: stop.signal,
           }).catch(() => undefined);
         } while (!stop.signal.aborted);
+        const first = failed[0];
+        if (rounds.length === 0 && first)
+          throw new BanyanError(first.code, `no rehearsal came to its end: ${first.error}`);
         const sum = addUp(rounds);
-        answer(globals.json, { capability, ...sum }, describe(sum));
+        const lost = failed.map(({ at, error }) => `not rehearsed at ${at}: ${error}`);
+        answer(globals.json, { capability, ...sum, failed }, [describe(sum), ...lost].join('\n'));
       } finally {
         process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
         await context.close();

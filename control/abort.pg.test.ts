@@ -64,7 +64,8 @@ test.each<Phase>(['sync', 'canary', 'cutover'])(
       );
     }
     expect(await own.coordinator().abort({ capability: 'catalog' })).toEqual({
-      ...{ capability: 'catalog', from: phase, to: 'monolith', lost: [], serviceLeft: false },
+      ...{ capability: 'catalog', from: phase, to: 'monolith', lost: [] },
+      ...{ serviceLeft: false, astray: [] },
     });
     expect(await catalogs(own)).toEqual(before);
     expect(await own.store.readOne('catalog')).toMatchObject({ phase: 'monolith', holding: false });
@@ -205,5 +206,34 @@ test.each(['retired', 'abort'] as const)(
         lines.map((line) => (what === 'retired' ? line.replace(/ \{.*\}| $/, '') : line)),
       );
     expect(acl(after)).toEqual(acl(before));
+  },
+);
+
+test.each(['comes back', 'is lost'])(
+  'an edge that is cut off while the service owns meets a fence there, also behind an abort: what it wrote %s',
+  async (becomes) => {
+    const own = await begin();
+    sync = startSync(own);
+    await advanceTo(own, 'cutover');
+    await streaming(own, 'back');
+    if (becomes === 'is lost') await sync.stop();
+    await own.db('banyan.replica').insert({
+      id: 'cut-off',
+      heartbeat_at: own.db.raw(`clock_timestamp() - interval '10 seconds'`),
+    });
+    const abort = () => own.coordinator().abort({ capability: 'catalog', losing: true });
+    expect(await abort()).toMatchObject({ from: 'cutover', astray: ['cut-off'] });
+    const write = withClient(own.serviceAppUrl, SESSION, (client) =>
+      client.query(`UPDATE product SET name = 'late'`),
+    );
+    await expect(write).rejects.toMatchObject({ code: 'BN001' });
+    await own.monolith.query(`UPDATE prd SET nm = 'ours'`);
+    // It is heard of again, and knows by now.
+    await own.db('banyan.replica').delete();
+    expect(await own.coordinator().tidy('catalog')).toBe(true);
+    expect(await own.coordinator().tidy('catalog')).toBe(false);
+    await withClient(own.serviceAppUrl, SESSION, (client) =>
+      client.query(`UPDATE product SET name = 'free'`),
+    );
   },
 );

@@ -19,6 +19,12 @@ export interface AbortResult extends Loss {
   readonly to: 'monolith';
 }
 
+/** What an abort tells. */
+export interface Aborted extends AbortResult {
+  /** Edges that may still send the service writes: its tables stay closed until they are heard of, or gone for an hour. */
+  readonly astray: readonly string[];
+}
+
 export interface WaysOut {
   /** The switch back to where the monolith alone writes. */
   rollBack(): Promise<unknown>;

@@ -1,7 +1,7 @@
 // What may be asked of a coordinator, one method a command: moves, the ways out, rehearsals, pauses, and
 // the care of what a dead one has left.
 import type { Knex } from 'knex';
-import { abort, type AbortRequest, type AbortResult } from './abort.ts';
+import { abort, type AbortRequest, type Aborted } from './abort.ts';
 import type { MissingRight } from './applier-rights.ts';
 import { dryRun, type DryRun } from './dry-run.ts';
 import { notAllowed, type MoveRequest, type MoveResult } from './domain/move.ts';
@@ -17,6 +17,7 @@ import { assertWindow } from './rehearsal-checks.ts';
 import { rehearse } from './rehearsal.ts';
 import type { JournalEntry } from './store.ts';
 import { missingRights } from './way-back.ts';
+import { astray } from './rest.ts';
 import { Workplace, type CoordinatorOptions } from './workplace.ts';
 
 export class Coordinator {
@@ -46,11 +47,11 @@ export class Coordinator {
    * switch back; with `losing` also where that is refused or the service's database is gone. Throws what
    * a move throws; what it has done by then stands, and the same command goes on.
    */
-  async abort({ capability, why = '', losing }: AbortRequest): Promise<AbortResult> {
+  async abort({ capability, why = '', losing }: AbortRequest): Promise<Aborted> {
     const state = await this.#at.store.readOne(capability);
     if (state.phase === 'retired') throw notAllowed(state, 'retired has given up the way back');
     const entry = { who: this.#at.options.who, event: 'abort', why, evidence: {} };
-    return abort({ capability, ...(losing && { losing }) }, state, {
+    const result = await abort({ capability, ...(losing && { losing }) }, state, {
       rollBack: () =>
         this.move({ capability, event: 'rollback', to: state.shared ? 'shadow' : 'canary', why }),
       withdraw: () =>
@@ -59,6 +60,9 @@ export class Coordinator {
         ),
       giveUp: () => this.#giveUp(capability, entry),
     });
+    const { store, replicas } = this.#at;
+    const left = await store.readOne(capability);
+    return { ...result, astray: await astray(replicas, left, this.#at.definition(capability)) };
   }
 
   #giveUp(capability: string, entry: JournalEntry): Promise<Loss> {

@@ -3,10 +3,12 @@
 // alter a table can disable its triggers, enable them again in the wrong way, replace or drop them.
 import {
   formatTable,
+  parseTableName,
   quoteLiteral,
   quoteTable,
   type TableName,
 } from '../core/postgres/identifiers.ts';
+import { claimsOfOthers } from './claims.ts';
 import {
   fenceStatements,
   FENCE_TRIGGERS,
@@ -62,13 +64,35 @@ async function gapsOf(side: Participant, owner: Owner): Promise<Gap[]> {
   // During a write canary both sides write, and other triggers keep tables from being truncated.
   if (!(await side.present()) || (await side.isShared())) return [];
   const gaps: Gap[] = [];
+  const ours = await entered(side);
   for (const fenced of side.closed(owner).tables.filter(({ rows }) => rows)) {
+    if (!ours.has(formatTable(fenced.table))) continue;
     const open = await openTables(side, fenced.table);
     const isWhole = open.some(({ lacks }) => lacks === 'rows');
     if (isWhole) gaps.push({ fenced, tables: open, isWhole });
     else for (const one of open) gaps.push({ fenced, tables: [one], isWhole });
   }
   return gaps;
+}
+
+/**
+ * The tables that the capability has entered with. One that the definition has been given since, while the
+ * capability was under way, has never had a fence of ours, and may have another capability's.
+ */
+async function entered({ client, capability, tableNames }: Participant): Promise<Set<string>> {
+  const names = tableNames.map(parseTableName);
+  const taken = new Set(
+    (await claimsOfOthers(client, capability, tableNames)).map(({ table }) => table),
+  );
+  const { rows } = await client.query<{ name: string }>(
+    `WITH mapped AS (SELECT name, to_regclass(quoted)::oid AS oid FROM unnest($1::text[], $2::text[]) AS u (name, quoted)),
+          published AS (SELECT r.prrelid AS oid FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+                         WHERE p.pubname LIKE 'banyan\\_%')
+     SELECT name FROM mapped
+      WHERE oid IN (SELECT oid FROM published) OR NOT EXISTS (SELECT FROM mapped JOIN published USING (oid))`,
+    [names.map(formatTable), names.map(quoteTable)],
+  );
+  return new Set(rows.flatMap(({ name }) => (taken.has(name) ? [] : [name])));
 }
 
 async function statementsFor(

@@ -1,7 +1,12 @@
 // Gathers what the gates judge: the evidence in the control database, and, before a capability
 // retires, what in the monolith still needs its tables.
 import { readSchema } from '../core/postgres/catalog.ts';
-import { formatTable, parseTableName } from '../core/postgres/identifiers.ts';
+import {
+  formatTable,
+  parseTableName,
+  quoteTable,
+  type TableName,
+} from '../core/postgres/identifiers.ts';
 import type { Capability } from './definition.ts';
 import type { GateFacts } from './domain/gates.ts';
 import { mappedTable } from './domain/mapped-table.ts';
@@ -37,6 +42,19 @@ export async function gatherFacts(
   };
 }
 
+/** They would go on showing rows that nobody keeps up to date any more. */
+async function viewsOf({ to }: FlowPair, names: readonly TableName[]): Promise<string[]> {
+  const { rows } = await to.source.client.query<{ view: string; table: string }>(
+    `SELECT DISTINCT v.oid::regclass::text AS view, d.refobjid::regclass::text AS table
+       FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class
+      WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass
+        AND d.refobjid IN (SELECT to_regclass(name) FROM unnest($1::text[]) AS name)
+        AND v.relkind IN ('v', 'm') ORDER BY 1, 2`,
+    [names.map(quoteTable)],
+  );
+  return rows.map(({ view, table }) => `view ${view} reads ${table}`);
+}
+
 async function stillNeeded({ tables }: Capability, ends: FlowPair): Promise<string[]> {
   const names = tables.flatMap((table) => table.monolith).map(parseTableName);
   const own = new Set(names.map(formatTable));
@@ -70,5 +88,6 @@ async function stillNeeded({ tables }: Capability, ends: FlowPair): Promise<stri
           `${[first, ...rest][table] ?? ''}.${column} is shared, and written there`,
       ),
     ]);
-  return [...staying, ...beside, ...inbound, ...outbound];
+  const views = await viewsOf(ends, names);
+  return [...staying, ...beside, ...inbound, ...outbound, ...views];
 }

@@ -12,10 +12,11 @@ import { ownerOf } from './domain/phase.ts';
 import { withEnds, withMonolith, type FlowPair, type MonolithOnly, type Where } from './ends.ts';
 import type { Evidence } from './evidence.ts';
 import type { Participant } from './participant.ts';
-import { removeSourceParts, removeTargetParts } from './replication.ts';
+import { removeFlow, removeSourceParts, removeTargetParts } from './replication.ts';
 import type { RelayReports } from './relay-reports.ts';
 import type { Replicas } from './replicas.ts';
-import { tidy } from './rest.ts';
+import { astray, isClosed, tidy } from './rest.ts';
+import { patiently } from './table-locks.ts';
 import { findSequences, raiseSequences } from './sequences.ts';
 import type { Lease } from './lease.ts';
 import type { JournalEntry, StateStore } from './store.ts';
@@ -39,6 +40,7 @@ export interface Loss {
 }
 
 const TRAFFIC_TIMEOUT_MS = 5_000;
+const LOCKS_TIMEOUT_MS = 30_000;
 
 /** While nobody else moves the capability. Throws TIMED_OUT, and MOVE_NOT_ALLOWED for a retired one. */
 export async function giveUp(given: GivingUp, capability: string): Promise<Loss> {
@@ -91,13 +93,28 @@ async function take(
   await replicas.acknowledged(capability, state.version, TRAFFIC_TIMEOUT_MS);
   if (!sides) return;
   const monolith = 'ends' in sides ? sides.ends.to.source : sides.only.monolith;
-  if (await monolith.present()) await raise(monolith, definition, state.epoch);
+  const right = { lease, epoch: state.epoch };
+  if (await monolith.present()) {
+    // Before the keys are counted nobody may bring another one.
+    if ('only' in sides) await removeTargetParts(sides.only.back, right);
+    else if (await removeFlow(sides.ends.back, right))
+      await relays.drop(sides.ends.back.relayed?.source ?? '');
+    await raise(monolith, definition, state.epoch);
+  }
   if ('ends' in sides) {
-    await tidy(state, definition, sides.ends, lease, { evidence, relays });
+    const { target: service } = sides.ends.to;
+    const left = await astray(replicas, state, definition);
+    // It owned the data a moment ago, and its fence is open.
+    if (left.length > 0 && (await isClosed(service)))
+      await patiently(service, () => service.fence('monolith', state.epoch), {
+        timeoutMs: LOCKS_TIMEOUT_MS,
+        what: 'the locks to close the service’s tables',
+        hint: 'Once they have ended, give the command again.',
+      });
+    await tidy(state, definition, sides.ends, lease, { evidence, relays, replicas });
     return;
   }
   const { to, back } = sides.only;
-  const right = { lease, epoch: state.epoch };
   if ((await removeSourceParts(to, right)) && to.relayed) await relays.drop(to.relayed.source);
   await removeTargetParts(back, right);
   for (const direction of ['to', 'back'] as const) await evidence.dropFlow(capability, direction);

@@ -8,6 +8,7 @@ import { evaluateGates, flowGates, type GateFacts } from './domain/gates.ts';
 import {
   allowed,
   assertVersion,
+  endsSharing,
   gateError,
   isThere,
   kindOf,
@@ -24,6 +25,7 @@ import type { FlowPair } from './ends.ts';
 import { gatherFacts } from './gate-facts.ts';
 import { withLease } from './lease.ts';
 import type { Site } from './steps.ts';
+import type { SwitchRecord } from './switch-log.ts';
 import { runSwitch } from './switch.ts';
 import { bringTrafficBack, leadsTrafficBack } from './traffic-back.ts';
 import type { Workplace } from './workplace.ts';
@@ -71,11 +73,10 @@ export class Moves {
       return await this.#once(request, waits);
     } catch (error) {
       if (!isConnectionError(error)) throw error;
-      const { capability, event } = request;
+      const { capability } = request;
       const cut = await this.#at.switches.open(capability).catch(() => undefined);
       // Out of a write canary more is asked for than the switch.
-      if (cut?.status !== 'flipped' || cut.from === cut.to || leadsTo(cut.from, event) !== cut.to)
-        throw error;
+      if (cut?.status !== 'flipped' || cut.from === cut.to || !isTheSame(cut, request)) throw error;
       // Nothing else: it may have been finished already, and asked again it would go a step further.
       const state = await this.#at
         .alone(capability, (site) => this.#at.recovered(capability, site))
@@ -94,7 +95,7 @@ export class Moves {
       const state = await this.#at.recovered(capability, site);
       assertVersion(request, state);
       // Asked again for a switch that was cut short after its flip: it has just been finished.
-      if (cut?.status === 'flipped' && leadsTo(cut.from, request.event) === cut.to)
+      if (cut?.status === 'flipped' && isTheSame(cut, request))
         return { ...stayed(state), from: cut.from };
       const there = isThere(request, state);
       if (there || leadsTo(state.phase, request.event) === undefined) {
@@ -133,6 +134,8 @@ export class Moves {
     const facts = await this.#facts(state, move.to, site);
     const opens = opensToCohorts(site.definition, state, move);
     const gates = evaluateGates(state.phase, move.to, facts, opens);
+    // What cohorts wrote comes back first: nobody is held for a drain that cannot end.
+    if (endsSharing(site.definition, state, move)) gates.push(...flowGates(facts));
     const refused = gates.filter(refuses);
     if (refused.length > 0) throw gateError(request, move.to, refused, gates);
     return gates;
@@ -167,12 +170,11 @@ export class Moves {
   async #trafficBack(request: MoveRequest): Promise<MoveResult | undefined> {
     const { capability, event, why = '' } = request;
     if (event === 'advance') return undefined;
-    const definition = this.#at.definition(capability);
     const { controlUrl, who, log } = this.#at.options;
     const moved = await withLease(controlUrl, capability, async () => {
       const state = await this.#at.store.readOne(capability);
       assertVersion(request, state);
-      const leads = leadsTrafficBack(request, state, definition);
+      const leads = leadsTrafficBack(request, state);
       if (!leads || (await this.#at.switches.open(capability))) return undefined;
       if ((await this.#at.rehearsals.open(capability)) !== undefined) return undefined;
       const evidence = { gates: [], ...(leads.to === 'canary' && { weight: leads.weight }) };
@@ -246,6 +248,15 @@ export class Moves {
       await sleep(FLOWING_POLL_MS);
     }
   }
+}
+
+/** Whether a switch that was cut short is the one that is asked for. */
+function isTheSame(
+  { from, to, weight }: Pick<SwitchRecord, 'from' | 'to' | 'weight'>,
+  request: MoveRequest,
+): boolean {
+  if (leadsTo(from, request.event) !== to) return false;
+  return request.event !== 'weight' || request.weight === weight;
 }
 
 /** Before the service may write, what it will write must be seen to come back. Throws GATE_REFUSED. */

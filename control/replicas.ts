@@ -3,6 +3,7 @@
 // that could forward under the old state is missed.
 import type { Knex } from 'knex';
 import { sleep } from '../core/lifecycle.ts';
+import type { Phase } from './domain/phase.ts';
 
 /** A replica that has not been heard of for this long is left behind: the fence stops what it forwards. */
 export const REPLICA_LEASE_MS = 5_000;
@@ -155,6 +156,28 @@ export class Replicas {
       `SELECT id FROM banyan.replica
         WHERE heartbeat_at <= clock_timestamp() - make_interval(secs => ?) ORDER BY id`,
       [REPLICA_LEASE_MS / 1000],
+    );
+    return rows.map((row) => row.id);
+  }
+
+  /**
+   * Those of them that may still send writes to the service: the capability has left one of `phases` since they
+   * were heard of last. Whoever is cut off for more than an hour is gone.
+   */
+  async astray(
+    capability: string,
+    version: number,
+    phases: readonly Phase[],
+  ): Promise<readonly string[]> {
+    const { rows } = await this.#db.raw<{ rows: { id: string }[] }>(
+      `SELECT r.id FROM banyan.replica r
+         LEFT JOIN banyan.replica_ack a ON a.replica_id = r.id AND a.capability = ?
+        WHERE r.heartbeat_at BETWEEN clock_timestamp() - interval '1 hour'
+                                 AND clock_timestamp() - make_interval(secs => ?)
+          AND coalesce(a.version, 0) < ?
+          AND EXISTS (SELECT FROM banyan.journal j WHERE j.capability = ? AND j.at > r.heartbeat_at
+                         AND j.from_phase IN (${phases.map(() => '?').join(', ')})) ORDER BY r.id`,
+      [capability, REPLICA_LEASE_MS / 1000, version, capability, ...phases],
     );
     return rows.map((row) => row.id);
   }

@@ -9,22 +9,31 @@ import type { FlowPair } from './ends.ts';
 import type { Evidence } from './evidence.ts';
 import type { Lease } from './lease.ts';
 import type { RelayReports } from './relay-reports.ts';
+import type { Replicas } from './replicas.ts';
 import { hasFlow, removeFlow } from './replication.ts';
 import { closeTables } from './retire.ts';
 import { scalar } from './scalar.ts';
 import type { Participant } from './participant.ts';
+
+export interface Registers {
+  readonly evidence: Evidence;
+  readonly relays: RelayReports;
+  readonly replicas: Replicas;
+}
 
 /**
  * Removes what this phase does not need. Idempotent; false when there was nothing. Throws TIMED_OUT, and
  * STALE_COORDINATOR where another one has taken over: what is there now may be that one's.
  */
 export async function tidy(
-  { capability: id, phase, epoch }: Pick<CapabilityState, 'capability' | 'phase' | 'epoch'>,
-  { tables, leaves }: Capability,
+  state: Pick<CapabilityState, 'capability' | 'phase' | 'epoch' | 'version'>,
+  definition: Capability,
   ends: FlowPair,
   lease: Lease,
-  { evidence, relays }: { readonly evidence: Evidence; readonly relays: RelayReports },
+  { evidence, relays, replicas }: Registers,
 ): Promise<boolean> {
+  const { capability: id, phase, epoch } = state;
+  const { tables, leaves } = definition;
   const wanted = flowsOf(phase, { hasTables: true, leaves });
   // What is on these tables is another capability's, or this one's by its former name: a relay's part, too.
   if (!wanted.to && !(await isHere(ends)) && (await claimsOn(ends)).length > 0) return false;
@@ -41,7 +50,10 @@ export async function tidy(
     if (!wanted[flow.direction]) await evidence.dropFlow(id, flow.direction);
   if (wanted.to) return found;
   const { source: monolith, target: service } = ends.to;
-  for (const side of [monolith, service]) {
+  // An edge that is cut off may still send the service writes: they must go on meeting the fence there.
+  const stays = (await astray(replicas, state, definition)).length > 0 && (await isClosed(service));
+  const sides = stays ? [monolith] : [monolith, service];
+  for (const side of sides) {
     if (!(await side.present()) && !(await isAbandoned(side))) continue;
     found = true;
     await lease.assertHeld();
@@ -53,6 +65,21 @@ export async function tidy(
     await side.remove(epoch);
   }
   return found;
+}
+
+/** Edges that nobody has heard of since the service took writes of a capability that is the monolith's again. */
+export async function astray(
+  replicas: Replicas,
+  { capability, version, phase }: Pick<CapabilityState, 'capability' | 'version' | 'phase'>,
+  { canary }: Capability,
+): Promise<readonly string[]> {
+  if (phase !== 'monolith') return [];
+  return replicas.astray(capability, version, canary.writes ? ['canary', 'cutover'] : ['cutover']);
+}
+
+/** Whether it has a fence that can keep writers out: not where a write canary was given up. */
+export async function isClosed(service: Participant): Promise<boolean> {
+  return (await service.present()) && !(await service.isShared());
 }
 
 async function isHere({ to }: FlowPair): Promise<boolean> {

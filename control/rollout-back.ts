@@ -7,7 +7,7 @@ import { isBanyanError, messageOf } from '../core/errors.ts';
 import { isConnectionError, isServerError } from '../core/postgres/connect.ts';
 import type { Capability } from './definition.ts';
 import { warns } from './domain/gate-result.ts';
-import type { MoveResult } from './domain/move.ts';
+import { endsSharing, type MoveResult } from './domain/move.ts';
 import {
   describePlace,
   samePlace,
@@ -76,7 +76,13 @@ export async function takeStepBack(
   } catch (error) {
     // It may have been done all the same, and only what comes after it has failed.
     if (!samePlace(await store.readOne(row.capability), going))
-      return refused(options, row, way.kind === 'switch', error);
+      return refused(
+        options,
+        row,
+        way.kind === 'switch' ||
+          endsSharing({ canary }, state, { to: going.phase, weight: going.weight }),
+        error,
+      );
   }
   const now = await rollouts.read(row.capability);
   const there = await store.readOne(row.capability);

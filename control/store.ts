@@ -59,6 +59,9 @@ const SESSION = { applicationName: 'banyan-control', silenceMs: 20_000 };
 
 const DURABLE = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`;
 
+/** A process that stands still in the middle of a transaction has locks that its successor needs. */
+const NOT_IDLE = `SET idle_in_transaction_session_timeout = '5s'`;
+
 /** Opens a pool on the control database. Connects lazily. */
 export function openControl(url: string, poolSize = 4): Knex {
   return knex({
@@ -69,7 +72,7 @@ export function openControl(url: string, poolSize = 4): Knex {
       afterCreate: (client: pg.Client, done: (error: Error | null, client: pg.Client) => void) => {
         watch(client, url, SESSION);
         // Who owns what is durable before anybody acts on it, whatever the server's default is.
-        client.query(DURABLE).then(
+        client.query(`${DURABLE}; ${NOT_IDLE}`).then(
           () => {
             done(null, client);
           },

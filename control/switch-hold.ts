@@ -8,6 +8,7 @@ import type { FencePlan } from './fence-plan.ts';
 import type { Participant } from './participant.ts';
 import type { Held } from './replicas.ts';
 import type { SharedExit } from './shared-exit.ts';
+import type { SwitchRecord } from './switch-log.ts';
 import { barriersAt, type SwitchContext, type SwitchProgress } from './switch-progress.ts';
 import { patiently } from './table-locks.ts';
 
@@ -39,13 +40,23 @@ export class SwitchHold {
   replicas: Held = { live: [], busy: [], lapsed: [] };
   readonly #context: SwitchContext;
   readonly #progress: SwitchProgress;
+  /** Another coordinator's, which has died. */
+  readonly #recovered: SwitchRecord | undefined;
   /** Replicas that have been live while writers were held. */
   readonly #heard = new Set<string>();
 
   constructor(context: SwitchContext, progress: SwitchProgress) {
     this.#context = context;
     this.#progress = progress;
+    this.#recovered = progress.record;
     this.fenceTouched = progress.record !== undefined;
+  }
+
+  /** How long writers have been held by now. */
+  async heldForMs(): Promise<number> {
+    const since = performance.now() - this.heldAt;
+    if (!this.#recovered) return since;
+    return (await this.#context.switches.heldForMs(this.#recovered)) ?? since;
   }
 
   /** How long writers may still be held before the flip: facades would refuse them soon after. */

@@ -103,6 +103,17 @@ export class SwitchLog {
     return row && recordOf(row);
   }
 
+  /** Milliseconds since writers were held last; undefined where they never were. */
+  async heldForMs({ id }: SwitchRecord): Promise<number | undefined> {
+    const { rows } = await this.#db.raw<{ rows: { ms: string | null }[] }>(
+      `SELECT extract(epoch FROM clock_timestamp() - max(at)) * 1000 AS ms
+         FROM banyan.switch_step WHERE switch_id = ? AND step = 'held'`,
+      [id],
+    );
+    const ms = rows[0]?.ms ?? null;
+    return ms === null ? undefined : Number(ms);
+  }
+
   async steps(record: SwitchRecord): Promise<SwitchStep[]> {
     const rows = await this.#db<{
       step: string;

@@ -136,7 +136,7 @@ export class SwitchRun {
       'unfenced',
       sides && this.#changesOwner ? { barriers: barriersAt(sides.next) } : {},
     );
-    const pauseMs = Math.round(performance.now() - this.#hold.heldAt);
+    const pauseMs = Math.round(await this.#hold.heldForMs());
     const { attempts, replicas } = this.#hold;
     const evidence = {
       pauseMs,

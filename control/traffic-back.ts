@@ -1,8 +1,7 @@
 // Traffic's way back while the monolith owns the data: it changes the state and nothing else, so it needs
 // the control database alone and is had with a participant's database down. What the databases then hold
 // too much is tidied afterwards, by whoever can.
-import type { Capability } from './definition.ts';
-import { isShared, type MoveRequest, type PlannedMove } from './domain/move.ts';
+import type { MoveRequest, PlannedMove } from './domain/move.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { Steps } from './steps.ts';
 import type { StateStore } from './store.ts';
@@ -11,7 +10,6 @@ import type { StateStore } from './store.ts';
 export function leadsTrafficBack(
   { event, weight = 0, to }: MoveRequest,
   state: CapabilityState,
-  definition: Capability,
 ): Pick<PlannedMove, 'to' | 'weight'> | undefined {
   // Cohorts that write are fenced in the service's database.
   if (state.phase !== 'canary' || state.shared || state.holding) return undefined;
@@ -21,9 +19,7 @@ export function leadsTrafficBack(
       : undefined;
   const lowered = { to: 'canary', weight } as const;
   const lowers = event === 'weight' && weight >= 0 && weight < state.weight;
-  return lowers && (to === undefined || to === 'canary') && !isShared(definition, lowered)
-    ? lowered
-    : undefined;
+  return lowers && (to === undefined || to === 'canary') ? lowered : undefined;
 }
 
 export async function bringTrafficBack(

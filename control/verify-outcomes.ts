@@ -1,5 +1,6 @@
 // What verify runs found, one row a run; the newest counts.
 import type { Knex } from 'knex';
+import { StateStore } from './store.ts';
 
 export interface VerifyOutcome {
   readonly capability: string;
@@ -18,6 +19,9 @@ export interface VerifyLine extends VerifyOutcome {
   readonly ageMs: number;
 }
 
+/** Event of the journal: all rows are copied again. */
+const RECOPIED = 'recopy';
+
 export async function addVerify(db: Knex, outcome: VerifyOutcome): Promise<void> {
   await db('banyan.verify_run').insert({
     ...outcome,
@@ -25,7 +29,17 @@ export async function addVerify(db: Knex, outcome: VerifyOutcome): Promise<void>
   });
 }
 
-/** The newest verify run of a capability; with `sinceSwitch`, only one that began to count after it. */
+/** Notes that all rows of a capability are copied again: what was equal before says nothing of them. */
+export async function noteRecopy(db: Knex, capability: string, who: string): Promise<void> {
+  const store = new StateStore(db);
+  const entry = { who, event: RECOPIED, why: '', evidence: {} };
+  await store.change(await store.readOne(capability), {}, entry);
+}
+
+/**
+ * The newest verify run of a capability since its rows were copied, or copied again as a whole; with
+ * `sinceSwitch`, since the last switch.
+ */
 export async function lastVerify(
   db: Knex,
   capability: string,
@@ -42,8 +56,11 @@ export async function lastVerify(
        FROM banyan.verify_run WHERE capability = ?
         AND (NOT ? OR at > coalesce(
           (SELECT max(ended_at) FROM banyan.switch WHERE capability = ? AND status = 'done'), '-infinity'))
+        AND at > coalesce(
+          (SELECT max(at) FROM banyan.journal WHERE capability = ?
+              AND (event = ? OR (from_phase = 'monolith' AND to_phase <> 'monolith'))), '-infinity')
       ORDER BY id DESC LIMIT 1`,
-    [capability, sinceSwitch, capability],
+    [capability, sinceSwitch, capability, capability, RECOPIED],
   );
   const row = rows[0];
   return (

@@ -85,19 +85,29 @@ function assertWayBack(definition: Capability, to: Phase): void {
 
 /** Whether cohorts write to the service once a move is done: in a canary that has any, and may. */
 export function isShared(
-  { canary }: Capability,
+  { canary }: Pick<Capability, 'canary'>,
   { to, weight }: Pick<PlannedMove, 'to' | 'weight'>,
 ): boolean {
   return to === 'canary' && canary.writes && weight > 0;
 }
 
-/** Whether cohorts begin to write with a move, who did not before. Back from a cutover they do not yet. */
+/** Whether cohorts begin to write with a move, who did not before. On the way back from a cutover they do not. */
 export function opensToCohorts(
   definition: Capability,
-  { phase, shared }: Pick<CapabilityState, 'phase' | 'shared'>,
+  { phase, shared, weight }: Pick<CapabilityState, 'phase' | 'shared' | 'weight'>,
   move: Pick<PlannedMove, 'to' | 'weight'>,
 ): boolean {
-  return ownerOf(phase) === 'monolith' && !shared && isShared(definition, move);
+  if (ownerOf(phase) !== 'monolith' || shared || !isShared(definition, move)) return false;
+  return phase !== 'canary' || move.weight >= weight;
+}
+
+/** Whether cohorts write no more after a move, and the monolith alone owns what they wrote. */
+export function endsSharing(
+  definition: Pick<Capability, 'canary'>,
+  { shared }: Pick<CapabilityState, 'shared'>,
+  move: Pick<PlannedMove, 'to' | 'weight'>,
+): boolean {
+  return shared && ownerOf(move.to) === 'monolith' && !isShared(definition, move);
 }
 
 /** How a move is made. */
@@ -105,7 +115,7 @@ export type MoveKind = 'switch' | 'opens to cohorts' | 'switch, then the move' |
 
 export function kindOf(
   definition: Capability,
-  state: Pick<CapabilityState, 'phase' | 'shared'>,
+  state: Pick<CapabilityState, 'phase' | 'shared' | 'weight'>,
   move: Pick<PlannedMove, 'to' | 'weight'>,
 ): MoveKind {
   if (takesOwnership(state.phase, move.to)) return 'switch';
