@@ -1,15 +1,25 @@
 // How a capability enters a database that takes part: the schema `banyan` at its newest, the rights that
-// the applier needs in it, and the row that guards every later step.
+// the applier needs in it, and the row that guards every later step. And how that schema is brought up to
+// date under capabilities that entered with an older version.
 import type pg from 'pg';
+import { withClient } from '../core/postgres/connect.ts';
 import { quoteIdentifier } from '../core/postgres/identifiers.ts';
 import { migrate } from '../core/postgres/migrate.ts';
+import type { Logins } from './connections.ts';
 import { PARTICIPANT_SCHEMA } from './domain/names.ts';
+import { scalar } from './scalar.ts';
 
 export interface Ownership {
   readonly capability: string;
   readonly epoch: number;
   readonly owns: boolean;
 }
+
+const APPLIER_WRITES = [
+  ...['checkpoint', 'log_offset', 'backfill', 'reread', 'orphan', 'parked', 'conflict'],
+  ...['awaited', 'tombstone', 'flight'],
+];
+const APPLIER_READS = ['ownership_change'];
 
 /** Idempotent; `client` and `url` are the coordinator's. */
 export async function enter(
@@ -18,16 +28,72 @@ export async function enter(
   applier: string,
   { capability, epoch, owns }: Ownership,
 ): Promise<void> {
-  await migrate({ url, folder: 'participant', direction: 'up', schema: PARTICIPANT_SCHEMA });
-  const role = quoteIdentifier(applier);
-  await client.query(`GRANT USAGE ON SCHEMA ${PARTICIPANT_SCHEMA} TO ${role}`);
-  await client.query(
-    `GRANT SELECT, INSERT, UPDATE, DELETE ON banyan.checkpoint, banyan.log_offset, banyan.backfill, banyan.reread, banyan.orphan, banyan.parked, banyan.conflict, banyan.awaited, banyan.tombstone, banyan.flight TO ${role}`,
-  );
-  await client.query(`GRANT SELECT ON banyan.ownership_change TO ${role}`);
+  await toNewest(url);
+  await grant(client, applier);
   await client.query(
     `INSERT INTO banyan.ownership (capability, epoch, owns) VALUES ($1, $2, $3)
      ON CONFLICT (capability) DO UPDATE SET epoch = greatest(ownership.epoch, excluded.epoch)`,
     [capability, epoch, owns],
   );
+}
+
+/**
+ * Where the capability has entered already: the schema at its newest, and the applier's rights in what is new.
+ * Idempotent; where nothing is to be done, a few queries and no lock.
+ */
+export async function keepUpToDate(
+  { coordinator, applier }: Logins,
+  capability: string,
+): Promise<void> {
+  await withClient(coordinator, { applicationName: 'banyan-upgrade' }, async (client) => {
+    if (!(await hasEntered(client, capability))) return;
+    await toNewest(coordinator);
+    const role = await withClient(applier, { applicationName: 'banyan-upgrade' }, (its) =>
+      scalar(its, 'SELECT session_user'),
+    );
+    if (await hasRights(client, role)) return;
+    // Several flows start at once, and PostgreSQL refuses a GRANT that another one overtakes.
+    await client.query('BEGIN');
+    await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('banyan grants', 0))`);
+    await grant(client, role);
+    await client.query('COMMIT');
+  });
+}
+
+async function toNewest(url: string): Promise<void> {
+  await migrate({ url, folder: 'participant', direction: 'up', schema: PARTICIPANT_SCHEMA });
+}
+
+async function grant(client: pg.Client, applier: string): Promise<void> {
+  const role = quoteIdentifier(applier);
+  await client.query(`GRANT USAGE ON SCHEMA ${PARTICIPANT_SCHEMA} TO ${role}`);
+  await client.query(
+    `GRANT SELECT, INSERT, UPDATE, DELETE ON ${qualified(APPLIER_WRITES).join(', ')} TO ${role}`,
+  );
+  await client.query(`GRANT SELECT ON ${qualified(APPLIER_READS).join(', ')} TO ${role}`);
+}
+
+async function hasEntered(client: pg.Client, capability: string): Promise<boolean> {
+  const { rows } = await client.query<{ there: boolean }>(
+    `SELECT to_regclass('banyan.ownership') IS NOT NULL AS there`,
+  );
+  if (rows[0]?.there !== true) return false;
+  const entered = await client.query('SELECT 1 FROM banyan.ownership WHERE capability = $1', [
+    capability,
+  ]);
+  return entered.rows.length > 0;
+}
+
+async function hasRights(client: pg.Client, applier: string): Promise<boolean> {
+  const { rows } = await client.query<{ has: boolean }>(
+    `SELECT coalesce(bool_and(has_table_privilege($1, name::regclass, right_)), true) AS has
+     FROM (SELECT unnest($2::text[]), r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) r
+           UNION ALL SELECT unnest($3::text[]), 'SELECT') AS needed (name, right_)`,
+    [applier, qualified(APPLIER_WRITES), qualified(APPLIER_READS)],
+  );
+  return rows[0]?.has === true;
+}
+
+function qualified(tables: readonly string[]): string[] {
+  return tables.map((table) => `${PARTICIPANT_SCHEMA}.${table}`);
 }

@@ -5,8 +5,9 @@ import { isConnectionError } from '../core/postgres/connect.ts';
 import { kafkaClient } from '../core/kafka/connect.ts';
 import type { KafkaClient } from '../core/kafka/client.ts';
 import type { Logger } from '../core/log.ts';
-import type { Connections } from '../control/connections.ts';
+import type { Connections, Logins } from '../control/connections.ts';
 import type { Capability, Migration } from '../control/definition.ts';
+import { keepUpToDate } from '../control/entry.ts';
 import { mappedTables } from '../control/grants.ts';
 import type { Direction } from '../control/domain/flow.ts';
 import type { Evidence } from '../control/evidence.ts';
@@ -15,6 +16,7 @@ import type { Attempts } from './attempts.ts';
 import type { ChangeLog } from './change-log.ts';
 import { runFlow } from './flow.ts';
 import type { FlowOptions } from './flow-options.ts';
+import { LiveReferences } from './references.ts';
 import { isTransient } from './refusal.ts';
 
 export interface SyncOptions {
@@ -36,6 +38,9 @@ export interface Kept {
   readonly attempts: Attempts;
 }
 
+/** A flow that runs reports itself several times in that time. */
+const REPORTED_MS = 2_000;
+
 /** Which flow of which capability. */
 export type FlowOf = Pick<FlowOptions, 'id' | 'capability' | 'direction' | 'copyPaused'>;
 
@@ -50,6 +55,8 @@ export async function keepRunning(
   const service = services[capability.service];
   const log = options.log;
   const isOver = (): boolean => signal.aborted;
+  let upToDate = false;
+  const references = new LiveReferences(capability);
   while (!isOver()) {
     const run = { begun: false };
     try {
@@ -58,8 +65,10 @@ export async function keepRunning(
           'CONFIG_INVALID',
           `capability "${id}" has tables and no database connections`,
         );
+      upToDate ||= await broughtUpToDate([monolith.database, service.database], flowOf, log);
       const flow: FlowOptions = {
         ...flowOf,
+        references,
         monolith: monolith.database,
         service: service.database,
         evidence,
@@ -83,15 +92,35 @@ export async function keepRunning(
       if (isOver()) return;
       // One that ran and lost a server begins anew; one that stops at the same change again does not.
       if (run.begun && isOutage(error)) attempts.forgive();
-      log.error('flow failed', {
-        capability: id,
-        direction,
-        code: codeOf(error),
-        error: messageOf(error),
-      });
-      await reportFailure(evidence, id, direction, error).catch(() => undefined);
+      const failure = { capability: id, direction, code: codeOf(error), error: messageOf(error) };
+      if (isBanyanError(error, 'APPLIER_REPLACED') && (await isReported(evidence, flowOf))) {
+        log.info('flow runs elsewhere: standing by', failure);
+      } else {
+        log.error('flow failed', failure);
+        await reportFailure(evidence, id, direction, error).catch(() => undefined);
+      }
       await attempts.afterFailure(error);
     }
+  }
+}
+
+/**
+ * A flow may go on where an older version has stopped. One that finds an old schema fails by itself, and with a
+ * clearer error than that the coordinator cannot log in for a moment.
+ */
+async function broughtUpToDate(
+  sides: readonly Logins[],
+  { id, direction }: FlowOf,
+  log: Logger,
+): Promise<boolean> {
+  try {
+    for (const logins of sides) await keepUpToDate(logins, id);
+    return true;
+  } catch (error) {
+    log.warn('the schema banyan could not be brought up to date', {
+      ...{ capability: id, direction, error: messageOf(error) },
+    });
+    return false;
   }
 }
 
@@ -112,6 +141,13 @@ function broughtBy(
   const outboxes = (settings.outbox[source] ?? []).map(({ table }) => table);
   const known = [...mappedTables(migration, side, service), ...outboxes];
   return { relayed: { kafka, settings, source, known } };
+}
+
+/** Whether somebody else runs the flow and tells of it, which must not be overwritten by our failure. */
+async function isReported(evidence: Evidence, { id, direction }: FlowOf): Promise<boolean> {
+  const lines = await evidence.flows(id).catch(() => []);
+  const line = lines.find((one) => one.direction === direction);
+  return line?.error === null && line.reportAgeMs < REPORTED_MS;
 }
 
 async function reportFailure(
