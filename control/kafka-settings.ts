@@ -96,6 +96,8 @@ const records = z.strictObject({
       ...(['isostring', 'connect'] as const),
     ])
     .default('adaptive'),
+  /** `interval.handling.mode`. */
+  intervals: z.enum(['numeric', 'string']).default('numeric'),
 });
 
 const kafka = z
@@ -165,7 +167,7 @@ export const changeLog = z
 /** What encoders and decoders of a source's topics are told. */
 export function recordForm({ records }: Pick<KafkaSettings, 'records'>): {
   readonly schemas: boolean;
-  readonly modes: Partial<Pick<NonNullable<KafkaSettings['records']>, 'decimals' | 'temporals'>>;
+  readonly modes: Partial<Omit<NonNullable<KafkaSettings['records']>, 'schemas'>>;
 } {
   if (!records) return { schemas: false, modes: {} };
   const { schemas, ...modes } = records;

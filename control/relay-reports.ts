@@ -21,11 +21,11 @@ export interface RelayProgress {
   /** Source commit to the brokers' acknowledgement, milliseconds. */
   readonly lagP50Ms: number | null;
   readonly lagP99Ms: number | null;
-  /** Records written since the process started. */
+  /** Records written in this run. */
   readonly written: number;
   /** About how many bytes they had. */
   readonly bytes: number;
-  /** Rows of outboxes that went to the topic of dead letters since then. */
+  /** Rows of outboxes that went to the topic of dead letters. */
   readonly letters: number;
   /** LSN up to which the source was told that all is with the brokers; undefined before the first time. */
   readonly confirmed: string | undefined;
@@ -39,6 +39,7 @@ export interface RelayLine extends RelayReport {
   readonly behindMs: number | null;
   readonly lagP50Ms: number | null;
   readonly lagP99Ms: number | null;
+  /** Over all runs, whichever process they were of; so are the two below. */
   readonly written: number;
   readonly bytes: number;
   readonly letters: number;

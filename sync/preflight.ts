@@ -23,6 +23,7 @@ import { checkCanary } from './domain/canary-findings.ts';
 import { checkMapping } from './domain/findings.ts';
 import { checkConnector } from './kafka/connector-findings.ts';
 import { checkOutboxes } from './kafka/outbox-findings.ts';
+import { checkRecords } from './kafka/record-findings.ts';
 import { checkKafka } from './kafka/topic-findings.ts';
 import { checkStanding } from './standing-findings.ts';
 import { checkClocks, checkTimes } from './time-findings.ts';
@@ -41,7 +42,12 @@ export async function preflight(
   const withTables = chosen.filter(([, capability]) => capability.tables.length > 0);
   if (withTables.length === 0) return [];
   const findings: Finding[] = await checkKafka(migration, connections.kafka);
+  const streamsOf = (service?: string): number =>
+    migration.changeLog === 'direct'
+      ? withTables.filter(([, one]) => service === undefined || one.service === service).length
+      : 1;
   const tables = (side: Owner, service?: string): Tables => ({
+    streams: streamsOf(service),
     mapped: mappedTables(migration, side, service),
     lookups: lookupTables(migration, side, service),
     skipsTriggers: passesTriggersBy(migration, side, service),
@@ -58,7 +64,10 @@ export async function preflight(
   findings.push(...(await checkOutboxes(migration, connections)));
   if (monolith && monolithSchema)
     for (const [id, capability] of withTables)
-      findings.push(...(await checkConnector(id, capability, monolith.capture, connections.kafka)));
+      findings.push(
+        ...(await checkConnector(id, capability, monolith.capture, connections.kafka)),
+        ...(await checkRecords(migration, id, capability, 'monolith', monolith)),
+      );
   const services = [...new Set(withTables.map(([, capability]) => capability.service))];
   for (const name of services) {
     const logins = connections.services[name]?.database;
@@ -72,12 +81,29 @@ export async function preflight(
           ...checkMapping(id, capability, monolithSchema, schema),
           ...checkCanary(id, capability, monolithSchema, schema),
           ...(await checkStanding(id, capability, { monolith, service: logins })),
+          ...(await checkRecords(migration, id, capability, 'service', logins)),
         );
   }
   return findings;
 }
 
+/** Also by membership, where a service has no superuser that could give the attribute. */
+const REPLICATES = `
+  SELECT rolreplication OR rolsuper OR EXISTS (
+           SELECT FROM pg_roles r WHERE r.rolname = 'rds_replication' AND pg_has_role(current_user, r.oid, 'member'))
+    FROM pg_roles WHERE rolname = current_user`;
+/** Of PostgreSQL. */
+const OLDEST = 150_000;
+const OWN_SLOTS = `SELECT count(*) FROM pg_replication_slots WHERE database = current_database() AND slot_name LIKE 'banyan%'`;
+/** Settings that bound how many streams a server has, what one takes, and how much is taken. */
+const USED = [
+  ['max_replication_slots', 'a slot', 'SELECT count(*) FROM pg_replication_slots'],
+  ['max_wal_senders', 'a sender', 'SELECT count(*) FROM pg_stat_replication'],
+] as const;
+
 interface Tables {
+  /** How many streams come out of the database, when all its capabilities are under way. */
+  readonly streams: number;
   readonly mapped: readonly string[];
   readonly lookups: readonly string[];
   /** Whether triggers of some are passed by. */
@@ -107,18 +133,20 @@ async function checkDatabase(
       }
     const { capture, applier, coordinator } = clients;
     if (!capture || !applier || !coordinator) return undefined;
+    if (Number(await value(capture, 'SHOW server_version_num')) < OLDEST) {
+      report(
+        `the server is PostgreSQL ${await value(capture, 'SHOW server_version')}`,
+        'Banyan needs 15 or newer.',
+      );
+      return undefined;
+    }
     const level = await value(capture, 'SHOW wal_level');
     if (level !== 'logical')
       report(
         `the server runs with wal_level=${level}`,
         'Set wal_level = logical in postgresql.conf and restart the server.',
       );
-    if (
-      (await value(
-        capture,
-        'SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user',
-      )) !== 't'
-    )
+    if ((await value(capture, REPLICATES)) !== 't')
       report(
         'the capture role lacks REPLICATION',
         'As a superuser: ALTER ROLE … REPLICATION (see `banyan grants`).',
@@ -131,16 +159,18 @@ async function checkDatabase(
         'the coordinator may not create a schema and publications',
         'GRANT CREATE ON DATABASE … TO it (see `banyan grants`).',
       );
-    const free = await value(
-      capture,
-      `SELECT current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)`,
-    );
-    if (Number(free) < 1)
-      report(
-        'no replication slot is free',
-        'Raise max_replication_slots, or drop slots that nobody reads.',
-        'warning',
+    const missing = Math.max(0, tables.streams - Number(await value(capture, OWN_SLOTS)));
+    for (const [setting, what, used] of USED) {
+      const free = Number(
+        await value(capture, `SELECT current_setting('${setting}')::int - (${used})`),
       );
+      if (free < missing)
+        report(
+          `${free} of ${setting} are free, and ${missing} more ${missing === 1 ? 'stream wants' : 'streams want'} ${what} each`,
+          `Raise ${setting} and restart the server, or end what nobody needs.`,
+          'warning',
+        );
+    }
     const all = [...new Set([...tables.mapped, ...tables.lookups])];
     if (!(await checkSchemas(all, { capture, applier, coordinator }, report))) return undefined;
     // It owns the sequences, too, and may see where they stand.

@@ -85,6 +85,8 @@ const HINTS: Readonly<Record<string, string>> = {
     'Raise max.message.bytes of the topic (changeLog.kafka.topics.maxMessageBytes says it for topics created from now on), and let this login read its settings (DESCRIBE_CONFIGS): batches are cut to what it takes.',
   RECORD_LIST_TOO_LARGE: 'Raise segment.bytes of the topic.',
   INVALID_REPLICATION_FACTOR: 'Lower changeLog.kafka.topics.replication to the number of brokers.',
+  INVALID_RECORD:
+    'Is the topic compacted (cleanup.policy)? Such ones take no record without a key.',
   POLICY_VIOLATION: 'The brokers have a policy for topics: create them by hand as it asks.',
 };
 

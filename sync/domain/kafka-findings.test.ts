@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { NewTopic, TopicFacts } from '../../core/kafka/client.ts';
-import { checkTopics } from './kafka-findings.ts';
+import { checkKept, checkTopics } from './kafka-findings.ts';
 
 const CONFIG = {
   ...{ 'cleanup.policy': 'delete', 'retention.ms': '604800000', 'retention.bytes': '-1' },
@@ -81,13 +81,46 @@ test.each<[string, Parameters<typeof findings>[0], RegExp]>([
   expect(all[0]).toMatch(expected);
 });
 
-test('a compacted topic of one table loses deletions too, unless what is new is spared for long', () => {
+const SPARED = { 'cleanup.policy': 'compact', 'min.compaction.lag.ms': '604800000' };
+
+test('a compacted topic stops a relay, and lets it lose changes, however long what is new is spared', () => {
   const table = { ...WANTED, topic: 'shop.monolith.public.prd', partitions: 4 };
-  const config = { 'cleanup.policy': 'compact' };
-  expect(findings({ config }, table)[0]).toMatch(/^error: it is compacted/);
-  const spared = { ...config, 'min.compaction.lag.ms': '604800000' };
-  expect(findings({ config: spared }, table)).toEqual([]);
-  expect(findings({ config: spared })[0]).toMatch(/^error: it is compacted/);
+  const compacted = { 'cleanup.policy': 'compact' };
+  for (const config of [compacted, SPARED]) {
+    const all = findings({ config }, table);
+    expect(all).toHaveLength(1);
+    expect(all[0]).toMatch(/^error: it is compacted, and takes no record without a key/);
+    expect(findings({ config })[0]).toMatch(/^error: it is compacted: of several changes/);
+  }
+});
+
+test("a connector's compacted topic loses deletions too, unless what is new is spared for long", () => {
+  const kept = (config: Record<string, string>): string[] =>
+    checkKept('shop.public.prd', {
+      ...{ topic: 'shop.public.prd', partitions: 4, replication: 3 },
+      config: { ...WANTED.config, ...config },
+    }).map(({ severity, what }) => `${severity}: ${what}`);
+  expect(kept({ 'cleanup.policy': 'compact' })).toEqual([
+    expect.stringMatching(/^error: it is compacted: of several changes/),
+  ]);
+  expect(kept({ ...SPARED, 'min.compaction.lag.ms': '3600000' })).toHaveLength(1);
+  expect(kept(SPARED)).toEqual([]);
+});
+
+test('copies that the brokers decide on are minded where there could be several', () => {
+  const wanted = { ...WANTED, replication: undefined, config: CONFIG };
+  const found = (brokers: number): object[] =>
+    checkTopics([wanted], { brokers, topics: new Map() });
+  expect(found(3)).toMatchObject([
+    {
+      severity: 'warning',
+      what: expect.stringMatching(/^the brokers decide how many copies it has/) as unknown,
+      hint: 'Set changeLog.kafka.topics.replication; 3 in production.',
+    },
+  ]);
+  expect(found(1)).toEqual([]);
+  // Of one that is there it is known how many it has.
+  expect(findings({ config: { 'min.insync.replicas': '2' } }, wanted)).toEqual([]);
 });
 
 test('a topic that cannot be made is found before anybody tries', () => {

@@ -96,6 +96,12 @@ function checkNew(wanted: NewTopic, { brokers }: ClusterFacts, report: Report): 
     );
   checkRetention(wanted.config, 'changeLog.kafka.topics.retentionMs', report);
   if (wanted.replication !== undefined) checkCopies(wanted.replication, wanted.config, report);
+  else if (brokers > 1)
+    report(
+      'warning',
+      'the brokers decide how many copies it has, and how many must have a change before it is acknowledged: often one, whose broken disk takes changes along',
+      'Set changeLog.kafka.topics.replication; 3 in production.',
+    );
 }
 
 function checkExisting(wanted: NewTopic, facts: TopicFacts, report: Report): void {
@@ -116,7 +122,7 @@ function checkExisting(wanted: NewTopic, facts: TopicFacts, report: Report): voi
     );
     return;
   }
-  checkCompaction(config, report, wanted.partitions === 1);
+  checkCompaction(config, report, wanted.partitions === 1 ? 'order' : 'keyless');
   checkRetention(config, 'retention.ms of the topic', report);
   checkCopies(facts.replication, config, report);
   const limit = Number(config['max.message.bytes']);
@@ -133,13 +139,25 @@ function checkExisting(wanted: NewTopic, facts: TopicFacts, report: Report): voi
  * tells a flow nothing; and what a later change leaves out, because it is large and the same, goes with an earlier one.
  * Where the order of all is read, nothing may be missing at all.
  */
-function checkCompaction(config: NewTopic['config'], report: Report, ordered = false): void {
+function checkCompaction(
+  config: NewTopic['config'],
+  report: Report,
+  needs?: 'order' | 'keyless',
+): void {
   if (!config['cleanup.policy']?.includes('compact')) return;
-  if (!ordered && Number(config['min.compaction.lag.ms'] ?? 0) >= DAY_MS) return;
+  if (needs === 'keyless') {
+    report(
+      'error',
+      'it is compacted, and takes no record without a key: a relay writes such ones beside the changes, and would stop at the first',
+      'Set cleanup.policy=delete.',
+    );
+    return;
+  }
+  if (!needs && Number(config['min.compaction.lag.ms'] ?? 0) >= DAY_MS) return;
   report(
     'error',
     'it is compacted: of several changes of a row only the last one stays, and a flow that has not read the others misses deletions and large values',
-    ordered
+    needs
       ? 'Set cleanup.policy=delete: a flow needs every change, in order.'
       : 'Set cleanup.policy=delete, or min.compaction.lag.ms above the longest time that a flow may be away (a day or more).',
   );

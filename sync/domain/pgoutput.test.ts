@@ -1,7 +1,7 @@
 // The decoder's short cut for ASCII rows must never be told from the long way.
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Value } from './change.ts';
+import type { Relation, Value } from './change.ts';
 import { PgOutputDecoder } from './pgoutput.ts';
 
 const OID = 7;
@@ -68,4 +68,45 @@ test('every row is decoded to the values that it was sent with, wherever it lies
     ),
     { numRuns: 2_000 },
   );
+});
+
+/** The table as it is by the description that was given last. */
+function described(decoder: PgOutputDecoder, columns = 1): Relation {
+  const message = relation(columns);
+  decoder.decode(message, 0, message.length);
+  return inserted(decoder, columns);
+}
+
+function inserted(decoder: PgOutputDecoder, columns: number, version?: number): Relation {
+  const row = insert(Array<Value>(columns).fill('x'));
+  const decoded = decoder.decode(row, 0, row.length, version);
+  if (decoded.kind !== 'change' || decoded.change.kind !== 'insert') throw new Error('no insert');
+  return decoded.change.relation;
+}
+
+test('with types, a table that is described again in the same words is to be looked up anew', () => {
+  const decoder = new PgOutputDecoder(undefined, true);
+  const first = described(decoder);
+  const { version } = decoder;
+  const again = described(decoder);
+  expect(again).toEqual(first);
+  expect(again).not.toBe(first);
+  expect(inserted(decoder, 1)).toBe(again);
+  expect(decoder.version).toBe(version);
+});
+
+test('without types it is the same table', () => {
+  const decoder = new PgOutputDecoder();
+  const first = described(decoder);
+  expect(described(decoder)).toBe(first);
+});
+
+test('a change that came before a column was added keeps the columns of then, however often that is said', () => {
+  const decoder = new PgOutputDecoder(undefined, true);
+  const { columns } = described(decoder);
+  const { version } = decoder;
+  described(decoder, 2);
+  described(decoder, 2);
+  expect(inserted(decoder, 1, version).columns).toEqual(columns);
+  expect(inserted(decoder, 2).columns).toHaveLength(2);
 });

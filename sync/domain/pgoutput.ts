@@ -160,8 +160,11 @@ export class PgOutputDecoder {
     const described = this.#typed ? { oid, identity } : {};
     const relation = { schema, table, ...this.#names.get(oid), columns, ...described };
     const before = this.#relations.get(oid);
-    // The server says it again now and then.
-    if (before && JSON.stringify(before.relation) === JSON.stringify(relation)) return;
+    // The server says it again now and then, also where something has changed that it does not say.
+    if (before && JSON.stringify(before.relation) === JSON.stringify(relation)) {
+      if (this.#typed) this.#relations.set(oid, { ...before, relation });
+      return;
+    }
     this.#version += 1;
     this.#relations.set(oid, { relation, since: this.#version, before });
   }

@@ -10,12 +10,10 @@ import { withClient } from '../../core/postgres/connect.ts';
 import { formatTable, parseTableName } from '../../core/postgres/identifiers.ts';
 import type { Capability } from '../../control/definition.ts';
 import type { DebeziumSettings } from '../../control/debezium-settings.ts';
-import { mappedTable, type Place } from '../../control/domain/mapped-table.ts';
 import { connectorTopic } from '../../control/kafka-topics.ts';
-import type { SourceTable } from '../domain/debezium/source.ts';
 import { checkConnectorFacts, type ConnectorFacts } from '../domain/connector-findings.ts';
 import type { Finding } from '../domain/finding.ts';
-import { readSourceTables } from './source-tables.ts';
+import { mappedColumns } from './mapped-columns.ts';
 
 /** None where a relay or a slot brings the changes. `url` is a login that reads the monolith. */
 export async function checkConnector(
@@ -81,27 +79,7 @@ async function factsOf(
     ...{ slot, publication, serverVersion: version, plugin: plugin ?? undefined },
     active: active === true,
     unpublished: names.map(formatTable).filter((label) => !published.includes(label)),
-    tables: mapped(await readSourceTables(client, names), maps),
+    tables: await mappedColumns(client, maps, 'monolith'),
     modes: { ...modes, exact: false },
   };
-}
-
-/** With the columns that a flow reads. */
-function mapped(tables: readonly SourceTable[], maps: Capability['tables']): SourceTable[] {
-  const needed = new Set<string>();
-  for (const { monolith, key, links, where } of maps.map(mappedTable)) {
-    const places: Place[] = [
-      ...key.map((one) => one.monolith),
-      ...links.flatMap((one) => one.monolith),
-      ...where.map(({ column }) => ({ table: 0, column })),
-    ];
-    for (const { table, column } of places)
-      needed.add(JSON.stringify([formatTable(parseTableName(monolith[table] ?? '')), column]));
-  }
-  return tables.map((table) => ({
-    ...table,
-    columns: table.columns.filter(({ name }) =>
-      needed.has(JSON.stringify([formatTable(table), name])),
-    ),
-  }));
 }

@@ -101,7 +101,13 @@ export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<
   const options = {
     ...{ kafka, queueBytes, pieceLimit, life: life.name, capability: flow.capability },
     groupId: `${settings.prefix}.${flow.flow}`,
-    decode: (record: Fetched) => decoder.decode(record),
+    decode: (record: Fetched) => {
+      const decoded = decoder.decode(record);
+      // One of ours may be among those that it names, under another name.
+      if (decoded.kind === 'change' && decoded.change.kind === 'truncate')
+        assertNotOurs(numbers, decoded.change.relations[0], record.headers[HEADERS.table]);
+      return decoded;
+    },
     foreign: (table: TableName, headers: Fetched['headers']) => {
       assertKnown({ known, numbers }, table, headers[HEADERS.table]);
     },
@@ -163,11 +169,23 @@ interface Tables {
 function assertKnown(
   { known, numbers }: Tables,
   name: TableName,
-  number: string | undefined,
+  strange: string | undefined,
 ): void {
-  const label = formatTable(name);
-  if (known.has(label) || (number !== undefined && !numbers.has(number))) return;
-  throw new MappingError(
-    `changes of table ${label} arrive, which the definition does not name: was a table renamed? If so, roll the capability back to monolith and start its sync anew`,
+  assertNotOurs(numbers, name, strange);
+  if (strange === undefined && !known.has(formatTable(name))) throw renamed(name);
+}
+
+function assertNotOurs(
+  ours: ReadonlySet<string>,
+  name: TableName | undefined,
+  strange: string | undefined,
+): void {
+  if (strange?.split(',').some((number) => ours.has(number))) throw renamed(name);
+}
+
+function renamed(name: TableName | undefined): MappingError {
+  const label = name ? `table ${formatTable(name)}` : 'a table';
+  return new MappingError(
+    `changes of ${label} arrive, which the definition does not name: was a table renamed? If so, roll the capability back to monolith and start its sync anew`,
   );
 }

@@ -16,6 +16,7 @@ const relation: Relation = {
 const source = {
   ...{ name: 'monolith', prefix: 'p.monolith' },
   settings: { topics: { partitions: 1, retentionMs: -1, maxMessageBytes: 65_536 } },
+  topics: [{ topic: 'p.monolith.changes', partitions: 1, config: {} }],
   outboxes: [
     {
       table: 'public.outbox',
@@ -121,6 +122,23 @@ test('rows that cannot be events are dead letters in their place, and the rest g
   ]);
   expect((records[4]?.value ?? '').length).toBeLessThan(2_000);
 });
+
+test.each(['p.monolith.changes', LETTERS, '__consumer_offsets', '__x'])(
+  'a row that is routed to %s is a dead letter: others read that as something else',
+  async (topic) => {
+    const some = brokers({ orders: 1, [LETTERS]: 1, [topic]: 1 });
+    const { records, letters } = await events(some).of(
+      piece(['a', topic, '1', '{}', null], ['b', 'orders', '1', '{}', null]),
+    );
+    expect(letters).toBe(1);
+    const all = [...some.sent, ...records];
+    expect(all.map((one) => one.topic)).toEqual([LETTERS, 'orders']);
+    expect(all[0]).toMatchObject({
+      key: '{"id":"a"}',
+      headers: { 'banyan.error': `'${topic}' is a topic of its own use` },
+    });
+  },
+);
 
 test('partitions that a topic gets later are seen', async () => {
   const orders = brokers({ orders: 1 });

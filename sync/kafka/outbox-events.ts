@@ -90,7 +90,7 @@ export class OutboxEvents {
       for (const one of routed?.records ?? []) {
         // The same event comes to the same partition at every run.
         const record = one.key === null ? { partition: 0, ...one } : one;
-        const why = unsendable(record, this.#source.settings.topics.maxMessageBytes);
+        const why = unsendable(record, this.#source);
         events.push({ record, change, position, why });
       }
       if (routed?.unfit === undefined) continue;
@@ -131,11 +131,22 @@ export class OutboxEvents {
   }
 }
 
-/** Why no broker would take a record, whoever sends it. */
-function unsendable(record: KafkaRecord, limit: number): string | undefined {
+/** Why a record can be none, whatever the brokers say of its topic. */
+function unsendable(
+  record: KafkaRecord,
+  { prefix, topics, settings }: RelaySource,
+): string | undefined {
   const { topic } = record;
+  const limit = settings.topics.maxMessageBytes;
   if (!/^[A-Za-z0-9._-]{1,249}$/.test(topic) || topic === '.' || topic === '..')
     return `'${topic}' is no name of a topic`;
+  // Flows would read it as a change.
+  if (
+    topic.startsWith('__') ||
+    topic === lettersTopic(prefix) ||
+    topics.some((one) => one.topic === topic)
+  )
+    return `'${topic}' is a topic of its own use`;
   const bytes = bytesOf(record);
   return bytes > limit ? `it has ${bytes} bytes, and a topic takes ${limit}` : undefined;
 }

@@ -12,7 +12,12 @@ import type { Connections } from '../../control/connections.ts';
 import type { Migration } from '../../control/definition.ts';
 import { relayNames } from '../../control/domain/names.ts';
 import type { CapabilityState } from '../../control/domain/state.ts';
-import { RelayReports } from '../../control/relay-reports.ts';
+import {
+  RelayReports,
+  type RelayLine,
+  type RelayProgress,
+  type RelayReport,
+} from '../../control/relay-reports.ts';
 import { RelayTerms } from '../../control/relay-terms.ts';
 import { openControl, StateStore } from '../../control/store.ts';
 import { watchStates } from '../../control/watch.ts';
@@ -96,6 +101,8 @@ async function adjust(
   }
 }
 
+const NONE = { written: 0, bytes: 0, letters: 0 };
+
 interface Kept {
   readonly options: RelayPartOptions;
   readonly source: RelaySource;
@@ -163,7 +170,7 @@ async function keepRunning(
             run.begun = true;
             log.info('relay started', own);
           },
-          report: (progress) => reports.report(running, progress),
+          report: counting(reports, running),
           silenceMs: migration.sync.silenceMs,
         },
         signal,
@@ -185,13 +192,34 @@ async function keepRunning(
   }
 }
 
+/** Reports of one run: its counts go on where the reports before it have left them. */
+function counting(
+  reports: RelayReports,
+  running: RelayReport,
+): (progress: RelayProgress) => Promise<void> {
+  let earlier: Pick<RelayLine, 'written' | 'bytes' | 'letters'> | undefined;
+  return async (progress) => {
+    const { written, bytes, letters } = (earlier ??=
+      (await lineOf(reports, running.source)) ?? NONE);
+    await reports.report(running, {
+      ...progress,
+      written: written + progress.written,
+      bytes: bytes + progress.bytes,
+      letters: letters + progress.letters,
+    });
+  };
+}
+
+async function lineOf(reports: RelayReports, source: string): Promise<RelayLine | undefined> {
+  return (await reports.lines()).find((line) => line.source === source);
+}
+
 async function lastReport(
   reports: RelayReports,
   source: string,
 ): Promise<Pick<RelayOptions, 'before' | 'chain'>> {
   // Without the control database nobody knows; each flow looks for itself.
-  const lines = await reports.lines().catch(() => []);
-  const { position, chain } = lines.find((line) => line.source === source) ?? {};
+  const { position, chain } = (await lineOf(reports, source).catch(() => undefined)) ?? {};
   return { before: parsePosition(position ?? undefined), chain: parseChain(chain ?? '') };
 }
 

@@ -111,3 +111,50 @@ test('a table of a flow that is renamed stops that flow, and the relay goes on',
   await pair.monolith.query('ALTER TABLE category RENAME TO cat');
   expect((await new RelayReports(pair.db).lines())[0]).toMatchObject({ status: 'running' });
 });
+
+test('a TRUNCATE of a table that is none of the definition’s stops no flow', async () => {
+  pair = await relayedPair(kafka);
+  await seedShop(pair);
+  await advanceTo(pair, 'sync');
+  await pair.monolith.query(`
+    CREATE TABLE other (id integer PRIMARY KEY);
+    CREATE TABLE another (id integer PRIMARY KEY);
+    ALTER PUBLICATION banyan_relay ADD TABLE other, another`);
+  relay = startRelay(pair);
+  sync = startSync(pair);
+  await streaming(pair, 'to');
+  await pair.monolith.query('TRUNCATE other');
+  await pair.monolith.query('TRUNCATE other, another, prd, ordl');
+  await pair.monolith.query(
+    `INSERT INTO prd (prd_id, no, nm, prc) VALUES (1, 'A', 'comes through', 1)`,
+  );
+  await streaming(pair, 'to');
+  await equal(pair, () => shopViews(pair));
+  expect((await pair.views()).service).toHaveLength(1);
+});
+
+test.each([
+  ['alone', 'TRUNCATE product, ordl'],
+  ['behind one that the flow reads', 'TRUNCATE cat, product, ordl'],
+  ['behind one that nobody names', 'TRUNCATE other, product, ordl'],
+])('a TRUNCATE of a flow’s table under another name stops that flow (%s)', async (_, statement) => {
+  pair = await relayedPair(kafka);
+  await seedShop(pair);
+  await advanceTo(pair, 'sync');
+  await pair.monolith.query(`
+    CREATE TABLE other (id integer PRIMARY KEY);
+    ALTER PUBLICATION banyan_relay ADD TABLE other`);
+  relay = startRelay(pair);
+  sync = startSync(pair);
+  await streaming(pair, 'to');
+  // By its old name again before anybody looks at the catalog.
+  await pair.monolith.query(`
+    ALTER TABLE prd RENAME TO product;
+    ${statement};
+    ALTER TABLE product RENAME TO prd`);
+  expect(await stopped(pair, 'to')).toMatchObject({
+    code: 'FLOW_STOPPED',
+    error: expect.stringContaining('was a table renamed?') as unknown,
+  });
+  expect((await new RelayReports(pair.db).lines())[0]).toMatchObject({ status: 'running' });
+});

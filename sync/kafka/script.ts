@@ -199,10 +199,11 @@ class DebeziumScript implements Script {
     if (this.#strange.size === 0) return records;
     return records.map((record) => {
       const change = changeOf(record, piece);
-      if (!change || change.kind === 'message' || change.kind === 'truncate') return record;
-      const { relation } = change;
-      if (!this.#strange.has(relation) || relation.oid === undefined) return record;
-      return { ...record, headers: { ...record.headers, [HEADERS.table]: String(relation.oid) } };
+      if (!change || change.kind === 'message') return record;
+      const relations = change.kind === 'truncate' ? change.relations : [change.relation];
+      const strange = relations.filter((one) => this.#strange.has(one)).map(({ oid }) => oid);
+      if (strange.length === 0) return record;
+      return { ...record, headers: { ...record.headers, [HEADERS.table]: strange.join(',') } };
     });
   }
 

@@ -1,15 +1,33 @@
 // All that a topic holds, read by a member of a group of its own.
 import { randomUUID } from 'node:crypto';
-import type { Fetched, KafkaClient } from '../../core/kafka/client.ts';
+import { isBanyanError } from '../../core/errors.ts';
+import type { Fetched, KafkaClient, PartitionRange } from '../../core/kafka/client.ts';
+import { waitFor } from '../../core/lifecycle.ts';
 import { createLogger } from '../../core/log.ts';
 
 export const silent = createLogger({}, 'silent');
 
+async function rangesOf(
+  client: KafkaClient,
+  topic: string,
+): Promise<readonly PartitionRange[] | undefined> {
+  const admin = await client.admin();
+  try {
+    return await admin.ranges(topic);
+  } catch (error) {
+    if (!isBanyanError(error, 'KAFKA_UNREACHABLE')) throw error;
+    return undefined;
+  } finally {
+    await admin.close();
+  }
+}
+
 /** By partition, then offset. */
 export async function readTopic(client: KafkaClient, topic: string): Promise<Fetched[]> {
-  const admin = await client.admin();
-  const ranges = await admin.ranges(topic);
-  await admin.close();
+  // A broker that has just made a topic may not know yet that it leads it.
+  const ranges = await waitFor(() => rangesOf(client, topic), {
+    ...{ timeoutMs: 30_000, what: `${topic} to have a leader` },
+  });
   const missing = new Map(
     ranges.filter(({ low, high }) => high > low).map(({ partition, high }) => [partition, high]),
   );

@@ -86,7 +86,11 @@ class Decoder {
   readonly #form = new OwnForm();
   readonly #positions = new Positions();
   readonly #readers = new Map<string, RowReader>();
-  readonly #schemaReaders = new WeakMap<JsonObject, RowReader>();
+  /** A schema may be that of several tables, where a connector routes them to one topic. */
+  readonly #schemaReaders = new WeakMap<
+    JsonObject,
+    (TableRef & { readonly reader: RowReader })[]
+  >();
   /** The last table that was asked for without a schema: runs of changes of one are the rule. */
   #latest: (TableRef & { readonly reader: RowReader }) | undefined;
 
@@ -219,11 +223,12 @@ class Decoder {
     const table = this.#options.tables(name);
     if (!table) return undefined;
     if (schema) {
-      const known = this.#schemaReaders.get(schema);
-      if (known) return known;
-      const made = new RowReader(table, this.#modes, rowSchema(schema));
-      this.#schemaReaders.set(schema, made);
-      return made;
+      const all = this.#schemaReaders.get(schema) ?? [];
+      const known = all.find((one) => one.table === name.table && one.schema === name.schema);
+      if (known) return known.reader;
+      const reader = new RowReader(table, this.#modes, rowSchema(schema));
+      this.#schemaReaders.set(schema, [...all, { ...name, reader }]);
+      return reader;
     }
     const label = JSON.stringify([name.schema, name.table]);
     let reader = this.#readers.get(label);

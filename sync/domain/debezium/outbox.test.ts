@@ -96,3 +96,23 @@ test.each(['-1', '1.5', 'north', '', ' 1', '2147483648', 'NaN'])(
     });
   },
 );
+
+test.each(['id', 'aggregatetype'])(
+  'a row whose %s is NULL cannot be an event, and holds nothing up',
+  (column) => {
+    const at = Object.keys(TYPES).indexOf(column);
+    const given: (string | null)[] = row.with(at, '');
+    expect(route(inserted(given))?.records).toHaveLength(1);
+    expect(route(inserted(given.with(at, null)))).toEqual({
+      records: [],
+      unfit: `its ${column} is NULL`,
+    });
+  },
+);
+
+test('no key and no payload are null, and an event', () => {
+  const bare: (string | null)[] = [...row];
+  expect(route(inserted(bare.with(2, null).with(4, null)))?.records).toMatchObject([
+    { topic: 'outbox.event.order', key: 'null', value: 'null', headers: { id: 'a-1' } },
+  ]);
+});

@@ -159,7 +159,7 @@ function updated({ table, onUpdate }: OutboxSettings): Routed {
 
 function eventOf({ settings, field, json }: Route, row: Tuple, position: string): OutboxRecord {
   const { columns, additional, expandJson, tombstoneOnEmpty } = settings;
-  const headers: Record<string, string> = { id: field(row, columns.id) ?? '' };
+  const headers: Record<string, string> = { id: needed(field(row, columns.id), columns.id) };
   const envelope: string[] = [];
   let partition: number | undefined;
   for (const { column, placement, alias } of additional) {
@@ -174,15 +174,20 @@ function eventOf({ settings, field, json }: Route, row: Tuple, position: string)
   const shown = expandJson && payload !== null ? expanded(payload) : json(row, columns.payload);
   const value = envelope.length === 0 ? shown : `{"payload":${shown},${envelope.join(',')}}`;
   const empty = payload === null || payload.trim() === '';
+  const routedBy = needed(field(row, columns.routeBy), columns.routeBy);
   return {
-    topic: topicName(
-      settings.topic.replaceAll('${routedByValue}', field(row, columns.routeBy) ?? ''),
-    ),
+    topic: topicName(settings.topic.replaceAll('${routedByValue}', routedBy)),
     key: json(row, columns.key),
     value: empty && tombstoneOnEmpty ? null : value,
     headers,
     ...(partition === undefined ? {} : { partition }),
   };
+}
+
+/** Nobody waits for events of no kind, and one without an id cannot be told from the next. */
+function needed(value: string | null, column: string): string {
+  if (value === null) throw new RangeError(`its ${column} is NULL`);
+  return value;
 }
 
 /** What is no number would stand in no partition at all, and be lost. */

@@ -29,7 +29,7 @@ export const HEADERS = {
   gone: 'banyan.gone',
   /** On a record that only says so: up to here there is nothing behind the transaction that it names. */
   idle: 'banyan.idle',
-  /** The number of a table that the definition does not name: it may be one that was renamed. */
+  /** Numbers of tables that the definition does not name, one but for a TRUNCATE: they may have been renamed. */
   table: 'banyan.table',
   /** On a TRUNCATE of several tables: all of them. */
   tables: 'banyan.tables',

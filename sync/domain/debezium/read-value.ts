@@ -83,7 +83,9 @@ function truth(json: Json): boolean {
 
 const WORD = /^(?:NaN|-?Infinity)$/;
 
+/** One that brings its own scale was written when the column had none yet, or has none any more. */
 function decimal(json: Json, scale: number): string {
+  if (isObject(json)) return variable(json);
   return typeof json === 'string' && WORD.test(json) ? json : printDecimal(unscaled(json), scale);
 }
 

@@ -20,7 +20,7 @@ interface Cell {
   readonly kind: Form['kind'];
   readonly write: Writer;
   readonly unavailable: string;
-  /** Written for NULL. */
+  /** Written for NULL in an old row, which has only its key: the connector does so too. */
   readonly nothing: string;
   readonly identity: boolean;
   /** Place in the key; 0 is none. */
@@ -73,7 +73,7 @@ export class TableWriter {
   /** Throws FLOW_STOPPED at a value that cannot be written; so do the others. */
   after(tuple: Tuple): string {
     try {
-      return this.#after(tuple);
+      return this.#whole(tuple, false);
     } catch (error) {
       throw this.#named(tuple, error);
     }
@@ -95,22 +95,23 @@ export class TableWriter {
     }
   }
 
-  #after(tuple: Tuple): string {
+  /** In a new row NULL is NULL, whatever the catalog says by now: the column may have been altered since. */
+  #whole(tuple: Tuple, isOld: boolean): string {
     let json = '{';
     let comma = '';
     for (const { index, label, write, unavailable, nothing } of this.#cells) {
       const value = tuple[index];
-      json +=
-        comma +
-        label +
-        (value === undefined ? unavailable : value === null ? nothing : write(value));
+      json += comma + label;
+      if (value === undefined) json += unavailable;
+      else if (value === null) json += isOld ? nothing : 'null';
+      else json += write(value);
       comma = ',';
     }
     return json + '}';
   }
 
   #before(tuple: Tuple): string {
-    if (!this.#exact) return this.#after(tuple);
+    if (!this.#exact) return this.#whole(tuple, true);
     let json = '{';
     let comma = '';
     for (const { index, label, write, identity } of this.#cells) {
