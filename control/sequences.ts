@@ -23,30 +23,44 @@ interface KeyColumn {
 export interface SequencePlan {
   readonly sequence: string;
   readonly increment: bigint;
-  readonly own: KeyColumn;
-  readonly other: KeyColumn;
+  /** Columns whose values it must lie beyond; undefined where to look would take a scan of the table. */
+  readonly own: KeyColumn | undefined;
+  readonly other: KeyColumn | undefined;
   readonly otherSequence: string | null;
 }
 
-/** Finds the sequences behind the key columns; done ahead, so that no write is held meanwhile. */
+/**
+ * Finds the sequences behind the key columns, and behind others that move as they are: numbers of invoices. Done
+ * ahead, so that no write is held meanwhile.
+ */
 export async function findSequences(
   tables: readonly TableMap[],
   next: Participant,
   previous: Participant,
 ): Promise<SequencePlan[]> {
   const plans: SequencePlan[] = [];
-  for (const map of tables.map(mappedTable))
-    for (const link of map.key) {
-      // The drivers hand out the keys.
-      if (link.monolith.table > 0 || link.service.table > 0) continue;
+  for (const map of tables.map(mappedTable)) {
+    // The drivers hand out the keys.
+    const keys = map.key.filter(({ monolith, service }) => monolith.table + service.table === 0);
+    const moved = map.links.flatMap(({ klass, lens, monolith: [left], service: [right] }) =>
+      klass === 'moves' && lens.lens === 'rename' && left && right
+        ? [{ monolith: left, service: right }]
+        : [],
+    );
+    for (const link of [...keys, ...moved]) {
       const own = keyColumn(map[next.side], link[next.side]);
       const sequence = await sequenceOf(next, own);
       if (!sequence) continue;
       const other = keyColumn(map[previous.side], link[previous.side]);
       const otherSequence = (await sequenceOf(previous, other))?.name ?? null;
       const { name, increment } = sequence;
-      plans.push({ sequence: name, increment, own, other, otherSequence });
+      plans.push({
+        ...{ sequence: name, increment, otherSequence },
+        own: (await isIndexed(next, own)) ? own : undefined,
+        other: (await isIndexed(previous, other)) ? other : undefined,
+      });
     }
+  }
   return plans;
 }
 
@@ -63,8 +77,8 @@ export async function raiseSequences(
       // One after the other: both may be the same side, and a session answers one question at a time.
       const before = await lastValue(next, sequence);
       const down = increment < 0n;
-      const ownMost = await outermost(next, own, down);
-      const otherMost = await outermost(previous, other, down);
+      const ownMost = own ? await outermost(next, own, down) : 0n;
+      const otherMost = other ? await outermost(previous, other, down) : 0n;
       const otherLast = otherSequence === null ? 0n : await lastValue(previous, otherSequence);
       const beyond = (a: bigint, b: bigint): bigint => (a > b === down ? b : a);
       const least = [before, ownMost, otherMost, otherLast].reduce(beyond) + (down ? -GAP : GAP);
@@ -89,6 +103,16 @@ async function sequenceOf(side: Participant, key: KeyColumn): Promise<Sequence |
 
 async function lastValue(side: Participant, sequence: string): Promise<bigint> {
   return BigInt(await scalar(side.client, `SELECT last_value FROM ${sequence}`));
+}
+
+/** Whether its outermost value is had without reading the table. */
+async function isIndexed(side: Participant, { table, column }: KeyColumn): Promise<boolean> {
+  const { rows } = await side.client.query(
+    `SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+      WHERE i.indrelid = $1::regclass AND a.attname = $2 AND i.indisvalid AND i.indpred IS NULL`,
+    [quoteTable(parseTableName(table)), column],
+  );
+  return rows.length > 0;
 }
 
 /** 0 where keys are no numbers there: all its rows have come to the other side by now. */

@@ -13,6 +13,7 @@ import type { Reading } from './chunk.ts';
 import type { Copying } from './copying.ts';
 import { keyText } from './domain/target-table.ts';
 import { extraRows } from './compare-rows.ts';
+import { driverOf, isDrivenText } from './domain/emptying-statements.ts';
 import { targetColumns, targetKey, type Edge } from './domain/mapping.ts';
 import { deleteKeys, nextKeys, type Key } from './keys.ts';
 import { Mutex } from './mutex.ts';
@@ -132,7 +133,12 @@ async function prune(
   for (const edge of [...table.edges].reverse()) {
     const columns = targetKey(edge);
     // Rows that "where" leaves to the target are no strays.
-    const condition = [extraRows(edge), ...[belongsSql(edge.guard, 't') ?? 'true']].join(' AND ');
+    const driver = driverOf(edge, table.edges);
+    const condition = [
+      extraRows(edge),
+      belongsSql(edge.guard, 't') ?? 'true',
+      driver ? isDrivenText(edge, driver) : 'true',
+    ].join(' AND ');
     let cursor: Key | null = null;
     while (!signal.aborted) {
       await options.pace.turn(signal);

@@ -5,6 +5,7 @@ import type { RowFilter } from '../control/domain/mapped-table.ts';
 import { isOwners, targetColumns, type Constant, type Edge, type Mode } from './domain/mapping.ts';
 import {
   clearText,
+  driverOf,
   emptyPartText,
   emptyText,
   orphansText,
@@ -41,12 +42,7 @@ export async function emptyTables(
     const { skipsTriggers } = edge;
     const table = { name: edge.target, guard: edge.guard, skipsTriggers };
     // A part that no row of ours drives is not ours.
-    const driver =
-      edge.optional &&
-      edges.find(
-        (one) =>
-          one.driver && !one.optional && formatTable(one.source) === formatTable(edge.source),
-      );
+    const driver = driverOf(edge, edges);
     if (driver) await run(edge, emptyPartText(edge, driver));
     else if (edge.driver) {
       const whole = modes[mode].targets.find(

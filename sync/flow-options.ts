@@ -7,6 +7,7 @@ import type { Direction } from '../control/domain/flow.ts';
 import type { ChangeLog } from './change-log.ts';
 import type { Connected } from './kafka/connector-flow.ts';
 import type { Relayed } from './kafka/consume-flow.ts';
+import type { LiveReferences } from './references.ts';
 
 /** The logins of the two databases that a capability joins. */
 export interface Logins {
@@ -30,6 +31,8 @@ export interface FlowOptions {
   /** Set where a connector of the team's brings them there. */
   readonly connected?: Connected;
   /** How long a server may say nothing, although it was asked. */
+  /** What lookups have been told so far, where the flow has run before: a code that means something else stops it. */
+  readonly references?: LiveReferences;
   readonly silenceMs?: number;
   /** Called when source and target are open and the stream begins. */
   readonly onRunning?: () => void;

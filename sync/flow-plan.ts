@@ -4,6 +4,7 @@ import type { Capability } from '../control/definition.ts';
 import type { Direction } from '../control/domain/flow.ts';
 import { flowNames, type FlowNames } from '../control/domain/names.ts';
 import { planFlow, type FlowPlan } from './domain/plan.ts';
+import type { LiveReferences } from './references.ts';
 import { databaseOf, readSchemas } from './schemas.ts';
 
 export interface Planned {
@@ -25,9 +26,10 @@ export async function planOf(
   }: { readonly id: string; readonly capability: Capability; readonly direction: Direction },
   source: pg.Client,
   target: pg.Client,
+  references?: LiveReferences,
 ): Promise<Planned> {
   const [monolith, service] = direction === 'to' ? [source, target] : [target, source];
-  const schemas = await readSchemas(capability, monolith, service);
+  const schemas = await readSchemas(capability, monolith, service, references);
   const databases = { monolith: await databaseOf(monolith), service: await databaseOf(service) };
   const to = flowNames(id, 'to', { source: databases.monolith, target: databases.service });
   const back = flowNames(id, 'back', { source: databases.service, target: databases.monolith });

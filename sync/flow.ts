@@ -83,6 +83,7 @@ class Flow {
       this.#options,
       sourceClient,
       targetReader,
+      this.#options.references,
     );
     const { relayed, connected, silenceMs } = this.#options;
     const at = { url: from.capture, database, names, silenceMs };

@@ -71,12 +71,12 @@ export class Intake {
       }
     if (echo) return undefined;
     const waits = !parking.empty && parking.holds(table, coalescer.rowsOf(change));
-    // Before a table is copied, only that a row is gone counts; one that moved is gone from where it was.
+    // Before a table is copied, only that a row is gone counts: also from where it was, or from those that belong.
     // But a row of which something is parked becomes what its letters lead to, whatever the copy reads.
     if (change.kind !== 'delete' && !waits && !copying.streams(table)) {
-      if (coalescer.rowsOf(change).length < 2 || change.kind === 'insert' || !change.before)
-        return undefined;
-      change = { kind: 'delete', relation, before: change.before };
+      const gone = coalescer.leaves(change);
+      if (!gone) return undefined;
+      change = { kind: 'delete', relation, before: gone };
     }
     this.changes += 1;
     this.dirty = true;

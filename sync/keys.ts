@@ -100,6 +100,21 @@ export async function existingKeys(
   return new Set(rows.map((row) => keyText(row as string[])));
 }
 
+/** Keys in the texts that the server writes for columns of these types: of `007` and `7` one integer. */
+export async function asWritten(
+  client: pg.Client,
+  columns: readonly KeyColumn[],
+  keys: readonly Key[],
+): Promise<Key[]> {
+  const { from } = keyJoin(columns);
+  const texts = columns.map((column, index) => `s.k${index}::${column.type}`).join(', ');
+  return (await rawRows(
+    client,
+    `SELECT ${texts} FROM ${from}`,
+    keyArrays(columns, keys),
+  )) as string[][];
+}
+
 export async function deleteKeys(
   client: pg.Client,
   table: TableName,

@@ -42,9 +42,9 @@ async function start(monolith: string, service: string, tables: Tables): Promise
   pair = await createPair({ schemas: { monolith, service }, capability: { tables } });
 }
 
-async function synced(): Promise<void> {
+async function synced(options: Parameters<typeof startSync>[1] = {}): Promise<void> {
   await advanceTo(pair, 'sync');
-  sync = startSync(pair, { chunkRows: 3 });
+  sync = startSync(pair, { chunkRows: 3, ...options });
   await streaming(pair, 'to');
 }
 
@@ -204,6 +204,61 @@ test('a code that comes to mean something else stops the flow though no other is
     code: 'FLOW_STOPPED',
     error: expect.stringMatching(/ctry_id 1 stood for iso DE and stands for GB now/) as unknown,
   });
+});
+
+test('a flow that a changed code has stopped stops again each time that it is started, until that is undone', async () => {
+  await start(PERSON_MONOLITH, PERSON_SERVICE, PERSON);
+  await pair.monolith.query(`
+    INSERT INTO ctry VALUES (1, 'DE'), (2, 'FR');
+    INSERT INTO person (id, ctry) VALUES (1, 1)`);
+  const failed: unknown[] = [];
+  const quiet = (): void => undefined;
+  await synced({
+    log: {
+      ...{ debug: quiet, info: quiet, warn: quiet },
+      error: (_message: string, fields: unknown) => failed.push(fields),
+    } as never,
+  });
+  await pair.monolith.query(`UPDATE ctry SET iso = 'GB' WHERE ctry_id = 1`);
+  await waitFor(() => failed.length >= 3, { timeoutMs: 60_000, what: 'the flow to stop thrice' });
+  const why = {
+    ...{ capability: 'catalog', direction: 'to', code: 'FLOW_STOPPED' },
+    error: expect.stringMatching(/ctry_id 1 stood for iso DE and stands for GB now/) as unknown,
+  };
+  expect(failed).toEqual(failed.map(() => why));
+  // A row that has it is not written, either.
+  await pair.monolith.query('INSERT INTO person (id, ctry) VALUES (2, 1)');
+  const before = failed.length;
+  await waitFor(() => failed.length > before, { timeoutMs: 60_000, what: 'one more try' });
+  expect((await pair.service.query('SELECT id, country FROM customer')).rows).toEqual([
+    { id: '1', country: 'DE' },
+  ]);
+  await pair.monolith.query(`UPDATE ctry SET iso = 'DE' WHERE ctry_id = 1`);
+  await streaming(pair, 'to');
+  await equal(pair, PERSON_VIEWS());
+  expect(await verified(pair)).toEqual(CLEAN);
+});
+
+test('a flow that a changed code has stopped goes on with it once it was paused, and what was copied is wrong', async () => {
+  await start(PERSON_MONOLITH, PERSON_SERVICE, PERSON);
+  await pair.monolith.query(`
+    INSERT INTO ctry VALUES (1, 'DE'), (2, 'FR');
+    INSERT INTO person (id, ctry) VALUES (1, 1), (2, 2)`);
+  await synced();
+  await pair.monolith.query(`UPDATE ctry SET iso = 'GB' WHERE ctry_id = 1`);
+  const { error } = await stopped(pair, 'to');
+  expect(error).toMatch(/stands for GB now.*`banyan sync pause`, `banyan sync resume`/);
+  await pair.coordinator().pauseFlows('catalog');
+  await waitFor(async () => (await pair.evidence.flows('catalog'))[0]?.status === 'paused', {
+    timeoutMs: 30_000,
+    what: 'the flow to be paused',
+  });
+  await pair.coordinator().resumeFlows('catalog');
+  await streaming(pair, 'to');
+  expect(await verified(pair)).toEqual({ ...CLEAN, different: 1 });
+  await pair.monolith.query(`UPDATE person SET pts = 1 WHERE id = 1`);
+  await pair.monolith.query('INSERT INTO person (id, ctry) VALUES (3, 1)');
+  await equal(pair, PERSON_VIEWS());
 });
 
 test('a code that was added before its row was copied is looked up anew, and nothing is parked', async () => {

@@ -1,6 +1,7 @@
 // Tables that merge, and rows that do not belong: copied, followed while both sides are written in turn,
 // carried back after a cutover, and found equal by verify.
 import { afterEach, expect, test } from '@jest/globals';
+import { waitFor } from '../core/lifecycle.ts';
 import { sqlState, withClient } from '../core/postgres/connect.ts';
 import type { MigrationInput } from '../control/definition.ts';
 import { appliersOf, CLEAN, letters, verified, viewsOf } from '../test/support/mapped.ts';
@@ -8,6 +9,7 @@ import { createPair, SESSION, type Pair } from '../test/support/pair.ts';
 import {
   advanceTo,
   equal,
+  startGated,
   startSync,
   streaming,
   type RunningSync,
@@ -155,6 +157,32 @@ test('a part waits for its driver through restarts, refusals and whatever else m
   expect(await verified(pair)).toEqual(CLEAN);
 });
 
+test('a way back that is copied again takes along a part without a thing, and none that never had a driver', async () => {
+  await start(...mergeSchemas(''), MERGE);
+  await pair.monolith.query(`
+    INSERT INTO item SELECT i, 'n' FROM generate_series(1, 6) i;
+    INSERT INTO note SELECT i, 'b', 1 FROM generate_series(1, 5) i;
+    INSERT INTO note VALUES (50, 'orphan', 1), (51, 'orphan', 1)`);
+  await advanceTo(pair, 'sync');
+  sync = startSync(pair, { chunkRows: 3 });
+  await advanceTo(pair, 'cutover');
+  await sync.stop();
+  // The stream does not tell of what goes now.
+  await pair.service.query(`ALTER PUBLICATION banyan_catalog_back SET (publish = 'insert')`);
+  await pair.service.query('DELETE FROM thing WHERE id IN (3, 6)');
+  await pair.service.query(
+    `ALTER PUBLICATION banyan_catalog_back SET (publish = 'insert, update, delete, truncate')`,
+  );
+  sync = startSync(pair, { chunkRows: 3 });
+  await streaming(pair, 'back');
+  await equal(pair, MERGED());
+  const { rows } = await pair.monolith.query('SELECT item_id AS id, body FROM note ORDER BY 1');
+  expect(rows).toEqual([
+    ...[1, 2, 4, 5].map((id) => ({ id, body: 'b' })),
+    ...[50, 51].map((id) => ({ id, body: 'orphan' })),
+  ]);
+});
+
 test('a part stays when a long value of its row was not sent', async () => {
   await start(
     `CREATE TABLE item (id integer PRIMARY KEY, nm text NOT NULL);
@@ -282,4 +310,47 @@ test('only the rows that belong move; the others stay the monolith’s own, befo
   await pair.service.query('TRUNCATE book');
   await equal(pair, same);
   expect((await pair.monolith.query(others)).rows).toEqual(before);
+});
+
+test('a row that comes not to belong after its key was found and before its table is copied does not remain', async () => {
+  const [items] = FILTERED;
+  if (!items) throw new Error('no items');
+  const [monolith, service] = FILTER_SCHEMAS;
+  // Its table waits for another one.
+  const shelf = 'CREATE TABLE shelf (id integer PRIMARY KEY, nm text)';
+  await start(
+    `${shelf}; ${monolith}; ALTER TABLE item ADD COLUMN shelf integer REFERENCES shelf`,
+    `${shelf}; ${service}; ALTER TABLE book ADD COLUMN shelf integer REFERENCES shelf`,
+    [
+      { monolith: 'shelf', service: 'shelf', key: { id: 'id' }, columns: { nm: 'nm' } },
+      { ...items, columns: { ...items.columns, shelf: 'shelf' } },
+    ],
+  );
+  await pair.monolith.query(
+    `INSERT INTO item SELECT i, 'n' || i, 'book', 'A' FROM generate_series(1, 20) i`,
+  );
+  await pair.service.query(`INSERT INTO book SELECT i, 'stale', 'A' FROM generate_series(1, 20) i`);
+  await pair.coordinator().move({ capability: 'catalog', event: 'advance', replaceTarget: true });
+  const gated = startGated(pair);
+  sync = gated;
+  // Written after the pruning looked, and decoded before the table is read: the stream alone knows of it.
+  gated.gate.shut();
+  await waitFor(
+    async () => {
+      const { rows } = await pair.monolith.query(
+        `SELECT 1 FROM pg_stat_activity WHERE application_name = 'banyan-read-catalog-to' AND datname = current_database() AND query LIKE '%pg_logical_emit_message%'`,
+      );
+      return rows.length > 0;
+    },
+    { timeoutMs: 30_000, what: 'the pruning to be over and the first mark to be written' },
+  );
+  await pair.monolith.query(`
+    UPDATE item SET kind = 'cd' WHERE id IN (1, 12);
+    UPDATE item SET sts = NULL WHERE id = 20;
+    UPDATE item SET id = 30, kind = 'cd' WHERE id = 19;
+    UPDATE item SET sts = 'B' WHERE id = 2`);
+  gated.gate.open();
+  await streaming(pair, 'to');
+  await equal(pair, BOOKS());
+  expect(await verified(pair)).toEqual(CLEAN);
 });

@@ -15,8 +15,8 @@ export class Parts {
   }
 
   /**
-   * Notes what a change that is written, or parked, means to other parts of its row: `all` of them where
-   * it is written late, for they may have been read and dropped meanwhile.
+   * Notes what a change that is written, or parked, means to other parts of its row: `all` of them, and what
+   * drives them, where it is written late, for they may have been read and dropped meanwhile.
    */
   meet(mode: Mode, change: RowChange, all = false): void {
     const { parts, copying, modes } = this.#context;
@@ -26,6 +26,12 @@ export class Parts {
     const table = coalescer.labelOf(change.relation);
     const keys = coalescer.rowsOf(change);
     const own = parts.get(table);
+    if (!own && all) {
+      const drivers = [...parts].filter(([, theirs]) => theirs.includes(table));
+      for (const [driver] of drivers)
+        for (const key of keys) this.#noted.set(nameOf(driver, key), { table: driver, key });
+      return;
+    }
     if (!own) {
       if (change.kind === 'delete') for (const key of keys) this.#noted.delete(nameOf(table, key));
       return;

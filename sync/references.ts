@@ -129,7 +129,7 @@ function changed(
     'FLOW_STOPPED',
     `in ${table} ${monolith} ${value} stood for ${service} ${stood} and stands for ${stands} now: rows that were copied have the old one`,
     {
-      hint: 'Undo the change; or start sync once more and repair what `banyan verify` finds.',
+      hint: 'Undo the change, and the flow goes on by itself. To keep it: `banyan sync pause`, `banyan sync resume`, and repair what `banyan verify` finds.',
     },
   );
 }

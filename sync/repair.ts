@@ -6,8 +6,12 @@ import { transaction } from '../core/postgres/connect.ts';
 import { formatTable } from '../core/postgres/identifiers.ts';
 import type { Owner } from '../control/domain/phase.ts';
 import type { Sides } from './barriers.ts';
-import type { Edge } from './domain/mapping.ts';
+import { targetKey, type Edge } from './domain/mapping.ts';
+import { asWritten, type Key } from './keys.ts';
 import type { VerifySample } from './suspects.ts';
+
+/** Rows that are listed in one transaction: the applier waits for its end. */
+const BATCH_ROWS = 1_000;
 
 /** Throws MOVE_NOT_ALLOWED when that side does not own the data any more. */
 export async function repair(
@@ -19,17 +23,34 @@ export async function repair(
 ): Promise<void> {
   const { write } = owner === 'monolith' ? service : monolith;
   const flow = `${capability}:${owner === 'monolith' ? 'to' : 'back'}`;
-  await transaction(write, async () => {
-    await holdOwner(write, capability, flow, owner);
-    for (const { table, key } of wrong) {
+  for (let done = 0; done < wrong.length; done += BATCH_ROWS) {
+    const listed: { table: string; keys: readonly Key[] }[] = [];
+    for (const [table, rows] of Map.groupBy(
+      wrong.slice(done, done + BATCH_ROWS),
+      (one) => one.table,
+    )) {
+      const keys = rows.map(({ key }) => key);
       const edge = edges.find((one) => formatTable(one.target) === table);
-      const label = owner === 'monolith' && edge ? formatTable(edge.source) : table;
-      await write.query(
-        'INSERT INTO banyan.reread (flow, source_table, key) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
-        [flow, label, key],
-      );
+      if (owner === 'monolith')
+        listed.push({ table: edge ? formatTable(edge.source) : table, keys });
+      // The flow asks the service, in the texts that it writes.
+      else
+        listed.push({
+          table,
+          keys: edge ? await asWritten(service.read, targetKey(edge), keys) : keys,
+        });
     }
-  });
+    await transaction(write, async () => {
+      await holdOwner(write, capability, flow, owner);
+      for (const { table, keys } of listed)
+        await write.query(
+          `INSERT INTO banyan.reread (flow, source_table, key)
+           SELECT $1, $2, ARRAY(SELECT jsonb_array_elements_text(key)) FROM jsonb_array_elements($3) AS key
+           ON CONFLICT DO NOTHING`,
+          [flow, table, JSON.stringify(keys)],
+        );
+    });
+  }
 }
 
 /** Held until they are listed: a switch that comes waits for them, one that has come is not overwritten. */

@@ -165,15 +165,27 @@ class Retry {
 
   /** Letters that concern the same rows, in source order, the one with the oldest first. */
   byRow(letters: readonly ParkedLetter[]): ParkedLetter[][] {
-    const groups = new Map<string, Set<ParkedLetter>>();
-    for (const letter of letters) {
-      const rows = this.#rowsOf(letter);
-      const joined = new Set([...rows.flatMap((row) => [...(groups.get(row) ?? [])]), letter]);
-      for (const one of joined) for (const row of this.#rowsOf(one)) groups.set(row, joined);
-    }
-    return [...new Set(groups.values())].map((group) =>
-      letters.filter((letter) => group.has(letter)),
-    );
+    /** A row that one letter has in common with another leads to it, and so on to the first of the group. */
+    const leads = new Map<string, string>();
+    const firstOf = (row: string): string => {
+      let first = row;
+      for (let next = leads.get(first); next !== undefined; next = leads.get(first)) first = next;
+      // The next one who asks has a short way.
+      for (let at = row; at !== first;) {
+        const next = leads.get(at) ?? first;
+        leads.set(at, first);
+        at = next;
+      }
+      return first;
+    };
+    const rows = letters.map((letter) => this.#rowsOf(letter));
+    for (const [first = '', ...others] of rows)
+      for (const row of others) {
+        const [from, to] = [firstOf(row), firstOf(first)];
+        if (from !== to) leads.set(from, to);
+      }
+    const groups = Map.groupBy(letters, (_, index) => firstOf(rows[index]?.[0] ?? ''));
+    return [...groups.values()];
   }
 
   /** Gives what refuses them. */

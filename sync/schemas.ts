@@ -11,9 +11,9 @@ export async function readSchemas(
   capability: Capability,
   monolith: pg.Client,
   service: pg.Client,
+  references = new LiveReferences(capability),
 ): Promise<Schemas & { readonly references: LiveReferences }> {
   const names = (tables: readonly string[]) => tables.map(parseTableName);
-  const references = new LiveReferences(capability);
   await references.load({ monolith, service });
   return {
     references,

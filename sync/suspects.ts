@@ -30,6 +30,8 @@ export interface SettleOptions {
   readonly capability: string;
   readonly sides: Sides;
   readonly chunkRows: number;
+  /** Called when what has been written before is on both sides. */
+  readonly refresh: () => Promise<void>;
   readonly onWrong: (sample: VerifySample) => void;
   readonly signal: AbortSignal | undefined;
 }
@@ -41,7 +43,7 @@ export async function settle(
   suspects: readonly Suspect[],
   options: SettleOptions,
 ): Promise<number> {
-  const { capability, sides, chunkRows, onWrong, signal } = options;
+  const { capability, sides, chunkRows, refresh, onWrong, signal } = options;
   let open = new Map(suspects.map((one) => [`${one.table.label} ${keyText(one.key)}`, one]));
   for (let round = 0; round < ROUNDS && open.size > 0; round++) {
     if (round > 0) await sleep(50 * round, signal);
@@ -54,6 +56,7 @@ export async function settle(
         const keys = part.map((one) => one.key);
         const before = await versions(sides, table, keys);
         await passBarriers(capability, sides);
+        await refresh();
         const parked = await behind(capability, sides);
         const found = await compareKeys(sides, table, keys);
         const after = await versions(sides, table, keys);
@@ -138,7 +141,10 @@ async function compareKeys(
       for (const found of await compareRows(service.read, table, edge, own)) add(found.key, found);
     for (const row of own) present.add(keyText(table.keyOf(row)));
   }
-  const absent = keys.filter((key) => !present.has(keyText(key)));
+  // The other side may write a key that is the same in a text of its own.
+  const other = keys.filter((key) => !present.has(keyText(key)));
+  const same = await source.existing(table, other);
+  const absent = other.filter((key) => !same.has(keyText(key)));
   for (const edge of table.edges) {
     const there = await existingKeys(
       service.read,

@@ -20,6 +20,7 @@ import type { Edge } from './domain/mapping.ts';
 import { walksOf, type Walk } from './first-pass.ts';
 import { explain } from './refusal.ts';
 import { repair } from './repair.ts';
+import { nameOf, stayingColumns, touch, type Staying } from './touch.ts';
 import { readSchemas } from './schemas.ts';
 import { sourceTable, type SourceTable } from './source.ts';
 import { settle, type VerifySample } from './suspects.ts';
@@ -111,7 +112,10 @@ class Verification {
       const { run, before } = await this.#begin(edges);
       progress = new Progress(walks, run, before, onProgress);
       for (const walk of walks) await this.#walk(walk, progress);
-      const outcome = await this.#settle(tables, edges, progress);
+      // A code may have come since, and rows that have it.
+      const refresh = (): Promise<void> =>
+        schemas.references.load({ monolith: monolith.read, service: service.read });
+      const outcome = await this.#settle(tables, edges, progress, refresh);
       await run?.finish();
       return outcome;
     } catch (error) {
@@ -151,23 +155,54 @@ class Verification {
     tables: readonly SourceTable[],
     edges: readonly Edge[],
     progress: Progress,
+    refresh: () => Promise<void>,
   ): Promise<VerifyOutcome> {
     const { id, repairFrom, signal, samples: most = SAMPLES } = this.#options;
     const counts = { missing: 0, extra: 0, different: 0 };
     const samples: VerifySample[] = [];
-    const wrong: Pick<VerifySample, 'table' | 'key'>[] = [];
+    const wrong: VerifySample[] = [];
     progress.settling();
     const unsettled = await settle(progress.suspects(tables), {
       ...{ capability: id, sides: this.#sides, chunkRows: this.#chunkRows, signal },
+      refresh,
       onWrong: (sample) => {
         counts[sample.kind] += 1;
         if (samples.length < most) samples.push(sample);
-        if (repairFrom) wrong.push({ table: sample.table, key: sample.key });
+        if (repairFrom) wrong.push(sample);
       },
     });
-    if (repairFrom) await repair(id, repairFrom, this.#sides, wrong, edges);
+    if (repairFrom) await this.#repair(repairFrom, wrong, tables, edges);
     const mapping = mappingVersion(this.#options.capability.tables);
     return { capability: id, rows: progress.rows, ...counts, unsettled, samples, mapping };
+  }
+
+  async #repair(
+    owner: Owner,
+    wrong: readonly VerifySample[],
+    tables: readonly SourceTable[],
+    edges: readonly Edge[],
+  ): Promise<void> {
+    const { id, capability } = this.#options;
+    if (owner === 'monolith') return repair(id, owner, this.#sides, wrong, edges);
+    const staying = stayingColumns(capability);
+    const stays = ({ table, columns }: VerifySample): Staying[] =>
+      columns.flatMap(({ column }) => staying.get(nameOf(table, column)) ?? []);
+    await touch(
+      this.#sides,
+      tables,
+      wrong.flatMap((one) =>
+        stays(one)
+          .slice(0, 1)
+          .map((found) => ({ ...found, key: one.key })),
+      ),
+    );
+    const moved = wrong.filter(
+      (one) =>
+        one.kind !== 'different' ||
+        stays(one).length < one.columns.length ||
+        one.columns.length === 0,
+    );
+    await repair(id, owner, this.#sides, moved, edges);
   }
 }
 

@@ -261,6 +261,28 @@ test('a row that would take others along does not go before these have come to p
   expect(coalescer.tangles(gone)).toBe(false);
 });
 
+test('a row leaves by a change that gives it another key, or takes it out of those that belong', () => {
+  const filter = [{ column: 'state', values: ['s'], type: 'text' }];
+  const edges = [{ ...edge(DRIVER, [pair('name', 'nm')], true), filter }];
+  const coalescer = new Coalescer(edges, targetTables(edges));
+  const left = (before: string | undefined, ...after: Value[]): unknown => {
+    const old = before === undefined ? undefined : [before];
+    return coalescer.leaves({ kind: 'update', relation: DRIVER, before: old, after })?.[0];
+  };
+  expect(left('1', '2', 'n', 's')).toBe('1');
+  expect(left('1', '2', 'n', 'other')).toBe('1');
+  expect(left('1', '1', 'n', 'other')).toBe('1');
+  expect(left(undefined, '1', 'n', null)).toBe('1');
+  expect(left(undefined, '1', 'n', 's')).toBeUndefined();
+  // What was not sent is as it was.
+  expect(left(undefined, '1', 'n', undefined)).toBeUndefined();
+  for (const one of [
+    { kind: 'insert', relation: DRIVER, after: ['1', 'n', 'other'] },
+    { kind: 'delete', relation: DRIVER, before: ['1'] },
+  ] as const)
+    expect(coalescer.leaves(one)).toBeUndefined();
+});
+
 test('a change without its key names the replica identity', () => {
   const coalescer = new Coalescer(EDGES, targetTables(EDGES));
   expect(() => {

@@ -75,6 +75,14 @@ export class Coalescer {
     return { ...change, before: undefined };
   }
 
+  /** The row that is not there any more after an update, by its key: it moved, or does not belong any more. */
+  leaves(change: RowChange): Tuple | undefined {
+    if (change.kind !== 'update') return undefined;
+    if (change.before && this.rowsOf(change).length > 1) return change.before;
+    const { bindings } = this.#boundOf(change.relation);
+    return bindings.some((one) => one.belongs(change.after) === false) ? change.after : undefined;
+  }
+
   /** True when the flow writes something for changes of this table. */
   concerns(relation: Relation): boolean {
     return this.#boundOf(relation).bindings.length > 0;

@@ -1,6 +1,7 @@
 // The SQL that empties a target: it writes, or finds, all rows of a table that are ours to write.
 import type { RowFilter } from '../../control/domain/mapped-table.ts';
 import {
+  formatTable,
   quoteIdentifier,
   quoteLiteral,
   quoteTable,
@@ -23,11 +24,28 @@ export function emptyText({ name, guard }: GuardedTable): string {
 
 /** Deletes the rows of a part whose driver's row is there. */
 export function emptyPartText(part: Edge, driver: Edge): string {
+  return `DELETE FROM ${quoteTable(part.target)} AS t USING ${quoteTable(driver.target)} AS d WHERE ${sameRow(part, driver)}`;
+}
+
+/** Whether the driver's row of a part's row `t` is there: one that no row of ours drives is not ours. */
+export function isDrivenText(part: Edge, driver: Edge): string {
+  return `EXISTS (SELECT FROM ${quoteTable(driver.target)} AS d WHERE ${sameRow(part, driver)})`;
+}
+
+function sameRow(part: Edge, driver: Edge): string {
   const same = part.key.map(
     ({ target }, index) =>
       `d.${quoteIdentifier(driver.key[index]?.target ?? '')} = t.${quoteIdentifier(target)}`,
   );
-  return `DELETE FROM ${quoteTable(part.target)} AS t USING ${quoteTable(driver.target)} AS d WHERE ${same.join(' AND ')}`;
+  return same.join(' AND ');
+}
+
+/** The edge that drives the row that an optional one adds a part to. */
+export function driverOf(part: Edge, edges: readonly Edge[]): Edge | undefined {
+  if (!part.optional) return undefined;
+  return edges.find(
+    (one) => one.driver && !one.optional && formatTable(one.source) === formatTable(part.source),
+  );
 }
 
 /** Sets columns of all rows that are ours to write to these values. */

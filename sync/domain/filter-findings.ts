@@ -21,6 +21,11 @@ export function checkFilter(
         `"where" names a number for ${column}, which is ${type}`,
         'Write the value as a text: in quotation marks.',
       );
+    if (isNumber && values.some((value) => typeof value === 'string'))
+      report(
+        `"where" names a text for ${column}, which is ${type}`,
+        'Write the value as a number: 1.50 and 1.5 are the same number, and different texts.',
+      );
     const kind = type === 'boolean' ? 'boolean' : 'string';
     const strange = values.some(
       (value) => typeof value !== 'number' && value !== null && typeof value !== kind,

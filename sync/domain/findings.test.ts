@@ -147,3 +147,52 @@ test('a key that is not unique comes with what is, and with a statement', () => 
     'Its primary key is (a): map that under key, or make the other one unique: ALTER TABLE "public"."t" ADD UNIQUE ("id").',
   );
 });
+
+/** The same with columns of other types. */
+const typed = (table: string, types: Readonly<Record<string, string>>): [string, LiveTable] => {
+  const [label, one] = live(table, {});
+  const columns = [...one.columns.values()].map((column) => {
+    const type = types[column.name] ?? column.type;
+    return { ...column, type, fullType: type };
+  });
+  return [label, { ...one, columns: new Map(columns.map((column) => [column.name, column])) }];
+};
+
+test.each<
+  [type: string, values: (string | number | boolean | null)[], finding: string | undefined]
+>([
+  ['numeric', ['1.50', 2], '"where" names a text for a, which is numeric'],
+  ['bigint', ['1'], '"where" names a text for a, which is bigint'],
+  ['numeric', [1.5, null], undefined],
+  ['text', ['1.50', null], undefined],
+  ['text', [1], '"where" names a number for a, which is text'],
+  ['boolean', ['true'], '"where" names a text for a, which is boolean'],
+])('of %s a rule for %j is found, or fits', (type, values, finding) => {
+  if (!catalog) throw new Error('no capability');
+  const tables = catalog.tables.map((table) => ({ ...table, where: { a: values } }));
+  const found = checkMapping(
+    ...(['catalog', { ...catalog, tables }] as const),
+    new Map([typed('m', { a: type })]),
+    new Map([typed('t', { a: type })]),
+  );
+  expect(found.map(({ what }) => what).find((what) => what.includes('"where"'))).toBe(finding);
+});
+
+test.each([
+  ['character varying', 'uuid', true],
+  ['text', 'bigint', true],
+  ['bpchar', 'text', false],
+  ['integer', 'bigint', false],
+  ['bigint', 'numeric', false],
+  ['uuid', 'uuid', false],
+])('a key that is %s here and %s there is a risk: %s', (monolith, service, isOne) => {
+  if (!catalog) throw new Error('no capability');
+  const found = checkMapping(
+    ...(['catalog', catalog] as const),
+    new Map([typed('m', { id: monolith })]),
+    new Map([typed('t', { id: service })]),
+  ).filter(({ what }) => what.includes('of different kinds'));
+  expect(found.map(({ severity, what }) => [severity, what.slice(0, what.indexOf(':'))])).toEqual(
+    isOne ? [['warning', `key id (${monolith}) and id (${service}) are of different kinds`]] : [],
+  );
+});

@@ -267,7 +267,7 @@ function checkKey(table: LiveTable, key: readonly string[], report: Report): voi
   )
     report(
       `the replica identity of ${where} does not hold the key`,
-      `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL${table.partitioned ? ', and the same for each partition: they do not have it from the table' : ''}.`,
+      `${table.uniqueKeys.some(same) ? `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY USING INDEX, of that key; or: ` : ''}ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL${table.partitioned ? ', and the same for each partition: they do not have it from the table' : ''}.`,
     );
 }
 

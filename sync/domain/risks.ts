@@ -31,6 +31,7 @@ export function checkRisks(
     service: map.service.map((name) => schemas.service.get(labelOf(name))),
   };
   widths(map, live, warn);
+  texts(map, live, warn);
   findings.push(...numbersOfTheirOwn(where, map, live), ...withoutWal(where, live));
   for (const side of ['monolith', 'service'] as const) {
     const own = new Set(tables.flatMap((table) => table[side]).map(labelOf));
@@ -70,6 +71,35 @@ function company(table: LiveTable, side: Owner, own: ReadonlySet<string>, warn: 
 }
 
 type Warn = (what: string, hint: string) => void;
+
+/** A key that has two texts is two rows to whoever compares texts. */
+function texts(map: MappedTable, live: Live, warn: Warn): void {
+  for (const { monolith, service } of map.key) {
+    const left = live.monolith[monolith.table]?.columns.get(monolith.column);
+    const right = live.service[service.table]?.columns.get(service.column);
+    if (!left || !right || familyOf(left.type) === familyOf(right.type)) continue;
+    warn(
+      `key ${left.name} (${left.fullType}) and ${right.name} (${right.fullType}) are of different kinds: a value that has another text on the other side ('007' and 7, a uuid in capitals) is another row on its way back`,
+      'Give both sides the same type, or see that the texts are those that the other type writes.',
+    );
+  }
+}
+
+const INTEGERS = new Set(['smallint', 'integer', 'bigint', 'numeric']);
+const TEXTS = new Set([
+  'text',
+  'character varying',
+  'varchar',
+  'bpchar',
+  'character',
+  'citext',
+  'name',
+]);
+
+function familyOf(type: string): string {
+  if (INTEGERS.has(type)) return 'number';
+  return TEXTS.has(type) ? 'text' : type;
+}
 
 /** Values that do not fit into the other side's type. A lens changes the value: its range is not known. */
 function widths(map: MappedTable, live: Live, warn: Warn): void {
