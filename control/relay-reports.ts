@@ -39,7 +39,7 @@ export interface RelayLine extends RelayReport {
   readonly behindMs: number | null;
   readonly lagP50Ms: number | null;
   readonly lagP99Ms: number | null;
-  /** Over all runs, whichever process they were of; so are the two below. */
+  /** Over all runs, whichever process they were of, but for what a killed one had not reported; so are the two below. */
   readonly written: number;
   readonly bytes: number;
   readonly letters: number;

@@ -1,5 +1,5 @@
 // What Debezium's form of a record, as our own relays write it, loses of a column. Facts in, findings out.
-import { formOf } from './debezium/forms.ts';
+import { formOf, type Form } from './debezium/forms.ts';
 import { lossOf } from './debezium/losses.ts';
 import type { Modes, SourceTable } from './debezium/source.ts';
 import type { Finding } from './finding.ts';
@@ -21,9 +21,9 @@ export function checkRecordForm(
           severity: 'error',
           where,
           what: `${label}.${column.name}: in layout 'table' ${loss.reason}`,
-          hint: MODES[form?.kind ?? ''] ?? ELSE,
+          hint: MODES[kindOf(form) ?? ''] ?? ELSE,
         });
-      if (form?.kind === 'decimal') scaled.push(`${label}.${column.name}`);
+      if (kindOf(form) === 'decimal') scaled.push(`${label}.${column.name}`);
     }
   if (scaled.length > 0 && !schemas)
     findings.push({
@@ -33,6 +33,11 @@ export function checkRecordForm(
       hint: "Set changeLog.kafka.records.decimals to 'string', or schemas to true.",
     });
   return findings;
+}
+
+/** Of a list, that of its items. */
+function kindOf(form: Form | undefined): Form['kind'] | undefined {
+  return form?.kind === 'array' ? kindOf(form.items) : form?.kind;
 }
 
 const ELSE = "Use changeLog.kafka.layout 'changes', which keeps every type.";

@@ -105,7 +105,7 @@ export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<
       const decoded = decoder.decode(record);
       // One of ours may be among those that it names, under another name.
       if (decoded.kind === 'change' && decoded.change.kind === 'truncate')
-        assertNotOurs(numbers, decoded.change.relations[0], record.headers[HEADERS.table]);
+        assertNotOurs(numbers, undefined, record.headers[HEADERS.table]);
       return decoded;
     },
     foreign: (table: TableName, headers: Fetched['headers']) => {
@@ -171,8 +171,10 @@ function assertKnown(
   name: TableName,
   strange: string | undefined,
 ): void {
-  assertNotOurs(numbers, name, strange);
-  if (strange === undefined && !known.has(formatTable(name))) throw renamed(name);
+  const isKnown = known.has(formatTable(name));
+  // A TRUNCATE has the name of its first table.
+  assertNotOurs(numbers, isKnown ? undefined : name, strange);
+  if (strange === undefined && !isKnown) throw renamed(name);
 }
 
 function assertNotOurs(

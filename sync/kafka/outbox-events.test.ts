@@ -16,7 +16,7 @@ const relation: Relation = {
 const source = {
   ...{ name: 'monolith', prefix: 'p.monolith' },
   settings: { topics: { partitions: 1, retentionMs: -1, maxMessageBytes: 65_536 } },
-  topics: [{ topic: 'p.monolith.changes', partitions: 1, config: {} }],
+  reserved: new Set(['p.monolith.changes', 'p.monolith.dead-letters']),
   outboxes: [
     {
       table: 'public.outbox',
@@ -135,7 +135,7 @@ test.each(['p.monolith.changes', LETTERS, '__consumer_offsets', '__x'])(
     expect(all.map((one) => one.topic)).toEqual([LETTERS, 'orders']);
     expect(all[0]).toMatchObject({
       key: '{"id":"a"}',
-      headers: { 'banyan.error': `'${topic}' is a topic of its own use` },
+      headers: { 'banyan.error': `'${topic}' is a topic with a use of its own` },
     });
   },
 );

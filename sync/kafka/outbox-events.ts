@@ -132,21 +132,14 @@ export class OutboxEvents {
 }
 
 /** Why a record can be none, whatever the brokers say of its topic. */
-function unsendable(
-  record: KafkaRecord,
-  { prefix, topics, settings }: RelaySource,
-): string | undefined {
+function unsendable(record: KafkaRecord, { reserved, settings }: RelaySource): string | undefined {
   const { topic } = record;
   const limit = settings.topics.maxMessageBytes;
   if (!/^[A-Za-z0-9._-]{1,249}$/.test(topic) || topic === '.' || topic === '..')
     return `'${topic}' is no name of a topic`;
   // Flows would read it as a change.
-  if (
-    topic.startsWith('__') ||
-    topic === lettersTopic(prefix) ||
-    topics.some((one) => one.topic === topic)
-  )
-    return `'${topic}' is a topic of its own use`;
+  if (topic.startsWith('__') || reserved.has(topic))
+    return `'${topic}' is a topic with a use of its own`;
   const bytes = bytesOf(record);
   return bytes > limit ? `it has ${bytes} bytes, and a topic takes ${limit}` : undefined;
 }

@@ -7,12 +7,14 @@ import type { OutboxSettings } from '../domain/debezium/outbox.ts';
 import { flowsOf, type Phase } from '../../control/domain/phase.ts';
 import type { KafkaSettings } from '../../control/kafka-settings.ts';
 import {
+  connectorTopic,
   isRelayedTo,
   sourcesOf,
   tableTopic,
   topicPrefix,
   topicsOf,
 } from '../../control/kafka-topics.ts';
+import { lettersTopic } from './outbox-letters.ts';
 
 export interface RelaySource {
   /** `monolith`, or the service whose database it is. */
@@ -23,6 +25,8 @@ export interface RelaySource {
   /** First part of its topics' names. */
   readonly prefix: string;
   readonly topics: readonly NewTopic[];
+  /** Names that have a use of their own in the definition, here or at another source: no event goes there. */
+  readonly reserved: ReadonlySet<string>;
   /** What the definition names there, as `schema.table`. */
   readonly tables: ReadonlySet<string>;
   /** By capability, the topics of the tables that it has there. */
@@ -39,6 +43,7 @@ export function relaySources(migration: Migration, connections: Connections): Re
   const { changeLog } = migration;
   if (changeLog === 'direct') return [];
   const { kafka: settings } = changeLog;
+  const reserved = reservedTopics(migration, settings);
   return sourcesOf(migration).flatMap((name) => {
     const [side, direction] =
       name === 'monolith'
@@ -59,7 +64,7 @@ export function relaySources(migration: Migration, connections: Connections): Re
     const outboxes = settings.outbox[name] ?? [];
     return [
       {
-        ...{ name, settings, prefix, url: side.database.capture },
+        ...{ name, settings, prefix, reserved, url: side.database.capture },
         outboxes,
         tables: new Set([
           ...tablesBy.flatMap(([, tables]) => tables),
@@ -77,4 +82,19 @@ export function relaySources(migration: Migration, connections: Connections): Re
       },
     ];
   });
+}
+
+function reservedTopics(migration: Migration, settings: KafkaSettings): ReadonlySet<string> {
+  const relayed = sourcesOf(migration).flatMap((source) => [
+    ...topicsOf(migration, settings, source).map(({ topic }) => topic),
+    lettersTopic(topicPrefix(settings, source)),
+  ]);
+  const connected = Object.values(migration.capabilities).flatMap(({ source, tables }) =>
+    source
+      ? tables
+          .flatMap(({ monolith }) => monolith)
+          .map((table) => connectorTopic(source.debezium, table))
+      : [],
+  );
+  return new Set([...relayed, ...connected]);
 }

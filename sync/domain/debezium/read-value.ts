@@ -85,8 +85,15 @@ const WORD = /^(?:NaN|-?Infinity)$/;
 
 /** One that brings its own scale was written when the column had none yet, or has none any more. */
 function decimal(json: Json, scale: number): string {
-  if (isObject(json)) return variable(json);
+  if (isObject(json)) return scaled(variable(json), scale);
   return typeof json === 'string' && WORD.test(json) ? json : printDecimal(unscaled(json), scale);
+}
+
+/** With as many digits behind the point as the server writes, where they say the same. */
+function scaled(text: string, scale: number): string {
+  const point = text.indexOf('.');
+  if (!/^-?[\d.]+$/.test(text) || scale <= 0) return text;
+  return point < 0 ? `${text}.${'0'.repeat(scale)}` : text.padEnd(point + 1 + scale, '0');
 }
 
 /** Throws where it is none: a connector whose mode is `double` says numbers, one whose mode is `string` their text. */
