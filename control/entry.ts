@@ -2,7 +2,7 @@
 // the applier needs in it, and the row that guards every later step. And how that schema is brought up to
 // date under capabilities that entered with an older version.
 import type pg from 'pg';
-import { withClient } from '../core/postgres/connect.ts';
+import { transaction, withClient } from '../core/postgres/connect.ts';
 import { quoteIdentifier } from '../core/postgres/identifiers.ts';
 import { migrate } from '../core/postgres/migrate.ts';
 import type { Logins } from './connections.ts';
@@ -51,12 +51,7 @@ export async function keepUpToDate(
     const role = await withClient(applier, { applicationName: 'banyan-upgrade' }, (its) =>
       scalar(its, 'SELECT session_user'),
     );
-    if (await hasRights(client, role)) return;
-    // Several flows start at once, and PostgreSQL refuses a GRANT that another one overtakes.
-    await client.query('BEGIN');
-    await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('banyan grants', 0))`);
-    await grant(client, role);
-    await client.query('COMMIT');
+    if (!(await hasRights(client, role))) await grant(client, role);
   });
 }
 
@@ -66,11 +61,14 @@ async function toNewest(url: string): Promise<void> {
 
 async function grant(client: pg.Client, applier: string): Promise<void> {
   const role = quoteIdentifier(applier);
-  await client.query(`GRANT USAGE ON SCHEMA ${PARTICIPANT_SCHEMA} TO ${role}`);
-  await client.query(
-    `GRANT SELECT, INSERT, UPDATE, DELETE ON ${qualified(APPLIER_WRITES).join(', ')} TO ${role}`,
-  );
-  await client.query(`GRANT SELECT ON ${qualified(APPLIER_READS).join(', ')} TO ${role}`);
+  const [written, read] = [APPLIER_WRITES, APPLIER_READS].map((all) => qualified(all).join(', '));
+  await transaction(client, async () => {
+    // PostgreSQL refuses a GRANT that another one overtakes.
+    await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('banyan grants', 0))`);
+    await client.query(`GRANT USAGE ON SCHEMA ${PARTICIPANT_SCHEMA} TO ${role}`);
+    await client.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON ${written ?? ''} TO ${role}`);
+    await client.query(`GRANT SELECT ON ${read ?? ''} TO ${role}`);
+  });
 }
 
 async function hasEntered(client: pg.Client, capability: string): Promise<boolean> {

@@ -35,6 +35,39 @@ test.each([
   }
 });
 
+test('numbers in a key of several columns go past those that no sequence has given', async () => {
+  const pair = await createItems({
+    schemas: {
+      monolith: `CREATE TABLE item (tenant integer, id bigint, tag text, PRIMARY KEY (tenant, id));
+        INSERT INTO item SELECT 1, i, 't' FROM generate_series(1, 300) i`,
+      service: `CREATE TABLE article (tenant integer, id bigserial, label text, PRIMARY KEY (tenant, id))`,
+    },
+    capability: {
+      canary: { writes: false },
+      tables: [
+        {
+          ...{ monolith: 'item', service: 'article', key: { tenant: 'tenant', id: 'id' } },
+          columns: { tag: 'label' },
+        },
+      ],
+    },
+  });
+  const sync = startSync(pair);
+  try {
+    await advanceTo(pair, 'canary');
+    await noteClean(pair);
+    await bothStream(pair);
+    await pair.coordinator().move({ capability: 'catalog', event: 'advance' });
+    const { rows } = await pair.service.query<{ id: string }>(
+      `INSERT INTO article (tenant, label) VALUES (1, 'new') RETURNING id`,
+    );
+    expect(Number(rows[0]?.id)).toBeGreaterThan(300);
+  } finally {
+    await sync.stop();
+    await pair.close();
+  }
+});
+
 test.each([
   ['without an index go past the other side’s sequence', '', 500],
   ['with one go past a number that no sequence has given as well', 'UNIQUE', 900],

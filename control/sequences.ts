@@ -47,7 +47,10 @@ export async function findSequences(
         ? [{ monolith: left, service: right }]
         : [],
     );
-    for (const link of [...keys, ...moved]) {
+    for (const [link, isKey] of [
+      ...keys.map((one) => [one, true] as const),
+      ...moved.map((one) => [one, false] as const),
+    ]) {
       const own = keyColumn(map[next.side], link[next.side]);
       const sequence = await sequenceOf(next, own);
       if (!sequence) continue;
@@ -56,8 +59,8 @@ export async function findSequences(
       const { name, increment } = sequence;
       plans.push({
         ...{ sequence: name, increment, otherSequence },
-        own: (await isIndexed(next, own)) ? own : undefined,
-        other: (await isIndexed(previous, other)) ? other : undefined,
+        own: isKey || (await isIndexed(next, own)) ? own : undefined,
+        other: isKey || (await isIndexed(previous, other)) ? other : undefined,
       });
     }
   }
@@ -109,6 +112,7 @@ async function lastValue(side: Participant, sequence: string): Promise<bigint> {
 async function isIndexed(side: Participant, { table, column }: KeyColumn): Promise<boolean> {
   const { rows } = await side.client.query(
     `SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+       JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam AND m.amname = 'btree'
       WHERE i.indrelid = $1::regclass AND a.attname = $2 AND i.indisvalid AND i.indpred IS NULL`,
     [quoteTable(parseTableName(table)), column],
   );

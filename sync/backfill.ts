@@ -130,7 +130,12 @@ async function prune(
   signal: AbortSignal,
 ): Promise<void> {
   const limit = options.chunkRows ?? PRUNE_ROWS;
-  for (const edge of [...table.edges].reverse()) {
+  // Parts first: without its driver nobody would know that one is ours.
+  const edges = [...table.edges].reverse();
+  for (const edge of [
+    ...edges.filter((one) => one.optional),
+    ...edges.filter((one) => !one.optional),
+  ]) {
     const columns = targetKey(edge);
     // Rows that "where" leaves to the target are no strays.
     const driver = driverOf(edge, table.edges);

@@ -30,9 +30,9 @@ export interface FlowOptions {
   readonly relayed?: Relayed;
   /** Set where a connector of the team's brings them there. */
   readonly connected?: Connected;
-  /** How long a server may say nothing, although it was asked. */
   /** What lookups have been told so far, where the flow has run before: a code that means something else stops it. */
   readonly references?: LiveReferences;
+  /** How long a server may say nothing, although it was asked. */
   readonly silenceMs?: number;
   /** Called when source and target are open and the stream begins. */
   readonly onRunning?: () => void;

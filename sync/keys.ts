@@ -100,17 +100,25 @@ export async function existingKeys(
   return new Set(rows.map((row) => keyText(row as string[])));
 }
 
-/** Keys in the texts that the server writes for columns of these types: of `007` and `7` one integer. */
+/**
+ * Keys in the texts that a table has them in, in the same order: of `7` and `7.00` one number. Of a row that is
+ * not there, as the server writes a value of that type.
+ */
 export async function asWritten(
   client: pg.Client,
+  table: TableName,
   columns: readonly KeyColumn[],
   keys: readonly Key[],
 ): Promise<Key[]> {
-  const { from } = keyJoin(columns);
-  const texts = columns.map((column, index) => `s.k${index}::${column.type}`).join(', ');
+  const arrays = columns.map((_, index) => `$${index + 1}::text[]`).join(', ');
+  const names = columns.map((_, index) => `k${index}`).join(', ');
+  const texts = columns.map(
+    ({ name, type }, index) => `coalesce(t.${quoteIdentifier(name)}, s.k${index}::${type})`,
+  );
   return (await rawRows(
     client,
-    `SELECT ${texts} FROM ${from}`,
+    `SELECT ${texts.join(', ')} FROM unnest(${arrays}) WITH ORDINALITY AS s(${names}, at)
+       LEFT JOIN ${quoteTable(table)} AS t ON ${keyJoin(columns).on} ORDER BY s.at`,
     keyArrays(columns, keys),
   )) as string[][];
 }

@@ -157,31 +157,39 @@ test('a part waits for its driver through restarts, refusals and whatever else m
   expect(await verified(pair)).toEqual(CLEAN);
 });
 
-test('a way back that is copied again takes along a part without a thing, and none that never had a driver', async () => {
-  await start(...mergeSchemas(''), MERGE);
-  await pair.monolith.query(`
-    INSERT INTO item SELECT i, 'n' FROM generate_series(1, 6) i;
-    INSERT INTO note SELECT i, 'b', 1 FROM generate_series(1, 5) i;
-    INSERT INTO note VALUES (50, 'orphan', 1), (51, 'orphan', 1)`);
-  await advanceTo(pair, 'sync');
-  sync = startSync(pair, { chunkRows: 3 });
-  await advanceTo(pair, 'cutover');
-  await sync.stop();
-  // The stream does not tell of what goes now.
-  await pair.service.query(`ALTER PUBLICATION banyan_catalog_back SET (publish = 'insert')`);
-  await pair.service.query('DELETE FROM thing WHERE id IN (3, 6)');
-  await pair.service.query(
-    `ALTER PUBLICATION banyan_catalog_back SET (publish = 'insert, update, delete, truncate')`,
-  );
-  sync = startSync(pair, { chunkRows: 3 });
-  await streaming(pair, 'back');
-  await equal(pair, MERGED());
-  const { rows } = await pair.monolith.query('SELECT item_id AS id, body FROM note ORDER BY 1');
-  expect(rows).toEqual([
-    ...[1, 2, 4, 5].map((id) => ({ id, body: 'b' })),
-    ...[50, 51].map((id) => ({ id, body: 'orphan' })),
-  ]);
-});
+test.each(['', 'ALTER TABLE item ADD FOREIGN KEY (own) REFERENCES note'])(
+  'a way back that is copied again takes along a part without a thing, and none that never had a driver (%s)',
+  async (reference) => {
+    const [monolith, service] = mergeSchemas('');
+    await start(
+      `${monolith}; ALTER TABLE item ADD COLUMN own integer; ${reference}`,
+      service,
+      MERGE.map((table) => ({ ...table, shared: { monolith: ['own', 'note.seen'], service: [] } })),
+    );
+    await pair.monolith.query(`
+      INSERT INTO item SELECT i, 'n' FROM generate_series(1, 6) i;
+      INSERT INTO note SELECT i, 'b', 1 FROM generate_series(1, 5) i;
+      INSERT INTO note VALUES (50, 'orphan', 1), (51, 'orphan', 1)`);
+    await advanceTo(pair, 'sync');
+    sync = startSync(pair, { chunkRows: 3 });
+    await advanceTo(pair, 'cutover');
+    await sync.stop();
+    // The stream does not tell of what goes now.
+    await pair.service.query(`ALTER PUBLICATION banyan_catalog_back SET (publish = 'insert')`);
+    await pair.service.query('DELETE FROM thing WHERE id IN (3, 6)');
+    await pair.service.query(
+      `ALTER PUBLICATION banyan_catalog_back SET (publish = 'insert, update, delete, truncate')`,
+    );
+    sync = startSync(pair, { chunkRows: 3 });
+    await streaming(pair, 'back');
+    await equal(pair, MERGED());
+    const { rows } = await pair.monolith.query('SELECT item_id AS id, body FROM note ORDER BY 1');
+    expect(rows).toEqual([
+      ...[1, 2, 4, 5].map((id) => ({ id, body: 'b' })),
+      ...[50, 51].map((id) => ({ id, body: 'orphan' })),
+    ]);
+  },
+);
 
 test('a part stays when a long value of its row was not sent', async () => {
   await start(

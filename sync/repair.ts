@@ -37,7 +37,7 @@ export async function repair(
       else
         listed.push({
           table,
-          keys: edge ? await asWritten(service.read, targetKey(edge), keys) : keys,
+          keys: edge ? await asWritten(service.read, edge.target, targetKey(edge), keys) : keys,
         });
     }
     await transaction(write, async () => {

@@ -9,7 +9,7 @@ import { passBarriers, type Sides } from './barriers.ts';
 import { compareRows, type RowDifference, extraRows } from './compare-rows.ts';
 import { keyText } from './domain/target-table.ts';
 import { targetKey } from './domain/mapping.ts';
-import { existingKeys, keyArrays, keyJoin, type Key, type KeyColumn } from './keys.ts';
+import { asWritten, existingKeys, keyArrays, keyJoin, type Key, type KeyColumn } from './keys.ts';
 import { Source, type SourceTable } from './source.ts';
 
 /** A row that looked different once. */
@@ -30,7 +30,7 @@ export interface SettleOptions {
   readonly capability: string;
   readonly sides: Sides;
   readonly chunkRows: number;
-  /** Called when what has been written before is on both sides. */
+  /** Asks anew for what values mean, where one has no meaning yet. */
   readonly refresh: () => Promise<void>;
   readonly onWrong: (sample: VerifySample) => void;
   readonly signal: AbortSignal | undefined;
@@ -56,14 +56,20 @@ export async function settle(
         const keys = part.map((one) => one.key);
         const before = await versions(sides, table, keys);
         await passBarriers(capability, sides);
-        await refresh();
         const parked = await behind(capability, sides);
-        const found = await compareKeys(sides, table, keys);
+        const texts = parked.keys.size > 0 ? await textsAtService(sides, table, keys) : [];
+        let found = await compareKeys(sides, table, keys);
+        if ([...found.values()].flat().some(isWithoutForm)) {
+          await refresh();
+          found = await compareKeys(sides, table, keys);
+        }
         const after = await versions(sides, table, keys);
-        for (const one of part) {
+        for (const [at, one] of part.entries()) {
           const key = keyText(one.key);
           const samples = found.get(key) ?? [];
-          const waits = samples.some((sample) => parked.orphans.has(`${sample.table} ${key}`));
+          const waits =
+            samples.some((sample) => parked.orphans.has(`${sample.table} ${key}`)) ||
+            texts.some((all) => parked.keys.has(all[at] ?? ''));
           if (parked.keys.has(key) || waits || before.get(key) !== after.get(key))
             next.set(`${table.label} ${key}`, one);
           else samples.forEach(onWrong);
@@ -73,6 +79,24 @@ export async function settle(
     open = next;
   }
   return open.size;
+}
+
+/** A code of the monolith that was not known yet. */
+function isWithoutForm({ columns }: VerifySample): boolean {
+  return columns.some(({ why }) => why !== undefined);
+}
+
+/** The keys as each of the service's tables has them: rows that it owns are listed by these. */
+function textsAtService(
+  { service }: Sides,
+  table: SourceTable,
+  keys: readonly Key[],
+): Promise<string[][]> {
+  return Promise.all(
+    table.edges.map(async (edge) =>
+      (await asWritten(service.read, edge.target, targetKey(edge), keys)).map(keyText),
+    ),
+  );
 }
 
 /** Keys of rows that a flow has to read again, and names of parts that wait for their driver: their target is known to be behind. */

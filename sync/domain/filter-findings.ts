@@ -21,9 +21,9 @@ export function checkFilter(
         `"where" names a number for ${column}, which is ${type}`,
         'Write the value as a text: in quotation marks.',
       );
-    if (isNumber && values.some((value) => typeof value === 'string'))
+    if (isNumber && values.some((value) => value !== null && typeof value !== 'number'))
       report(
-        `"where" names a text for ${column}, which is ${type}`,
+        `"where" names a text, or true or false, for ${column}, which is ${type}`,
         'Write the value as a number: 1.50 and 1.5 are the same number, and different texts.',
       );
     const kind = type === 'boolean' ? 'boolean' : 'string';

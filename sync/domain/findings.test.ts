@@ -159,15 +159,15 @@ const typed = (table: string, types: Readonly<Record<string, string>>): [string,
 };
 
 test.each<
-  [type: string, values: (string | number | boolean | null)[], finding: string | undefined]
+  [values: (string | number | boolean | null)[], type: string, finding: string | undefined]
 >([
-  ['numeric', ['1.50', 2], '"where" names a text for a, which is numeric'],
-  ['bigint', ['1'], '"where" names a text for a, which is bigint'],
-  ['numeric', [1.5, null], undefined],
-  ['text', ['1.50', null], undefined],
-  ['text', [1], '"where" names a number for a, which is text'],
-  ['boolean', ['true'], '"where" names a text for a, which is boolean'],
-])('of %s a rule for %j is found, or fits', (type, values, finding) => {
+  [['1.50', 2], 'numeric', '"where" names a text, or true or false, for a, which is numeric'],
+  [['1'], 'bigint', '"where" names a text, or true or false, for a, which is bigint'],
+  [[1.5, null], 'numeric', undefined],
+  [['1.50', null], 'text', undefined],
+  [[1], 'text', '"where" names a number for a, which is text'],
+  [['true'], 'boolean', '"where" names a text for a, which is boolean'],
+])('a rule for %j of a column that is %s is found, or fits', (values, type, finding) => {
   if (!catalog) throw new Error('no capability');
   const tables = catalog.tables.map((table) => ({ ...table, where: { a: values } }));
   const found = checkMapping(
