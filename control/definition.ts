@@ -7,7 +7,7 @@ import { changeLog } from './kafka-settings.ts';
 import { sync } from './sync-settings.ts';
 import type { ConflictFunction } from './domain/conflicts.ts';
 import { rollout } from './rollout-settings.ts';
-import { share, text } from './schema-words.ts';
+import { share, text, wait } from './schema-words.ts';
 import { tableMap } from './table-map.ts';
 
 const name = z
@@ -41,7 +41,7 @@ const route = z.union([
     /** Overrides what the method says (GET and HEAD read, the rest write). */
     kind: z.enum(['read', 'write']).optional(),
     /** Deadline of this route's requests; `facade.timeoutMs` where left out. */
-    timeoutMs: z.number().int().positive().optional(),
+    timeoutMs: wait.optional(),
     /** What an overloaded edge refuses first and last: `low`, then `normal`, `high` never. */
     priority: z.enum(['low', 'normal', 'high']).optional(),
   }),

@@ -1,7 +1,7 @@
 // What a team may set of the edge; the shape of `facade` in a definition.
 import { z } from 'zod';
 import { parseNetworks } from '../core/networks.ts';
-import { share, text } from './schema-words.ts';
+import { share, text, wait } from './schema-words.ts';
 
 const breaker = z.strictObject({
   /** Share of failing requests, above 0 and below 1, at which the circuit opens. */
@@ -40,14 +40,12 @@ export function holdLimits({ timeoutMs }: { readonly timeoutMs: number }): HoldL
 export const facade = z
   .strictObject({
     /** From the arrival of a request to its answer's first byte, retries and fallback included. */
-    timeoutMs: z.number().int().positive().default(3_000),
-    connectTimeoutMs: z.number().int().positive().default(1_000),
+    timeoutMs: wait.default(3_000),
+    connectTimeoutMs: wait.default(1_000),
     /** What no capability claims knows no routes, and may hold the monolith's slowest pages. */
-    unclaimed: z
-      .strictObject({ timeoutMs: z.number().int().positive().default(60_000) })
-      .prefault({}),
+    unclaimed: z.strictObject({ timeoutMs: wait.default(60_000) }).prefault({}),
     /** A begun answer that stands still for this long is given up, on either side. */
-    idleTimeoutMs: z.number().int().positive().default(300_000),
+    idleTimeoutMs: wait.default(300_000),
     retry: z
       .strictObject({
         /** Times that a request is sent again at most. */
@@ -107,7 +105,7 @@ export const facade = z
     hold: z
       .strictObject({
         limit: z.number().int().positive().default(1_000),
-        timeoutMs: z.number().int().positive().default(10_000),
+        timeoutMs: wait.default(10_000),
       })
       .prefault({}),
     /**
@@ -123,8 +121,8 @@ export const facade = z
      */
     drain: z
       .strictObject({
-        delayMs: z.number().int().min(0).default(0),
-        timeoutMs: z.number().int().positive().default(10_000),
+        delayMs: z.union([z.literal(0), wait]).default(0),
+        timeoutMs: wait.default(10_000),
       })
       .prefault({}),
     shadow: z

@@ -2,6 +2,7 @@
 // body that came in one piece leaves with its head in one write. A client that takes nothing for too
 // long is given up, because it would keep a connection of its upstream for ever.
 import type { ServerResponse } from 'node:http';
+import { asBytes } from './content-disposition.ts';
 import type { AnswerHead } from './domain/answer-reader.ts';
 import { readResponseHead } from './domain/headers.ts';
 import { addOwnCookies } from './own-cookies.ts';
@@ -38,6 +39,7 @@ export class Answer {
   fieldsOf({ status, headers }: AnswerHead): readonly string[] {
     const { method, httpVersionMinor } = this.#res.req;
     const bodiless = method === 'HEAD' || status < 200 || status === 204 || status === 304;
+    this.#begun = bodiless;
     const read = readResponseHead(headers, { status, bodiless, chunks: httpVersionMinor > 0 });
     if ('kind' in read) throw new Error(read.why);
     return read;
@@ -53,6 +55,7 @@ export class Answer {
   begin(status: number, message: string, headers: string[], length: number): void {
     this.#length = length;
     addOwnCookies(headers, this.#res);
+    asBytes(headers);
     this.#res.writeHead(status, reasonOf(message), headers);
     // A body that takes its time must not keep the head back; one that came along leaves with it.
     process.nextTick(flushHead, this);
@@ -88,7 +91,9 @@ export class Answer {
 
   /** Sends the head by itself, unless the body has come with it. */
   flushHead(): void {
-    if (!this.#begun && !this.#res.destroyed) this.#res.flushHeaders();
+    if (this.#begun || this.#res.destroyed) return;
+    // `flushHeaders` would write it as UTF-8: its bytes are what the upstream sent.
+    this.#res.write('', 'latin1');
   }
 
   /** Who takes nothing of what is left is given up by Node's own clock, which knows of progress. */

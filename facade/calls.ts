@@ -25,6 +25,17 @@ const NAME_BYTES = 9;
 /** Writes of one moment share a signature. */
 const MOMENT_MS = 1_000;
 
+/** Of a chain of calls through more capabilities than that, those that began it are forgotten. */
+const MOST_BROUGHT = 8;
+
+export interface Brought {
+  readonly token: CallToken;
+  /** As it came, and is passed on. */
+  readonly text: string;
+}
+
+const NOTHING: readonly Brought[] = [];
+
 interface Signed {
   readonly key: CallKey;
   readonly expiresAt: number;
@@ -76,13 +87,19 @@ export class Calls {
     return signed.text + write;
   }
 
-  /** What a request brings, if it is signed and has not run out. */
-  broughtBy(req: IncomingMessage): CallToken | undefined {
+  /** What a request brings that is signed and has not run out: of each capability on the way, the last write. */
+  broughtBy(req: IncomingMessage): readonly Brought[] {
     const value = req.headers[CALL_FIELD];
-    const read = typeof value === 'string' ? parseCall(value) : undefined;
-    const key = read && this.#keys.find(({ id }) => id === read.token.key);
-    if (!read || !key || read.token.expiresAt < this.#now()) return undefined;
-    return isSigned(key.key, read.text, read.mac) ? read.token : undefined;
+    if (typeof value !== 'string') return NOTHING;
+    return value
+      .split(',', MOST_BROUGHT)
+      .map((one) => one.trim())
+      .flatMap((text) => {
+        const read = parseCall(text);
+        const key = read && this.#keys.find(({ id }) => id === read.token.key);
+        if (!read || !key || read.token.expiresAt < this.#now()) return [];
+        return isSigned(key.key, read.text, read.mac) ? [{ token: read.token, text }] : [];
+      });
   }
 
   isOurs({ replica }: CallToken): boolean {

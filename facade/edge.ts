@@ -146,7 +146,7 @@ export function createEdge(options: EdgeOptions): Edge {
           refuse(visit, decision.match, 'overloaded');
         else if (decision.match.kind === 'read') read(visit, decision);
         // Nobody overtakes those who wait already.
-        else if (!released && holds.mustWait(decision.match.capability))
+        else if (!released && holds.mustWait(decision.match.capability, decision.match))
           if (alone) hold(visit, next, decision.match);
           else letThrough(visit, next, decision.match);
         else write(visit, decision);
@@ -165,8 +165,10 @@ export function createEdge(options: EdgeOptions): Edge {
   const letThrough = (visit: Visit, next: Next | undefined, match: Match): void => {
     const { capability } = match;
     const state = states.get(capability);
-    const parent = calls.broughtBy(visit.req);
-    if (!state || parent?.capability !== capability) hold(visit, next, match);
+    const parent = calls
+      .broughtBy(visit.req)
+      .find(({ token }) => token.capability === capability)?.token;
+    if (!state || !parent) hold(visit, next, match);
     else if (calls.isOurs(parent)) {
       if (holds.has(capability, parent.write)) nested(visit, next, match, holds.enter(capability));
       else hold(visit, next, match);
@@ -198,6 +200,7 @@ export function createEdge(options: EdgeOptions): Edge {
     const since = performance.now();
     holds.wait(match.capability, {
       res: visit.res,
+      lane: match,
       hasRoom: () => hasRoom(match),
       proceed: () => {
         visit.heldMs = performance.now() - since;
@@ -231,8 +234,8 @@ export function createEdge(options: EdgeOptions): Edge {
 
   /** What is called on the way belongs to the same write. */
   const passOn = ({ req, head }: Visit): void => {
-    const brought = req.headers[CALL_FIELD];
-    if (typeof brought === 'string' && calls.broughtBy(req)) head.headers.push(CALL_FIELD, brought);
+    const brought = calls.broughtBy(req).map(({ text }) => text);
+    if (brought.length > 0) head.headers.push(CALL_FIELD, brought.join(', '));
   };
 
   const copy = ({ method, target, head, trace }: Visit, match: Match): Tap | undefined =>
@@ -243,7 +246,12 @@ export function createEdge(options: EdgeOptions): Edge {
     const name = calls.next();
     const leave = holds.enter(match.capability, name);
     const token = calls.sign(match.capability, name, match.timeoutMs ?? options.timeoutMs);
-    if (token !== undefined) visit.head.headers.push(CALL_FIELD, token);
+    // It belongs to what it was called for as well: one of another capability may wait for it.
+    const others = calls
+      .broughtBy(visit.req)
+      .flatMap(({ token: one, text }) => (one.capability === match.capability ? [] : [text]));
+    const tokens = token === undefined ? others : [token, ...others];
+    if (tokens.length > 0) visit.head.headers.push(CALL_FIELD, tokens.join(', '));
     forwarder.write(visit, decision, passing(visit, match, undefined, leave));
   };
 

@@ -194,6 +194,7 @@ export function createEngine(options: EngineOptions): Engine {
     states: () => edge.states(),
     upstreams,
     timeoutMs: migration.facade.timeoutMs,
+    unclaimedMs: migration.facade.unclaimed.timeoutMs,
     drainMs: migration.facade.upgrades.drainMs,
     holds,
     ownWrites,

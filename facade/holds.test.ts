@@ -43,9 +43,35 @@ async function rawPost(edge: TestEdge, body: string, length = body.length): Prom
   return client;
 }
 
+const LANE = {};
+
 function stateOf(version: number, holding: boolean): Map<string, CapabilityState> {
   return new Map([['catalog', { ...initialState('catalog'), version, holding }]]);
 }
+
+test('a route that has no room keeps its own writes waiting, and no others', async () => {
+  const holds = new Holds({ limit: 100, timeoutMs: 10_000, onQuiet: () => undefined });
+  holds.apply(stateOf(1, true));
+  const full = {};
+  let hasRoom = false;
+  const left: string[] = [];
+  const wait = (name: string, lane: object): void => {
+    holds.wait('catalog', {
+      ...{ res: new EventEmitter(), lane, hasRoom: () => lane !== full || hasRoom },
+      ...{ proceed: () => left.push(name), refuse: () => undefined, gone: () => undefined },
+    });
+  };
+  for (let nth = 0; nth < 20; nth++) wait(`full ${nth}`, full);
+  for (let nth = 0; nth < 20; nth++) wait(`free ${nth}`, LANE);
+  holds.apply(stateOf(2, false));
+  await eventually('the others to leave', () => left.length === 20);
+  expect(left).toEqual(Array.from({ length: 20 }, (_, nth) => `free ${nth}`));
+  expect([holds.mustWait('catalog', full), holds.mustWait('catalog', LANE)]).toEqual([true, false]);
+  hasRoom = true;
+  await eventually('the rest to leave', () => left.length === 40);
+  expect(left.slice(20)).toEqual(Array.from({ length: 20 }, (_, nth) => `full ${nth}`));
+  expect(holds.mustWait('catalog', full)).toBe(false);
+});
 
 test('waiting writes leave in the order they came, a few in each turn of the event loop', async () => {
   const holds = new Holds({ limit: 100, timeoutMs: 10_000, onQuiet: () => undefined });
@@ -54,6 +80,7 @@ test('waiting writes leave in the order they came, a few in each turn of the eve
   for (let nth = 0; nth < 50; nth++)
     holds.wait('catalog', {
       res: new EventEmitter(),
+      lane: LANE,
       hasRoom: () => true,
       proceed: () => left.push(nth),
       refuse: () => undefined,
@@ -76,7 +103,7 @@ test('how many writes a hold kept, and for how long, is told once when the last 
   holds.apply(stateOf(1, true));
   for (const res of clients)
     holds.wait('catalog', {
-      ...{ res, hasRoom: () => true, proceed: () => undefined },
+      ...{ res, lane: LANE, hasRoom: () => true, proceed: () => undefined },
       ...{ refuse: () => undefined, gone: () => undefined },
     });
   // The flip is another version of the same hold.
@@ -99,6 +126,7 @@ test('a new hold stops a release between two turns', async () => {
   for (let nth = 0; nth < 50; nth++)
     holds.wait('catalog', {
       res: new EventEmitter(),
+      lane: LANE,
       hasRoom: () => true,
       proceed: () => (left += 1),
       refuse: () => undefined,
@@ -305,9 +333,11 @@ describe('while a capability is held', () => {
     edge.set({ holding: false });
     // Paced: the queue is not empty after the first turn, so a new write must wait, too.
     expect(waiting(edge)).toBeGreaterThan(0);
-    expect(edge.holds.mustWait('catalog')).toBe(true);
+    held.push(post(edge, 'late'));
     await Promise.all(held);
-    expect(edge.holds.mustWait('catalog')).toBe(false);
+    expect(edge.holds.figures('catalog').heldTotal).toBe(41);
+    await post(edge, 'behind');
+    expect(edge.holds.figures('catalog').heldTotal).toBe(41);
   });
 
   test('a new hold in the middle of a release keeps those who have not left', async () => {

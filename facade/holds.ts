@@ -2,7 +2,7 @@
 //  1. while a capability is held, none of its writes is admitted;
 //  2. a version that holds is quiet (`onQuiet`, which the replica acknowledges) only when no write
 //     that was admitted before it is still in flight; any other as soon as it is applied;
-//  3. waiting writes leave in the order they came, a few at a time, or with a refusal: over the
+//  3. waiting writes leave in the order they came, but for those whose route has no room, a few at a time, or with a refusal: over the
 //     limit, out of time, or at shutdown. A refused write was forwarded to nobody.
 // A waiting request is not read: its body stays in the socket.
 import type { EventEmitter } from 'node:events';
@@ -32,6 +32,8 @@ export interface HeldCount {
 export interface Waiting {
   /** Emits `close` when the client goes away. */
   readonly res: EventEmitter;
+  /** Those of one lane keep their order, and wait for each other's room. */
+  readonly lane: object;
   /** Whether the upstream takes one more now. */
   hasRoom(): boolean;
   /** Decide anew and forward. */
@@ -60,6 +62,8 @@ interface Gate {
   /** Of the hold that is on, or whose writes are still leaving. */
   held: HeldCount | undefined;
   readonly waiting: Set<Entry>;
+  /** How many of those are of each lane. */
+  readonly lanes: Map<object, number>;
 }
 
 interface Entry {
@@ -111,10 +115,10 @@ export class Holds {
     };
   }
 
-  /** Whether a new write must queue: its capability is held, or others wait before it. */
-  mustWait(capability: string): boolean {
+  /** Whether a new write must queue: its capability is held, or others of its lane wait before it. */
+  mustWait(capability: string, lane: object): boolean {
     const gate = this.#gate(capability);
-    return gate.holding || gate.waiting.size > 0;
+    return gate.holding || gate.lanes.has(lane);
   }
 
   /** Whether a write of this name is in flight. */
@@ -147,6 +151,7 @@ export class Holds {
       },
     };
     gate.waiting.add(entry);
+    gate.lanes.set(waiting.lane, (gate.lanes.get(waiting.lane) ?? 0) + 1);
     waiting.res.once('close', entry.onClose);
   }
 
@@ -170,17 +175,24 @@ export class Holds {
     gate.releasing = true;
     const turn = (): void => {
       let left = RELEASED_PER_TURN;
-      let full = false;
+      const full = new Set<object>();
       for (const entry of gate.waiting) {
-        full = !entry.waiting.hasRoom();
         // A new switch may have begun meanwhile: who has not left stays.
-        if (gate.holding || full || left-- === 0) break;
+        if (gate.holding || left === 0) break;
+        const { lane } = entry.waiting;
+        // A route that has no room keeps those of others no longer.
+        if (full.has(lane)) continue;
+        if (!entry.waiting.hasRoom()) {
+          full.add(lane);
+          continue;
+        }
+        left -= 1;
         this.#leave(gate, entry);
         entry.waiting.proceed();
       }
       gate.releasing = !gate.holding && gate.waiting.size > 0;
       if (!gate.releasing) return;
-      if (full) setTimeout(turn, FULL_PAUSE_MS);
+      if (left > 0) setTimeout(turn, FULL_PAUSE_MS);
       else setImmediate(turn);
     };
     turn();
@@ -199,6 +211,7 @@ export class Holds {
         heldTotal: 0,
         held: undefined,
         waiting: new Set(),
+        lanes: new Map(),
       };
       this.#gates.set(capability, gate);
     }
@@ -207,6 +220,10 @@ export class Holds {
 
   #leave(gate: Gate, entry: Entry): void {
     gate.waiting.delete(entry);
+    const { lane } = entry.waiting;
+    const others = (gate.lanes.get(lane) ?? 0) - 1;
+    if (others > 0) gate.lanes.set(lane, others);
+    else gate.lanes.delete(lane);
     clearTimeout(entry.timer);
     entry.waiting.res.off('close', entry.onClose);
     if (gate.held)

@@ -4,7 +4,8 @@
 import { copyOf, type Asker } from './ask.ts';
 import type { Asked, Question } from './asked.ts';
 import { Comparison, type Answer, type CompareRules, type Difference } from './domain/compare.ts';
-import { kindOf, type RouteNoise } from './domain/noise.ts';
+import { kindOf } from './domain/difference-kind.ts';
+import type { RouteNoise } from './domain/noise.ts';
 import { dropped, undecided, type Verdict } from './domain/verdict.ts';
 import type { Lanes } from './lanes.ts';
 import type { Purse } from './memory.ts';
@@ -70,6 +71,8 @@ export async function judge(given: Judge): Promise<Verdict> {
   // The control's was not: it may be a fault.
   if (first.kind === 'too-large') return undecided('too-large');
   if (first.kind === 'no-room') return dropped('memory');
+  // We have given it up ourselves: nothing is known of it.
+  if (first.kind === 'silent' && given.isOver()) return dropped('over');
   const found =
     first.kind === 'answer'
       ? await differ(control.answer, first.answer)

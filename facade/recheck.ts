@@ -11,8 +11,8 @@
 // only now and then, undecided.
 import type { Asked } from './asked.ts';
 import type { Answer } from './domain/compare.ts';
-import type { Difference } from './domain/compare-json.ts';
-import { kindOf, mirrorOf, type RouteNoise } from './domain/noise.ts';
+import { kindOf, mirrorOf, type Difference } from './domain/difference-kind.ts';
+import type { RouteNoise } from './domain/noise.ts';
 import { dropped, type Verdict } from './domain/verdict.ts';
 
 export interface Recheck {

@@ -254,7 +254,7 @@ function policyOf(given: Migration['capabilities'][string]['shadow']): Policy {
   const rules = compileRules(given);
   return {
     rules,
-    wanted: new Set([...rules.headers, 'content-type', 'content-encoding']),
+    wanted: new Set([...rules.headers, 'content-type', 'content-encoding', 'location']),
     noiseSample: given.noise.sample,
   };
 }

@@ -38,6 +38,8 @@ export interface TunnelsOptions {
   readonly upstreams: Upstreams;
   /** For the answer to a handshake. */
   readonly timeoutMs: number;
+  /** The same for what no capability claims. */
+  readonly unclaimedMs: number;
   /** For the end of a tunnel that is not wanted any more. */
   readonly drainMs: number;
   readonly holds: Holds;
@@ -128,7 +130,7 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
         const { match, to, setCohort } = decision;
         // Who has waited already is not sent away.
         if (!released && overload.sheds(match.priority)) refuse(arrival, match, 'overloaded');
-        else if (match.kind === 'write' && !released && holds.mustWait(match.capability))
+        else if (match.kind === 'write' && !released && holds.mustWait(match.capability, match))
           hold(arrival, match);
         else {
           const upstream =
@@ -149,6 +151,7 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
     socket.on('end', leave);
     holds.wait(match.capability, {
       res: visit.res,
+      lane: match,
       // A tunnel takes no place in a bulkhead.
       hasRoom: () => true,
       proceed: () => {
@@ -185,7 +188,7 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
       headers: visit.head.headers,
       protocol,
       requestId: visit.requestId,
-      timeoutMs: options.timeoutMs,
+      timeoutMs: match ? (match.timeoutMs ?? options.timeoutMs) : options.unclaimedMs,
       drainMs: options.drainMs,
       added: setCohort === undefined ? [] : ['set-cookie', cohortCookie(cohorts.sign(setCohort))],
       answered: (status, error) => {

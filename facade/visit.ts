@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { RequestFacts } from './domain/decide.ts';
-import type { Peer } from './domain/forwarded.ts';
+import { isHearsay, type Peer } from './domain/forwarded.ts';
 import { isOurs } from './domain/field-names.ts';
 import { cookieValue, readRequestHead, type RequestHead } from './domain/headers.ts';
 import { parseTarget, refused, settle, type Refused, type Target } from './domain/target.ts';
@@ -38,6 +38,7 @@ export class Visit implements RequestFacts {
   trace: Trace | undefined;
   /** What its peer says of its client is believed. */
   readonly trusted: boolean;
+  readonly #trusts: Trust | undefined;
   /** How long it has waited for the end of a switch. */
   heldMs = 0;
 
@@ -49,6 +50,7 @@ export class Visit implements RequestFacts {
     reading: { readonly segments: readonly string[]; readonly certain: boolean },
     startedAt: number,
     trusted: boolean,
+    trusts: Trust | undefined,
   ) {
     this.req = req;
     this.res = res;
@@ -58,6 +60,7 @@ export class Visit implements RequestFacts {
     this.certain = reading.certain;
     this.startedAt = startedAt;
     this.trusted = trusted;
+    this.#trusts = trusts;
   }
 
   get method(): string {
@@ -75,9 +78,10 @@ export class Visit implements RequestFacts {
     return this.req.headers['traceparent']?.toString();
   }
 
-  /** The client's address: whoever is connected, or whom a trusted proxy names. */
+  /** The client's address: whoever is connected, or whom the first of our proxies names that it came to. */
   get client(): string {
-    return this.forwarded('x-forwarded-for')?.split(',', 1)[0]?.trim() ?? '';
+    const hops = (this.forwarded('x-forwarded-for') ?? '').split(',').map((hop) => hop.trim());
+    return hops.findLast((hop) => this.#trusts?.(hop) !== true) ?? hops[0] ?? '';
   }
 
   /** The first field of this name, in lower case, that upstreams get. */
@@ -93,7 +97,8 @@ export class Visit implements RequestFacts {
   }
 
   header(name: string): string | undefined {
-    const value = isOurs(name) ? undefined : this.req.headers[name];
+    const isSaid = !isOurs(name) || (this.trusted && isHearsay(name));
+    const value = isSaid ? this.req.headers[name] : undefined;
     return Array.isArray(value) ? value.join(', ') : value;
   }
 
@@ -130,7 +135,7 @@ export function readVisit(
   const method = req.method ?? 'GET';
   const settled = settle(target, (segments) => routes.match(method, segments));
   if (settled.kind === 'refused') return settled;
-  return new Visit(req, res, head, target, settled, startedAt, peer.trusted);
+  return new Visit(req, res, head, target, settled, startedAt, peer.trusted, trusts);
 }
 
 /** Express and connect strip the mount path from `url` and keep the whole in `originalUrl`. */

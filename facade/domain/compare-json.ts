@@ -2,6 +2,7 @@
 // places differ is looked at again by its elements (align.ts), so that another order is told as
 // `items.order`, another length as `items.length`, and what the arrays have in common is compared
 // all the same. Where nothing tells the elements apart, a changed length leaves their shapes.
+import { kindOf, type Difference } from './difference-kind.ts';
 import { byIdentity, permutation, unorderedPairs, type Pair } from './align.ts';
 import {
   ABSENT,
@@ -17,15 +18,6 @@ import {
 import { endsAt, step, valueAt, type Cursor, type Pattern } from './paths.ts';
 import { shapeDifferences } from './shapes.ts';
 
-export interface Difference {
-  /** `status`, `header content-type`, `body`, or a JSON path such as `items.*.price`. */
-  readonly path: string;
-  /** The same for one element: `items.3.price`, or `items.id=7.price` where elements have identities. */
-  readonly at: string;
-  readonly control: unknown;
-  readonly candidate: unknown;
-}
-
 export interface JsonRules {
   /** Places that may differ. */
   readonly ignore: Pattern;
@@ -35,9 +27,9 @@ export interface JsonRules {
   readonly tolerance: Pattern;
 }
 
-// More places of one path, or more in one answer, tell nothing new; a path full of noise must not
+// More places of one kind, or more in one answer, tell nothing new; one that is full of noise must not
 // hide the others.
-const MOST_PER_PATH = 20;
+const MOST_PER_KIND = 20;
 const MOST = 1_000;
 /** What is nested deeper is compared no further: JSON of people is not, and the stack is finite. */
 const DEEPEST = 200;
@@ -61,7 +53,7 @@ export function compareJson(control: Json, candidate: Json, rules: JsonRules): D
 
 class Walk {
   readonly found: Difference[] = [];
-  readonly #perPath = new Map<string, number>();
+  readonly #perKind = new Map<string, number>();
   /** Segments of the place, and of the path that it is grouped under. */
   readonly #at: (string | number)[] = [];
   readonly #path: string[] = [];
@@ -177,15 +169,17 @@ class Walk {
 
   #differ(control: unknown, candidate: unknown): void {
     const path = this.#path.join('.') || '$';
-    const count = this.#perPath.get(path) ?? 0;
-    if (count >= MOST_PER_PATH || this.found.length >= MOST) return;
-    this.#perPath.set(path, count + 1);
-    this.found.push({ path, at: this.#at.join('.') || '$', control, candidate });
+    const difference = { path, at: this.#at.join('.') || '$', control, candidate };
+    const kind = kindOf(difference);
+    const count = this.#perKind.get(kind) ?? 0;
+    if (count >= MOST_PER_KIND || this.found.length >= MOST) return;
+    this.#perKind.set(kind, count + 1);
+    this.found.push(difference);
   }
 
   #forgetFrom(mark: number): void {
-    for (const { path } of this.found.splice(mark))
-      this.#perPath.set(path, (this.#perPath.get(path) ?? 1) - 1);
+    for (const kind of this.found.splice(mark).map(kindOf))
+      this.#perKind.set(kind, (this.#perKind.get(kind) ?? 1) - 1);
   }
 }
 

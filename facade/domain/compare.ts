@@ -5,11 +5,12 @@
 //
 // Laws: equal values never differ; a changed leaf is found at its path unless that is ignored or
 // tolerated; whether anything is found does not depend on which side is which.
-import { compareJson, type Difference, type JsonRules } from './compare-json.ts';
+import { compareJson, type JsonRules } from './compare-json.ts';
+import type { Difference } from './difference-kind.ts';
 import { ABSENT, isTooDeep, needExact, parseJson, type Json } from './json.ts';
 import { compilePaths } from './paths.ts';
 
-export type { Difference } from './compare-json.ts';
+export type { Difference } from './difference-kind.ts';
 
 export interface Answer {
   readonly status: number;
@@ -21,6 +22,7 @@ export interface Answer {
 /** What the definition says; compiled by `compileRules`. */
 export interface CompareRules extends JsonRules {
   readonly headers: readonly string[];
+  readonly ignoredHeaders: ReadonlySet<string>;
 }
 
 export function compileRules(given: {
@@ -33,6 +35,9 @@ export function compileRules(given: {
   const set = (paths: readonly string[]): [string, number][] => paths.map((path) => [path, 1]);
   return {
     headers: headers.map((name) => name.toLowerCase()),
+    ignoredHeaders: new Set(
+      ignore.flatMap((path) => /^header (\S+)$/.exec(path.toLowerCase())?.[1] ?? []),
+    ),
     ignore: compilePaths(set(ignore)),
     unordered: compilePaths(set(unordered)),
     tolerance: compilePaths(Object.entries(tolerance)),
@@ -77,7 +82,11 @@ export class Comparison {
     const found: Difference[] = [];
     const types = [mediaType(control), mediaType(candidate)] as const;
     if (types[0] !== types[1]) found.push(plain('header content-type', types[0], types[1]));
-    for (const name of rules.headers) {
+    // Where a redirect leads is all that it says.
+    const isRedirect = control.status >= 300 && control.status < 400 && control.status !== 304;
+    const names = isRedirect ? new Set([...rules.headers, 'location']) : rules.headers;
+    for (const name of names) {
+      if (rules.ignoredHeaders.has(name)) continue;
       const values = [control.headers[name] ?? ABSENT, candidate.headers[name] ?? ABSENT] as const;
       if (values[0] !== values[1]) found.push(plain(`header ${name}`, values[0], values[1]));
     }
@@ -131,8 +140,17 @@ function sameBytes(a: Answer, b: Answer): boolean {
   return a.body.length === b.body.length && Buffer.compare(a.body, b.body) === 0;
 }
 
+const UTF_8 = new TextDecoder('utf-8', { fatal: true });
+const LATIN_1 = new TextDecoder('latin1');
+
+/** What is no UTF-8 is told apart byte by byte: replaced, all of it would be the same character. */
 function textOf(answer: Answer): string {
-  return isJson(answer) ? new TextDecoder().decode(answer.body) : '';
+  if (!isJson(answer)) return '';
+  try {
+    return UTF_8.decode(answer.body);
+  } catch {
+    return LATIN_1.decode(answer.body);
+  }
 }
 
 function isJson(answer: Answer): boolean {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { randomOf } from '../../test/support/random.ts';
-import type { Difference } from './compare-json.ts';
-import { kindOf, RouteNoise } from './noise.ts';
+import type { Difference } from './difference-kind.ts';
+import { kindOf } from './difference-kind.ts';
+import { RouteNoise } from './noise.ts';
 
 const at = (path: string, control: unknown = 'a', candidate: unknown = 'b'): Difference => ({
   path,

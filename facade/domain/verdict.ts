@@ -1,5 +1,5 @@
 // What came of one shadow copy.
-import type { Difference } from './compare-json.ts';
+import type { Difference } from './difference-kind.ts';
 
 /** Why a copy told nothing. */
 export type DropReason =

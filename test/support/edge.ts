@@ -123,6 +123,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
   const tunnels = createTunnels({
     routes,
     states: () => edge.states(),
+    unclaimedMs: migration.facade.unclaimed.timeoutMs,
     upstreams,
     timeoutMs: migration.facade.timeoutMs,
     drainMs: migration.facade.upgrades.drainMs,
