@@ -41,7 +41,10 @@ export function advanceCommand(program: Command): void {
       ),
     )
     .option('--why <text>', 'for the journal')
-    .option('--replace-target', 'begin sync although the tables of the service hold rows: they are overwritten, and deleted where the monolith lacks them')
+    .option(
+      '--replace-target',
+      'begin sync although the tables of the service hold rows: they are overwritten, and deleted where the monolith lacks them',
+    )
     .addOption(blockersOption())
     .option('--dry-run', DRY_RUN)
     .action(async (capability: string, flags: AdvanceFlags, command: Command) => {

@@ -1,7 +1,7 @@
 // `banyan rehearse`: how long a switch would keep writers waiting, and who writes beside the facade.
 import { setTimeout as delay } from 'node:timers/promises';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { BanyanError, isBanyanError, type ErrorCode } from '../core/errors.ts';
+import { isBanyanError, type BanyanError, type ErrorCode } from '../core/errors.ts';
 import { addUp, type Rehearsal, type RehearsalSum } from '../control/domain/rehearsal.ts';
 import { openContext, type GlobalOptions } from './context.ts';
 import { answer, span, table } from './output.ts';
@@ -52,6 +52,7 @@ export function rehearseCommand(program: Command): void {
       try {
         const rounds: Rehearsal[] = [];
         const failed: FailedRound[] = [];
+        let first: BanyanError | undefined;
         const until = performance.now() + flags.watch;
         do {
           const next = performance.now() + flags.every;
@@ -59,17 +60,17 @@ export function rehearseCommand(program: Command): void {
             rounds.push(await context.coordinator().rehearse(capability, flags.hold, flags.why));
           } catch (error) {
             // What stood in the way of one may be over by the next; what the others have seen is told.
-            if (flags.watch === 0 || !isBanyanError(error) || error.code === 'USAGE') throw error;
+            if (flags.watch === 0 || !isBanyanError(error)) throw error;
             failed.push({ at: new Date().toISOString(), code: error.code, error: error.message });
+            first ??= error;
+            if (!error.retryable) break;
           }
           if (next > until) break;
           await delay(Math.max(0, next - performance.now()), undefined, {
             signal: stop.signal,
           }).catch(() => undefined);
         } while (!stop.signal.aborted);
-        const first = failed[0];
-        if (rounds.length === 0 && first)
-          throw new BanyanError(first.code, `no rehearsal came to its end: ${first.error}`);
+        if (rounds.length === 0 && first) throw first;
         const sum = addUp(rounds);
         const lost = failed.map(({ at, error }) => `not rehearsed at ${at}: ${error}`);
         answer(globals.json, { capability, ...sum, failed }, [describe(sum), ...lost].join('\n'));

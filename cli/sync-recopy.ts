@@ -31,9 +31,12 @@ export function recopyCommand(sync: Command): void {
           );
         const where = { ...context.migration, connections: context.connections };
         const directions = await withEnds(where, capability, definition, async (ends) =>
-          ends ? recopy(ends, new RelayReports(context.db)) : [],
+          ends
+            ? recopy(ends, new RelayReports(context.db), () =>
+                noteRecopy(context.db, capability, context.who),
+              )
+            : [],
         );
-        if (directions.length > 0) await noteRecopy(context.db, capability, context.who);
         answer(
           globals.json,
           { capability, directions },

@@ -6,7 +6,15 @@ import { withClient } from '../core/postgres/connect.ts';
 import { catalogOf, originsOf } from '../test/support/catalog.ts';
 import { createPair, SESSION, type Pair, type PairOptions } from '../test/support/pair.ts';
 import { serverUrl } from '../test/support/postgres.ts';
-import { advanceTo, equal, startSync, streaming, type RunningSync } from '../test/support/sync.ts';
+import { stopAt } from '../test/support/stand-still.ts';
+import {
+  advanceTo,
+  equal,
+  startGated,
+  startSync,
+  streaming,
+  type RunningSync,
+} from '../test/support/sync.ts';
 import { flowNames } from './domain/names.ts';
 import type { Phase } from './domain/phase.ts';
 
@@ -49,6 +57,12 @@ const write = (own: Pair): Promise<unknown> =>
     client.query(`INSERT INTO prd (no, nm, prc) VALUES (gen_random_uuid()::varchar(20), 'new', 1)`),
   );
 
+/** Whether the service's database lets anybody in. */
+const allow = (own: Pair, yes: boolean): Promise<unknown> =>
+  withClient(serverUrl('postgres'), SESSION, (client) =>
+    client.query(`ALTER DATABASE ${own.service.database ?? ''} ALLOW_CONNECTIONS ${yes}`),
+  );
+
 test.each<Phase>(['sync', 'canary', 'cutover'])(
   'abort in %s leaves both databases as they were',
   async (phase) => {
@@ -87,12 +101,7 @@ test('abort without the service’s database asks for what is lost by name, and 
   await equal(own);
   await sync.stop();
   sync = undefined;
-  const { database = '' } = own.service;
-  const allow = (yes: boolean): Promise<unknown> =>
-    withClient(serverUrl('postgres'), SESSION, (client) =>
-      client.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS ${yes}`),
-    );
-  await allow(false);
+  await allow(own, false);
   const coordinator = own.coordinator();
   try {
     await expect(coordinator.abort({ capability: 'catalog' })).rejects.toMatchObject({
@@ -113,12 +122,58 @@ test('abort without the service’s database asks for what is lost by name, and 
     );
     expect(rows[0]?.last).toBeGreaterThan(4_000);
   } finally {
-    await allow(true);
+    await allow(own, true);
   }
   // It is back: the same command cleans it, too.
   await coordinator.abort({ capability: 'catalog' });
   expect((await catalogs(own)).flat().filter((line) => line.includes('banyan'))).toEqual([]);
 });
+
+test.each(['does not drain', 'is gone'])(
+  'where the service %s, nothing of it comes back any more when the keys are counted',
+  async (what) => {
+    const own = await begin();
+    const gated = startGated(own);
+    sync = gated;
+    await advanceTo(own, 'cutover');
+    await streaming(own, 'back');
+    gated.gate.shut();
+    await withClient(own.serviceAppUrl, SESSION, (client) =>
+      client.query(
+        `INSERT INTO product (id, sku, name, price_cents, state) VALUES (4000, 'S', 's', 1, 'active')`,
+      ),
+    );
+    if (what === 'is gone') {
+      await sync.stop();
+      await allow(own, false);
+    }
+    const back = flowNames('catalog', 'back', {
+      source: own.service.database ?? '',
+      target: own.monolith.database ?? '',
+    });
+    const parts = async (): Promise<unknown[]> => [
+      ...(
+        await own.monolith.query<object>('SELECT FROM banyan.checkpoint WHERE flow = $1', [
+          back.flow,
+        ])
+      ).rows,
+      ...(await originsOf(own.monolith, [back.origin])),
+    ];
+    expect(await parts()).toHaveLength(2);
+    const stop = stopAt(/setval/);
+    try {
+      const aborted = own.coordinator().abort({ capability: 'catalog', losing: true });
+      await Promise.race([stop.reached, aborted]);
+      expect(await parts()).toEqual([]);
+      stop.wake();
+      expect(await aborted).toMatchObject({ serviceLeft: what === 'is gone' });
+    } finally {
+      stop.restore();
+      await allow(own, true);
+    }
+    await write(own);
+  },
+);
 
 /** The coordinator's next statements in participants fail after `budget` of them, its session lost. */
 function failing(budget: number): { readonly restore: () => void } {

@@ -3,10 +3,12 @@ import { afterEach, expect, test } from '@jest/globals';
 import { createLogger } from '../core/log.ts';
 import { supervise, waitFor } from '../core/lifecycle.ts';
 import { caretakerPart } from './caretaker.ts';
+import { dieAt, recovered } from '../test/support/coordinators.ts';
 import { createPair, type Pair } from '../test/support/pair.ts';
 import {
   advanceTo,
   leftovers,
+  noteClean,
   startSync,
   streaming,
   type RunningSync,
@@ -48,6 +50,31 @@ test('what was verified before the cutover does not let the monolith’s copy go
     pair.coordinator().move({ capability: 'catalog', event: 'advance', to: 'retired' }),
   ).rejects.toMatchObject({ code: 'GATE_REFUSED', message: expect.stringMatching(/never run/) });
   await advanceTo(pair, 'retired');
+});
+
+test('a switch that another finishes tells how long writers were held since the first had them held', async () => {
+  pair = await createPair();
+  sync = startSync(pair);
+  await advanceTo(pair, 'canary');
+  await streaming(pair, 'to');
+  await streaming(pair, 'back');
+  await noteClean(pair);
+  const wake = await dieAt(pair, 'flipped', { event: 'advance' });
+  await pair.db.raw(
+    `UPDATE banyan.switch_step SET at = at - interval '1 hour' WHERE step = 'held'`,
+  );
+  await recovered(pair);
+  await wake();
+  const [released, ...more] = (await pair.store.journal('catalog')).filter(
+    ({ event }) => event === 'release',
+  );
+  expect(more).toEqual([]);
+  const { pauseMs } = released?.evidence as { pauseMs: number };
+  expect(pauseMs).toBeGreaterThan(3_600_000);
+  const { rows } = await pair.db.raw<{ rows: unknown[] }>(
+    `SELECT evidence ->> 'pauseMs' AS ms FROM banyan.switch_step WHERE step = 'released'`,
+  );
+  expect(rows).toEqual([{ ms: `${pauseMs}` }]);
 });
 
 test('a weight is refused where it would be ignored', async () => {

@@ -13,6 +13,8 @@ export interface Ownership {
   readonly capability: string;
   readonly epoch: number;
   readonly owns: boolean;
+  /** With which it enters, as `schema.table`. */
+  readonly tables: readonly string[];
 }
 
 const APPLIER_WRITES = [
@@ -26,14 +28,14 @@ export async function enter(
   client: pg.Client,
   url: string,
   applier: string,
-  { capability, epoch, owns }: Ownership,
+  { capability, epoch, owns, tables }: Ownership,
 ): Promise<void> {
   await toNewest(url);
   await grant(client, applier);
   await client.query(
-    `INSERT INTO banyan.ownership (capability, epoch, owns) VALUES ($1, $2, $3)
+    `INSERT INTO banyan.ownership (capability, epoch, owns, tables) VALUES ($1, $2, $3, $4)
      ON CONFLICT (capability) DO UPDATE SET epoch = greatest(ownership.epoch, excluded.epoch)`,
-    [capability, epoch, owns],
+    [capability, epoch, owns, tables],
   );
 }
 

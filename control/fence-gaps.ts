@@ -80,19 +80,15 @@ async function gapsOf(side: Participant, owner: Owner): Promise<Gap[]> {
  * capability was under way, has never had a fence of ours, and may have another capability's.
  */
 async function entered({ client, capability, tableNames }: Participant): Promise<Set<string>> {
-  const names = tableNames.map(parseTableName);
   const taken = new Set(
     (await claimsOfOthers(client, capability, tableNames)).map(({ table }) => table),
   );
-  const { rows } = await client.query<{ name: string }>(
-    `WITH mapped AS (SELECT name, to_regclass(quoted)::oid AS oid FROM unnest($1::text[], $2::text[]) AS u (name, quoted)),
-          published AS (SELECT r.prrelid AS oid FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-                         WHERE p.pubname LIKE 'banyan\\_%')
-     SELECT name FROM mapped
-      WHERE oid IN (SELECT oid FROM published) OR NOT EXISTS (SELECT FROM mapped JOIN published USING (oid))`,
-    [names.map(formatTable), names.map(quoteTable)],
+  const { rows } = await client.query<{ tables: string[] | null }>(
+    'SELECT tables FROM banyan.ownership WHERE capability = $1',
+    [capability],
   );
-  return new Set(rows.flatMap(({ name }) => (taken.has(name) ? [] : [name])));
+  const known = rows[0]?.tables ?? tableNames.map((name) => formatTable(parseTableName(name)));
+  return new Set(known.filter((name) => !taken.has(name)));
 }
 
 async function statementsFor(

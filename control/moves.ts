@@ -256,7 +256,7 @@ function isTheSame(
   request: MoveRequest,
 ): boolean {
   if (leadsTo(from, request.event) !== to) return false;
-  return request.event !== 'weight' || request.weight === weight;
+  return request.weight === undefined ? request.event !== 'weight' : request.weight === weight;
 }
 
 /** Before the service may write, what it will write must be seen to come back. Throws GATE_REFUSED. */

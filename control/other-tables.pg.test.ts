@@ -83,6 +83,40 @@ test('a table that the monolith goes on writing, or whose parents it does, is no
   expect((refused as Error).message).toContain('points to public.cust');
 });
 
+test('a table that the monolith’s views show is not retired with its rights', async () => {
+  const own = await begin({
+    schemas: {
+      monolith:
+        'CREATE TABLE prd (prd_id bigint PRIMARY KEY, nm text); CREATE TABLE ord (prd_id bigint)',
+      service: 'CREATE TABLE product (id bigint PRIMARY KEY, name text)',
+    },
+    capability: {
+      leaves: 'nothing',
+      tables: [
+        { monolith: 'prd', service: 'product', key: { prd_id: 'id' }, columns: { nm: 'name' } },
+      ],
+    },
+  });
+  await own.monolith.query(`CREATE SCHEMA reports; CREATE VIEW names AS SELECT nm FROM prd;
+    CREATE MATERIALIZED VIEW reports.sold AS SELECT nm FROM ord JOIN prd USING (prd_id);
+    CREATE VIEW orders AS SELECT * FROM ord`);
+  await advanceTo(own, 'cutover');
+  const refused = await advanceTo(own, 'retired').catch((error: unknown) => error);
+  expect(refused).toMatchObject({
+    code: 'GATE_REFUSED',
+    details: {
+      gates: expect.arrayContaining([
+        expect.objectContaining({
+          ...{ gate: 'tables free', verdict: 'fail' },
+          note: 'view names reads prd; view reports.sold reads prd',
+        }),
+      ]),
+    },
+  });
+  await own.monolith.query('DROP VIEW names; DROP MATERIALIZED VIEW reports.sold');
+  await advanceTo(own, 'retired');
+});
+
 test('partitions are closed with their table', async () => {
   const own = await begin({
     schemas: {

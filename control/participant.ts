@@ -5,7 +5,12 @@ import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { connect, sqlState, withClient } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
-import { quoteTable, type TableName } from '../core/postgres/identifiers.ts';
+import {
+  formatTable,
+  parseTableName,
+  quoteTable,
+  type TableName,
+} from '../core/postgres/identifiers.ts';
 import { findBlockers, type LockPurpose } from './blockers.ts';
 import type { Fence, FencedTable } from './domain/fence.ts';
 import { fencedTables } from './domain/fenced-tables.ts';
@@ -110,7 +115,10 @@ export class Participant {
   #enter(epoch: number): Promise<void> {
     const { capability, side, logins } = this.#options;
     const owns = side === 'monolith';
-    return enter(this.client, logins.coordinator, this.applier, { capability, epoch, owns });
+    const tables = this.tableNames.map((name) => formatTable(parseTableName(name)));
+    return enter(this.client, logins.coordinator, this.applier, {
+      ...{ capability, epoch, owns, tables },
+    });
   }
 
   /**

@@ -133,6 +133,36 @@ test('traffic goes back however often that is refused', async () => {
   );
 });
 
+test('a write canary that cannot be left is stuck after its tries, and a human is called', async () => {
+  const row = await driving.begin({ phase: 'canary', weight: 50, shared: true });
+  await driving.rollouts.change(row, { status: 'rolling back', why: 'red' });
+  let asked = 0;
+  const move = (): Promise<never> => {
+    asked += 1;
+    return Promise.reject(new BanyanError('GATE_REFUSED', 'sync back is silent'));
+  };
+  const last = await driving.drive(rolloutOf({}, { canary: { writes: true } }), { move });
+  expect(last).toMatchObject({ status: 'stuck', phase: 'canary', weight: 50 });
+  expect(last?.why).toContain('sync back is silent');
+  expect(asked).toBe(20);
+  expect((await driving.events()).at(-1)).toBe('rollout stuck');
+});
+
+test('a smaller share of a write canary is asked for however often that is refused', async () => {
+  const row = await driving.begin({ phase: 'canary', weight: 50, shared: true });
+  await driving.rollouts.change(row, { status: 'rolling back', why: 'red' });
+  let asked = 0;
+  const move = async (request: MoveRequest): Promise<MoveResult> => {
+    asked += 1;
+    if (asked > 30) return driving.move(request);
+    throw new BanyanError('GATE_REFUSED', 'no');
+  };
+  const rollback = { steps: [40], everyMs: 1 };
+  const last = await driving.drive(rolloutOf({ rollback }, { canary: { writes: true } }), { move });
+  expect(last).toMatchObject({ status: 'rolled back', weight: 0 });
+  expect(driving.moves).toEqual(['canary 40', 'canary 0']);
+});
+
 test('a way back that a server will not do is told of at once, and tried on', async () => {
   const row = await driving.begin({ phase: 'canary', weight: 50 });
   await driving.rollouts.change(row, { status: 'rolling back', why: 'red' });

@@ -1,10 +1,11 @@
 // A rollout whose gate turns red after the cutover, on real databases: ownership goes back when the way back
 // drains, and stays where it is when it does not.
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, expect, test } from '@jest/globals';
 import { sleep, waitFor } from '../core/lifecycle.ts';
 import { createLogger } from '../core/log.ts';
 import { createPair, type Pair } from '../test/support/pair.ts';
 import { advanceTo, equal, startSync, streaming, type RunningSync } from '../test/support/sync.ts';
+import { createItems } from '../test/support/write-canary.ts';
 import { LATENCY_BUCKETS } from './domain/latencies.ts';
 import { RolloutDriver } from './rollout-driver.ts';
 import { RolloutStore, type RolloutRow } from './rollout-store.ts';
@@ -13,11 +14,15 @@ import type { JournalLine } from './store.ts';
 let pair: Pair;
 let sync: RunningSync;
 
-beforeEach(async () => {
-  pair = await createPair({ capability: { rollout: { bakeMs: 600_000 } } });
+/** In the cutover, with a way back that streams. */
+async function stage(made: Promise<Pair>): Promise<void> {
+  pair = await made;
   sync = startSync(pair);
   await advanceTo(pair, 'cutover');
-});
+  await streaming(pair, 'back');
+}
+
+const BAKING = { bakeMs: 600_000 };
 
 afterEach(async () => {
   await sync.stop();
@@ -60,7 +65,7 @@ async function driveRed(until?: () => Promise<boolean>): Promise<RolloutRow | un
 }
 
 test('what the service has written is in the monolith before that owns again', async () => {
-  await streaming(pair, 'back');
+  await stage(createPair({ capability: { rollout: BAKING } }));
   await pair.service.query(
     `INSERT INTO product (id, sku, name, price_cents, state) VALUES (900, 'N900', 'new', 100, 'active')`,
   );
@@ -73,7 +78,7 @@ test('what the service has written is in the monolith before that owns again', a
 });
 
 test('with a way back that does not drain the service stays the owner, and a human is called', async () => {
-  await streaming(pair, 'back');
+  await stage(createPair({ capability: { rollout: BAKING } }));
   await sync.stop();
   await pair.service.query(
     `INSERT INTO product (id, sku, name, price_cents, state) VALUES (900, 'N900', 'new', 100, 'active')`,
@@ -94,4 +99,18 @@ test('with a way back that does not drain the service stays the owner, and a hum
   await streaming(pair, 'back');
   await pair.coordinator().move({ capability: 'catalog', event: 'rollback' });
   await equal(pair);
+});
+
+test('traffic that goes back step by step opens no write canary on its way', async () => {
+  const rollback = { steps: [80, 40], everyMs: 200 };
+  await stage(createItems({ capability: { rollout: { ...BAKING, rollback } } }));
+  expect(await driveRed()).toMatchObject({ status: 'rolled back', phase: 'canary', weight: 0 });
+  const lines = await pair.store.journal('catalog');
+  expect(lines.filter(({ event }) => event === 'rollout step back').map(({ why }) => why)).toEqual([
+    'canary 80 %',
+    'canary 40 %',
+    'canary 0 %',
+  ]);
+  expect(lines.map(({ event }) => event)).not.toContain('share');
+  expect(await pair.store.readOne('catalog')).toMatchObject({ shared: false, holding: false });
 });

@@ -11,6 +11,8 @@ export interface VerifyOutcome {
   /** Rows that kept changing while they were compared: nothing is known of them. */
   readonly unsettled: number;
   readonly samples: readonly unknown[];
+  /** How long it took. */
+  readonly tookMs?: number | undefined;
   /** Fingerprint of the mapping that it compared by; undefined where it was not noted. */
   readonly mapping?: string | undefined;
 }
@@ -22,10 +24,14 @@ export interface VerifyLine extends VerifyOutcome {
 /** Event of the journal: all rows are copied again. */
 const RECOPIED = 'recopy';
 
-export async function addVerify(db: Knex, outcome: VerifyOutcome): Promise<void> {
+export async function addVerify(
+  db: Knex,
+  { tookMs = 0, ...outcome }: VerifyOutcome,
+): Promise<void> {
   await db('banyan.verify_run').insert({
     ...outcome,
     samples: JSON.stringify(outcome.samples),
+    began_at: db.raw('clock_timestamp() - make_interval(secs => ?)', [tookMs / 1_000]),
   });
 }
 
@@ -54,9 +60,9 @@ export async function lastVerify(
   }>(
     `SELECT *, extract(epoch FROM clock_timestamp() - at) * 1000 AS age_ms
        FROM banyan.verify_run WHERE capability = ?
-        AND (NOT ? OR at > coalesce(
+        AND (NOT ? OR began_at > coalesce(
           (SELECT max(ended_at) FROM banyan.switch WHERE capability = ? AND status = 'done'), '-infinity'))
-        AND at > coalesce(
+        AND began_at > coalesce(
           (SELECT max(at) FROM banyan.journal WHERE capability = ?
               AND (event = ? OR (from_phase = 'monolith' AND to_phase <> 'monolith'))), '-infinity')
       ORDER BY id DESC LIMIT 1`,

@@ -71,6 +71,40 @@ test('a weight lets both sides write, another weight changes nothing of that, an
   expect(events).toEqual(expect.arrayContaining(['share', 'hold', 'flip', 'release']));
 });
 
+test('reads that go back step by step open none on the way, and a weight that rises does', async () => {
+  await cutOver();
+  await bothStream(pair);
+  await move({ event: 'rollback', weight: 80 });
+  await atRest(pair, { phase: 'canary', weight: 80, shared: false }, ['monolith']);
+  await weigh(40);
+  await atRest(pair, { phase: 'canary', weight: 40, shared: false }, ['monolith']);
+  await bothStream(pair);
+  await weigh(60);
+  await atRest(pair, { phase: 'canary', weight: 60, shared: true }, BOTH);
+});
+
+test.each([
+  ['a weight of 0', { event: 'weight', weight: 0 }],
+  ['a rollback', { event: 'rollback' }],
+] as const)('without sync back %s is refused before anybody is held', async (_, request) => {
+  await weigh(20);
+  await bothStream(pair);
+  await items.sync.stop();
+  await waitFor(
+    async () =>
+      (await pair.evidence.flows('catalog')).every(({ reportAgeMs }) => reportAgeMs > 3_000),
+    { timeoutMs: 30_000, what: 'sync to be silent' },
+  );
+  const { version } = await pair.store.readOne('catalog');
+  await expect(move(request)).rejects.toMatchObject({
+    code: 'GATE_REFUSED',
+    message: expect.stringContaining('sync back'),
+  });
+  await atRest(pair, { phase: 'canary', weight: 20, shared: true, version }, BOTH);
+  const events = (await pair.store.journal('catalog')).map((line) => line.event);
+  expect(events).not.toContain('hold');
+});
+
 test('shadow goes into it at once, and a rollback from it ends in shadow', async () => {
   await move({ event: 'rollback' });
   await move({ event: 'advance', weight: 10 });
@@ -217,6 +251,16 @@ describe.each([
     gate.open();
     await sameItems(pair);
   });
+});
+
+test('another weight than that of a switch that died behind its flip is no second call of it', async () => {
+  await weigh(20);
+  await bothStream(pair);
+  const wake = await dieAt(pair, 'flipped', { event: 'weight', weight: 0 });
+  expect(await weigh(25)).toMatchObject({ weight: 25 });
+  await atRest(pair, { phase: 'canary', weight: 25, shared: true }, BOTH);
+  await wake();
+  await atRest(pair, { phase: 'canary', weight: 25, shared: true }, BOTH);
 });
 
 test('numbers that both sides may give out are refused before anything is opened', async () => {

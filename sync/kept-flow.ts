@@ -66,6 +66,7 @@ export async function keepRunning(
           `capability "${id}" has tables and no database connections`,
         );
       upToDate ||= await broughtUpToDate([monolith.database, service.database], flowOf, log);
+      if (isOver()) return;
       const flow: FlowOptions = {
         ...flowOf,
         references,

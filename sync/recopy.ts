@@ -21,15 +21,16 @@ const PATIENCE_MS = 15_000;
 
 /**
  * Gives the directions that go on so; none where neither flow stands behind a switch point. What relays
- * have reported of the old server is forgotten. Throws SLOT_LOST, FLOW_STOPPED.
+ * have reported of the old server is forgotten. `begins` is called before anything is changed. Throws SLOT_LOST, FLOW_STOPPED.
  */
 export async function recopy(
   ends: FlowPair,
   relays: Pick<RelayReports, 'drop'>,
+  begins: () => Promise<void> = () => Promise.resolve(),
 ): Promise<Direction[]> {
   const done: Direction[] = [];
   for (const direction of ['to', 'back'] as const)
-    if ((await hasFlow(ends[direction])) && (await goOn(ends[direction], relays)))
+    if ((await hasFlow(ends[direction])) && (await goOn(ends[direction], relays, begins)))
       done.push(direction);
   return done;
 }
@@ -37,6 +38,7 @@ export async function recopy(
 async function goOn(
   { names, source, target: end, relayed }: FlowEnds,
   relays: Pick<RelayReports, 'drop'>,
+  begins: () => Promise<void>,
 ): Promise<boolean> {
   const { capture } = source.logins;
   const found = await withClient(capture, { ...SESSION, replication: true }, async (client) => {
@@ -83,6 +85,7 @@ async function goOn(
   );
   try {
     // First: as long as the flow stands where it stood, all this can be done again.
+    await begins();
     if (relayed) {
       await relays.drop(relayed.source);
       await reviveRelay(source);

@@ -67,10 +67,7 @@ export class Target {
     const applicationName = `banyan-apply-${names.flow}`;
     const client = await connect(url, { applicationName, silenceMs });
     try {
-      await client.query(
-        `SELECT pg_replication_origin_create($1) WHERE pg_replication_origin_oid($1) IS NULL`,
-        [names.origin],
-      );
+      await makeOrigin(client, names);
       await client.query('SELECT pg_replication_origin_session_setup($1)', [names.origin]);
       await client.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}`);
       // A statement over a few thousand rows is done before it is compiled.
@@ -113,10 +110,7 @@ export class Target {
       [flow],
     );
     const row = rows[0];
-    if (!row)
-      throw new BanyanError('FLOW_STOPPED', `flow ${flow} has no checkpoint at its target`, {
-        hint: 'Roll the capability back to monolith and start its sync anew.',
-      });
+    if (!row) throw withoutCheckpoint(flow);
     return {
       position: { timeline: row.timeline, commitLsn: parseLsn(row.commit_lsn), seq: row.seq },
       mode: row.mode,
@@ -265,4 +259,26 @@ export class Target {
   async close(): Promise<void> {
     await disconnect(this.client);
   }
+}
+
+/** Not any more where the flow has just been removed: nobody would take its origin away. */
+async function makeOrigin(client: pg.Client, { flow, origin }: FlowNames): Promise<void> {
+  await transaction(client, async () => {
+    // Whoever removes it waits for us, and finds what we have made.
+    const { rows } = await client.query(
+      'SELECT 1 FROM banyan.checkpoint WHERE flow = $1 FOR SHARE',
+      [flow],
+    );
+    if (rows.length === 0) throw withoutCheckpoint(flow);
+    await client.query(
+      'SELECT pg_replication_origin_create($1) WHERE pg_replication_origin_oid($1) IS NULL',
+      [origin],
+    );
+  });
+}
+
+function withoutCheckpoint(flow: string): BanyanError {
+  return new BanyanError('FLOW_STOPPED', `flow ${flow} has no checkpoint at its target`, {
+    hint: 'Roll the capability back to monolith and start its sync anew.',
+  });
 }

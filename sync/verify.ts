@@ -93,6 +93,7 @@ class Verification {
   }
 
   async run(): Promise<VerifyOutcome> {
+    const began = performance.now();
     const { id, capability, onProgress } = this.#options;
     const { monolith, service } = this.#sides;
     const schemas = await readSchemas(capability, monolith.read, service.read);
@@ -115,7 +116,8 @@ class Verification {
       // A code may have come since, and rows that have it.
       const refresh = (): Promise<void> =>
         schemas.references.load({ monolith: monolith.read, service: service.read });
-      const outcome = await this.#settle(tables, edges, progress, refresh);
+      const found = await this.#settle(tables, edges, progress, refresh);
+      const outcome = { ...found, tookMs: Math.round(performance.now() - began) };
       await run?.finish();
       return outcome;
     } catch (error) {

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { evaluateGates, type GateFacts } from './gates.ts';
+import { gateError } from './move.ts';
 import { pathAnswers, type PathAnswers } from './answers.ts';
 import { bucketOf, LATENCY_BUCKETS } from './latencies.ts';
 import type { FlowLine } from '../flow-reports.ts';
@@ -279,6 +280,26 @@ test('conflicts that were judged stop a cutover past their limit, and are no mat
     verdicts('canary', 'cutover', { flows: [flow('to'), flow('back', { conflicts })] });
   expect(judged(0)).toEqual([]);
   expect(judged(1)).toEqual(['conflicts: fail']);
+});
+
+test('conflicts past their limit name what mends that, and no others do', () => {
+  const gate = (conflicts: number) =>
+    evaluateGates('canary', 'cutover', {
+      ...GOOD,
+      limits: { ...GOOD.limits, conflicts: 2 },
+      flows: [flow('to'), flow('back', { conflicts })],
+    }).find((one) => one.gate === 'conflicts');
+  expect(gate(2)).toMatchObject({ verdict: 'pass', note: expect.stringContaining('conflicts') });
+  expect(gate(2)).not.toHaveProperty('remedy');
+  const over = gate(3);
+  expect(over).toMatchObject({
+    verdict: 'fail',
+    remedy: expect.stringContaining('gates.conflicts'),
+  });
+  expect(over?.remedy).toContain('`banyan rollback catalog`');
+  const gates = over ? [over] : [];
+  const { hint } = gateError({ capability: 'catalog', event: 'advance' }, 'cutover', gates, gates);
+  expect(hint).toMatch(/^`banyan rollback catalog`.*; then advance again\.$/);
 });
 
 test('differences that nobody could decide are no pass, however many answers were the same', () => {
