@@ -17,3 +17,13 @@ test('by default a route that hangs leaves connections for the others', () => {
   const { connections, route } = facade.parse({}).bulkhead;
   expect(route).toBeLessThanOrEqual(connections / 2);
 });
+
+test.each(['timeoutMs', 'idleTimeoutMs', 'connectTimeoutMs'])(
+  'a %s that no timer can wait is a mistake: it would be over at once',
+  (name) => {
+    expect(facade.safeParse({ [name]: 2 ** 31 - 1 }).success).toBe(true);
+    expect(facade.safeParse({ [name]: 2 ** 31 }).error?.issues[0]?.message).toMatch(
+      /is more than a timer can wait/,
+    );
+  },
+);

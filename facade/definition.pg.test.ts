@@ -136,6 +136,23 @@ test.each([
   expect(arrived[0]).toMatchObject({ 'x-forwarded-for': client, 'x-request-id': id });
 });
 
+test('a rule on what only a trusted proxy may say', async () => {
+  const [monolith, service] = [await keep(serveSide('monolith')), await keep(serveSide('service'))];
+  const rules = [{ header: 'X-Forwarded-User', matches: '^tester$', to: 'service' as const }];
+  const [near, far] = [
+    await run(
+      { monolith: monolith.url, service: service.url },
+      { facade: { trustedProxies: ['loopback'] }, canary: { rules } },
+    ),
+    await run({ monolith: monolith.url, service: service.url }, { canary: { rules } }),
+  ];
+  await change({ phase: 'canary', weight: 0 });
+  const by = async ({ url }: Running): Promise<string> =>
+    (await call(`${url}/api/1`, { headers: { 'x-forwarded-user': 'tester' } })).body;
+  await eventually('the service to be asked', async () => (await by(near)).includes('service'));
+  expect(await by(far)).toContain('monolith');
+});
+
 test('a rule on the query', async () => {
   const [monolith, service] = [await keep(serveSide('monolith')), await keep(serveSide('service'))];
   const { url } = await run(
@@ -178,9 +195,12 @@ test('access log', async () => {
     },
   } as unknown as Pick<Logger, 'info'>;
   const both = { monolith: side.url, service: side.url };
-  const { url } = await run(both, { facade: { accessLog: { sample: 1 } } }, { accessLog });
-  await call(`${url}/api/1`);
+  const facade = { accessLog: { sample: 1 }, trustedProxies: ['loopback', '10.0.0.0/8'] };
+  const { url } = await run(both, { facade }, { accessLog });
+  await call(`${url}/api/1`, { headers: { 'x-forwarded-for': '6.6.6.6, 203.0.113.9, 10.0.0.7' } });
   await eventually('the line', () => lines.length === 1);
+  // Whom our outermost proxy saw, and not whom that one named.
+  expect(JSON.stringify(lines[0])).toContain('"203.0.113.9"');
   const quiet = await run(both, {}, { accessLog, replicaId: 'two' });
   await call(`${quiet.url}/api/1`);
   expect(lines).toHaveLength(1);

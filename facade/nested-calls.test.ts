@@ -1,7 +1,8 @@
 // Writes that are made on behalf of a write in flight: they pass a hold that waits for that one.
 import { createServer } from 'node:http';
 import { afterEach, expect, test } from '@jest/globals';
-import { serveEdge, type TestEdge, type TestEdgeOptions } from '../test/support/edge.ts';
+import { Calls } from './calls.ts';
+import { KEY, serveEdge, type TestEdge, type TestEdgeOptions } from '../test/support/edge.ts';
 import { call, eventually, json, readAll, serve, type Reply } from '../test/support/http.ts';
 
 const open: { close(): Promise<void> }[] = [];
@@ -144,4 +145,26 @@ test('a read on the way carries the token on, and nobody else’s field is passe
   expect(tokens.slice(1)).toEqual([token, undefined, token, undefined]);
   answer();
   await first;
+});
+
+test('a call through another capability belongs to both: what that one calls passes the hold of the first', async () => {
+  const { edges, outer, callBack, answer, tokens } = await scene({});
+  const [edge] = edges as [TestEdge];
+  const first = outer(edge);
+  await eventually('the outer write', () => tokens.length === 1);
+  const calls = new Calls({
+    replicaId: 'elsewhere',
+    readKeys: () => Promise.resolve([{ id: '1', key: KEY, ageMs: 0 }]),
+  });
+  await calls.refresh();
+  const others = calls.sign('other', calls.next(), 60_000) ?? '';
+  // As the edge said it to the other one, which was called with the first one's.
+  await callBack(edge, others);
+  expect(tokens[1]).toMatch(/^1\.catalog\.\S+, 1\.other\.\S+$/);
+  expect(tokens[1]?.endsWith(others)).toBe(true);
+  edge.set({ holding: true });
+  expect((await callBack(edge, `${others}, ${tokens[0] ?? ''}`)).status).toBe(200);
+  expect((await callBack(edge, others)).status).toBe(503);
+  answer();
+  expect((await first).status).toBe(200);
 });

@@ -256,6 +256,20 @@ describe('when a side fails', () => {
     expect(edge.edge.inFlight()).toBe(0);
   });
 
+  test('the deadline is that of its route, and of what nobody claims', async () => {
+    const upstream = await serveRaw(() => undefined);
+    const edge = await edgeTo({
+      monolith: upstream.url,
+      routes: ['/api/products', { path: '/api/products/:id', timeoutMs: 100 }],
+      facade: { timeoutMs: 30_000, unclaimed: { timeoutMs: 200 } },
+    });
+    for (const path of ['/api/products/1', '/live']) {
+      const raw = await rawWire(edge.port);
+      raw.send(handshake(path));
+      expect(await raw.untilClosed()).toMatch(/^HTTP\/1.1 504 Gateway Timeout\r\n/);
+    }
+  });
+
   test('a client that vanishes in the handshake or later takes its upstream connection along', async () => {
     const upstream = await serveRaw((socket, request) => {
       if (request.includes('/open')) socket.write(SWITCHED);

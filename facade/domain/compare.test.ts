@@ -50,6 +50,41 @@ describe('answers', () => {
     ]);
   });
 
+  test('letters of another encoding are told apart', () => {
+    const latin = (text: string): Answer => answer('', { body: Buffer.from(text, 'latin1') });
+    const [one, other] = [latin('{"a":"M\u00fcller"}'), latin('{"a":"M\u00e4ller"}')];
+    expect(compareAnswers(one, other, compileRules(NONE))).toMatchObject([
+      { path: 'a', control: 'M\u00fcller', candidate: 'M\u00e4ller' },
+    ]);
+    expect(compareAnswers(one, one, compileRules(NONE))).toEqual([]);
+  });
+
+  test('where a redirect leads is compared, unless that is ignored', () => {
+    const to = (location: string, status = 302): Answer =>
+      answer('', { status, headers: { location } });
+    const led = (rules: Rules, ...at: [string, string, number?]): string[] =>
+      paths(
+        compareAnswers(to(at[0], at[2]), to(at[1], at[2]), compileRules({ ...NONE, ...rules })),
+      );
+    expect(led({}, '/a', 'http://inside:8081/a')).toEqual(['header location']);
+    expect(led({}, '/a', '/a')).toEqual([]);
+    expect(led({ ignore: ['header Location'] }, '/a', '/b')).toEqual([]);
+    expect(led({}, '/a', '/b', 200)).toEqual([]);
+    expect(led({}, '/a', '/b', 304)).toEqual([]);
+  });
+
+  test('a place full of one kind of difference hides no other kind there', () => {
+    const items = (at: (index: number) => unknown): unknown => ({
+      items: Array.from({ length: 50 }, (_, index) => ({ at: at(index) })),
+    });
+    const found = diff(
+      items((index) => `a${index}`),
+      items((index) => (index === 40 ? null : `b${index}`)),
+    );
+    expect(found).toHaveLength(21);
+    expect(found.at(-1)).toMatchObject({ at: 'items.40.at', candidate: null });
+  });
+
   test.each([
     ['{"a":1}', '{ "a" : 1.0 }'],
     ['{"a":1e2,"b":2}', '{"b":2,"a":100}'],

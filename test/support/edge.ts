@@ -59,7 +59,8 @@ export interface TestEdgeOptions {
   readonly onHearsay?: (address: string) => void;
 }
 
-const KEY = createSecretKey(Buffer.alloc(32, 'key'));
+/** Signs calls, cohorts and notes of writes. */
+export const KEY = createSecretKey(Buffer.alloc(32, 'key'));
 
 const NO_SHADOW: Shadow = { begin: () => undefined, close: () => Promise.resolve() };
 
