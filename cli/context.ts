@@ -5,7 +5,7 @@ import { hostname, userInfo } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Knex } from 'knex';
-import { BanyanError, messageOf } from '../core/errors.ts';
+import { BanyanError, isBanyanError, messageOf } from '../core/errors.ts';
 import { compileRoutes } from '../facade/domain/routes.ts';
 import { createLogger, type Logger, type LogLevel } from '../core/log.ts';
 import { resolveConnections, type Connections } from '../control/connections.ts';
@@ -111,7 +111,7 @@ export async function openContext(
   role: Role = 'all',
 ): Promise<Context> {
   const { controlUrl, ...loaded } = await locate(options.config, role);
-  return contextOf(loaded, controlUrl, options, part);
+  return contextOf(loaded, controlUrl, options, part, role);
 }
 
 export async function contextOf(
@@ -119,10 +119,19 @@ export async function contextOf(
   controlUrl: string,
   options: GlobalOptions,
   part: string,
+  role: Role = 'all',
 ): Promise<Context> {
-  await migrateControl(controlUrl);
-  const db = openControl(controlUrl);
   const log = createLogger({ part }, options.logLevel);
+  try {
+    await migrateControl(controlUrl);
+  } catch (error) {
+    // An edge waits: it comes up with its machine, whatever does not.
+    if (role !== 'edge' || !isBanyanError(error, 'DATABASE_UNREACHABLE')) throw error;
+    log.warn('the control database does not answer: the edge serves nothing until it does', {
+      error: error.message,
+    });
+  }
+  const db = openControl(controlUrl);
   const who = process.env['BANYAN_WHO'] ?? `${userInfo().username}@${hostname()}`;
   return {
     ...loaded,
@@ -139,6 +148,8 @@ export async function contextOf(
 export interface Running {
   /** The process that left it; nothing counts once that has ended. */
   readonly pid: number;
+  /** When it began, where the system says that: another process may have its number by now. */
+  readonly began?: string | undefined;
   readonly control?: string;
   readonly environment?: Environment;
 }
@@ -150,7 +161,12 @@ export function readRunning(directory: string): Partial<Running> {
   const file = path.join(directory, RUNNING);
   if (!existsSync(file)) return {};
   const running = JSON.parse(readFileSync(file, 'utf8')) as Running;
-  return isAlive(running.pid) ? running : {};
+  // Ours stands for whoever had the number before us: in a container that is often the same one.
+  if (running.pid === process.pid || !isAlive(running.pid)) return {};
+  const began = startOf(running.pid);
+  return began === undefined || running.began === undefined || began === running.began
+    ? running
+    : {};
 }
 
 function isAlive(pid: number): boolean {
@@ -162,8 +178,21 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** In ticks since the machine began; undefined where there is no such file. See proc(5), field 22 of `stat`. */
+function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
+
 /** Leaves it; undefined takes it away. */
-export function writeRunning(directory: string, running: Omit<Running, 'pid'> | undefined): void {
+export function writeRunning(
+  directory: string,
+  running: Omit<Running, 'pid' | 'began'> | undefined,
+): void {
   const file = path.join(directory, RUNNING);
   if (running === undefined) {
     rmSync(file, { force: true });
@@ -171,5 +200,9 @@ export function writeRunning(directory: string, running: Omit<Running, 'pid'> | 
   }
   mkdirSync(path.dirname(file), { recursive: true });
   rmSync(file, { force: true });
-  writeFileSync(file, JSON.stringify({ pid: process.pid, ...running }), { mode: 0o600 });
+  writeFileSync(
+    file,
+    JSON.stringify({ pid: process.pid, began: startOf(process.pid), ...running }),
+    { mode: 0o600 },
+  );
 }

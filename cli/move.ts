@@ -112,7 +112,7 @@ async function run(
 
 function percent(text: string): number {
   const value = Number(text);
-  if (!Number.isFinite(value) || value < 0 || value > 100)
-    throw new InvalidArgumentError('Give a number from 0 to 100.');
+  if (!/^\d+(\.\d{1,2})?$/.test(text) || value > 100)
+    throw new InvalidArgumentError('Give a number from 0 to 100, with two decimals at most.');
   return value;
 }

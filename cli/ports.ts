@@ -8,7 +8,6 @@ export function portOption(flags: string, description: string, fallback: number)
 /** Throws what commander reports. */
 export function readPort(text: string): number {
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new InvalidArgumentError('Not a port number.');
+  if (!/^\d+$/.test(text) || port > 65_535) throw new InvalidArgumentError('Not a port number.');
   return port;
 }

@@ -93,6 +93,24 @@ test('gates that refuse the move show why, and for too long they call a human', 
   expect(row).toMatchObject({ status: 'paused', why: 'the gates say no', going: null });
 });
 
+test('however long a step has taken, a first refusal calls nobody', async () => {
+  await driving.begin({ phase: 'canary', weight: 5 });
+  let refusals = 0;
+  const move = async (request: MoveRequest): Promise<MoveResult> => {
+    refusals += 1;
+    if (refusals > 3) return driving.move(request);
+    if (refusals === 1)
+      await driving.control.raw(`UPDATE banyan.rollout SET step_at = now() - interval '3 hours'`);
+    throw new BanyanError('GATE_REFUSED', 'somebody is in the way');
+  };
+  const migration = rolloutOf({ steps: [5, 50], to: 'canary', bakeMs: 0, waitMs: 60_000 });
+  const row = await driving.withTraffic(
+    () => 1,
+    () => driving.drive(migration, { move }),
+  );
+  expect(row).toMatchObject({ status: 'done', weight: 50 });
+});
+
 test('evidence that does not come calls a human, who may let it go on', async () => {
   await driving.begin({ phase: 'canary', weight: 25 });
   const migration = rolloutOf({ steps: [25], to: 'canary', bakeMs: 20, waitMs: 100 });

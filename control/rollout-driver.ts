@@ -151,10 +151,12 @@ export class RolloutDriver {
   async #act(
     row: RolloutRow,
     state: CapabilityState,
-    { watch, facts }: RolloutLook,
+    { watch: looked, facts }: RolloutLook,
     decision: RolloutDecision,
   ): Promise<void> {
     const { who } = this.#options;
+    // Refusals in a row: whatever else is to be done ends them.
+    const watch = decision.kind === 'advance' ? looked : { ...looked, refusedAtMs: null };
     const evidence = { gates: facts.watched };
     if (decision.kind === 'back') {
       const isStuck = row.status === 'stuck';

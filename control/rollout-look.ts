@@ -5,7 +5,7 @@ import { beginWatch, chancesOf, goOnWatching, type WatchState } from './domain/a
 import { evaluateGates, watchedGates, type GateFacts, type GateResult } from './domain/gates.ts';
 import { opensToCohorts } from './domain/move.ts';
 import { ownerOf } from './domain/phase.ts';
-import { nextStep, stepsOf, type Place, type RolloutFacts } from './domain/rollout.ts';
+import { isLag, nextStep, stepsOf, type Place, type RolloutFacts } from './domain/rollout.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { Evidence } from './evidence.ts';
 import { gatherFacts } from './gate-facts.ts';
@@ -59,9 +59,11 @@ export async function lookAt(
   const watched = watchedGates(state.phase, facts);
   const isRed = watched.some(({ verdict }) => verdict === 'fail');
   const redSinceMs = isRed ? (made.redSinceMs ?? since.nowMs) : null;
+  const isFailing = watched.some(({ gate, verdict }) => verdict === 'fail' && !isLag(gate));
+  const failingSinceMs = isFailing ? (made.failingSinceMs ?? since.nowMs) : null;
   const copied = progressOf(facts, made.copied, since.nowMs);
   return {
-    watch: { ...made, redSinceMs, copied },
+    watch: { ...made, redSinceMs, failingSinceMs, copied },
     facts: {
       at: state,
       ...{ steps, watched },
@@ -69,6 +71,7 @@ export async function lookAt(
       byRule: canary.rules.some((rule) => rule.to === 'service'),
       atMs: since.atMs,
       redMs: redSinceMs === null ? 0 : since.nowMs - redSinceMs,
+      failingMs: failingSinceMs === null ? 0 : since.nowMs - failingSinceMs,
       idleMs: copied === null ? since.atMs : Math.min(since.atMs, since.nowMs - copied.atMs),
       ahead: next ? gatesAhead(definition, state, next, facts) : [],
     },

@@ -59,10 +59,16 @@ async function refused(options: OnOptions, row: RolloutRow, error: unknown): Pro
   if (code === 'MOVE_IN_PROGRESS') return;
   const why = messageOf(error);
   if (code === 'GATE_REFUSED') {
-    const { bakeMs = 0, waitMs = 0 } = migration.capabilities[row.capability]?.rollout ?? {};
+    const { waitMs = 0 } = migration.capabilities[row.capability]?.rollout ?? {};
+    // However long the step has taken: a refusal may be over in a moment.
+    const refusedAtMs = row.watch?.refusedAtMs ?? row.atMs;
     say?.(why);
-    if (row.atMs > bakeMs + waitMs) await callHuman(options, row, why);
-    else await rollouts.change(row, { going: null, why });
+    if (row.atMs - refusedAtMs > waitMs) await callHuman(options, row, why);
+    else
+      await rollouts.change(row, {
+        ...{ going: null, why },
+        ...(row.watch && { watch: { ...row.watch, refusedAtMs } }),
+      });
     return;
   }
   const attempts = row.attempts + 1;

@@ -22,7 +22,7 @@ export interface VerifyLine extends VerifyOutcome {
 }
 
 /** Event of the journal: all rows are copied again. */
-const RECOPIED = 'recopy';
+export const RECOPIED = 'recopy';
 
 export async function addVerify(
   db: Knex,

@@ -1,6 +1,7 @@
 // Where a verification keeps how far it has come, so that one that was interrupted goes on from its
 // last finished range of keys. What is kept counts only for the same definition, for the same owner
 // and the same copy of the data, and for a day.
+import { RECOPIED } from './verify-outcomes.ts';
 import { randomUUID } from 'node:crypto';
 import type { Knex } from 'knex';
 
@@ -125,13 +126,14 @@ export class VerifyRun {
   }
 }
 
-/** Changes when the owner does, and when the data are copied anew. */
+/** Changes when the owner does, and when the data are copied anew, or all of them again. */
 async function eraOf(db: Knex, capability: string): Promise<string> {
   const { rows } = await db.raw<{ rows: { era: string }[] }>(
     `SELECT concat((SELECT epoch FROM banyan.capability WHERE capability = ?), '/',
                    (SELECT max(id) FROM banyan.journal
-                     WHERE capability = ? AND from_phase <> to_phase AND 'monolith' IN (from_phase, to_phase))) AS era`,
-    [capability, capability],
+                     WHERE capability = ? AND (event = ? OR
+                           from_phase <> to_phase AND 'monolith' IN (from_phase, to_phase)))) AS era`,
+    [capability, capability, RECOPIED],
   );
   return rows[0]?.era ?? '';
 }

@@ -86,3 +86,21 @@ test('a wait for an abort leaves nothing at the signal once it is forgotten', as
     'pending',
   );
 });
+
+test('who is told to end before a part is ready does not wait for that', async () => {
+  const told: string[] = [];
+  const stop = new AbortController();
+  const waiting: Part = {
+    name: 'waiting',
+    run: async (signal) => {
+      told.push('waiting starts');
+      await aborted(signal);
+      told.push('waiting stops');
+    },
+  };
+  const running = supervise([part('a', told), waiting, part('c', told)], stop.signal);
+  await waitFor(() => told.includes('waiting starts'), { timeoutMs: 30_000, what: 'it to start' });
+  stop.abort();
+  await running;
+  expect(told).toEqual(['a starts', 'waiting starts', 'waiting stops', 'a stops']);
+});

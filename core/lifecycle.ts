@@ -40,7 +40,8 @@ export async function supervise(parts: readonly Part[], signal: AbortSignal): Pr
           started.resolve(undefined);
         });
       running.push({ stop, ended });
-      await started.promise;
+      // Whoever wants it to end does not wait for it to begin.
+      await Promise.race([started.promise, aborted(over.signal)]);
     }
     await aborted(over.signal);
   } finally {

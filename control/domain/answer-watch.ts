@@ -24,6 +24,10 @@ export interface WatchState {
   readonly peaks: { readonly errors: number; readonly slow: number };
   /** Since when a gate has been red. */
   readonly redSinceMs: number | null;
+  /** Since when one has been that is no lag. */
+  readonly failingSinceMs?: number | null;
+  /** How long the step had been there when its next move was refused first, of refusals in a row. */
+  readonly refusedAtMs?: number | null;
   /** Rows that were copied, and when there were more of them last. */
   readonly copied: { readonly rows: number; readonly atMs: number } | null;
 }

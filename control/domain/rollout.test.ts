@@ -17,7 +17,7 @@ const gate = (name: string, verdict: Verdict): GateResult => ({
 const decide = (at: Place, more: Partial<RolloutFacts> = {}): string => {
   const decision = decideRollout({
     ...{ at, steps: STEPS, settings: { bakeMs: 1_000, waitMs: 5_000 }, byRule: false },
-    ...{ atMs: 1_000, idleMs: Infinity, redMs: 0, watched: [], ahead: [] },
+    ...{ atMs: 1_000, idleMs: Infinity, redMs: 0, failingMs: 0, watched: [], ahead: [] },
     ...more,
   });
   return decision.kind === 'advance'
@@ -49,7 +49,10 @@ test('a step bakes before the next, and only where the service is seen', () => {
 
 test('what is established takes the traffic back at once, a flow when it stays red', () => {
   const red = (name: string, redMs: number, place = at('canary', 5)): string =>
-    decide(place, { watched: [gate(name, 'fail')], redMs });
+    decide(place, {
+      watched: [gate(name, 'fail')],
+      ...{ redMs, failingMs: name.endsWith(' lag') ? 0 : redMs },
+    });
   expect(red('canary errors', 0)).toBe('back');
   expect(red('canary p95', 0, at('cutover'))).toBe('back');
   expect(red('sync to lag', 0)).toBe('wait');
@@ -57,6 +60,15 @@ test('what is established takes the traffic back at once, a flow when it stays r
   expect(red('sync to', 3_000)).toBe('back');
   expect(red('sync to lag', 59_999)).toBe('wait');
   expect(red('sync to lag', 60_000)).toBe('back');
+});
+
+test('one moment of another failure does not make a lag one that has failed for long', () => {
+  const watched = [gate('sync to lag', 'fail'), gate('sync to parked', 'fail')];
+  const both = (redMs: number, failingMs: number): string =>
+    decide(at('canary', 25), { watched, redMs, failingMs });
+  expect(both(20_000, 250)).toBe('wait');
+  expect(both(20_000, 3_000)).toBe('back');
+  expect(both(60_000, 250)).toBe('back');
 });
 
 test('ownership goes back for what the service answers; for a flow that fails a human is called', () => {
@@ -70,7 +82,10 @@ test('ownership goes back for what the service answers; for a flow that fails a 
 
 test('red where nobody is served calls a human, unless it is a flow that may catch up', () => {
   const red = (name: string): string =>
-    decide(at('shadow'), { watched: [gate(name, 'fail')], redMs: 3_000 });
+    decide(at('shadow'), {
+      watched: [gate(name, 'fail')],
+      ...{ redMs: 3_000, failingMs: name.endsWith(' lag') ? 0 : 3_000 },
+    });
   expect(red('shadow mismatches')).toBe('call');
   expect(red('sync to parked')).toBe('call');
   expect(red('sync to lag')).toBe('wait');

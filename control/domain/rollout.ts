@@ -56,6 +56,8 @@ export interface RolloutFacts {
   readonly idleMs: number;
   /** Since a watched gate has been red without a break; 0 when none is. */
   readonly redMs: number;
+  /** The same of gates that are no lag. */
+  readonly failingMs: number;
   /** What is watched where the capability is. */
   readonly watched: readonly GateResult[];
   /** The gates of the next move. */
@@ -74,6 +76,11 @@ export type RolloutDecision =
 const RED_MS = 3_000;
 /** What was down, or had much to do, catches up: only a lag that stays this long is red. */
 const LAG_RED_MS = 60_000;
+/** Whether a gate says only that something has not come yet. */
+export function isLag(gate: string): boolean {
+  return gate.endsWith(' lag');
+}
+
 /** Established by a test, not by one look. */
 const AT_ONCE = new Set(['canary errors', 'canary p95', 'verify']);
 
@@ -86,9 +93,11 @@ export function decideRollout(facts: RolloutFacts): RolloutDecision {
   const red = watched.filter((gate) => gate.verdict === 'fail');
   if (red.length > 0) {
     const why = told(red);
-    const onlyLags = red.every(({ gate }) => gate.endsWith(' lag'));
+    const onlyLags = red.every(({ gate }) => isLag(gate));
     const isSettled =
-      facts.redMs >= (onlyLags ? LAG_RED_MS : RED_MS) || red.some(({ gate }) => AT_ONCE.has(gate));
+      facts.redMs >= LAG_RED_MS ||
+      facts.failingMs >= RED_MS ||
+      red.some(({ gate }) => AT_ONCE.has(gate));
     if (!isSettled) return { kind: 'wait', why };
     const leadsBack = at.phase !== 'cutover' || red.some(({ gate }) => gate.startsWith('canary '));
     if (isServing) return { kind: leadsBack ? 'back' : 'call', why };

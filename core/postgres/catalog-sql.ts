@@ -21,9 +21,13 @@ function columnsOf(numbers: string, relation: string): string {
                                JOIN pg_attribute a ON a.attrelid = ${relation} AND a.attnum = o.attnum)`;
 }
 
-/** Columns of the table `$1`. A default has no columns in it: told of the table, pg_get_expr would wait for its lock. */
+/**
+ * Columns of the table `$1`. Of a domain its base type: a cast to the domain would cut what is too long, and what
+ * is assigned to the column is checked. A default has no columns in it: told of the table, pg_get_expr would wait
+ * for its lock.
+ */
 export const COLUMNS = `
-SELECT a.attname AS name, format_type(a.atttypid, -1) AS type, format_type(a.atttypid, a.atttypmod) AS full_type, a.attnotnull AS not_null,
+SELECT a.attname AS name, format_type(b.oid, -1) AS type, format_type(b.oid, b.typmod) AS full_type, a.attnotnull AS not_null,
        (a.atthasdef OR a.attidentity <> '') AS has_default, a.attgenerated <> '' AS generated, a.attidentity = 'a' AS fixed,
        ${UNTOLD_BY_EQUALITY} AS unequal,
        (SELECT pg_get_expr(d.adbin, 0) FROM pg_attrdef d WHERE d.adrelid = c.oid AND d.adnum = a.attnum AND a.attgenerated = '') AS initial,
@@ -32,6 +36,13 @@ SELECT a.attname AS name, format_type(a.atttypid, -1) AS type, format_type(a.att
        CASE WHEN has_sequence_privilege(q.seqrelid, 'SELECT, USAGE') THEN pg_sequence_last_value(q.seqrelid)::text END AS last,
        coalesce(has_sequence_privilege(q.seqrelid, 'SELECT'), false) AS readable
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  CROSS JOIN LATERAL (
+       WITH RECURSIVE d AS (
+         SELECT a.atttypid AS oid, a.atttypmod AS typmod
+         UNION ALL
+         SELECT t.typbasetype, CASE WHEN t.typtypmod >= 0 THEN t.typtypmod ELSE d.typmod END
+           FROM d JOIN pg_type t ON t.oid = d.oid WHERE t.typtype = 'd')
+       SELECT d.oid, d.typmod FROM d JOIN pg_type t ON t.oid = d.oid WHERE t.typtype <> 'd') b
   LEFT JOIN LATERAL (
        SELECT coalesce(
          pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname),

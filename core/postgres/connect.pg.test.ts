@@ -68,6 +68,7 @@ test('what a database sets for all its sessions changes nothing of what ours rea
     client.query(
       Object.entries({
         array_nulls: 'off',
+        standard_conforming_strings: 'off',
         xmloption: 'document',
         datestyle: 'German',
         intervalstyle: 'iso_8601',
@@ -86,11 +87,12 @@ test('what a database sets for all its sessions changes nothing of what ours rea
     const { rows } = await client.query(`
       SELECT ('{NULL}'::text[])[1] AS "null", 'a<b/>'::xml::text AS xml, '2020-12-31'::date::text AS date,
              interval '1 day'::text AS interval, '\\x00'::bytea::text AS bytea, (1.0 / 3)::float8::text AS float,
-             current_setting('transaction_isolation') AS isolation, current_setting('row_security') AS policies, pg_sleep(0.05)::text AS slept`);
+             current_setting('transaction_isolation') AS isolation, current_setting('row_security') AS policies, length('\\000')::text AS backslash, pg_sleep(0.05)::text AS slept`);
     expect(rows).toEqual([
       {
         ...{ null: null, xml: 'a<b/>', date: '2020-12-31', interval: '1 day', bytea: '\\x00' },
         ...{ float: '0.3333333333333333', isolation: 'read committed', policies: 'off', slept: '' },
+        backslash: '4',
       },
     ]);
   });

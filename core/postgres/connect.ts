@@ -22,6 +22,7 @@ const SETTINGS = [
   '-c client_encoding=UTF8',
   '-c row_security=off',
   '-c array_nulls=on',
+  '-c standard_conforming_strings=on',
   '-c xmloption=content',
   '-c default_transaction_isolation=read\\ committed',
   '-c statement_timeout=0',

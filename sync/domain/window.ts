@@ -31,6 +31,9 @@ export class Delivered {
   }
 }
 
+/** One transaction may touch millions of keys: a chunk that so many compete with is read again behind them. */
+const MOST_TOUCHED = 50_000;
+
 export type WindowVerdict = 'again' | 'apply';
 
 export class ChunkWindow {
@@ -63,7 +66,11 @@ export class ChunkWindow {
   }
 
   touch(table: string, key: string): void {
-    if (this.#delivered && this.tables.has(table)) this.#touched.add(key);
+    if (!this.#delivered || this.#spoilt || !this.tables.has(table)) return;
+    this.#touched.add(key);
+    if (this.#touched.size < MOST_TOUCHED) return;
+    this.#spoilt = true;
+    this.#touched.clear();
   }
 
   /** All rows of a table were touched at once. */
