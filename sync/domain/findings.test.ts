@@ -196,3 +196,26 @@ test.each([
     isOne ? [['warning', `key id (${monolith}) and id (${service}) are of different kinds`]] : [],
   );
 });
+
+test.each([
+  [
+    'integer',
+    'numeric(10,2)',
+    0.001,
+    ['a (integer) → a (numeric(10,2)): it is rounded to 2 digits'],
+  ],
+  ['numeric(12,2)', 'bigint', 100, []],
+  ['text', 'bigint', 100, [expect.stringMatching(/^a \(text\) is scaled: .* comes back as/)]],
+])('a scale of %s to %s by %f tells what is lost unseen', (monolith, service, factor, told) => {
+  if (!catalog) throw new Error('no capability');
+  const tables = catalog.tables.map((table) => ({
+    ...table,
+    columns: { a: { to: 'a', lens: 'scale' as const, factor } },
+  }));
+  const found = checkMapping(
+    ...(['catalog', { ...catalog, tables }] as const),
+    new Map([typed('m', { a: monolith })]),
+    new Map([typed('t', { a: service })]),
+  );
+  expect(found.map(({ what }) => what).filter((what) => /^a \(/.test(what))).toEqual(told);
+});

@@ -12,7 +12,7 @@ import type { MappedTable, Place } from '../../control/domain/mapped-table.ts';
 import type { Owner } from '../../control/domain/phase.ts';
 import type { Finding } from './finding.ts';
 import { checkTriggers, writtenOn } from './trigger-findings.ts';
-import { changesZone, misfit } from './widths.ts';
+import { changesZone, misfit, scaledType } from './widths.ts';
 
 /** The risks of one mapped table, on both sides of it. */
 export function checkRisks(
@@ -101,11 +101,11 @@ function familyOf(type: string): string {
   return TEXTS.has(type) ? 'text' : type;
 }
 
-/** Values that do not fit into the other side's type. A lens changes the value: its range is not known. */
+/** Values that do not fit into the other side's type. Most lenses change the value: its range is not known. */
 function widths(map: MappedTable, live: Live, warn: Warn): void {
   const columnAt = (side: Owner, place: Place | undefined): LiveColumn | undefined =>
     live[side][place?.table ?? -1]?.columns.get(place?.column ?? '');
-  const plain = map.links.filter((link) => link.lens.lens === 'rename');
+  const plain = map.links.filter(({ lens }) => lens.lens === 'rename' || lens.lens === 'scale');
   for (const link of [
     ...map.key.map(({ monolith, service }) => ({ monolith: [monolith], service: [service] })),
     ...plain,
@@ -120,11 +120,24 @@ function widths(map: MappedTable, live: Live, warn: Warn): void {
       );
     const hint =
       'A value that does not fit is parked, or rounded. Widen the column, or see that no such value comes.';
-    const forth = misfit(left.fullType, right.fullType);
+    const digits =
+      'lens' in link && link.lens.lens === 'scale' ? Math.round(Math.log10(link.lens.factor)) : 0;
+    for (const one of digits === 0 ? [] : [left, right])
+      if (TEXTS.has(one.type))
+        warn(
+          `${one.name} (${one.fullType}) is scaled: a text like '12.50' or '007' comes back as '12.5' or '7'`,
+          'Where its spelling matters, map it by a custom lens, which parks what would not come back the same.',
+        );
+    // Of what is scaled only what nobody would notice: what is too large is refused, and seen.
+    const lost = (from: string, into: string): string | undefined => {
+      const what = misfit(from, into);
+      return digits !== 0 && what?.endsWith('refused') ? undefined : what;
+    };
+    const forth = lost(scaledType(left.fullType, digits), right.fullType);
     if (forth !== undefined)
       warn(`${left.name} (${left.fullType}) → ${right.name} (${right.fullType}): ${forth}`, hint);
     const stays = 'klass' in link && link.klass === 'stays';
-    const back = stays ? undefined : misfit(right.fullType, left.fullType);
+    const back = stays ? undefined : lost(scaledType(right.fullType, -digits), left.fullType);
     if (back !== undefined)
       warn(
         `${right.name} (${right.fullType}) → ${left.name} (${left.fullType}), on the way back: ${back}`,

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { changesZone, misfit } from './widths.ts';
+import { changesZone, misfit, scaledType } from './widths.ts';
 
 test.each([
   ['integer', 'integer'],
@@ -52,4 +52,18 @@ test.each([
   ['text', 'timestamp with time zone', false],
 ])('from %s to %s the zone goes or comes: %s', (from, into, changes) => {
   expect(changesZone(from, into)).toBe(changes);
+});
+
+test.each([
+  ['numeric(12,2)', 2, 'numeric(12,0)'],
+  ['numeric(12,2)', 3, 'numeric(13,0)'],
+  ['numeric(12,2)', -2, 'numeric(12,4)'],
+  ['numeric(2,2)', -2, 'numeric(4,4)'],
+  ['smallint', 2, 'numeric(7,0)'],
+  ['integer', -3, 'numeric(10,3)'],
+  ['numeric', 2, 'numeric'],
+  ['text', 2, 'text'],
+  ['double precision', 2, 'double precision'],
+])('%s times ten to the %i is a %s', (type, digits, scaled) => {
+  expect(scaledType(type, digits)).toBe(scaled);
 });

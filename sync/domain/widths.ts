@@ -20,6 +20,19 @@ export function parseType(type: string): Parsed {
   return { base: `${head}${tail}`.trim(), args: args.split(',').map(Number) };
 }
 
+/** The type that holds a type's numbers times a power of ten; as it is where that cannot be told. */
+export function scaledType(type: string, digits: number): string {
+  if (digits === 0) return type;
+  const { base, args } = parseType(type);
+  const own = DIGITS[base];
+  const [precision, scale = 0] = own === undefined ? args : [own + 1];
+  if (precision === undefined || (own === undefined && base !== 'numeric')) return type;
+  const left = scale - digits;
+  return left < 0
+    ? `numeric(${precision - left},0)`
+    : `numeric(${Math.max(precision, left)},${left})`;
+}
+
 /** What may be lost or refused on the way; undefined when nothing is, or nothing is known of the types. */
 export function misfit(from: string, into: string): string | undefined {
   const [source, target] = [parseType(from), parseType(into)];
