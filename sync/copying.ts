@@ -77,6 +77,11 @@ export class Copying {
     this.#delivered.seen(snapshot);
   }
 
+  /** Those that still run have not committed, and come by the stream when they do. */
+  trust(): void {
+    this.#suspects = new Set();
+  }
+
   /** Some table is not fully copied, or some row must be read again. */
   get running(): boolean {
     return this.#rereads || this.copies;

@@ -3,7 +3,7 @@
 // something; its supervisor (process.ts) decides whether it is started again.
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { connect } from '../core/postgres/connect.ts';
+import { connect, rawRows } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { FlowStatus } from '../control/flow-reports.ts';
@@ -33,6 +33,8 @@ import { Source, sourceTable } from './source.ts';
 import { Target } from './target.ts';
 import { turn, type Stream } from './turn.ts';
 
+/** Far longer than it takes to make a commit visible. */
+const SUSPECT_MS = 10_000;
 const HEARTBEAT_MS = 250;
 const REPORT_MS = 250;
 
@@ -231,7 +233,21 @@ class Flow {
         signal,
       ),
       home.watch(driftClient, signal),
+      this.#trust(copying, driftClient, signal),
     ]);
+  }
+
+  /**
+   * A commit that is in the WAL is invisible for a moment, and for longer only while a synchronous standby is waited
+   * for. Without one, what runs on for that long is under way: a copy need not wait for its end.
+   */
+  async #trust(copying: Copying, source: pg.Client, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await this.#pause(SUSPECT_MS, signal);
+      if (signal.aborted) return;
+      const [row] = await rawRows(source, 'SHOW synchronous_standby_names');
+      if (row?.[0] === '') copying.trust();
+    }
   }
 
   async #stream(
