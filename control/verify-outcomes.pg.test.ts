@@ -10,6 +10,7 @@ import { Evidence } from './evidence.ts';
 import { gatherFacts } from './gate-facts.ts';
 import { openControl, StateStore } from './store.ts';
 import { noteRecopy } from './verify-outcomes.ts';
+import { VerifyRuns } from './verify-runs.ts';
 
 let database: TestDatabase;
 let control: Knex;
@@ -98,4 +99,16 @@ test('what becomes of another capability is no matter', async () => {
   await verified(9, 'orders');
   await noteRecopy(control, 'orders', 'somebody');
   expect(await counts()).toBe(1);
+});
+
+test('one that was cut short before all rows are copied again is not gone on with', async () => {
+  await goes('sync');
+  const runs = new VerifyRuns(control);
+  await runs.begin('catalog', 'the definition');
+  await noteRecopy(control, 'orders', 'somebody');
+  expect(await runs.resume('catalog', 'the definition')).toMatchObject({ kind: 'resumed' });
+  await noteRecopy(control, 'catalog', 'somebody');
+  expect(await runs.resume('catalog', 'the definition')).toMatchObject({
+    ...{ kind: 'none', why: expect.stringContaining('copied anew') },
+  });
 });
