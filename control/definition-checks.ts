@@ -95,11 +95,16 @@ export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void 
         [...at, 'canary', 'writes'],
         `what cohorts write at the service must travel back, and ${oneWay}: give the lens a put that undoes its get`,
       );
-    const { cookie, header } = given.canary.cohort;
+    const { cookie, header, claim } = given.canary.cohort;
     if (writes && cookie !== undefined && cookie !== 'banyan_cohort')
       report(
         [...at, 'canary', 'cohort', 'cookie'],
         'anybody can write this cookie, and so choose where writes go: leave it out under `canary.writes`, the facade signs one of its own',
+      );
+    if (writes && claim !== undefined)
+      report(
+        [...at, 'canary', 'cohort', 'claim'],
+        'the edge checks no tokens, so anybody can make one up and choose where writes go: under `canary.writes` leave it out, the facade signs a cookie of its own',
       );
     if (writes && header !== undefined && draft.facade.trustedProxies.length === 0)
       report(

@@ -64,10 +64,15 @@ const rule = z
   );
 
 const cohort = z
-  .strictObject({ header: text.optional(), cookie: text.optional() })
+  .strictObject({
+    header: text.optional(),
+    cookie: text.optional(),
+    /** Of the JSON Web Token in `Authorization: Bearer`, whose signature is for the upstreams to check. */
+    claim: text.optional(),
+  })
   .refine(
-    (given) => (given.header === undefined) !== (given.cookie === undefined),
-    'name either header or cookie',
+    (given) => Object.values(given).filter((part) => part !== undefined).length === 1,
+    'name exactly one of header, cookie and claim',
   )
   .default({ cookie: 'banyan_cohort' });
 

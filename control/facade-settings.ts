@@ -42,6 +42,8 @@ export const facade = z
     /** From the arrival of a request to its answer's first byte, retries and fallback included. */
     timeoutMs: wait.default(3_000),
     connectTimeoutMs: wait.default(1_000),
+    /** Unused connections to an upstream that says nothing of how long it keeps them; most do for 5 s. */
+    keepAliveMs: wait.default(4_000),
     /** What no capability claims knows no routes, and may hold the monolith's slowest pages. */
     unclaimed: z.strictObject({ timeoutMs: wait.default(60_000) }).prefault({}),
     /** A begun answer that stands still for this long is given up, on either side. */

@@ -6,6 +6,7 @@ import type { Dispatcher } from 'undici';
 import type { Allowance } from './allowance.ts';
 import type { Asked, Question } from './asked.ts';
 import { plainAnswer } from './decode.ts';
+import { COPY_FIELD } from './domain/field-names.ts';
 import { Gathering } from './gather.ts';
 import type { Purse } from './memory.ts';
 import type { CopyPool } from './copy-pool.ts';
@@ -29,7 +30,7 @@ export function copyOf(question: Question): Question {
     const name = question.headers[at] ?? '';
     if (!NOT_COPIED.has(name.toLowerCase())) headers.push(name, question.headers[at + 1] ?? '');
   }
-  headers.push('accept-encoding', 'identity', 'x-banyan-shadow', '1');
+  headers.push('accept-encoding', 'identity', COPY_FIELD, '1');
   return { ...question, headers };
 }
 
@@ -81,7 +82,6 @@ export class Asker {
           method: question.method,
           headers: question.headers as string[],
           ...(question.body && { body: question.body }),
-          ...(upstream.servername === undefined ? undefined : { servername: upstream.servername }),
         },
         asking,
       );

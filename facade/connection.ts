@@ -15,14 +15,14 @@ export interface ConnectionOptions {
   readonly headBytes: number;
   /** An answer that has begun may be silent for so long. */
   readonly idleTimeoutMs: number;
+  /** It is kept for so long, where the upstream says nothing of it. */
+  readonly keepAliveMs: number;
   /** It may take another request, until `freeUntil`. */
   readonly onFree: (connection: Connection) => void;
   /** It is gone. */
   readonly onClosed: (connection: Connection) => void;
 }
 
-/** Where the upstream does not say how long it keeps a connection, as most do for 5 s. */
-const KEEP_ALIVE_MS = 4_000;
 /** What it says is taken for less: it may have begun to count before. */
 const KEEP_ALIVE_MARGIN_MS = 2_000;
 const KEEP_ALIVE_MOST_MS = 600_000;
@@ -42,7 +42,7 @@ export class Connection implements AnswerSink, Carrier {
   readonly #socket: Socket;
   readonly #reader: AnswerReader;
   /** Of `performance.now()`. */
-  freeUntil = performance.now() + KEEP_ALIVE_MS;
+  freeUntil: number;
   #sending: Sending | undefined;
   #writing: Writing | undefined;
   /** The body's idle timeout runs. */
@@ -51,6 +51,7 @@ export class Connection implements AnswerSink, Carrier {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    this.freeUntil = performance.now() + options.keepAliveMs;
     this.#reader = new AnswerReader(this, options.headBytes);
     options.dialled.onBytes = (bytes) => {
       this.#onData(bytes);
@@ -126,7 +127,7 @@ export class Connection implements AnswerSink, Carrier {
   /** An answer has ended with the last byte that came. */
   #free(): void {
     const { persistence } = this.#reader;
-    const keptMs = persistence === 'none' ? 0 : keptFor(persistence);
+    const keptMs = persistence === 'none' ? 0 : keptFor(persistence, this.#options.keepAliveMs);
     if (keptMs <= 0) {
       this.#close();
       return;
@@ -201,7 +202,7 @@ export class Connection implements AnswerSink, Carrier {
   }
 }
 
-function keptFor(saidMs: number | undefined): number {
-  if (saidMs === undefined) return KEEP_ALIVE_MS;
+function keptFor(saidMs: number | undefined, elseMs: number): number {
+  if (saidMs === undefined) return elseMs;
   return Math.min(saidMs - KEEP_ALIVE_MARGIN_MS, KEEP_ALIVE_MOST_MS);
 }

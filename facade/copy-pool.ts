@@ -2,6 +2,7 @@
 // before it is used.
 import type { Socket } from 'node:net';
 import { buildConnector, Pool } from 'undici';
+import { hostOf, servernameOf } from './dial.ts';
 
 export interface CopyPoolOptions {
   readonly connections: number;
@@ -23,12 +24,16 @@ export interface CopyPool extends Pick<Pool, 'dispatch'> {
 /** Connects when there is something to ask. */
 export function copyPool(origin: URL, options: CopyPoolOptions): CopyPool {
   const connect = buildConnector({ timeout: options.connectTimeoutMs });
+  const host = hostOf(origin);
+  const servername = servernameOf(host);
+  // It would ask for the name in the Host field, which is the client's, and end the connection where that changes.
+  const always = origin.protocol === 'https:' ? { servername: host } : undefined;
   const pool = new Pool(origin, {
     connections: options.connections,
     pipelining: 1,
     connect: (to, callback) => {
       options.onConnect();
-      connect(to, (...given) => {
+      connect({ ...to, servername }, (...given) => {
         if (given[1]) options.onSocket(given[1]);
         callback(...given);
       });
@@ -39,7 +44,7 @@ export function copyPool(origin: URL, options: CopyPoolOptions): CopyPool {
     maxHeaderSize: options.headBytes,
   });
   return {
-    dispatch: (...given) => pool.dispatch(...given),
+    dispatch: (asked, handler) => pool.dispatch({ ...asked, ...always }, handler),
     close: () => pool.destroy(),
   };
 }

@@ -11,6 +11,16 @@ export interface Address {
   readonly port: number;
 }
 
+/** A host without the brackets of an IPv6 address. */
+export function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[|\]$/g, '');
+}
+
+/** The name in a TLS handshake. RFC 6066 §3: an address is none; the certificate is checked against it all the same. */
+export function servernameOf(host: string): string {
+  return isIP(host) === 0 ? host : '';
+}
+
 /** A socket that is being opened. */
 export interface Dialled {
   readonly socket: Socket;
@@ -54,8 +64,7 @@ export function dial(
   }
   const socket = connectTls({
     ...options,
-    // RFC 6066 §3: an address is no server's name; the certificate is checked against the host.
-    servername: isIP(hostname) === 0 ? hostname : '',
+    servername: servernameOf(hostname),
     ALPNProtocols: ['http/1.1'],
     ...(session && { session }),
   });

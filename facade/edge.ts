@@ -2,13 +2,15 @@
 // where the decision says so. The decision is domain/decide.ts; this file carries it out. The states
 // change between two requests, never within one.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Owner } from '../control/domain/phase.ts';
 import { writePath, type CapabilityState } from '../control/domain/state.ts';
 import type { Calls } from './calls.ts';
 import { isIgnored } from './closing.ts';
 import type { CohortKeys } from './cohort-keys.ts';
 import { CALL_FIELD } from './domain/call-token.ts';
 import { decide, type Forward } from './domain/decide.ts';
-import type { Match, Routes } from './domain/routes.ts';
+import { kindOf, type Match, type Routes } from './domain/routes.ts';
 import { UNFORWARDED } from './ended.ts';
 import { CLIENT_GONE, type Outcome, type Tap } from './job.ts';
 import type { Forwarder, Passing } from './forward.ts';
@@ -19,10 +21,12 @@ import type { OwnWrites } from './own-writes.ts';
 import { answerProblem, PROBLEMS, refusedProblem, type ProblemName } from './problem.ts';
 import { surroundings } from './surroundings.ts';
 import type { Shadow } from './shadow.ts';
+import { EventStreams } from './streams.ts';
 import type { Tracing } from './tracing.ts';
 import type { Trust } from './trust.ts';
 import type { Tunnels } from './tunnels.ts';
-import { readVisit, type Visit } from './visit.ts';
+import { answerUnreadable } from './unreadable.ts';
+import { readVisit, withCohort, type Visit } from './visit.ts';
 import type { Witness } from './witness.ts';
 
 /** Hands a request on that no capability claims; connect's `next`. */
@@ -39,6 +43,8 @@ export interface EdgeOptions {
   readonly calls: Calls;
   /** Whether another replica still has writes in flight that are older than this version; ours is asked for again. */
   readonly isBusy: (capability: string, version: number, replica: string) => Promise<boolean>;
+  /** For the end of what is not on its path any more. */
+  readonly drainMs: number;
   /** Deadline of writes whose route has none of its own. */
   readonly timeoutMs: number;
   readonly overload: Pick<Overload, 'sheds'>;
@@ -61,6 +67,8 @@ export interface Edge {
   readonly handle: (req: IncomingMessage, res: ServerResponse, next?: Next) => void;
   /** Answers an upgrade; what is unclaimed goes to `next`, or to the monolith without one. */
   readonly upgrade: Tunnels['upgrade'];
+  /** For a server's `clientError`: answers what is no request. */
+  readonly unreadable: (error: Error, socket: Duplex) => void;
   /** Takes new states in; drops no connection and no request. */
   readonly apply: (states: ReadonlyMap<string, CapabilityState>) => void;
   readonly states: () => ReadonlyMap<string, CapabilityState>;
@@ -81,6 +89,7 @@ export function createEdge(options: EdgeOptions): Edge {
   let draining = false;
   let closed = false;
   const around = surroundings(options);
+  const streams = new EventStreams(options.drainMs);
 
   const finish = (
     visit: Visit,
@@ -116,9 +125,10 @@ export function createEdge(options: EdgeOptions): Edge {
       visit.trace = tracing(visit, match, match && states.get(match.capability));
     }
     if (isOurs) {
-      const why = unserved(visit);
+      const match = decision.kind === 'unclaimed' ? undefined : decision.match;
+      const why = unserved(visit, match);
       if (why) {
-        refuse(visit, decision.kind === 'unclaimed' ? undefined : decision.match, why);
+        refuse(visit, match, why);
         return;
       }
     }
@@ -155,9 +165,13 @@ export function createEdge(options: EdgeOptions): Edge {
   };
 
   /** Why nothing that is ours to answer can be. */
-  const unserved = ({ req, head }: Visit): ProblemName | undefined => {
+  const unserved = (
+    { req, head, method }: Visit,
+    match: Match | undefined,
+  ): ProblemName | undefined => {
     if (closed) return 'closing';
     if (head.websocket) return 'upgrade';
+    if (head.forCopy && (match?.kind ?? kindOf(method)) === 'write') return 'copy';
     return head.hasBody && req.readableDidRead ? 'body-taken' : undefined;
   };
 
@@ -227,9 +241,10 @@ export function createEdge(options: EdgeOptions): Edge {
 
   const read = (visit: Visit, decision: Forward): void => {
     const { match } = decision;
-    const tap = decision.shadow ? copy(visit, match) : undefined;
+    // A copy's own questions are not copied: they would go round for ever.
+    const tap = decision.shadow && !visit.head.forCopy ? copy(visit, match) : undefined;
     passOn(visit);
-    forwarder.read(visit, decision, passing(visit, match, tap, undefined));
+    forwarder.read(visit, decision, passing(visit, match, tap, undefined, decision.setCohort));
   };
 
   /** What is called on the way belongs to the same write. */
@@ -259,17 +274,32 @@ export function createEdge(options: EdgeOptions): Edge {
   const isAwaited = ({ capability, policy }: Match): boolean =>
     holds.isHolding(capability) || (!policy.hasTables && !options.leaseValid());
 
+  /** Where a read would go now, as the client that it was first decided for. */
+  const wantedNow = (visit: Visit, cohort: string | undefined): Owner | undefined => {
+    const decision = decide(routes, states, withCohort(visit, cohort), around);
+    return decision.kind === 'forward' ? decision.to : undefined;
+  };
+
   const passing = (
     visit: Visit,
     match: Match | undefined,
     tap: Tap | undefined,
     leave: (() => void) | undefined,
+    cohort?: string,
   ): Passing => ({
     tap,
     closing: draining,
     // A slow upload must not keep a switch waiting for longer than the deadline.
     patient: () => leave === undefined || !match || !isAwaited(match),
+    onEventStream: ({ path }, end) => {
+      // Only a browser's own request is sure to come again.
+      if (visit.method !== 'GET') return;
+      const wanted = (): Owner | undefined => wantedNow(visit, cohort);
+      visit.stream = { path, wanted, end };
+      streams.add(visit.stream);
+    },
     done: (outcome) => {
+      if (visit.stream) streams.delete(visit.stream);
       leave?.();
       finish(visit, match, outcome.upstream.path, outcome);
     },
@@ -290,9 +320,15 @@ export function createEdge(options: EdgeOptions): Edge {
       route(visit, next, false);
     },
     upgrade: tunnels.upgrade,
+    unreadable: (error, socket) => {
+      answerUnreadable(error, socket, (status) => {
+        options.refused(status, 0);
+      });
+    },
     apply: (given) => {
       states = given;
       holds.apply(given);
+      streams.apply();
       tunnels.apply();
     },
     states: () => states,
@@ -301,6 +337,7 @@ export function createEdge(options: EdgeOptions): Edge {
     drain: () => {
       draining = true;
       holds.close();
+      streams.drain();
       tunnels.drain();
     },
     close: () => {

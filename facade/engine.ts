@@ -23,7 +23,6 @@ import { compileRoutes } from './domain/routes.ts';
 import { hasTwoSides } from './domain/fallback.ts';
 import { createEdge, type Edge } from './edge.ts';
 import { createForwarder } from './forward.ts';
-import { UNFORWARDED } from './ended.ts';
 import { createFreshness } from './freshness.ts';
 import { Guards } from './guards.ts';
 import { HeldTally } from './held-tally.ts';
@@ -92,18 +91,15 @@ export function createEngine(options: EngineOptions): Engine {
   for (const { service } of Object.values(migration.capabilities))
     if (options.upstreams.services[service] === undefined)
       throw new BanyanError('CONFIG_INVALID', `no upstream is given for service "${service}"`);
-  const { bulkhead, connectTimeoutMs, idleTimeoutMs, shedding } = migration.facade;
+  const { bulkhead, shedding } = migration.facade;
   const capabilities = Object.keys(migration.capabilities);
   const replicaId = options.replicaId ?? randomUUID();
   const routes = compileRoutes(migration.capabilities);
   const control: Knex = openControl(options.controlUrl);
   const evidence = new Evidence(control);
   const { connections } = bulkhead;
-  const upstreams = openUpstreams(
-    options.upstreams,
-    (origin) =>
-      new Pool(origin, { connections, connectTimeoutMs, idleTimeoutMs, headBytes: HEAD_BYTES }),
-  );
+  const pooling = { ...migration.facade, connections, headBytes: HEAD_BYTES };
+  const upstreams = openUpstreams(options.upstreams, (origin) => new Pool(origin, pooling));
   const ending = new AbortController();
   const firstStates = Promise.withResolvers<undefined>();
   const failure = Promise.withResolvers<never>();
@@ -176,16 +172,6 @@ export function createEngine(options: EngineOptions): Engine {
     edge.states().get(capability);
   const answers = new AnswerTally({ evidence, stateOf, log });
   const witness = createWitness(metrics, accessLogOf(options), answers);
-  const refused = (status: number, ms: number): void => {
-    metrics.finished({
-      ...UNFORWARDED,
-      match: undefined,
-      path: 'none',
-      status,
-      ms,
-      why: 'ambiguous',
-    });
-  };
   const trouble = troubleLog(log);
   const trusts = createTrust(migration.facade.trustedProxies);
   const onHearsay = warnOfHearsay(options.log);
@@ -201,7 +187,7 @@ export function createEngine(options: EngineOptions): Engine {
     cohorts,
     overload,
     witness,
-    refused,
+    refused: metrics.refused,
     trouble,
     leaseValid: () => replica.leaseValid(),
     trusts,
@@ -227,9 +213,10 @@ export function createEngine(options: EngineOptions): Engine {
     calls,
     isBusy: (capability, version, other) => replica.withdraw(capability, version, other),
     timeoutMs: migration.facade.timeoutMs,
+    drainMs: migration.facade.upgrades.drainMs,
     overload,
     witness,
-    refused,
+    refused: metrics.refused,
     held: (ms) => {
       metrics.held(ms);
     },

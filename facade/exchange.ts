@@ -21,6 +21,7 @@ import { CLIENT_GONE, type Job, type Way } from './job.ts';
 import { ConnectTimeout } from './pool.ts';
 import { answerProblem, PROBLEMS, type ProblemName } from './problem.ts';
 import { Retries } from './retries.ts';
+import { isEventStream } from './streams.ts';
 import { uploadOf, type Upload } from './upload.ts';
 
 /** Starts an exchange; it ends by `job.done`. */
@@ -149,6 +150,10 @@ class Exchange implements AttemptListener {
     if (tap && this.#upload) tap.asked(this.#upload.body);
     this.#upload?.settle();
     tap?.head(head.status, read);
+    if (head.length === -1 && isEventStream(read))
+      this.#job.onEventStream(this.#way.upstream, () => {
+        this.#endStream();
+      });
   }
 
   onData(chunk: Buffer): boolean {
@@ -186,6 +191,14 @@ class Exchange implements AttemptListener {
       this.#finish(502, false);
       res.destroy();
     } else if (!this.#sendAgain()) this.#turn(error instanceof ConnectTimeout ? 'late' : 'broken');
+  }
+
+  /** What has come of the stream is all of it. */
+  #endStream(): void {
+    if (this.#over) return;
+    this.#attempt?.abandon();
+    this.#finish(this.#status, false);
+    this.#answer.end([]);
   }
 
   /** A 503 promises that nobody has got the request. */

@@ -37,6 +37,8 @@ export interface Passing {
   readonly tap: Tap | undefined;
   /** Whether a slow upload may still prolong the deadline. */
   readonly patient: () => boolean;
+  /** The answer is an event stream, and this ends it. */
+  readonly onEventStream: Job['onEventStream'];
   /** Ends the client's connection with this answer. */
   readonly closing: boolean;
   readonly done: (outcome: Outcome) => void;
@@ -86,7 +88,7 @@ export function createForwarder(options: ForwardOptions): Forwarder {
   const send = (
     { req, res, target, head, trace }: Visit,
     way: Way,
-    { tap, patient, done }: Passing,
+    { tap, patient, onEventStream, done }: Passing,
     how: Pick<Job, 'repeatable' | 'timeoutMs' | 'fallback' | 'added'>,
   ): void => {
     exchange({
@@ -103,6 +105,7 @@ export function createForwarder(options: ForwardOptions): Forwarder {
       patient,
       added: how.added,
       tap,
+      onEventStream,
       trace,
       onTrouble,
       done,

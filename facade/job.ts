@@ -56,6 +56,8 @@ export interface Job {
   /** Names and values to add to the answer, asked for when its head has come. */
   readonly added: () => readonly string[];
   readonly tap: Tap | undefined;
+  /** The answer is an event stream, and this ends it. */
+  readonly onEventStream: (from: Upstream, end: () => void) => void;
   readonly trace: Trace | undefined;
   /** An attempt failed; another may follow. */
   readonly onTrouble: (upstream: Upstream, error: Error) => void;

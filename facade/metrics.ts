@@ -4,12 +4,14 @@ import type { CapabilityState } from '../control/domain/state.ts';
 import type { BreakerFigure } from './guards.ts';
 import type { HoldFigures } from './holds.ts';
 import { requestFigures } from './request-figures.ts';
-import type { Ended } from './ended.ts';
+import { UNFORWARDED, type Ended } from './ended.ts';
 
 export interface Metrics {
   readonly registry: Registry;
   /** Counts one finished request. */
   finished(ended: Ended): void;
+  /** Counts one that was refused before anything else was known of it, after so long. */
+  refused(this: void, status: number, ms: number): void;
   /** A write has waited this long and goes on. */
   held(ms: number): void;
 }
@@ -148,13 +150,17 @@ export function createMetrics(sources: MetricsSources): Metrics {
     },
   });
 
+  const finished = ({ match, path, status, ms, retries, fellBack, why }: Ended): void => {
+    countRequest(match, path, status, ms);
+    totals.retries += retries;
+    if (fellBack) totals.fallbacks += 1;
+    if (why !== undefined) refusals.set(why, (refusals.get(why) ?? 0) + 1);
+  };
   return {
     registry,
-    finished: ({ match, path, status, ms, retries, fellBack, why }) => {
-      countRequest(match, path, status, ms);
-      totals.retries += retries;
-      if (fellBack) totals.fallbacks += 1;
-      if (why !== undefined) refusals.set(why, (refusals.get(why) ?? 0) + 1);
+    finished,
+    refused: (status, ms) => {
+      finished({ ...UNFORWARDED, match: undefined, path: 'none', status, ms, why: 'ambiguous' });
     },
     held: (ms) => {
       held.observe(ms / 1_000);

@@ -138,6 +138,16 @@ describe('a trace', () => {
     expect(new Set(legs.map((span) => span.spanContext().traceId)).size).toBe(1);
   });
 
+  test('that begins here takes nothing of a context that cannot be read', async () => {
+    const { edge, arrived, spans } = await scene(1);
+    await call(`${edge.url}/api/products/1`, {
+      headers: { traceparent: 'garbled', tracestate: 'v=1' },
+    });
+    expect(spans.getFinishedSpans()).toHaveLength(2);
+    expect(arrived[0]).toMatchObject({ traceparent: expect.stringMatching(/^00-/) });
+    expect(arrived[0]).not.toHaveProperty('tracestate');
+  });
+
   test.each([
     ['that the client does not sample', `00-${TRACE}-${SPAN}-00`],
     ['whose parent is garbled and that is not sampled here', 'garbled'],

@@ -2,6 +2,7 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { sleep } from '../core/lifecycle.ts';
 import { eventually, serveBytes } from '../test/support/http.ts';
 import { closeRigs, closing, done, OK, poolTo, rig } from '../test/support/pool.ts';
 import { ConnectTimeout } from './pool.ts';
@@ -72,6 +73,14 @@ describe('connections', () => {
       () => 'HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 2\r\n\r\nok',
     );
     await done(send('/1'));
+    await done(send('/2'));
+    expect(sockets).toHaveLength(2);
+  });
+
+  test('are kept for as long as we say, where the upstream says nothing', async () => {
+    const { send, sockets } = await rig(undefined, { keepAliveMs: 30 });
+    await done(send('/1'));
+    await sleep(60);
     await done(send('/2'));
     expect(sockets).toHaveLength(2);
   });

@@ -7,13 +7,15 @@
 // for, of which the next request would make its answer (GHSA-35p6-xmwp-9g52 is undici's of this kind).
 import type { Socket } from 'node:net';
 import { Connection } from './connection.ts';
-import { dial, type Address, type Dialled } from './dial.ts';
+import { dial, hostOf, type Address, type Dialled } from './dial.ts';
 import { Sending, type AnswerListener, type Outgoing } from './sending.ts';
 
 export interface PoolOptions {
   /** Connections at most. */
   readonly connections: number;
   readonly connectTimeoutMs: number;
+  /** An unused connection is kept for so long, where the upstream says nothing of it. */
+  readonly keepAliveMs: number;
   /** An upstream that falls silent in the middle of an answer is given up after this. */
   readonly idleTimeoutMs: number;
   /** The most that the head of an answer may have. */
@@ -51,7 +53,7 @@ export class Pool {
   constructor(origin: URL, options: PoolOptions) {
     this.#options = options;
     const secure = origin.protocol === 'https:';
-    const hostname = origin.hostname.replace(/^\[|\]$/g, '');
+    const hostname = hostOf(origin);
     this.#address = { secure, hostname, port: Number(origin.port || (secure ? 443 : 80)) };
     this.#host = origin.host;
   }
@@ -143,9 +145,9 @@ export class Pool {
   }
 
   #take(dialled: Dialled): void {
-    const { headBytes, idleTimeoutMs } = this.#options;
+    const { headBytes, idleTimeoutMs, keepAliveMs } = this.#options;
     const connection = new Connection({
-      ...{ dialled, headBytes, idleTimeoutMs },
+      ...{ dialled, headBytes, idleTimeoutMs, keepAliveMs },
       onFree: (free) => {
         this.#rest(free);
       },

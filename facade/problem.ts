@@ -1,12 +1,12 @@
 // The facade's own answers: `application/problem+json` (RFC 9457), never naming an upstream. What
-// the status promises: 400, 417, 501 and 503 were forwarded to nobody; after 408, 502 and 504 nobody knows.
+// the status promises: 400, 403, 417, 501 and 503 were forwarded to nobody; after 408, 502 and 504 nobody knows.
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import { closeAfter } from './closing.ts';
 import type { Refused } from './domain/target.ts';
 import { addOwnCookies } from './own-cookies.ts';
 
 export interface Problem {
-  readonly status: 400 | 408 | 417 | 500 | 501 | 502 | 503 | 504;
+  readonly status: 400 | 403 | 408 | 417 | 500 | 501 | 502 | 503 | 504;
   readonly title: string;
   readonly detail: string;
   /** Seconds, as Retry-After. */
@@ -36,6 +36,11 @@ export const PROBLEMS = {
     title: 'Not Implemented',
     detail: 'Connections are not upgraded here.',
     close: true,
+  },
+  copy: {
+    status: 403,
+    title: 'Forbidden',
+    detail: 'It was asked for a shadow copy, and those must change nothing.',
   },
   'body-taken': {
     status: 500,

@@ -31,14 +31,14 @@ export function answerOn(
  * Sends what is due and the end, and reads on until the other side has closed as well, for a bounded
  * time: closing with unread bytes would reset the connection and could take the answer with it.
  */
-export function closeGently(socket: Socket, lingerMs = LINGER_MS): void {
+export function closeGently(socket: Duplex, lingerMs = LINGER_MS): void {
   if (socket.destroyed) return;
   socket.end();
   linger(socket, lingerMs);
 }
 
 /** Reads on until the socket is closed, for a bounded time; somebody else ends it. */
-export function linger(socket: Socket, lingerMs = LINGER_MS): void {
+export function linger(socket: Duplex, lingerMs = LINGER_MS): void {
   if (socket.destroyed) return;
   const timer = setTimeout(() => {
     socket.destroy();

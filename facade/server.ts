@@ -73,7 +73,11 @@ export async function serveData(
 }
 
 /** The server of the data port, not yet listening. */
-export function dataServer({ handle, upgrade }: Pick<Edge, 'handle' | 'upgrade'>): Server {
+export function dataServer({
+  handle,
+  upgrade,
+  unreadable,
+}: Pick<Edge, 'handle' | 'upgrade' | 'unreadable'>): Server {
   const server = createServer(
     {
       keepAliveTimeout: KEEP_ALIVE_MS,
@@ -82,6 +86,8 @@ export function dataServer({ handle, upgrade }: Pick<Edge, 'handle' | 'upgrade'>
       requestTimeout: 0,
       maxHeaderSize: HEAD_BYTES,
       noDelay: true,
+      // The handler refuses what has no Host field, and counts it.
+      requireHostHeader: false,
       optimizeEmptyRequests: true,
     },
     handle,
@@ -93,5 +99,6 @@ export function dataServer({ handle, upgrade }: Pick<Edge, 'handle' | 'upgrade'>
   server.on('upgrade', (req, socket, head) => {
     upgrade(req, socket, head);
   });
+  server.on('clientError', unreadable);
   return server;
 }

@@ -27,6 +27,9 @@ export interface TracedRequest {
   readonly traceparent: string | undefined;
 }
 
+const PARENT: ReadonlySet<string> = new Set(['traceparent']);
+const WHOLE_CONTEXT: ReadonlySet<string> = new Set(['traceparent', 'tracestate']);
+
 /** Begins the trace of a request; undefined when it is not sampled. */
 export type Tracing = (
   request: TracedRequest,
@@ -60,7 +63,7 @@ export function createTracing(tracer: Tracer): Tracing {
           })
         : ROOT_CONTEXT,
     );
-    return span.isRecording() ? new Trace(tracer, span, request.method) : undefined;
+    return span.isRecording() ? new Trace(tracer, span, request.method, !parent) : undefined;
   };
 }
 
@@ -69,11 +72,14 @@ export class Trace {
   readonly #span: Span;
   readonly #method: string;
   readonly #context: Context;
+  /** Nobody's span is its parent. */
+  readonly #isNew: boolean;
 
-  constructor(tracer: Tracer, span: Span, method: string) {
+  constructor(tracer: Tracer, span: Span, method: string, isNew: boolean) {
     this.#tracer = tracer;
     this.#span = span;
     this.#method = method;
+    this.#isNew = isNew;
     this.#context = otel.setSpan(ROOT_CONTEXT, span);
   }
 
@@ -92,6 +98,7 @@ export class Trace {
         },
         this.#context,
       ),
+      this.#isNew,
     );
   }
 
@@ -105,16 +112,21 @@ export class Trace {
 
 export class Leg {
   readonly #span: Span;
+  /** Fields of the client's trace that do not go on: what vendors said of another trace does not hold for a new one. */
+  readonly #replaced: ReadonlySet<string>;
 
-  constructor(span: Span) {
+  constructor(span: Span, isNew: boolean) {
     this.#span = span;
+    this.#replaced = isNew ? WHOLE_CONTEXT : PARENT;
   }
 
-  /** The fields to send: the same, but with this span as the parent. */
+  /** The fields to send: the same, but with this span as the parent (W3C Trace Context §3.2, §3.3). */
   under(fields: readonly string[]): string[] {
     const { traceId, spanId, traceFlags } = this.#span.spanContext();
     const sampled = (traceFlags & TraceFlags.SAMPLED) !== 0;
-    const kept = fields.filter((_, at) => fields[at - (at % 2)]?.toLowerCase() !== 'traceparent');
+    const kept = fields.filter(
+      (_, at) => !this.#replaced.has(fields[at - (at % 2)]?.toLowerCase() ?? ''),
+    );
     return [...kept, 'traceparent', formatTraceParent({ traceId, spanId, sampled })];
   }
 

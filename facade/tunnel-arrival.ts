@@ -40,7 +40,8 @@ export function arrivals(options: ArrivalOptions): (asking: Asking) => Arrival |
     // Of a plain or a TLS server; Node's types allow for more.
     // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
     const socket = given as Socket;
-    socket.on('error', () => undefined);
+    // Once, however often it is given back and comes again: some clients offer an upgrade with every request.
+    socket.off('error', ignore).on('error', ignore);
     socket.setTimeout(0);
     if (isIgnored(req)) {
       // Nobody else reads on, and only so is the client's end noticed.
@@ -63,7 +64,7 @@ export function arrivals(options: ArrivalOptions): (asking: Asking) => Arrival |
       options.refused(400, performance.now() - startedAt);
       return undefined;
     }
-    if (next && !options.routes.match(visit.method, visit.segments)) {
+    if (next && !options.routes.match(visit.takenMethod, visit.segments)) {
       res.detachSocket(socket);
       next();
       return undefined;
@@ -79,4 +80,8 @@ export function arrivals(options: ArrivalOptions): (asking: Asking) => Arrival |
     }
     return { visit, socket, head, protocol };
   };
+}
+
+function ignore(): void {
+  // The end of a connection is noticed by its `close`.
 }

@@ -14,7 +14,7 @@ import { fieldsByName } from './domain/fields-by-name.ts';
 import { closeFrame, FrameBoundary, type CloseCode } from './domain/frames.ts';
 import { readResponseHead } from './domain/headers.ts';
 import { CLIENT_GONE } from './job.ts';
-import { PROBLEMS, type Problem } from './problem.ts';
+import { PROBLEMS, type ProblemName } from './problem.ts';
 import { answerOn, closeGently, linger } from './raw-socket.ts';
 import type { Upstream } from './upstreams.ts';
 
@@ -37,7 +37,7 @@ export interface TunnelJob {
   /** Names and values to add to the answer. */
   readonly added: readonly string[];
   /** 101 or another answer of the upstream's, a problem's status, 499 when the client left. */
-  readonly answered: (status: number, error?: Error) => void;
+  readonly answered: (status: number, failure?: { why: ProblemName; error: Error }) => void;
   readonly ended: () => void;
 }
 
@@ -69,7 +69,7 @@ export class Tunnel {
   start(): void {
     const { socket, head, upstream, timeoutMs } = this.#job;
     this.#deadline = setTimeout(() => {
-      this.#fail(PROBLEMS.late, new Error('no answer to an upgrade within the deadline'));
+      this.#fail('late', new Error('no answer to an upgrade within the deadline'));
     }, timeoutMs);
     socket.once('close', () => {
       this.#onClientClose();
@@ -157,7 +157,7 @@ export class Tunnel {
     }
     const fields = this.#answerFields(answer);
     if (!fields) {
-      this.#fail(PROBLEMS.broken, new Error('an answer that can be read in two ways'));
+      this.#fail('broken', new Error('an answer that can be read in two ways'));
       far.destroy();
       return;
     }
@@ -199,7 +199,7 @@ export class Tunnel {
     const status = answer.statusCode ?? 502;
     const headers = this.#answerFields(answer);
     if (status === 101 || !headers) {
-      this.#fail(PROBLEMS.broken, new Error('no proper answer to an upgrade'));
+      this.#fail('broken', new Error('no proper answer to an upgrade'));
       return;
     }
     clearTimeout(this.#deadline);
@@ -234,7 +234,7 @@ export class Tunnel {
     if (this.#job.socket.destroyed) return;
     // A field that Node does not send.
     const bad = (error as NodeJS.ErrnoException).code === 'ERR_INVALID_CHAR';
-    if (!this.#answered) this.#fail(bad ? PROBLEMS.unforwardable : PROBLEMS.broken, error);
+    if (!this.#answered) this.#fail(bad ? 'unforwardable' : 'broken', error);
   }
 
   #onClientClose(): void {
@@ -245,12 +245,12 @@ export class Tunnel {
     } else if (this.#far) closeGently(this.#far);
   }
 
-  #fail(problem: Problem, error: Error): void {
+  #fail(why: ProblemName, error: Error): void {
     if (this.#answered) return;
     const { req, socket, requestId } = this.#job;
-    this.#answer(problem.status, error);
+    this.#answer(PROBLEMS[why].status, { why, error });
     // At once, because the proxy ends the socket when it hears of its request's end.
-    answerOn(req, socket, problem, requestId);
+    answerOn(req, socket, PROBLEMS[why], requestId);
     this.#request?.destroy();
     this.#end();
   }
@@ -259,7 +259,7 @@ export class Tunnel {
   #cut(): void {
     const { socket } = this.#job;
     if (!this.#answered) {
-      this.#fail(PROBLEMS.late, new Error('an upgrade was cut off in its handshake'));
+      this.#fail('late', new Error('an upgrade was cut off in its handshake'));
       return;
     }
     this.#far?.unpipe(socket);
@@ -282,11 +282,11 @@ export class Tunnel {
     socket.write(closeFrame(code));
   }
 
-  #answer(status: number, error?: Error): void {
+  #answer(status: number, failure?: { why: ProblemName; error: Error }): void {
     if (this.#answered) return;
     this.#answered = true;
     clearTimeout(this.#deadline);
-    this.#job.answered(status, error);
+    this.#job.answered(status, failure);
   }
 
   #end(): void {

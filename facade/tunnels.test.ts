@@ -1,6 +1,6 @@
 // Upgraded connections through a real edge: what the wire carries, and how it ends when a side fails.
 import type { IncomingMessage } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { freePort } from '../core/free-port.ts';
 import { call, eventually } from '../test/support/http.ts';
@@ -188,6 +188,21 @@ describe('what is no tunnel', () => {
       await eventually('nothing in flight', () => edge.edge.inFlight() === 0);
     },
   );
+
+  test('an offer with every request of a connection leaves nothing behind', async () => {
+    const monolith = await serveEcho('m');
+    const edge = await edgeTo({ monolith: monolith.url });
+    const sockets: Socket[] = [];
+    edge.server.once('connection', (socket: Socket) => sockets.push(socket));
+    const raw = await rawWire(edge.port);
+    const left: number[] = [];
+    for (let nth = 0; nth < 4; nth++) {
+      raw.send(`GET /${nth} HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`);
+      await raw.until(new RegExp(`plain GET /${nth}`));
+      left.push(sockets[0]?.listenerCount('error') ?? -1);
+    }
+    expect(new Set(left.slice(1)).size).toBe(1);
+  });
 
   test('Upgrade without Connection: Upgrade is not implemented', async () => {
     const monolith = await serveEcho('m');

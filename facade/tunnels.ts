@@ -191,9 +191,9 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
       timeoutMs: match ? (match.timeoutMs ?? options.timeoutMs) : options.unclaimedMs,
       drainMs: options.drainMs,
       added: setCohort === undefined ? [] : ['set-cookie', cohortCookie(cohorts.sign(setCohort))],
-      answered: (status, error) => {
-        if (error) options.trouble(upstream.path, error);
-        count(visit, match, upstream.path, status);
+      answered: (status, failure) => {
+        if (failure) options.trouble(upstream.path, failure.error);
+        count(visit, match, upstream.path, status, failure?.why);
       },
       ended: () => {
         open.delete(self);
@@ -232,6 +232,8 @@ export function createTunnels(options: TunnelsOptions): Tunnels {
       if (!arrival) return;
       inFlight += 1;
       if (draining) refuse(arrival, undefined, 'closing');
+      // Whatever it is to carry, nobody would know when that writes.
+      else if (arrival.visit.head.forCopy) refuse(arrival, undefined, 'copy');
       else route(arrival, false);
     },
     apply: () => {

@@ -2,6 +2,7 @@
 // definition alone; no request ever names one.
 import type { Owner } from '../control/domain/phase.ts';
 import { BanyanError } from '../core/errors.ts';
+import { hostOf, servernameOf } from './dial.ts';
 import type { Pool } from './pool.ts';
 
 export interface UpstreamUrls {
@@ -17,7 +18,10 @@ export interface Upstream<P = Pool> {
   readonly origin: string;
   /** Path of the base URL, without its trailing slash; put before every request's path. */
   readonly prefix: string;
-  /** Name that a TLS upstream's certificate is checked against; the Host field stays the client's. */
+  /**
+   * For TLS: the name that it is asked for by and that its certificate is checked against, for the Host field stays
+   * the client's. Empty for an address, which RFC 6066 §3 does not have as a name: the certificate is checked against it.
+   */
   readonly servername: string | undefined;
 }
 
@@ -46,7 +50,7 @@ export function openUpstreams<P extends { close(): Promise<void> | void }>(
     return {
       ...{ path, pool, origin },
       prefix: url.pathname.replace(/\/+$/, ''),
-      servername: url.protocol === 'https:' ? url.hostname : undefined,
+      servername: url.protocol === 'https:' ? servernameOf(hostOf(url)) : undefined,
     };
   };
   const monolith = open('monolith', urls.monolith);

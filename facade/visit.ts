@@ -5,9 +5,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { RequestFacts } from './domain/decide.ts';
 import { isHearsay, type Peer } from './domain/forwarded.ts';
+import { claimOf } from './domain/claim.ts';
 import { isOurs } from './domain/field-names.ts';
 import { cookieValue, readRequestHead, type RequestHead } from './domain/headers.ts';
 import { parseTarget, refused, settle, type Refused, type Target } from './domain/target.ts';
+import type { EventStream } from './streams.ts';
 import { requestIds } from './request-ids.ts';
 import type { Trace } from './tracing.ts';
 import type { Routes } from './domain/routes.ts';
@@ -39,6 +41,8 @@ export class Visit implements RequestFacts {
   /** What its peer says of its client is believed. */
   readonly trusted: boolean;
   readonly #trusts: Trust | undefined;
+  /** Its answer, where that is an event stream. */
+  stream: EventStream | undefined;
   /** How long it has waited for the end of a switch. */
   heldMs = 0;
 
@@ -65,6 +69,10 @@ export class Visit implements RequestFacts {
 
   get method(): string {
     return this.req.method ?? 'GET';
+  }
+
+  get takenMethod(): string {
+    return takenMethod(this.req);
   }
 
   /** Without the query and the parameters of segments (`;jsessionid=…`), which may hold secrets. */
@@ -106,6 +114,10 @@ export class Visit implements RequestFacts {
     return cookieValue(this.req.headers.cookie, name);
   }
 
+  claim(name: string): string | undefined {
+    return claimOf(this.req.headers.authorization, name);
+  }
+
   query(name: string): string | undefined {
     const { query } = this.target;
     return query === '' ? undefined : (new URLSearchParams(query).get(name) ?? undefined);
@@ -132,10 +144,33 @@ export function readVisit(
   if (head.hearsay) onHearsay?.(peer.address);
   const target = parseTarget(urlOf(req), head.host);
   if (target.kind === 'refused') return target;
-  const method = req.method ?? 'GET';
+  const method = takenMethod(req);
   const settled = settle(target, (segments) => routes.match(method, segments));
   if (settled.kind === 'refused') return settled;
   return new Visit(req, res, head, target, settled, startedAt, peer.trusted, trusts);
+}
+
+const OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override'];
+const OVERRIDING = new Set(['PUT', 'PATCH', 'DELETE']);
+
+/**
+ * Many frameworks take a POST for another method that it names in a field. Only for one that writes as well:
+ * where the upstream does not know the field, the request is a write all the same.
+ */
+function takenMethod(req: IncomingMessage): string {
+  const { method = 'GET' } = req;
+  if (method !== 'POST') return method;
+  for (const name of OVERRIDES) {
+    const said = req.headers[name]?.toString().trim().toUpperCase() ?? '';
+    if (OVERRIDING.has(said)) return said;
+  }
+  return method;
+}
+
+/** The facts of a request, decided again for the client that it was decided for: with the key that he was given. */
+export function withCohort(visit: Visit, key: string | undefined): Visit {
+  if (key === undefined) return visit;
+  return Object.create(visit, { freshCohort: { value: () => key } }) as Visit;
 }
 
 /** Express and connect strip the mount path from `url` and keep the whole in `originalUrl`. */

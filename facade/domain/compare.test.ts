@@ -73,6 +73,15 @@ describe('answers', () => {
     expect(led({}, '/a', '/b', 304)).toEqual([]);
   });
 
+  test('a type that is ignored is no difference', () => {
+    const [one, other] = ['text/plain', 'text/html'].map((type) =>
+      answer('a', { headers: { 'content-type': type } }),
+    ) as [Answer, Answer];
+    expect(paths(compareAnswers(one, other, compileRules(NONE)))).toEqual(['header content-type']);
+    const rules = compileRules({ ...NONE, ignore: ['header Content-Type'] });
+    expect(compareAnswers(one, other, rules)).toEqual([]);
+  });
+
   test('a place full of one kind of difference hides no other kind there', () => {
     const items = (at: (index: number) => unknown): unknown => ({
       items: Array.from({ length: 50 }, (_, index) => ({ at: at(index) })),

@@ -81,7 +81,8 @@ export class Comparison {
       return [plain('status', control.status, candidate.status)];
     const found: Difference[] = [];
     const types = [mediaType(control), mediaType(candidate)] as const;
-    if (types[0] !== types[1]) found.push(plain('header content-type', types[0], types[1]));
+    if (types[0] !== types[1] && !rules.ignoredHeaders.has('content-type'))
+      found.push(plain('header content-type', types[0], types[1]));
     // Where a redirect leads is all that it says.
     const isRedirect = control.status >= 300 && control.status < 400 && control.status !== 304;
     const names = isRedirect ? new Set([...rules.headers, 'location']) : rules.headers;

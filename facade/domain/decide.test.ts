@@ -27,17 +27,19 @@ interface Given {
   readonly headers?: Record<string, string>;
   readonly cookies?: Record<string, string>;
   readonly queries?: Record<string, string>;
+  readonly claims?: Record<string, string>;
 }
 
 function facts(given: Given): RequestFacts {
   return {
-    method: given.method ?? 'GET',
+    takenMethod: given.method ?? 'GET',
     segments: given.segments ?? ['products'],
     certain: given.certain ?? true,
     requestId: given.requestId ?? 'r',
     header: (name) => given.headers?.[name],
     cookie: (name) => given.cookies?.[name],
     query: (name) => given.queries?.[name],
+    claim: (name) => given.claims?.[name],
     freshCohort: () => 'fresh',
   };
 }
@@ -168,6 +170,16 @@ describe('canary', () => {
     expect(to(99.99, {})).toBe('monolith');
     expect(to(100, {})).toBe('service');
     expect(to(100, { headers: { 'x-user': 'ada' } })).toBe('service');
+  });
+
+  test('a claim keeps its bearer on his side', () => {
+    const input = { canary: { cohort: { claim: 'sub' } } };
+    const to = (sub: string): string =>
+      pathOf(decideFor({ ...canary, weight: 50 }, { claims: { sub } }, input));
+    const paths = Array.from({ length: 40 }, (_, nth) => to(`user ${nth}`));
+    expect(new Set(paths).size).toBe(2);
+    expect(paths).toEqual(Array.from({ length: 40 }, (_, nth) => to(`user ${nth}`)));
+    expect(decideFor(canary, {}, input)).toMatchObject({ to: 'monolith', setCohort: undefined });
   });
 
   test('raising the weight moves nobody back', () => {

@@ -18,7 +18,8 @@ import type { CohortSource, CompiledRule } from './policy.ts';
 import type { Match, Routes } from './routes.ts';
 
 export interface RequestFacts {
-  readonly method: string;
+  /** As an upstream takes it, which may let a request say so in a field. */
+  readonly takenMethod: string;
   /** Of the parsed target. */
   readonly segments: readonly string[];
   /** Nobody could read the target as another route; otherwise only the monolith may get it. */
@@ -28,6 +29,8 @@ export interface RequestFacts {
   header(name: string): string | undefined;
   cookie(name: string): string | undefined;
   query(name: string): string | undefined;
+  /** Of the token that the request bears, as text; whether that is genuine nobody knows here. */
+  claim(name: string): string | undefined;
   /** A random cohort key, for a client that has none. */
   freshCohort(): string;
 }
@@ -77,7 +80,7 @@ export function decide<Facts extends RequestFacts>(
   facts: Facts,
   around: Surroundings<Facts>,
 ): Decision {
-  const match = routes.match(facts.method, facts.segments);
+  const match = routes.match(facts.takenMethod, facts.segments);
   if (!match) return UNCLAIMED;
   const state = states.get(match.capability);
   if (!state) return { kind: 'refuse', match, why: 'state-unknown' };
@@ -178,7 +181,7 @@ function cohortPath(
 
 function broughtKey({ policy }: Match, facts: RequestFacts): string | undefined {
   const { source, name } = policy.cohort;
-  const known = source === 'header' ? facts.header(name) : facts.cookie(name);
+  const known = facts[source](name);
   return known === '' ? undefined : known;
 }
 

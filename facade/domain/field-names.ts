@@ -3,6 +3,9 @@
 import { remembered } from './remembered.ts';
 import { isHearsay } from './forwarded.ts';
 
+/** Marks what is asked for a comparison's sake. */
+export const COPY_FIELD = 'x-banyan-shadow';
+
 export type RequestField =
   | 'passes'
   /** Of one hop, or said by the facade itself. */
@@ -11,6 +14,7 @@ export type RequestField =
   | 'hearsay'
   | 'connection'
   | 'content-length'
+  | 'copy'
   | 'expect'
   | 'host'
   | 'transfer-encoding'
@@ -32,6 +36,7 @@ const OF_REQUESTS = new Map<string, RequestField>([
   ['trailer', 'stays'],
   ['transfer-encoding', 'transfer-encoding'],
   ['upgrade', 'upgrade'],
+  [COPY_FIELD, 'copy'],
   ['x-request-id', 'x-request-id'],
   ['host', 'host'],
   ['content-length', 'content-length'],

@@ -28,6 +28,8 @@ export interface RequestHead {
   readonly expectsContinue: boolean;
   /** Something was dropped that only a trusted peer may say. */
   readonly hearsay: boolean;
+  /** Who answers a shadow copy asks for it: the mark of the copy was passed on. */
+  readonly forCopy: boolean;
   /** The protocol that the client wants to change to, where it is one we must answer for. */
   readonly websocket: boolean;
 }
@@ -55,6 +57,7 @@ export function readRequestHead(
   let said: string[] | undefined;
   let hearsay = false;
   let expectsContinue = false;
+  let forCopy = false;
   let websocket = false;
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = raw[at] ?? '';
@@ -91,6 +94,9 @@ export function readRequestHead(
         // RFC 9110 §10.1.1: HTTP/1.0 knows no interim answers.
         expectsContinue = !isOld;
         continue;
+      case 'copy':
+        forCopy = true;
+        continue;
       case 'upgrade':
         websocket ||= /\bwebsocket\b/i.test(value);
         continue;
@@ -119,6 +125,7 @@ export function readRequestHead(
     hasBody: coding !== undefined || (length !== undefined && Number(length) > 0),
     expectsContinue,
     hearsay,
+    forCopy,
     websocket,
   };
 }

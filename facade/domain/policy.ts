@@ -12,7 +12,7 @@ export interface CompiledRule {
 }
 
 export interface CohortSource {
-  readonly source: 'header' | 'cookie';
+  readonly source: 'header' | 'cookie' | 'claim';
   readonly name: string;
   /** Whether the facade gives a client without a key one: only its own cookie, never a team's. */
   readonly given: boolean;
@@ -45,24 +45,23 @@ export function cohortCookie(value: string): string {
 }
 
 export function compilePolicy(name: string, capability: Capability): Policy {
-  const { header, cookie } = capability.canary.cohort;
   return {
     capability: name,
     service: capability.service,
     rules: capability.canary.rules.map(compileRule),
-    cohort:
-      header === undefined
-        ? {
-            source: 'cookie',
-            name: cookie ?? OWN_COOKIE,
-            given: (cookie ?? OWN_COOKIE) === OWN_COOKIE,
-          }
-        : { source: 'header', name: header.toLowerCase(), given: false },
+    cohort: cohortOf(capability.canary.cohort),
     writes: capability.canary.writes,
     sample: capability.shadow.sample,
     fallback: capability.fallback,
     hasTables: capability.tables.length > 0,
   };
+}
+
+function cohortOf({ header, claim, cookie }: Capability['canary']['cohort']): CohortSource {
+  if (header !== undefined) return { source: 'header', name: header.toLowerCase(), given: false };
+  if (claim !== undefined) return { source: 'claim', name: claim, given: false };
+  const name = cookie ?? OWN_COOKIE;
+  return { source: 'cookie', name, given: name === OWN_COOKIE };
 }
 
 function compileRule(rule: Rule): CompiledRule {

@@ -15,13 +15,14 @@ function isCopied(requestId: string, sample: number, capability = 'catalog'): bo
   });
   const nothing = (): undefined => undefined;
   const facts: RequestFacts = {
-    method: 'GET',
+    takenMethod: 'GET',
     certain: true,
     segments: ['a'],
     requestId,
     header: nothing,
     cookie: nothing,
     query: nothing,
+    claim: nothing,
     freshCohort: () => 'x',
   };
   const states = new Map([[capability, { ...initialState(capability), phase: 'shadow' as const }]]);

@@ -1,6 +1,6 @@
 // Which of the protocols that a client offers in Upgrade (RFC 9110 §7.8) become a tunnel. A server may
 // ignore an offer; it must in HTTP/1.0. Ignored, and served as the ordinary request that it also is:
-//   - HTTP/2 and TLS over the same port (Java's client offers h2c with every first request),
+//   - HTTP/2 and TLS over the same port (Java's client offers h2c with every request in the clear),
 //   - what comes with a body, which would be the tunnel's first bytes for one reader and a body for
 //     another,
 //   - HEAD, whose answer has no end of its own.

@@ -7,7 +7,6 @@ import { initialState, type CapabilityState } from '../../control/domain/state.t
 import type { AccessLog } from '../../facade/access-log.ts';
 import { createEdge, type Edge, type EdgeOptions } from '../../facade/edge.ts';
 import { compileRoutes, type Priority } from '../../facade/domain/routes.ts';
-import { UNFORWARDED } from '../../facade/ended.ts';
 import { Calls } from '../../facade/calls.ts';
 import { createCohortKeys } from '../../facade/cohort-keys.ts';
 import { createForwarder } from '../../facade/forward.ts';
@@ -115,9 +114,6 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     troubles.push(error.message);
   };
   const witness = createWitness(metrics, options.accessLog);
-  const refused = (status: number, ms: number): void => {
-    metrics.finished({ ...UNFORWARDED, match: undefined, path: 'none', status, ms });
-  };
   const overload = { sheds: options.sheds ?? (() => false) };
   const leaseValid = options.leaseValid ?? (() => true);
   const routes = compileRoutes(migration.capabilities);
@@ -133,7 +129,7 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     cohorts,
     overload,
     witness,
-    refused,
+    refused: metrics.refused,
     trouble,
     leaseValid,
     trusts: options.trusts,
@@ -159,9 +155,10 @@ export async function serveEdge(options: TestEdgeOptions): Promise<TestEdge> {
     calls,
     isBusy: options.isBusy ?? (() => Promise.resolve(false)),
     timeoutMs: migration.facade.timeoutMs,
+    drainMs: migration.facade.upgrades.drainMs,
     overload,
     witness,
-    refused,
+    refused: metrics.refused,
     held: (ms) => {
       metrics.held(ms);
     },

@@ -90,7 +90,8 @@ export function poolTo(
   options: Partial<PoolOptions> = {},
 ): Pick<Rig, 'pool' | 'send'> {
   const pool = new Pool(new URL(url), {
-    ...{ connections: 2, connectTimeoutMs: 30_000, idleTimeoutMs: 30_000, headBytes: 16_384 },
+    ...{ connections: 2, connectTimeoutMs: 30_000, idleTimeoutMs: 30_000, keepAliveMs: 4_000 },
+    headBytes: 16_384,
     ...options,
   });
   open.push(pool);
