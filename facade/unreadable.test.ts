@@ -1,5 +1,8 @@
 // What is no request: answered as Node's server would, but as a problem, and counted.
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
+import { sleep } from '../core/lifecycle.ts';
 import { dataServer } from './server.ts';
 import { serveEdge, type TestEdge } from '../test/support/edge.ts';
 import { eventually, serve, serveSide, wire, type Side } from '../test/support/http.ts';
@@ -52,6 +55,23 @@ test('what follows is thrown away, and counted once', async () => {
   expect(await edge.metrics.registry.metrics()).toContain(
     'banyan_refused_total{reason="ambiguous"} 1',
   );
+});
+
+test('who is still sending gets the answer, and no reset', async () => {
+  const { port } = await scene();
+  const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  let broken: Error | undefined;
+  client.on('error', (error) => (broken = error));
+  client.write('nonsense\r\n\r\n');
+  client.resume();
+  await once(client, 'end');
+  for (let nth = 0; nth < 3; nth++) {
+    client.write('more\r\n\r\n');
+    await sleep(50);
+  }
+  expect(broken).toBeUndefined();
+  client.end();
+  await once(client, 'close');
 });
 
 test('an answer that is due is not made up by what stands behind its request', async () => {

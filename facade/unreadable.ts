@@ -19,17 +19,12 @@ const DETAILS: Readonly<Record<Status, string>> = {
   431: 'Its header fields are larger than 64 KB.',
 };
 
-/** What the parser has stumbled over goes on to stumble over what follows. */
-const answered = new WeakSet<Duplex>();
-
 /** For a server's `clientError`: answers where nothing else is being answered, and ends the connection. */
 export function answerUnreadable(
   error: NodeJS.ErrnoException,
   socket: Duplex,
   refused: (status: Status) => void,
 ): void {
-  if (answered.has(socket)) return;
-  answered.add(socket);
   const { code = '' } = error;
   const status = STATUSES[code] ?? (code.startsWith('HPE_') ? 400 : undefined);
   // What Node has yet to answer on this connection.
