@@ -1,5 +1,5 @@
-// A row of an outbox that can be no event, and a topic of dead letters that takes none: the relay stands
-// before that row and says so, what came before it is there, and nothing is lost or sent twice.
+// A row of an outbox that can be no event: one dead letter, and the rest goes on. Where their topic takes none, the
+// relay stands before that row and says so, what came before it is there, and nothing is lost or sent twice.
 import { afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import kafkajs from 'kafkajs';
 import { waitFor } from '../../core/lifecycle.ts';
@@ -24,6 +24,10 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   own = await createPair();
+  await createOwned(own, 'outbox');
+  await own.monolith.query(
+    'ALTER TABLE outbox ADD aggregatetype text, ADD aggregateid text, ADD payload text',
+  );
 });
 
 afterEach(async () => {
@@ -52,13 +56,18 @@ const line = (what: string, is: (found: RelayLine) => boolean): Promise<RelayLin
     { timeoutMs: 30_000, what },
   );
 
+const change = (name: string): string =>
+  `INSERT INTO prd (prd_id, no, nm, prc) VALUES (${name.length}, '${name}', '${name}', 1)`;
+
+/** Names of the products that have come. */
+const values = async (): Promise<string[]> =>
+  (await readTopic(pair.client, `${pair.prefix}.changes`)).flatMap(
+    ({ value }) => /"nm":"(\w+)"/.exec(value ?? '')?.[1] ?? [],
+  );
+
 const LITTLE = '200';
 
 test('a topic of dead letters that takes none holds up what comes behind it, and nothing else', async () => {
-  await createOwned(own, 'outbox');
-  await own.monolith.query(
-    'ALTER TABLE outbox ADD aggregatetype text, ADD aggregateid text, ADD payload text',
-  );
   pair = overKafka(own, kafka, { outbox: [{ table: 'outbox' }] });
   const letters = `${pair.prefix}.dead-letters`;
   const tooLittle = [{ name: 'max.message.bytes', value: LITTLE }];
@@ -66,8 +75,6 @@ test('a topic of dead letters that takes none holds up what comes behind it, and
     admin.createTopics({ topics: [{ topic: letters, configEntries: tooLittle }] }),
   );
   await pair.coordinator().move({ capability: 'catalog', event: 'advance' });
-  const change = (name: string): string =>
-    `INSERT INTO prd (prd_id, no, nm, prc) VALUES (${name.length}, '${name}', '${name}', 1)`;
   // In one stretch of the log: what comes first is not to wait for what comes after.
   await own.monolith.query(change('one'));
   const { rows } = await own.monolith.query<{ at: string }>('SELECT pg_current_wal_lsn() AS at');
@@ -87,10 +94,6 @@ test('a topic of dead letters that takes none holds up what comes behind it, and
       `^topic ${letters.replaceAll('.', '\\.')} takes ${LITTLE} bytes, too few .*nothing is lost`,
     ),
   );
-  const values = async (): Promise<string[]> =>
-    (await readTopic(pair.client, `${pair.prefix}.changes`)).flatMap(
-      ({ value }) => /"nm":"(\w+)"/.exec(value ?? '')?.[1] ?? [],
-    );
   expect(await values()).toEqual(['one']);
   const { rows: slots } = await own.monolith.query<{ at: string }>(
     'SELECT confirmed_flush_lsn AS at FROM pg_replication_slots WHERE database = current_database()',
@@ -119,4 +122,26 @@ test('a topic of dead letters that takes none holds up what comes behind it, and
   expect(letter?.headers['banyan.error']).toMatch(/is no name of a topic$/);
   expect(JSON.parse(letter?.value ?? '')).toMatchObject({ id: '1', payload: 'p' });
   expect(more).toEqual([]);
+});
+
+test('a row that is larger than a topic takes is a dead letter once, and holds nobody up', async () => {
+  pair = overKafka(own, kafka, { outbox: [{ table: 'outbox' }], maxMessageBytes: 1_048_576 });
+  await pair.coordinator().move({ capability: 'catalog', event: 'advance' });
+  const event = (id: number, bytes: number): string =>
+    `INSERT INTO outbox (id, aggregatetype, aggregateid, payload) VALUES (${id}, 'order-${own.tag}', 'k', repeat('x', ${bytes}))`;
+  for (const sql of [event(1, 1_200_000), change('four'), event(2, 5)])
+    await own.monolith.query(sql);
+  relay = startRelay(pair);
+  await waitFor(async () => (await values()).length > 0, {
+    timeoutMs: 30_000,
+    what: 'what comes behind it',
+  });
+  const found = await line('the relay to count it', ({ letters }) => letters > 0);
+  expect(found).toMatchObject({ status: 'running', errorCode: null, letters: 1 });
+  const letters = await readTopic(pair.client, `${pair.prefix}.dead-letters`);
+  expect(letters.map(({ headers }) => headers['banyan.error'])).toEqual([
+    expect.stringMatching(/^it has 1\d{6} bytes, and a topic takes 1048576$/),
+  ]);
+  const events = await readTopic(pair.client, `outbox.event.order-${own.tag}`);
+  expect(events.map(({ headers }) => headers['id'])).toEqual(['2']);
 });

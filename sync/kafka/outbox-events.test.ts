@@ -3,7 +3,7 @@ import { BanyanError } from '../../core/errors.ts';
 import type { Admin, KafkaRecord, NewTopic } from '../../core/kafka/client.ts';
 import { createLogger } from '../../core/log.ts';
 import type { Piece, Relation } from '../domain/change.ts';
-import { OutboxEvents } from './outbox-events.ts';
+import { OutboxEvents, type Posted } from './outbox-events.ts';
 import { bytesOf } from './record-size.ts';
 import type { RelaySource } from './relay-sources.ts';
 import { producing } from '../../test/support/producing.ts';
@@ -35,6 +35,8 @@ interface Brokers {
   /** What is thrown when a topic is to be made, and when one is written to, by topic. */
   readonly making?: Record<string, BanyanError>;
   readonly writing?: Record<string, BanyanError>;
+  /** Bytes that a topic takes, where its settings do not tell. */
+  readonly takes?: Record<string, number>;
   /** What was sent alone. */
   readonly sent: KafkaRecord[];
 }
@@ -43,7 +45,11 @@ function brokers(topics: Record<string, number>, more: Partial<Brokers> = {}): B
   return { topics, sent: [], ...more };
 }
 
-function events({ topics, limits = {}, making = {}, writing = {}, sent }: Brokers): OutboxEvents {
+function events(
+  { topics, limits = {}, making = {}, writing = {}, takes = {}, sent }: Brokers,
+  of = source,
+  isWritten = () => Promise.resolve(true),
+): { of(rows: Piece): Promise<Posted> } {
   const admin = {
     topics: (names: string[]) =>
       Promise.resolve(
@@ -71,11 +77,14 @@ function events({ topics, limits = {}, making = {}, writing = {}, sent }: Broker
   const producer = producing((records) => {
     const refusal = records.map(({ topic }) => writing[topic]).find((one) => one);
     if (refusal) return Promise.reject(refusal);
+    if (records.some((record) => bytesOf(record) > (takes[record.topic] ?? Infinity)))
+      return Promise.reject(refused('a message that is too large'));
     sent.push(...records);
     return Promise.resolve();
   });
   const kafka = { admin: () => Promise.resolve(admin), producer: () => Promise.resolve(producer) };
-  return new OutboxEvents(source, () => undefined, kafka, createLogger({}, 'silent'), 1);
+  const all = new OutboxEvents(of, () => undefined, kafka, createLogger({}, 'silent'), 1);
+  return { of: (rows) => all.of(rows, isWritten) };
 }
 
 const piece = (...rows: (string | null)[][]): Piece => ({
@@ -206,6 +215,44 @@ test("what is larger than the team's own topic takes is a dead letter", async ()
   expect(some.sent.map(({ topic }) => topic)).toEqual([LETTERS, 'orders']);
   expect(some.sent[0]?.headers['banyan.error']).toMatch(/bytes, and topic orders takes 2000$/);
   expect(records).toEqual([]);
+});
+
+const LARGE: RelaySource = {
+  ...source,
+  settings: { topics: { partitions: 1, retentionMs: -1, maxMessageBytes: 16_777_216 } } as never,
+};
+
+test('what may be too large for a topic whose limit cannot be read goes alone, behind what comes before it', async () => {
+  const some = brokers({ orders: 1, [LETTERS]: 1 }, { takes: { orders: 1_000_000 } });
+  const asked: number[] = [];
+  const outbox = events(some, LARGE, () => {
+    asked.push(some.sent.length);
+    return Promise.resolve(true);
+  });
+  const row = (id: string, bytes: number): string[] => [id, 'orders', '1', 'x'.repeat(bytes)];
+  const posted = await outbox.of(
+    piece(row('a', 1), row('b', 1), row('c', 950_000), row('d', 1), row('e', 1_200_000)),
+  );
+  expect(some.sent.map(({ key, headers }) => headers['id'] ?? key)).toEqual([
+    ...['a', 'b', 'c', 'd', '{"id":"e"}'],
+  ]);
+  expect(some.sent.at(-1)?.headers['banyan.error']).toMatch(/^topic orders .* is too large$/);
+  expect(some.sent.at(-1)?.value?.length).toBeLessThan(2_000);
+  expect(posted).toEqual({ records: [], letters: 1 });
+  // One look, before anything of the piece is there.
+  expect(asked).toEqual([0]);
+  // The topic itself is as good as before.
+  expect(await outbox.of(piece(row('f', 1)))).toMatchObject({
+    records: [{ headers: { id: 'f' } }],
+    letters: 0,
+  });
+});
+
+test('nothing is sent alone while what comes before it is not there', async () => {
+  const some = brokers({ orders: 1 });
+  const outbox = events(some, LARGE, () => Promise.resolve(false));
+  const posted = await outbox.of(piece(['a', 'orders', '1', 'x'.repeat(950_000)]));
+  expect([posted.records, some.sent]).toEqual([[], []]);
 });
 
 test('where dead letters cannot be written, that is said before anything of the piece is there', async () => {

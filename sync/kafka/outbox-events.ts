@@ -12,6 +12,7 @@ import { letterOf, lettersTopic } from './outbox-letters.ts';
 import { OutboxTopics } from './outbox-topics.ts';
 import { bytesOf } from './record-size.ts';
 import type { RelaySource } from './relay-sources.ts';
+import type { IsWritten } from './relay-work.ts';
 
 interface Event {
   readonly record: KafkaRecord;
@@ -55,7 +56,7 @@ export class OutboxEvents {
    * Throws FLOW_STOPPED where the settings do not fit the table, KAFKA_UNREACHABLE, and KAFKA_REFUSED
    * where there can be no topic of dead letters.
    */
-  async of({ head, changes, firstSeq }: Piece): Promise<Posted> {
+  async of({ head, changes, firstSeq }: Piece, isWritten: IsWritten): Promise<Posted> {
     if (this.#source.outboxes.length === 0) return NONE;
     const events = this.#eventsOf(changes, firstSeq, positionStart(this.#timeline, head.commitLsn));
     if (events.length === 0) return NONE;
@@ -66,6 +67,10 @@ export class OutboxEvents {
     await this.#topics.prepare(
       events.flatMap(({ record, why }) => (why === undefined ? [record] : [])),
     );
+    const isDoubtful = ({ record, why }: Event): boolean =>
+      why === undefined && this.#topics.isDoubtful(record);
+    // It goes alone: what the topic has still to get comes first.
+    if (events.some(isDoubtful) && !(await isWritten())) return NONE;
     const records: KafkaRecord[] = [];
     let letters = 0;
     for (const event of events) {
@@ -104,6 +109,10 @@ export class OutboxEvents {
   async #placed(event: Event, records: KafkaRecord[]): Promise<Event | undefined> {
     const { record } = event;
     const refusal = (): string | undefined => this.#topics.refusal(record);
+    if (refusal() === undefined && this.#topics.isDoubtful(record)) {
+      const refused = await this.#topics.sendDoubtful(takeOut(records, record.topic), record);
+      return refused === undefined ? undefined : { ...event, why: refused };
+    }
     if (refusal() === undefined && (await this.#topics.sendFirst(record))) return undefined;
     const why = refusal();
     if (why !== undefined) return { ...event, why };
@@ -129,6 +138,14 @@ export class OutboxEvents {
     });
     return letter;
   }
+}
+
+/** Takes those of a topic out of a list, in their order. */
+function takeOut(records: KafkaRecord[], topic: string): KafkaRecord[] {
+  const taken = records.filter((one) => one.topic === topic);
+  const left = records.filter((one) => one.topic !== topic);
+  records.splice(0, records.length, ...left);
+  return taken;
 }
 
 /** Why a record can be none, whatever the brokers say of its topic. */

@@ -3,6 +3,7 @@
 // was to go there are dead letters, and now and then it is tried again. The topic of dead letters itself
 // must be there, and take them: without it the relay does not go on, and nothing of the row is confirmed.
 import { BanyanError, isBanyanError } from '../../core/errors.ts';
+import { REQUEST_BYTES } from '../../core/kafka/batch-limits.ts';
 import type { Admin, KafkaClient, KafkaRecord, TopicFacts } from '../../core/kafka/client.ts';
 import { ensureTopics } from '../../core/kafka/topics.ts';
 import { newTopic } from '../../control/kafka-topics.ts';
@@ -15,6 +16,8 @@ interface Known {
   readonly partitions: number;
   /** Bytes of a record that it takes. */
   readonly limit: number;
+  /** Whether the brokers have said so: a login without DESCRIBE_CONFIGS does not learn it. */
+  readonly isSure: boolean;
 }
 
 const CLOSED_MS = 30_000;
@@ -70,7 +73,8 @@ export class OutboxTopics {
   async letterBytes(): Promise<number> {
     const topic = lettersTopic(this.#source.prefix);
     await this.prepare([{ topic, key: null, value: null, headers: {} }]);
-    return this.#known.get(topic)?.limit ?? 0;
+    const { limit, isSure } = this.#known.get(topic) ?? { limit: 0, isSure: true };
+    return isSure ? limit : Math.min(limit, REQUEST_BYTES);
   }
 
   /**
@@ -103,10 +107,34 @@ export class OutboxTopics {
     return true;
   }
 
-  async #sendAlone(record: KafkaRecord): Promise<void> {
+  /** Whether only the brokers know if the record is too large: more than topics take as a rule, and no limit was to be read. */
+  isDoubtful(record: KafkaRecord): boolean {
+    return this.#known.get(record.topic)?.isSure === false && bytesOf(record) > REQUEST_BYTES;
+  }
+
+  /**
+   * Sends such a record by itself, behind those of its topic that come before it; gives why the brokers do not
+   * take it. Other records of the topic are not concerned. Throws KAFKA_UNREACHABLE, and KAFKA_REFUSED for what
+   * comes before it.
+   */
+  async sendDoubtful(
+    before: readonly KafkaRecord[],
+    record: KafkaRecord,
+  ): Promise<string | undefined> {
+    if (before.length > 0) await this.#sendAlone(...before);
+    try {
+      await this.#sendAlone(record);
+    } catch (error) {
+      return refusalOf(record.topic, error);
+    }
+    this.#tried.add(record.topic);
+    return undefined;
+  }
+
+  async #sendAlone(...records: readonly KafkaRecord[]): Promise<void> {
     const producer = await this.#kafka.producer();
     try {
-      await producer.send([record]);
+      await producer.send(records);
     } finally {
       await producer.close();
     }
@@ -126,15 +154,20 @@ export class OutboxTopics {
     }
     const own = Number(found?.config['max.message.bytes'] ?? Number.NaN);
     const limit = own < maxMessageBytes ? own : maxMessageBytes;
-    this.#known.set(topic, { partitions: found?.partitions ?? wanted, limit });
+    const isSure = !found || !Number.isNaN(own);
+    this.#known.set(topic, { partitions: found?.partitions ?? wanted, limit, isSure });
   }
 
-  /** Only what waiting does not mend: brokers that do not answer are no reason to leave an event out. */
   #close(topic: string, error: unknown): void {
-    if (!isBanyanError(error) || error.retryable) throw error;
-    const why = `topic ${topic} cannot be had: ${error.message}`;
+    const why = refusalOf(topic, error);
     this.#closed.set(topic, { why, untilMs: performance.now() + CLOSED_MS });
   }
+}
+
+/** Only what waiting does not mend: brokers that do not answer are no reason to leave an event out. */
+function refusalOf(topic: string, error: unknown): string {
+  if (!isBanyanError(error) || error.retryable) throw error;
+  return `topic ${topic} cannot be had: ${error.message}`;
 }
 
 function noLetters(topic: string, error: unknown, what: 'made' | 'written'): unknown {

@@ -23,14 +23,17 @@ export interface Script {
   readonly letters: number;
   /** What the next transaction would say of what it comes behind; undefined where nobody knows. */
   readonly chain?: ChainEnd | undefined;
-  /** The records of the next piece of the log, in order. */
-  write(piece: Piece): Promise<readonly KafkaRecord[]>;
+  /** The records of the next piece of the log, in order; what it sends by itself must not overtake what waits. */
+  write(piece: Piece, isWritten: IsWritten): Promise<readonly KafkaRecord[]>;
   /**
    * What is said every few seconds, whatever else is; nothing where the layout has no such thing. With
    * `idle`, that all is written up to there: the next relay rests on it.
    */
   beat(idle: Lsn | undefined): readonly KafkaRecord[];
 }
+
+/** Waits until all that was given before is with the brokers; false where it will not be. */
+export type IsWritten = () => Promise<boolean>;
 
 export interface WorkOptions {
   /** Login that reads the slot. */
@@ -118,13 +121,17 @@ export class RelayWork {
   }
 
   async #stream(script: Script, outlet: Outlet, watch: Watch, signal: AbortSignal): Promise<void> {
+    const isWritten: IsWritten = async () => {
+      await outlet.emptied();
+      return outlet.empty;
+    };
     while (!signal.aborted) {
       this.#waits = true;
       const pieces = await this.#log.read(signal);
       this.#waits = false;
       for (const piece of pieces) {
         if (piece.size > 0) watch.sees(piece.head.commitLsn);
-        const records = await script.write(piece).catch(async (error: unknown) => {
+        const records = await script.write(piece, isWritten).catch(async (error: unknown) => {
           // Where the relay stands before a piece, all that lies before it is written and confirmed.
           await outlet.emptied();
           throw error;

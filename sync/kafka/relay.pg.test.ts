@@ -15,11 +15,11 @@ import {
   idleIn,
   script,
   upTo,
+  type Answer,
   type CountedRelay,
 } from '../../test/support/counted-relay.ts';
 import type { Pair } from '../../test/support/pair.ts';
 import { startProxy, type Proxy } from '../../test/support/proxy.ts';
-import type { Piece } from '../domain/change.ts';
 
 let relay: CountedRelay;
 let pair: Pair;
@@ -69,12 +69,12 @@ test('what lies before a change that cannot be written down is with the brokers 
     script: () =>
       Promise.resolve({
         ...script,
-        write: async (piece: Piece) => {
+        write: async (piece, isWritten) => {
           given += 1;
           // What comes behind the first request waits.
           if (given === 2)
             await waitFor(() => brokers.requests === 1, { timeoutMs: 30_000, what: 'a request' });
-          if (given < 4) return script.write(piece);
+          if (given < 4) return script.write(piece, isWritten);
           reached.resolve(undefined);
           throw new Error('unwritable');
         },
@@ -88,6 +88,52 @@ test('what lies before a change that cannot be written down is with the brokers 
   expect(counted(brokers.topic)).toEqual(upTo(3));
 });
 
+test.each([
+  ['written', true, upTo(2)],
+  ['refused', false, [1]],
+] as const)(
+  'what a script sends by itself waits until all before it is %s',
+  async (fate, expected, there) => {
+    const slow = Promise.withResolvers<Answer>();
+    const brokers = new Brokers((request) => (request === 1 ? 'written' : slow.promise));
+    const [asked, answered] = [
+      Promise.withResolvers<undefined>(),
+      Promise.withResolvers<boolean>(),
+    ];
+    const counting = count(1);
+    let given = 0;
+    const relay = start(brokers, {
+      script: () =>
+        Promise.resolve({
+          ...script,
+          write: async (piece, isWritten) => {
+            given += 1;
+            if (given === 3) {
+              asked.resolve(undefined);
+              answered.resolve(await isWritten());
+            }
+            return script.write(piece, isWritten);
+          },
+        }),
+    });
+    await counting;
+    await holds(brokers, 1);
+    await count(1);
+    await waitFor(() => brokers.requests === 2, { timeoutMs: 30_000, what: 'a request' });
+    await count(1);
+    await asked.promise;
+    let early: boolean | undefined;
+    void answered.promise.then((is) => (early = is));
+    await nextTurn();
+    const before = early;
+    slow.resolve(fate);
+    expect(before).toBeUndefined();
+    expect(await answered.promise).toBe(expected);
+    expect(counted(brokers.topic).slice(0, there.length)).toEqual(there);
+    await relay.end();
+  },
+);
+
 test('while the brokers say nothing the source is told nothing, and little is in memory', async () => {
   const silent = Promise.withResolvers<undefined>();
   const brokers = new Brokers((request) => (request === 1 ? silent.promise : 'written'));
@@ -97,9 +143,9 @@ test('while the brokers say nothing the source is told nothing, and little is in
     script: () =>
       Promise.resolve({
         ...script,
-        write: (piece: Piece) => {
+        write: (piece, isWritten) => {
           given += 1;
-          return script.write(piece);
+          return script.write(piece, isWritten);
         },
       }),
   });

@@ -24,7 +24,7 @@ import { OutboxEvents } from './outbox-events.ts';
 import { assertOutboxes } from './outbox-published.ts';
 import type { RelaySource } from './relay-sources.ts';
 import type { RelayOptions } from './relay.ts';
-import type { Script } from './relay-work.ts';
+import type { IsWritten, Script } from './relay-work.ts';
 import { describeRelations } from './source-tables.ts';
 import { readTopicEnd } from './topic-end.ts';
 
@@ -106,6 +106,8 @@ class DebeziumScript implements Script {
     this.#outboxes = new Set(outboxes.map(({ table }) => tableTopic(prefix, table)));
     this.#partitions = new Map(source.topics.map(({ topic, partitions }) => [topic, partitions]));
     const { layout } = settings;
+    const mapped = new Set([...source.tablesOf.values()].flat());
+    const names = outboxes.map(({ table }) => table);
     this.#encoder = createEncoder({
       prefix,
       database,
@@ -114,24 +116,23 @@ class DebeziumScript implements Script {
       tables,
       footing,
       ...(layout === 'changes' && {
-        concerns: new Concerns(
-          source.tablesOf,
-          outboxes.map(({ table }) => table),
-        ),
+        concerns: new Concerns(source.tablesOf, names),
+        // An event that is too large is a dead letter: its row must not hold up the one topic of all.
+        unread: new Set(names.filter((name) => !mapped.has(name))),
       }),
-      outboxes: new Set(outboxes.map(({ table }) => table)),
+      outboxes: new Set(names),
       ...recordForm(settings),
     });
     this.#events = new OutboxEvents(source, tables, kafka, log, timeline);
   }
 
-  async write(piece: Piece): Promise<readonly KafkaRecord[]> {
+  async write(piece: Piece, isWritten: IsWritten): Promise<readonly KafkaRecord[]> {
     const unknown = this.#unknown(piece.changes);
     if (unknown.size > 0) await this.#describe([...unknown]);
     const records = this.#numbered(this.#encoder.encode(piece, Date.now()), piece);
     const own = this.#source.settings.layout === 'changes' ? records : this.#placed(records, piece);
     if (this.#outboxes.size === 0) return own;
-    const events = await this.#events.of(piece);
+    const events = await this.#events.of(piece, isWritten);
     this.#letters += events.letters;
     return events.records.length === 0 ? own : [...own, ...events.records];
   }

@@ -17,8 +17,8 @@ import type { Script } from '../../sync/kafka/relay-work.ts';
 import { createPair, SESSION, type Pair } from './pair.ts';
 import { producing } from './producing.ts';
 
-/** What becomes of a request: there, refused, there though it was refused, or no answer as long as it takes. */
-type Answer = 'written' | 'refused' | 'lost' | Promise<unknown>;
+/** What becomes of a request: there, refused, there though it was refused, or one of these after a while. */
+export type Answer = 'written' | 'refused' | 'lost' | Promise<unknown>;
 
 /** Brokers with one topic. A producer keeps its word: after a failure it writes nothing more. */
 export class Brokers implements Pick<KafkaClient, 'producer'> {
@@ -45,11 +45,11 @@ export class Brokers implements Pick<KafkaClient, 'producer'> {
         const answer = records.every(({ value }) => isIdle(value ?? ''))
           ? this.#onBeat((this.beats += 1))
           : this.#answer((this.requests += 1));
-        if (typeof answer !== 'string') await answer;
-        if (answer !== 'refused') this.topic.push(...records.map(({ value }) => value ?? ''));
-        if (answer === 'refused' || answer === 'lost') {
+        const fate = await answer;
+        if (fate !== 'refused') this.topic.push(...records.map(({ value }) => value ?? ''));
+        if (fate === 'refused' || fate === 'lost') {
           failed = true;
-          throw new Error(answer);
+          throw new Error(fate);
         }
       }),
     );

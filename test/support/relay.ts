@@ -32,6 +32,7 @@ export interface RelayPair extends Pair {
 export interface RelayPairOptions {
   readonly layout?: Layout;
   readonly partitions?: number;
+  readonly maxMessageBytes?: number;
   readonly sync?: MigrationInput['sync'];
   /** Of the monolith. */
   readonly outbox?: { readonly table: string; readonly additional?: Additional[] }[];
@@ -45,7 +46,7 @@ export function overKafka(
   kafka: SharedKafka,
   options: RelayPairOptions = {},
 ): RelayPair {
-  const { layout = 'changes', partitions = 1 } = options;
+  const { layout = 'changes', partitions = 1, maxMessageBytes } = options;
   const { monolith, services } = pair.connections;
   const definition = {
     ...pair.migration,
@@ -56,7 +57,7 @@ export function overKafka(
         brokers: [...kafka.connection.brokers],
         prefix: `t${pair.tag}`,
         layout,
-        topics: { partitions },
+        topics: { partitions, ...(maxMessageBytes !== undefined && { maxMessageBytes }) },
         ...(options.outbox && { outbox: { monolith: options.outbox } }),
       },
     },

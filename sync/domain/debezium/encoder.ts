@@ -30,6 +30,8 @@ export interface EncoderOptions {
   readonly modes?: Partial<Modes>;
   readonly tables: SourceTables;
   readonly outboxes?: ReadonlySet<string>;
+  /** Of those the ones whose rows nobody reads here: each change has its place, and no columns. */
+  readonly unread?: ReadonlySet<string>;
   /** What `source.version` says. */
   readonly version?: string;
   /** What it goes on from; records do not say what they follow where that is not known. */
@@ -205,9 +207,9 @@ class Encoder {
     headers?: Readonly<Record<string, string>>,
   ): void {
     const table = this.#frames.of(relation);
-    const { writer } = table;
-    const old = before ? writer.before(before) : 'null';
-    const row = after ? writer.after(after) : 'null';
+    const { writer, isUnread } = table;
+    const old = before && !isUnread ? writer.before(before) : 'null';
+    const row = after && !isUnread ? writer.after(after) : 'null';
     const source = this.#source.of(table.source, at.lsn);
     const transaction = this.#counter.event(writer.name, at.id);
     this.#records.push({

@@ -14,6 +14,8 @@ export interface TableFrame {
   readonly valueSchema: string;
   /** The part of `source` that names the table. */
   readonly source: string;
+  /** Its rows are left out. */
+  readonly isUnread: boolean;
 }
 
 export interface FrameOptions {
@@ -22,6 +24,8 @@ export interface FrameOptions {
   readonly tables: SourceTables;
   /** Tables, as `schema.table`, whose rows are events: what cannot be written of them stops nobody. */
   readonly outboxes?: ReadonlySet<string>;
+  /** Tables whose rows are left out. */
+  readonly unread?: ReadonlySet<string>;
 }
 
 export class TableFrames {
@@ -44,7 +48,7 @@ export class TableFrames {
   }
 
   #make(relation: Relation): TableFrame {
-    const { prefix, schemas = false, tables, outboxes } = this.#options;
+    const { prefix, schemas = false, tables, outboxes, unread } = this.#options;
     const { schema, table } = relation;
     const source = tables(relation);
     if (!fits(relation, source))
@@ -63,6 +67,7 @@ export class TableFrames {
       keySchema: schemas ? keySchema(topic, writer.keyFields) : '',
       valueSchema: schemas ? envelopeSchema(topic, writer.valueFields) : '',
       source: `${quote(schema)},"table":${quote(table)}`,
+      isUnread: unread?.has(`${schema}.${table}`) === true,
     };
   }
 }
