@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { openContext, type GlobalOptions } from './context.ts';
 import { answer } from './output.ts';
+import { describeLeaving, leavingRelays } from './relay-lines.ts';
 import { interrupts } from './running.ts';
 
 interface Flags {
@@ -26,6 +27,7 @@ export function abortCommand(program: Command): void {
         const result = await context
           .coordinator({ interrupts })
           .abort({ capability, losing, ...rest });
+        const leaving = await leavingRelays(context, capability);
         const lines = [
           `${capability}: ${result.from} → monolith`,
           ...result.lost.map((one) => `  lost: ${one}`),
@@ -42,8 +44,10 @@ export function abortCommand(program: Command): void {
                 '  slots and publications) stays. Should it come back, give this command again.',
               ]
             : []),
+          ...leaving.flatMap(describeLeaving),
         ];
-        answer(globals.json, result, lines.join('\n'));
+        const data = { ...result, ...(leaving.length > 0 && { leaving }) };
+        answer(globals.json, data, lines.join('\n'));
       } finally {
         await context.close();
       }

@@ -13,6 +13,7 @@ import { openContext, type Context, type GlobalOptions } from './context.ts';
 import { describeDryRun } from './dry-run.ts';
 import { answer } from './output.ts';
 import { assertPreflight } from './preflight.ts';
+import { describeLeaving, leavingRelays } from './relay-lines.ts';
 import { describeMove, requestsBack, rollBack } from './roll-back.ts';
 import { interrupts } from './running.ts';
 
@@ -102,9 +103,11 @@ async function run(
   try {
     const moves = await move(context);
     const [first, last] = [moves[0], moves.at(-1)];
-    const data = moves.length === 1 ? last : { ...last, from: first?.from, moves };
+    const leaving = last && !('steps' in last) ? await leavingRelays(context, last.capability) : [];
+    const made = { ...last, ...(leaving.length > 0 && { leaving }) };
+    const data = moves.length === 1 ? made : { ...made, from: first?.from, moves };
     const lines = moves.map((one) => ('steps' in one ? describeDryRun(one) : describeMove(one)));
-    answer(globals.json, data, lines.join('\n'));
+    answer(globals.json, data, [...lines, ...leaving.flatMap(describeLeaving)].join('\n'));
   } finally {
     await context.close();
   }

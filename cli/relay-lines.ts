@@ -1,5 +1,6 @@
 // How relays are shown by `banyan status` and `banyan sync status`.
-import type { RelayLine } from '../control/relay-reports.ts';
+import { RelayReports, type RelayLine } from '../control/relay-reports.ts';
+import type { Context } from './context.ts';
 import { bytes, span, table } from './output.ts';
 
 /** Empty where no relay has reported. */
@@ -26,6 +27,7 @@ export function describeRelays(lines: readonly RelayLine[]): string[] {
           `relay ${source}: ${count} rows of an outbox could not be events; they are in the topic of its dead letters, each with the reason (header banyan.error)`,
         ],
   );
+  const leaving = lines.flatMap(describeLeaving);
   const errors = lines.flatMap((line) =>
     line.error === null ? [] : [`relay ${line.source}: [${line.errorCode ?? ''}] ${line.error}`],
   );
@@ -46,6 +48,26 @@ export function describeRelays(lines: readonly RelayLine[]): string[] {
       ...rows,
     ]),
     ...letters,
+    ...leaving,
     ...errors,
   ];
+}
+
+/** What has to be done about a relay that only waits for its outbox; nothing of any other. */
+export function describeLeaving({ source, leaves, behindBytes }: RelayLine): string[] {
+  if (leaves === null) return [];
+  const behind = behindBytes === null ? '' : ` (${bytes(behindBytes)} of WAL are left to read)`;
+  return [
+    `relay ${source}: no flow needs it any more, but events of its outbox that were committed before ${leaves} may not be with Kafka yet${behind}: slot and publication stay until they are, and the source keeps its WAL. Keep \`banyan relay\` or \`banyan sync\` running, and nothing is lost. Is Kafka gone for good? \`banyan relay give-up ${source}\` gives those events up.`,
+  ];
+}
+
+/** What moves of a capability have left: relays of its sources that wait for an outbox. */
+export async function leavingRelays(
+  { db, migration }: Pick<Context, 'db' | 'migration'>,
+  capability: string,
+): Promise<RelayLine[]> {
+  const sources = ['monolith', migration.capabilities[capability]?.service];
+  const lines = await new RelayReports(db).lines();
+  return lines.filter(({ source, leaves }) => leaves !== null && sources.includes(source));
 }

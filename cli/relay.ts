@@ -49,6 +49,26 @@ export function relayCommand(program: Command): void {
     }
   });
   relay
+    .command('give-up <source>')
+    .description(
+      'give up the events that a relay has yet to send after the last flow of its source: its slot goes',
+    )
+    .option('--why <text>', 'for the journal')
+    .action(async (source: string, { why }: { readonly why?: string }, command: Command) => {
+      const globals = command.optsWithGlobals<GlobalOptions>();
+      const context = await openContext(globals);
+      try {
+        await context.coordinator().giveUpEvents(source, why);
+        answer(
+          globals.json,
+          { source, givenUp: true },
+          `relay ${source}: its slot is gone; what had not been sent is in the outbox table alone, as far as the application leaves it there`,
+        );
+      } finally {
+        await context.close();
+      }
+    });
+  relay
     .command('status')
     .description('show every relay: how far Kafka is behind its source, and the WAL that it keeps')
     .action(async (_flags: unknown, command: Command) => {

@@ -1,13 +1,14 @@
 // What may be asked of a coordinator, one method a command: moves, the ways out, rehearsals, pauses, and
 // the care of what a dead one has left.
 import type { Knex } from 'knex';
+import { BanyanError } from '../core/errors.ts';
 import { abort, type AbortRequest, type Aborted } from './abort.ts';
 import type { MissingRight } from './applier-rights.ts';
 import { dryRun, type DryRun } from './dry-run.ts';
 import { notAllowed, type MoveRequest, type MoveResult } from './domain/move.ts';
 import { ownerOf } from './domain/phase.ts';
 import type { Rehearsal } from './domain/rehearsal.ts';
-import { withMonolith } from './ends.ts';
+import { withMonolith, withSource } from './ends.ts';
 import { hasGaps, mendFence, type Mended } from './fence-gaps.ts';
 import { giveUp, type Loss } from './giving-up.ts';
 import { withLease } from './lease.ts';
@@ -17,6 +18,7 @@ import { assertWindow } from './rehearsal-checks.ts';
 import { rehearse } from './rehearsal.ts';
 import type { JournalEntry } from './store.ts';
 import { missingRights } from './way-back.ts';
+import { giveUpEvents } from './relay-leave.ts';
 import { astray } from './rest.ts';
 import { Workplace, type CoordinatorOptions } from './workplace.ts';
 
@@ -125,6 +127,40 @@ export class Coordinator {
   async resumeFlows(capability: string, why = '', what: Pausable = 'flows'): Promise<void> {
     await this.#note(capability, eventOf('resume', what), why, (db) =>
       resumeFlows(db, capability, what),
+    );
+  }
+
+  /**
+   * Gives up the events that a relay has yet to send after the last flow of its source, `monolith` or a service:
+   * slot and publication go. Throws USAGE for a source that no capability has tables at, MOVE_NOT_ALLOWED where
+   * no relay waits for an outbox, TIMED_OUT; the same command goes on then.
+   */
+  async giveUpEvents(from: string, why = ''): Promise<void> {
+    const { controlUrl, connections, migration, who } = this.#at.options;
+    const own = Object.entries(migration.capabilities).find(
+      ([, one]) => one.tables.length > 0 && (from === 'monolith' || one.service === from),
+    );
+    if (!own)
+      throw new BanyanError('USAGE', `no capability has tables at a source "${from}"`, {
+        hint: 'A source is `monolith`, or the service whose database it is: `banyan relay status` names them.',
+      });
+    const [capability] = own;
+    const where = { ...migration, connections };
+    await withLease(controlUrl, capability, () =>
+      withSource(where, from, own, async ({ source, ...relayed }) => {
+        const entry = { who, event: 'give up events', why, evidence: { source: from } };
+        const { store, relays } = this.#at;
+        const noted = async (): Promise<void> => {
+          await store.change(await store.readOne(capability), {}, entry);
+        };
+        if (!(await giveUpEvents(source, { ...relayed, tables: relayed.outbox }, noted)))
+          throw new BanyanError(
+            'MOVE_NOT_ALLOWED',
+            `the relay of "${from}" does not wait for an outbox`,
+            { hint: 'As long as a flow needs it, it sends by itself: `banyan relay status`.' },
+          );
+        await relays.drop(from);
+      }),
     );
   }
 

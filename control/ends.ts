@@ -61,6 +61,38 @@ export async function withMonolith<T>(
   }
 }
 
+/** What Banyan has of a relay at its source, where that is all that is looked at. */
+export interface RelaySide {
+  readonly source: Participant;
+  readonly known: readonly string[];
+  readonly outbox: readonly string[];
+}
+
+/** Runs `work` with one database open, for a capability that has tables there; `from` is `monolith` or its service. */
+export async function withSource<T>(
+  { connections, changeLog, capabilities }: Where,
+  from: string,
+  [id, { tables }]: readonly [string, Capability],
+  work: (side: RelaySide) => Promise<T>,
+): Promise<T> {
+  const side = from === 'monolith' ? 'monolith' : 'service';
+  const logins = (side === 'monolith' ? connections.monolith : connections.services[from])
+    ?.database;
+  if (!logins) throw new RangeError(`no logins of ${from}`);
+  const labels = { monolith: 'the monolith', service: `service "${from}"` };
+  const source = await Participant.open({ capability: id, side, labels, tables, logins });
+  try {
+    const outbox = changeLog === 'direct' ? [] : (changeLog.kafka.outbox[from] ?? []);
+    return await work({
+      source,
+      known: mappedTables({ capabilities }, side, side === 'service' ? from : undefined),
+      outbox: outbox.map(({ table }) => table),
+    });
+  } finally {
+    await source.close();
+  }
+}
+
 /** Runs `work` with both sides open; with undefined for a capability without tables. */
 export async function withEnds<T>(
   { connections, changeLog, capabilities }: Where,

@@ -15,7 +15,7 @@ import type { Participant } from './participant.ts';
 import { removeFlow, removeSourceParts, removeTargetParts } from './replication.ts';
 import type { RelayReports } from './relay-reports.ts';
 import type { Replicas } from './replicas.ts';
-import { astray, isClosed, tidy } from './rest.ts';
+import { astray, isClosed, seenOff, tidy } from './rest.ts';
 import { patiently } from './table-locks.ts';
 import { findSequences, raiseSequences } from './sequences.ts';
 import type { Lease } from './lease.ts';
@@ -97,7 +97,7 @@ async function take(
   if (await monolith.present()) {
     // Before the keys are counted nobody may bring another one.
     if ('only' in sides) await removeTargetParts(sides.only.back, right);
-    else if (await removeFlow(sides.ends.back, right))
+    else if ((await removeFlow(sides.ends.back, right)) === 'gone')
       await relays.drop(sides.ends.back.relayed?.source ?? '');
     await raise(monolith, definition, state.epoch);
   }
@@ -115,11 +115,13 @@ async function take(
     return;
   }
   const { to, back } = sides.only;
-  if ((await removeSourceParts(to, right)) && to.relayed) await relays.drop(to.relayed.source);
+  const relay = await removeSourceParts(to, right);
+  if (relay === 'gone' && to.relayed) await relays.drop(to.relayed.source);
   await removeTargetParts(back, right);
   for (const direction of ['to', 'back'] as const) await evidence.dropFlow(capability, direction);
   await lease.assertHeld();
   await monolith.remove(state.epoch);
+  await seenOff(to, right, relays, relay === 'leaving');
 }
 
 /** No switch or rehearsal of it goes on. */

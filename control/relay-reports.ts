@@ -51,6 +51,8 @@ export interface RelayLine extends RelayReport {
   readonly retainedBytes: number | null;
   /** Whether another relay stands by. */
   readonly standby: boolean;
+  /** LSN up to which its outbox's events are still to be sent, where no flow needs it any more. */
+  readonly leaves: string | null;
   readonly reportAgeMs: number;
 }
 
@@ -119,6 +121,22 @@ export class RelayReports {
       .update({ standby_at: this.#db.raw('clock_timestamp()') });
   }
 
+  /** Also of one that has never run: somebody must be told that its slot is still there. */
+  async reportLeaving(source: string, leaves: string): Promise<void> {
+    await this.#db('banyan.relay')
+      .insert({ source, status: 'stopped', leaves })
+      .onConflict('source')
+      .merge(['leaves']);
+  }
+
+  /** A flow needs it again. */
+  async reportStaying(source: string): Promise<void> {
+    await this.#db('banyan.relay')
+      .where({ source })
+      .whereNotNull('leaves')
+      .update({ leaves: null });
+  }
+
   async drop(source: string): Promise<void> {
     await this.#db('banyan.relay').where({ source }).delete();
   }
@@ -149,6 +167,7 @@ export class RelayReports {
       behindBytes: numberOf(row.behind_bytes),
       retainedBytes: numberOf(row.retained_bytes),
       standby: row.standby,
+      leaves: row.leaves,
       reportAgeMs: Number(row.report_age_ms),
     }));
   }
@@ -172,6 +191,7 @@ interface Row {
   behind_bytes: string | null;
   retained_bytes: string | null;
   standby: boolean;
+  leaves: string | null;
   report_age_ms: string;
 }
 

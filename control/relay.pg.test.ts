@@ -5,7 +5,8 @@ import { waitFor } from '../core/lifecycle.ts';
 import { connect } from '../core/postgres/connect.ts';
 import { parseLsn } from '../core/postgres/lsn.ts';
 import { relayNames } from './domain/names.ts';
-import { isRelayed, joinRelay, leaveRelay, type Relayed } from './relay.ts';
+import { isRelayed, joinRelay, type Relayed } from './relay.ts';
+import { leaveRelay } from './relay-leave.ts';
 import { Participant } from './participant.ts';
 import { openSlotLog } from '../sync/slot-log.ts';
 import { createOwned } from '../test/support/owned.ts';
@@ -90,11 +91,11 @@ test('slot and publication go with the last table, and not before', async () => 
   await joinRelay(source, of(['prd']));
   await joinRelay(source, of(['prd']));
   expect(await published()).toEqual(['cat', 'prd']);
-  expect(await leaveRelay(source, of(['cat']))).toBe(false);
+  expect(await leaveRelay(source, of(['cat']))).toBe('shared');
   expect(await isRelayed(source, ['cat'])).toBe(false);
   expect(await isRelayed(source, ['prd'])).toBe(true);
-  expect(await leaveRelay(source, of(['prd']))).toBe(true);
-  expect(await leaveRelay(source, of(['prd']))).toBe(true);
+  expect(await leaveRelay(source, of(['prd']))).toBe('gone');
+  expect(await leaveRelay(source, of(['prd']))).toBe('gone');
   expect(await leftovers(pair)).toEqual([]);
 });
 
@@ -128,7 +129,7 @@ test('neither an outbox nor a table that the definition has dropped keeps slot a
   await joinRelay(source, { tables: ['dropped'], known: ['dropped', 'cat'] });
   expect(await published()).toEqual(['cat', 'dropped', 'events']);
   // The definition may have gone back to slots: it says nothing of an outbox any more.
-  expect(await leaveRelay(source, of(['cat']))).toBe(true);
+  expect(await leaveRelay(source, of(['cat']))).toBe('gone');
   expect(await leftovers(pair)).toEqual([]);
 });
 

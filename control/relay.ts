@@ -1,6 +1,7 @@
 // The standing parts of a relay: one slot and one publication a source database, for all of its flows.
-// The publication holds the tables of those flows there are; both go with the last of them. Coordinators
-// of different capabilities change it at the same time: a lock in the source lets one after the other.
+// The publication holds the tables of those flows there are; both go with the last of them (relay-leave.ts).
+// Coordinators of different capabilities change it at the same time: a lock in the source lets one after the
+// other.
 import type pg from 'pg';
 import { BanyanError } from '../core/errors.ts';
 import { waitFor } from '../core/lifecycle.ts';
@@ -11,6 +12,7 @@ import {
   quoteLiteral,
   quoteTable,
 } from '../core/postgres/identifiers.ts';
+import { transaction } from '../core/postgres/connect.ts';
 import { parseLsn } from '../core/postgres/lsn.ts';
 import { relayNames } from './domain/names.ts';
 import { lifeOf, noteOf, parseNote, type RelayLife } from './domain/relay-life.ts';
@@ -26,7 +28,7 @@ import {
   type SlotStart,
 } from './slots.ts';
 
-const RELAY = '`banyan relay` or `banyan sync`';
+export const RELAY = '`banyan relay` or `banyan sync`';
 const LOCK = `hashtextextended('banyan:relay', 0)`;
 
 /** The tables of a flow at its source, and what else is there. */
@@ -69,10 +71,15 @@ export async function joinRelay(
       await source.client.query(
         `CREATE PUBLICATION ${quoteIdentifier(publication)} FOR TABLE ${missing.join(', ')} WITH (publish_via_partition_root = true)`,
       );
-    else if (missing.length > 0)
-      await source.client.query(
-        `ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${missing.join(', ')}`,
-      );
+    else
+      await transaction(source.client, async () => {
+        if (missing.length > 0)
+          await source.client.query(
+            `ALTER PUBLICATION ${quoteIdentifier(publication)} ADD TABLE ${missing.join(', ')}`,
+          );
+        // One that only stayed for its outbox stays for a flow from here on.
+        if (life?.leaves !== undefined) await note(source.client, publication, staying(life));
+      });
     // A slot whose life nobody has noted has never been read: no relay begins with one.
     if (status === undefined || !life) return makeSlot(source, { slot, publication });
     // What a transaction changed before it was published is not sent, whenever it commits.
@@ -82,6 +89,10 @@ export async function joinRelay(
       timeline: await timelineOf(source.logins.capture),
     };
   });
+}
+
+function staying({ name, system, timeline, begins }: RelayLife): RelayLife {
+  return { name, system, timeline, begins };
 }
 
 /** Of the slot that goes with a publication; undefined where it was never finished. */
@@ -109,7 +120,8 @@ async function makeSlot(
   return start;
 }
 
-async function note(
+/** Notes the life of the slot beside it. */
+export async function note(
   client: pg.Client,
   publication: string,
   life: RelayLife | undefined,
@@ -146,33 +158,8 @@ export async function isRelayed(source: Participant, tables: readonly string[]):
   return tables.some((table) => listed?.includes(labelOf(table)));
 }
 
-/**
- * Has the relay send these tables no more; slot and publication go with the last that a flow needs, which
- * gives true. Idempotent; waits until relays have let go of the slot.
- */
-export async function leaveRelay(
-  source: Participant,
-  { tables, known, assertNewest }: Relayed,
-): Promise<boolean> {
-  const { slot, publication } = relayNames(source.database);
-  return locked(source.client, async () => {
-    await assertNewest?.();
-    const listed = (await publishedBy(source.client, publication)) ?? [];
-    const leaving = tables.filter((table) => listed.includes(labelOf(table)));
-    const isLast = !needed(listed, known, tables);
-    if (isLast) {
-      await dropSlot(source.logins.capture, slot, RELAY, () => assertLocked(source.client));
-      await source.client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(publication)}`);
-    } else if (leaving.length > 0)
-      await source.client.query(
-        `ALTER PUBLICATION ${quoteIdentifier(publication)} DROP TABLE ${leaving.map(quoted).join(', ')}`,
-      );
-    return isLast;
-  });
-}
-
 /** Whether other flows need what is listed: neither an outbox nor a table that nobody maps any more keeps a relay. */
-function needed(
+export function needed(
   listed: readonly string[],
   known: readonly string[],
   own: readonly string[],
@@ -183,7 +170,7 @@ function needed(
 
 /** What helps where the relay's slot cannot go on as it is. */
 export const RELAY_ANEW =
-  'Roll every capability whose changes come through it back to monolith; slot and publication go with the last of them, and the next to start begins with new ones.';
+  'Roll every capability whose changes come through it back to monolith; slot and publication go with the last of them, and the next to start begins with new ones. Where it has an outbox, `banyan relay give-up` gives up what it cannot send any more: only then they go.';
 
 /** A slot that was never finished, was made by somebody else, or by a version that noted nothing. */
 export function unnoted(slot: string, publication: string): BanyanError {
@@ -210,7 +197,7 @@ function hole(slot: string, status: string | undefined): BanyanError {
 /** One who stands still with the lock loses its session, and so the lock; nothing here is silent for so long. */
 const IDLE_MS = OPEN_TRANSACTIONS_MS + 30_000;
 
-async function locked<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
+export async function locked<T>(client: pg.Client, work: () => Promise<T>): Promise<T> {
   await client.query(`SET idle_session_timeout = ${IDLE_MS}`);
   await client.query(`SELECT pg_advisory_lock(${LOCK})`);
   try {
@@ -224,12 +211,15 @@ async function locked<T>(client: pg.Client, work: () => Promise<T>): Promise<T> 
 }
 
 /** The lock is the session's: as long as that answers, nobody else has it. */
-async function assertLocked(client: pg.Client): Promise<void> {
+export async function assertLocked(client: pg.Client): Promise<void> {
   await client.query('SELECT 1');
 }
 
 /** `schema.table` of each; undefined where there is no such publication. */
-async function publishedBy(client: pg.Client, publication: string): Promise<string[] | undefined> {
+export async function publishedBy(
+  client: pg.ClientBase,
+  publication: string,
+): Promise<string[] | undefined> {
   const { rows } = await client.query<{ tables: string[] }>(
     `SELECT ARRAY(SELECT n.nspname || '.' || c.relname FROM pg_publication_rel r
                     JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -290,10 +280,10 @@ async function settled(source: Participant, slot: string): Promise<void> {
   }
 }
 
-function labelOf(table: string): string {
+export function labelOf(table: string): string {
   return formatTable(parseTableName(table));
 }
 
-function quoted(table: string): string {
+export function quoted(table: string): string {
   return quoteTable(parseTableName(table));
 }

@@ -3,7 +3,12 @@
 import { BanyanError } from '../core/errors.ts';
 import { waitFor } from '../core/lifecycle.ts';
 import { sqlState, transaction, withClient } from '../core/postgres/connect.ts';
-import { quoteIdentifier, quoteTable, parseTableName } from '../core/postgres/identifiers.ts';
+import {
+  formatTable,
+  parseTableName,
+  quoteIdentifier,
+  quoteTable,
+} from '../core/postgres/identifiers.ts';
 import { beginAtConnector } from './connector.ts';
 import type { DebeziumSettings } from './debezium-settings.ts';
 import type { TableMap } from './definition.ts';
@@ -13,7 +18,8 @@ import { outlastLateSteps, takeAway } from './late-steps.ts';
 import type { Lease } from './lease.ts';
 import { assertNewest } from './ownership.ts';
 import { scalar, type Participant } from './participant.ts';
-import { isRelayed, joinRelay, leaveRelay } from './relay.ts';
+import { isRelayed, joinRelay } from './relay.ts';
+import { leaveRelay, type RelayEnd } from './relay-leave.ts';
 import { createSlot, dropSlot, type SlotStart } from './slots.ts';
 
 export interface FlowEnds {
@@ -102,7 +108,7 @@ async function publish(
 /** Whether anything of the flow is there. An applier that never ran has made no origin. */
 export async function hasFlow({ names, source, target, ...ends }: FlowEnds): Promise<boolean> {
   // Also where the definition has gone back to slots: nobody reads the relay's any more.
-  if (await isRelayed(source, ends.tables)) return true;
+  if (await isRelayed(source, ownTables(ends))) return true;
   const atSource = await scalar(
     source.client,
     `SELECT EXISTS (SELECT 1 FROM pg_replication_slots WHERE slot_name = $1)
@@ -121,25 +127,34 @@ export async function hasFlow({ names, source, target, ...ends }: FlowEnds): Pro
   return (await scalar(target.client, rows, [names.flow])) !== '0';
 }
 
-/**
- * Removes whatever of the flow is there; the relay's own parts too when it was the last, which gives
- * true. Idempotent; waits until sync has let go of the slot. Throws STALE_COORDINATOR.
- */
-export async function removeFlow(ends: FlowEnds, right: Right): Promise<boolean> {
-  const isLast = await removeSourceParts(ends, right);
-  await removeTargetParts(ends, right);
-  return isLast;
+/** An outbox that is mapped besides may be there for its events alone. */
+function ownTables({ tables, relayed }: Pick<FlowEnds, 'tables' | 'relayed'>): readonly string[] {
+  const outboxes = new Set(relayed?.outbox.map((table) => formatTable(parseTableName(table))));
+  return tables.filter((table) => !outboxes.has(formatTable(parseTableName(table))));
 }
 
-/** What of it is at the source; true when the relay's own parts have gone along. */
+/**
+ * Removes whatever of the flow is there; the relay's own parts too when it was the last and owes no events.
+ * Gives what has become of those. Idempotent; waits until sync has let go of the slot. Throws STALE_COORDINATOR.
+ */
+export async function removeFlow(ends: FlowEnds, right: Right): Promise<RelayEnd> {
+  const relay = await removeSourceParts(ends, right);
+  await removeTargetParts(ends, right);
+  return relay;
+}
+
+/** What of it is at the source. */
 export async function removeSourceParts(
   { names, source, ...ends }: Omit<FlowEnds, 'direction' | 'target'>,
   { lease, epoch }: Right,
-): Promise<boolean> {
+): Promise<RelayEnd> {
   await lease.assertHeld();
   const isRelays = ends.relayed !== undefined || (await isRelayed(source, ends.tables));
   const newest = (): Promise<void> => assertNewest(source.client, source.capability, epoch);
-  const isLast = isRelays && (await leaveRelay(source, { ...ends, assertNewest: newest }));
+  const outbox = ends.relayed?.outbox ?? [];
+  const relay = isRelays
+    ? await leaveRelay(source, { ...ends, outbox, assertNewest: newest })
+    : 'shared';
   await dropSlot(source.logins.capture, names.slot, '`banyan sync`', async () => {
     await lease.assertHeld();
     await newest();
@@ -147,7 +162,7 @@ export async function removeSourceParts(
   await source.guardedAway(epoch, (client) =>
     client.query(`DROP PUBLICATION IF EXISTS ${quoteIdentifier(names.publication)}`),
   );
-  return isLast;
+  return relay;
 }
 
 const OF_A_FLOW = [

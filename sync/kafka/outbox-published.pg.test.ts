@@ -1,6 +1,7 @@
 // An outbox table that is named while the relay is at work is not passed by without a word.
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { joinRelay, leaveRelay } from '../../control/relay.ts';
+import { joinRelay } from '../../control/relay.ts';
+import { leaveRelay } from '../../control/relay-leave.ts';
 import { Participant } from '../../control/participant.ts';
 import { createOwned } from '../../test/support/owned.ts';
 import { createPair, type Pair } from '../../test/support/pair.ts';

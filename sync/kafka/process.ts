@@ -1,17 +1,20 @@
-// `banyan relay`: runs the relay of each source database from which a flow leads, starts it again when
-// its source or Kafka was lost, reports it. Started twice, the second of each stands by (turn.ts).
+// `banyan relay`: runs the relay of each source database from which a flow leads, or whose outbox has still
+// to be sent after the last one; starts it again when its source or Kafka was lost, reports it. Started
+// twice, the second of each stands by (turn.ts).
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Knex } from 'knex';
 import { isBanyanError, messageOf } from '../../core/errors.ts';
 import { kafkaClient } from '../../core/kafka/connect.ts';
-import type { Part } from '../../core/lifecycle.ts';
+import { sleep, type Part } from '../../core/lifecycle.ts';
 import { isConnectionError } from '../../core/postgres/connect.ts';
 import type { Logger } from '../../core/log.ts';
 import type { Connections } from '../../control/connections.ts';
 import type { Migration } from '../../control/definition.ts';
 import { relayNames } from '../../control/domain/names.ts';
+import type { Phase } from '../../control/domain/phase.ts';
 import type { CapabilityState } from '../../control/domain/state.ts';
+import { lookAtOwed } from '../../control/relay-leave.ts';
 import {
   RelayReports,
   type RelayLine,
@@ -44,6 +47,9 @@ interface Running {
 
 /** After another one has taken over. */
 const STEP_BACK_MS = 500;
+/** Between two looks at what a relay owes that no flow needs, and at whether one owes anything that does not run here. */
+const OWED_MS = 1_000;
+const OWED_ELSEWHERE_MS = 30_000;
 
 /** The relays as a part of a process. Ready once it has looked at the states for the first time. */
 export function relayPart(options: RelayPartOptions): Part {
@@ -53,20 +59,23 @@ export function relayPart(options: RelayPartOptions): Part {
     run: async (signal, ready) => {
       const db = openControl(options.controlUrl);
       const running = new Map<string, Running>();
+      const here: Here = { options, db, holder, running, phases: undefined };
       try {
-        await watchStates(
+        const watching = watchStates(
           {
             url: options.controlUrl,
             store: new StateStore(db),
             capabilities: Object.keys(options.migration.capabilities),
             log: options.log,
             onChange: async (states) => {
-              await adjust(options, { db, holder, running }, states);
+              here.phases = states;
+              await adjust(here);
               ready();
             },
           },
           signal,
         );
+        await Promise.all([watching, ...sourcesOf(here).map((one) => seeOff(here, one, signal))]);
       } finally {
         await Promise.all([...running.values()].map(stopped));
         await db.destroy();
@@ -76,29 +85,84 @@ export function relayPart(options: RelayPartOptions): Part {
 }
 
 interface Here {
+  readonly options: RelayPartOptions;
   readonly db: Knex;
   readonly holder: string;
   readonly running: Map<string, Running>;
+  /** As they were last seen; undefined before that. */
+  phases: ReadonlyMap<string, CapabilityState> | undefined;
 }
 
-/** Starts the relays that flows need and stops the others. */
-async function adjust(
-  options: RelayPartOptions,
-  { db, holder, running }: Here,
-  states: ReadonlyMap<string, CapabilityState>,
-): Promise<void> {
-  for (const source of relaySources(options.migration, options.connections)) {
-    const wanted = source.wanted((id) => states.get(id)?.phase ?? 'monolith');
+function sourcesOf({ options }: Here): RelaySource[] {
+  return relaySources(options.migration, options.connections);
+}
+
+/** Whether a flow leads from there; undefined as long as nobody knows. */
+function isWanted({ phases }: Here, source: RelaySource): boolean | undefined {
+  return phases && source.wanted((id): Phase => phases.get(id)?.phase ?? 'monolith');
+}
+
+/** Starts the relays that flows need and stops those that nobody does. */
+async function adjust(here: Here): Promise<void> {
+  const { db, running } = here;
+  for (const source of sourcesOf(here)) {
+    const wanted = isWanted(here, source) === true;
     const present = running.get(source.name);
-    if (wanted && !present) running.set(source.name, start({ options, source, db, holder }));
+    if (wanted && !present) begin(here, source);
     // Somebody has just decided something: one that stopped is not to wait any longer.
     if (wanted) present?.attempts.nudge();
-    if (!wanted && present) {
-      running.delete(source.name);
-      await stopped(present);
-      await new RelayReports(db).drop(source.name);
-    }
+    if (wanted) await new RelayReports(db).reportStaying(source.name);
+    if (!wanted && present && source.outboxes.length === 0) await finish(here, source, present);
   }
+}
+
+/** Where a source has an outbox, the last flow does not end its relay: what was committed by then is sent. */
+async function seeOff(here: Here, source: RelaySource, signal: AbortSignal): Promise<void> {
+  if (source.outboxes.length === 0) return;
+  let lookedAt = -Infinity;
+  while (!signal.aborted) {
+    const everyMs = here.running.has(source.name) ? 0 : OWED_ELSEWHERE_MS;
+    if (isWanted(here, source) === false && performance.now() >= lookedAt + everyMs) {
+      lookedAt = performance.now();
+      await lookAfter(here, source).catch((error: unknown) => {
+        here.options.log.debug('what a relay still owes could not be seen: it is looked again', {
+          ...{ source: source.name, error: messageOf(error) },
+        });
+      });
+    }
+    await sleep(OWED_MS, signal);
+  }
+}
+
+/** Of a source from which no flow leads. */
+async function lookAfter(here: Here, source: RelaySource): Promise<void> {
+  const { name, url, outboxes } = source;
+  const { owes, leaves, isLost } = await lookAtOwed(
+    url,
+    outboxes.map(({ table }) => table),
+  );
+  const present = here.running.get(name);
+  // Somebody may have decided otherwise meanwhile.
+  if (isWanted(here, source) !== false) return;
+  if (owes && !present) begin(here, source);
+  if (isLost && present)
+    here.options.log.error(
+      'the server has given up the slot of a relay that had events to send: they are in no topic',
+      { source: name },
+    );
+  if (!owes && present) await finish(here, source, present);
+  if (owes && leaves !== undefined) await new RelayReports(here.db).reportLeaving(name, leaves);
+}
+
+function begin({ options, db, holder, running }: Here, source: RelaySource): void {
+  running.set(source.name, start({ options, source, db, holder }));
+}
+
+async function finish({ db, running }: Here, { name }: RelaySource, own: Running): Promise<void> {
+  running.delete(name);
+  await stopped(own);
+  // Another one may have begun meanwhile.
+  if (!running.has(name)) await new RelayReports(db).drop(name);
 }
 
 const NONE = { written: 0, bytes: 0, letters: 0 };

@@ -6,7 +6,8 @@ import { parseLsn, type Position } from '../../core/postgres/lsn.ts';
 import { relayNames } from '../../control/domain/names.ts';
 import { noteOf, type RelayLife } from '../../control/domain/relay-life.ts';
 import type { Participant } from '../../control/participant.ts';
-import { joinRelay, leaveRelay, relayLife } from '../../control/relay.ts';
+import { joinRelay, relayLife } from '../../control/relay.ts';
+import { leaveRelay } from '../../control/relay-leave.ts';
 import {
   Brokers,
   counted,
@@ -149,7 +150,7 @@ test('a slot on which other flows live is not made anew, and it is said how to g
   // As the hint says.
   await note(quoteLiteral(noteOf(relay.life as RelayLife)));
   await joinRelay(source, { tables: ['other'], known: ['prd', 'other'] });
-  expect(await leaveRelay(source, { tables: ['other'], known: ['prd', 'other'] })).toBe(false);
+  expect(await leaveRelay(source, { tables: ['other'], known: ['prd', 'other'] })).toBe('shared');
   // One that nobody lives on is.
   await note('NULL');
   await joinRelay(source, { tables: ['prd'], known: ['prd'] });

@@ -13,7 +13,7 @@ const line: RelayLine = {
     behindBytes: 5,
     retainedBytes: null,
   },
-  ...{ standby: true, reportAgeMs: 400 },
+  ...{ standby: true, leaves: null, reportAgeMs: 400 },
 };
 
 test('tells of each relay what it has reported, and nothing of what nobody knows', async () => {
