@@ -127,7 +127,7 @@ class Decoder {
     if (!isObject(payload)) throw noChange(record);
     const op = payload.get('op');
     if (typeof op === 'string') return this.#event(record, payload, op, schema);
-    if (payload.has('status')) {
+    if (isMark(payload)) {
       const count = payload.get('event_count');
       return this.#mark(
         record,
@@ -241,6 +241,17 @@ class Decoder {
 interface TableRef {
   readonly schema: string;
   readonly table: string;
+}
+
+/** The begin or end of a transaction. A row that was unwrapped may have a column of any of these names. */
+function isMark(payload: JsonObject): boolean {
+  const status = payload.get('status');
+  return (
+    (status === 'BEGIN' || status === 'END') &&
+    typeof payload.get('id') === 'string' &&
+    payload.has('event_count') &&
+    payload.has('data_collections')
+  );
 }
 
 /** An old row in the columns of a relation that has fewer. */
