@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { formatTable, parseTableName } from '../core/postgres/identifiers.ts';
 import { schema, type Migration } from './definition.ts';
 import { oneWayReason } from './domain/mapped-table.ts';
+import { sourcesOf } from './kafka-topics.ts';
 import { keyMeant } from './known-keys.ts';
 import { checkTable } from './table-checks.ts';
 
@@ -54,13 +55,6 @@ export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void 
       ['services', 'monolith'],
       'over Kafka its topics would have the names of the monolith’s',
     );
-  if (draft.changeLog !== 'direct')
-    for (const source of Object.keys(draft.changeLog.kafka.outbox))
-      if (source !== 'monolith' && !draft.services[source])
-        report(
-          ['changeLog', 'kafka', 'outbox', source],
-          'is neither `monolith` nor a service under services',
-        );
   const owners = new Map<string, string>();
   const claims = new Map<string, string>();
   for (const [id, given] of Object.entries(draft.capabilities)) {
@@ -148,13 +142,29 @@ export function crossChecks(draft: Draft, context: z.core.$RefinementCtx): void 
   checkOutboxes(draft, owners, report);
 }
 
-/** In layout `table` rows of an outbox are events and nothing else: no flow would get them. */
+/** Outboxes that nobody would send, or that would take a flow's rows. */
 function checkOutboxes(
-  { changeLog }: Draft,
+  { changeLog, services, ...draft }: Draft,
   owners: ReadonlyMap<string, string>,
   report: (path: (string | number)[], message: string) => void,
 ): void {
-  if (changeLog === 'direct' || changeLog.kafka.layout !== 'table') return;
+  if (changeLog === 'direct') return;
+  const relayed = sourcesOf(draft);
+  for (const source of Object.keys(changeLog.kafka.outbox))
+    if (source !== 'monolith' && !services[source])
+      report(
+        ['changeLog', 'kafka', 'outbox', source],
+        'is neither `monolith` nor a service under services',
+      );
+    else if (!relayed.includes(source))
+      report(
+        ['changeLog', 'kafka', 'outbox', source],
+        source === 'monolith'
+          ? 'no relay would ever read it: no capability has tables whose changes come from the monolith without a connector. Leave it out; where a connector reads the monolith, that can route its outbox'
+          : 'no relay would ever read it: no capability with tables has this service. Leave it out until one has',
+      );
+  // In layout `table` rows of an outbox are events and nothing else: no flow would get them.
+  if (changeLog.kafka.layout !== 'table') return;
   for (const [source, outboxes] of Object.entries(changeLog.kafka.outbox))
     for (const [index, { table }] of outboxes.entries()) {
       const owner = owners.get(`${table} of ${source === 'monolith' ? 'the monolith' : source}`);

@@ -19,11 +19,11 @@ const database = {
   coordinator: 'postgres://h/d',
 };
 
-function define(kafka: unknown, tables: readonly unknown[] = []): Migration {
+function define(kafka: unknown, tables: readonly unknown[] = [], more: object = {}): Migration {
   return defineMigration({
     monolith: { upstream: 'http://m', database },
     services: { catalog: { upstream: 'http://s', database } },
-    capabilities: { catalog: { service: 'catalog', routes: ['/api'], tables } },
+    capabilities: { catalog: { service: 'catalog', routes: ['/api'], tables, ...more } },
     ...(kafka !== undefined && { changeLog: kafka }),
   } as unknown as MigrationInput);
 }
@@ -33,9 +33,13 @@ function endpoint(url: string): unknown {
   return { mechanism: 'oauthbearer', tokenEndpoint };
 }
 
-function mistakes(kafka: unknown, tables: readonly unknown[] = []): readonly string[] {
+function mistakes(
+  kafka: unknown,
+  tables: readonly unknown[] = [],
+  more: object = {},
+): readonly string[] {
   try {
-    define({ kafka }, tables);
+    define({ kafka }, tables, more);
     return [];
   } catch (error) {
     return (error as { readonly details: readonly string[] }).details;
@@ -53,6 +57,21 @@ test('an outbox that is mapped too would reach no flow where its rows are events
   expect(mistakes(kafka, tables)).toEqual([]);
   const other = { ...kafka, layout: 'table', outbox: { catalog: [{ table: 'events' }] } };
   expect(mistakes(other, tables)).toEqual([]);
+});
+
+test('an outbox that no relay would ever read is refused', () => {
+  const of = {
+    ...KAFKA,
+    outbox: { monolith: [{ table: 'outbox' }], catalog: [{ table: 'events' }] },
+  };
+  const tables = [{ monolith: 'cat', service: 'category', key: { id: 'id' }, columns: {} }];
+  const unread = (source: string): unknown =>
+    expect.stringMatching(`^changeLog\\.kafka\\.outbox\\.${source}: no relay would ever read it`);
+  expect(mistakes(of, tables)).toEqual([]);
+  expect(mistakes(of)).toEqual([unread('monolith'), unread('catalog')]);
+  // What the service changes goes by a relay of ours still.
+  const source = { debezium: { prefix: 'team' } };
+  expect(mistakes(of, tables, { source })).toEqual([unread('monolith')]);
 });
 
 test('the change log is the slot itself, until Kafka is asked for', () => {

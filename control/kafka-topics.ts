@@ -31,7 +31,7 @@ export function isRelayedTo({ source, tables }: Capability): boolean {
 }
 
 /** Every database of the definition that a relay brings changes from. */
-export function sourcesOf(migration: Migration): string[] {
+export function sourcesOf(migration: Pick<Migration, 'capabilities'>): string[] {
   const capabilities = Object.values(migration.capabilities).filter(
     ({ tables }) => tables.length > 0,
   );
