@@ -4,7 +4,7 @@
 import type { TopicFacts } from '../../core/kafka/client.ts';
 import { formatTable } from '../../core/postgres/identifiers.ts';
 import { formOf } from './debezium/forms.ts';
-import { lossOf, nullLossOf } from './debezium/losses.ts';
+import { lossOf, nullLossOf, unchangedLossOf } from './debezium/losses.ts';
 import type { Modes, SourceTable } from './debezium/source.ts';
 import type { Finding } from './finding.ts';
 import { checkKept } from './kafka-findings.ts';
@@ -35,7 +35,8 @@ export function checkConnectorFacts(where: string, facts: ConnectorFacts): Findi
   for (const table of facts.tables)
     for (const column of table.columns) {
       const label = `${formatTable(table)}.${column.name}`;
-      const loss = lossOf(column, formOf(column.type, facts.modes));
+      const form = formOf(column.type, facts.modes);
+      const loss = lossOf(column, form) ?? unchangedLossOf(table, column, form);
       if (loss) report('error', `${label}: ${loss.reason}`, loss.hint);
       const nullLoss = nullLossOf(column);
       if (nullLoss) report('warning', `${label}: ${nullLoss.reason}`, nullLoss.hint);

@@ -103,7 +103,7 @@ export class ConnectorFlow {
       }),
     );
     const decoder = createDecoder({
-      ...{ layout: 'table', keyChanges: 'pair' },
+      ...{ layout: 'table', keyChanges: 'pair', writer: 'connector' },
       tables: (name) => byName.get(formatTable(name)),
       modes: this.#connected.settings.modes,
     });

@@ -20,7 +20,7 @@ import {
   type RunningSync,
 } from '../../test/support/sync.ts';
 import { formOf } from '../domain/debezium/forms.ts';
-import { lossOf } from '../domain/debezium/losses.ts';
+import { lossOf, unchangedLossOf } from '../domain/debezium/losses.ts';
 import { DEBEZIUM_DEFAULTS } from '../domain/debezium/source.ts';
 import { readSourceTables } from './source-tables.ts';
 
@@ -80,7 +80,10 @@ async function lossless(): Promise<ReadonlyMap<string, readonly string[]>> {
           table.table,
           table.columns
             .filter(({ generated }) => !generated)
-            .filter((column) => !lossOf(column, formOf(column.type, DEBEZIUM_DEFAULTS)))
+            .filter((column) => {
+              const form = formOf(column.type, DEBEZIUM_DEFAULTS);
+              return !lossOf(column, form) && !unchangedLossOf(table, column, form);
+            })
             .map(({ name }) => name),
         ]),
       );

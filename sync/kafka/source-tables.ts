@@ -11,6 +11,7 @@ interface TypeRow {
   labels: string[] | null;
   element: string | null;
   element_labels: string[] | null;
+  in_domain?: boolean;
 }
 
 interface ColumnRow extends TypeRow {
@@ -78,7 +79,7 @@ WITH RECURSIVE wanted AS (
 )
 SELECT w.oid::text, a.atttypid::text AS type_oid, a.atttypmod AS own_typmod, w.nspname AS schema, w.relname AS table, w.relreplident AS identity, a.attname AS name,
        b.typname AS type, t.typmod, ${labelsOf('b.oid')} AS labels,
-       e.typname AS element, ${labelsOf('e.oid')} AS element_labels,
+       e.typname AS element, ${labelsOf('e.oid')} AS element_labels, a.atttypid <> b.oid AS in_domain,
        a.attnotnull AS not_null, a.attgenerated <> '' AS generated, coalesce(array_position(k.columns, a.attnum), 0) AS key_place,
        w.relreplident = 'f' OR coalesce(a.attnum = ANY (i.columns), false) AS in_identity,
        CASE WHEN a.attgenerated = '' AND a.atttypid = b.oid THEN pg_get_expr(f.adbin, f.adrelid) END AS default_text
@@ -180,12 +181,14 @@ function columnOf(row: ColumnRow): SourceColumn {
   };
 }
 
-function typeOf({ type, typmod, labels, element, element_labels }: TypeRow): SourceType {
+function typeOf(row: TypeRow): SourceType {
+  const { type, typmod, labels, element, element_labels } = row;
   return {
     name: type,
     typmod,
     labels: labels ?? undefined,
     element:
       element === null ? undefined : { name: element, typmod, labels: element_labels ?? undefined },
+    domain: element !== null && row.in_domain === true ? true : undefined,
   };
 }

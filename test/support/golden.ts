@@ -108,7 +108,7 @@ CREATE TABLE shop.defaults (
   c_char char(3) DEFAULT 'ab', c_varchar varchar(9) NOT NULL DEFAULT 'x', c_json jsonb DEFAULT '{}', c_bit bit(3) DEFAULT B'101',
   c_date date DEFAULT '2020-01-01', c_ts timestamp DEFAULT now(), c_tstz timestamptz NOT NULL DEFAULT now(), c_uuid uuid DEFAULT gen_random_uuid(),
   c_mood mood DEFAULT 'sad', c_ids integer[] DEFAULT '{}', c_serial serial, c_citext citext NOT NULL DEFAULT 'Ci', c_time time NOT NULL DEFAULT '10:00:00.5', c_interval interval NOT NULL DEFAULT '1 day', c_timetz timetz NOT NULL DEFAULT '10:00+00', c_money money NOT NULL DEFAULT 5, c_oid oid NOT NULL DEFAULT 7, c_bytea bytea NOT NULL DEFAULT '\\x01', c_price price NOT NULL DEFAULT 2.5, c_kind mood NOT NULL DEFAULT 'sad', c_sum integer NOT NULL DEFAULT 1 + 1, c_minus integer NOT NULL DEFAULT '-3'::integer, c_concat text NOT NULL DEFAULT 'a' || 'b', c_lower text NOT NULL DEFAULT lower('A'), c_past timestamptz NOT NULL DEFAULT now() - '1 day'::interval, c_fixed timestamptz NOT NULL DEFAULT '2020-01-01 10:00:00+02', c_fixed0 timestamp(0) NOT NULL DEFAULT '2020-01-01 10:00:00', c_inet inet NOT NULL DEFAULT '::1', c_b1 bit(1) NOT NULL DEFAULT B'1', c_vb varbit(5) NOT NULL DEFAULT B'101', c_f8 double precision NOT NULL DEFAULT 1e20, c_nan double precision NOT NULL DEFAULT 'NaN', c_xml xml NOT NULL DEFAULT '<a/>', c_hs hstore NOT NULL DEFAULT '', c_nn numeric(10,4) NOT NULL DEFAULT '-7.25', c_upper text GENERATED ALWAYS AS (upper(b)) STORED);
-CREATE TABLE shop.toasted (id integer PRIMARY KEY, n integer, t text, b bytea, j jsonb, ts text[], i integer[], g bigint[], h hstore, v varchar);
+CREATE TABLE shop.toasted (id integer PRIMARY KEY, n integer, t text, b bytea, j jsonb, ts text[], i integer[], g bigint[], h hstore, v varchar, us uuid[]);
 CREATE TABLE shop.toasted_full (LIKE shop.toasted INCLUDING ALL);
 ALTER TABLE shop.toasted_full REPLICA IDENTITY FULL;
 CREATE TABLE shop.unkeyed (a integer, b text);
@@ -118,7 +118,7 @@ ALTER TABLE shop.by_index REPLICA IDENTITY USING INDEX by_index_b_a_key;
 CREATE TABLE shop."odd Name" ("Id" integer PRIMARY KEY, "a.b" text);
 ${['toasted', 'toasted_full']
   .flatMap((table) =>
-    ['t', 'b', 'j', 'ts', 'i', 'g', 'h', 'v'].map(
+    ['t', 'b', 'j', 'ts', 'i', 'g', 'h', 'v', 'us'].map(
       (column) => `ALTER TABLE shop.${table} ALTER ${column} SET STORAGE EXTERNAL;`,
     ),
   )
@@ -131,7 +131,7 @@ const row = (round: number): string =>
   TYPES.map(([, , ...values]) => values[round % values.length] ?? 'NULL').join(', ');
 const BIG = `(SELECT string_agg(md5(x::text), '') FROM generate_series(1, 200) x)`;
 const toasted = (table: string): string => `
-INSERT INTO shop.${table} VALUES (1, 1, ${BIG}, ${BIG}::bytea, to_jsonb(${BIG}), ARRAY[${BIG}], (SELECT array_agg(x) FROM generate_series(1, 2000) x), (SELECT array_agg(x) FROM generate_series(1, 2000) x), hstore('k', ${BIG}), ${BIG});
+INSERT INTO shop.${table} VALUES (1, 1, ${BIG}, ${BIG}::bytea, to_jsonb(${BIG}), ARRAY[${BIG}], (SELECT array_agg(x) FROM generate_series(1, 2000) x), (SELECT array_agg(x) FROM generate_series(1, 2000) x), hstore('k', ${BIG}), ${BIG}, (SELECT array_agg(md5(x::text)::uuid) FROM generate_series(1, 300) x));
 UPDATE shop.${table} SET n = 2 WHERE id = 1;
 UPDATE shop.${table} SET id = 2 WHERE id = 1;
 DELETE FROM shop.${table} WHERE id = 2;`;

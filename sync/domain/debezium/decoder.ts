@@ -9,7 +9,7 @@ import { Digits, isList, isObject, readJson, type Json, type JsonObject } from '
 import { OwnForm } from './own-form.ts';
 import { HEADERS, Positions } from './position.ts';
 import { headOf, type RecordHead } from './record-head.ts';
-import { RowReader } from './row-reader.ts';
+import { RowReader, type RecordWriter } from './row-reader.ts';
 import { DEBEZIUM_DEFAULTS, type Modes, type SourceTables } from './source.ts';
 
 export interface InRecord {
@@ -57,6 +57,8 @@ export interface DecoderOptions {
    * both are in one partition. `pair` leaves them: right where each key has its own order.
    */
   readonly keyChanges?: 'update' | 'pair';
+  /** `relay` unless named. */
+  readonly writer?: RecordWriter;
 }
 
 /** Passed over, it would be missing for good. */
@@ -189,7 +191,9 @@ class Decoder {
     }
     const row = payload.get('after');
     if (!isObject(row)) throw noChange(record);
-    const { relation, after } = reader.after(row);
+    const isMoved = record.headers['__debezium.oldkey'] !== undefined;
+    const partly = reader.hasOldRows ? op === 'u' && !isObject(old) : op === 'u' || isMoved;
+    const { relation, after } = reader.after(row, partly);
     if (op === 'u') {
       const before = isObject(old) ? reader.before(old) : undefined;
       return {
@@ -226,13 +230,16 @@ class Decoder {
       const all = this.#schemaReaders.get(schema) ?? [];
       const known = all.find((one) => one.table === name.table && one.schema === name.schema);
       if (known) return known.reader;
-      const reader = new RowReader(table, this.#modes, rowSchema(schema));
+      const reader = new RowReader(table, this.#modes, rowSchema(schema), this.#options.writer);
       this.#schemaReaders.set(schema, [...all, { ...name, reader }]);
       return reader;
     }
     const label = JSON.stringify([name.schema, name.table]);
     let reader = this.#readers.get(label);
-    if (!reader) this.#readers.set(label, (reader = new RowReader(table, this.#modes, undefined)));
+    if (!reader) {
+      reader = new RowReader(table, this.#modes, undefined, this.#options.writer);
+      this.#readers.set(label, reader);
+    }
     this.#latest = { ...name, reader };
     return reader;
   }

@@ -1,9 +1,10 @@
 // What a connector's mode loses of a column, and what to set instead. A flow that read such values
 // would write other ones than the source has; it is refused before it does.
+import { quoteTable } from '../../../core/postgres/identifiers.ts';
 import { literalDefault } from './defaults.ts';
 import type { Form } from './forms.ts';
 import { dropsDigits } from './read-value.ts';
-import type { SourceColumn, SourceType } from './source.ts';
+import type { SourceColumn, SourceTable, SourceType } from './source.ts';
 
 export interface Loss {
   /** What is lost, one clause. */
@@ -33,6 +34,36 @@ export function nullLossOf({ name, type, notNull, defaultText }: SourceColumn): 
     reason: `a NULL in column ${name}, which has a default, comes as that default unless the converter is told to keep it`,
     hint: 'Set key.converter.replace.null.with.default and value.converter.replace.null.with.default to false.',
   };
+}
+
+/** Elements of arrays for which the connector has a placeholder (UnchangedToastedReplicationMessageColumn). */
+const HAVE_PLACEHOLDER = new Set([
+  ...['text', 'varchar', 'bpchar', 'json', 'jsonb', 'bytea', 'int4', 'int8', 'date', 'uuid'],
+]);
+
+/**
+ * Of other arrays the connector writes NULL where a large one did not change and so was not sent, and NULL
+ * may be what it is: only an old row tells. Records of our own relays have a placeholder in all of them.
+ */
+export function unchangedLossOf(
+  table: Pick<SourceTable, 'identity' | 'schema' | 'table'>,
+  { type }: SourceColumn,
+  form: Form | undefined,
+): Loss | undefined {
+  if (table.identity === 'full' || !isUnmarked(type, form)) return undefined;
+  const array = type.domain ? 'array below a domain' : `array of ${type.element?.name ?? ''}`;
+  return {
+    reason: `the connector writes NULL for a large ${array} that did not change`,
+    hint: `ALTER TABLE ${quoteTable(table)} REPLICA IDENTITY FULL, by which the connector has the value; or map the column nowhere.`,
+  };
+}
+
+/** Whether the connector has no placeholder for a value that was not sent. */
+export function isUnmarked({ element, domain }: SourceType, form: Form | undefined): boolean {
+  if (!element || form?.kind !== 'array') return false;
+  // That of bytes is no text, which hexadecimal digits are.
+  const isHex = form.items.kind === 'binary' && form.items.as === 'hex';
+  return domain === true || isHex || !HAVE_PLACEHOLDER.has(element.name);
 }
 
 function loss(column: string, type: SourceType, form: Form): Loss | undefined {

@@ -13,9 +13,16 @@ import {
   type Json,
   type JsonObject,
 } from './json-text.ts';
-import { lossOf } from './losses.ts';
+import { isUnmarked, lossOf, unchangedLossOf, type Loss } from './losses.ts';
 import { readerOf, type Reader } from './read-value.ts';
-import { UNAVAILABLE, type Modes, type SourceColumn, type SourceTable } from './source.ts';
+import {
+  UNAVAILABLE,
+  UNAVAILABLE_BYTES,
+  UNAVAILABLE_UUID,
+  type Modes,
+  type SourceColumn,
+  type SourceTable,
+} from './source.ts';
 
 interface Column {
   readonly name: string;
@@ -24,23 +31,33 @@ interface Column {
   readonly next: string;
   readonly identity: boolean;
   readonly read: Reader;
+  /** NULL stands for what was not sent, too. */
+  readonly unmarked: boolean;
 }
+
+/** Whose records: a connector has no placeholder for some of what was not sent. */
+export type RecordWriter = 'relay' | 'connector';
 
 /** How our records of a row begin, and what stands between the old and the new one. */
 export const BEFORE = '{"before":';
 const AFTER = ',"after":';
 
-const UNAVAILABLE_BYTES = Buffer.from(UNAVAILABLE).toString('base64');
-
 export class RowReader {
   readonly relation: Relation;
   /** Whether the record's key tells the row: then an old key is all that an update needs. */
   readonly keyedByIdentity: boolean;
+  /** Whether the old row of an update is whole, and brings what was not sent of the new one. */
+  readonly hasOldRows: boolean;
   readonly #columns: readonly Column[];
   readonly #relations = new Map<string, Relation>();
 
   /** `schema` is that of a row, as a record has it. */
-  constructor(table: SourceTable, modes: Modes, schema: JsonObject | undefined) {
+  constructor(
+    table: SourceTable,
+    modes: Modes,
+    schema: JsonObject | undefined,
+    writer: RecordWriter = 'relay',
+  ) {
     const fields = schema ? fieldsOf(schema) : undefined;
     const written = table.columns.filter(({ generated }) => !generated);
     this.#columns = written.map((column) => ({
@@ -48,21 +65,26 @@ export class RowReader {
       first: `{${quote(column.name)}:`,
       next: `,${quote(column.name)}:`,
       identity: column.identity,
-      read: readColumn(table, column, modes, fields),
+      ...readColumn(table, column, modes, fields, writer),
     }));
+    this.hasOldRows = table.identity === 'full';
     this.relation = relationOf(table, this.#columns);
     const identity = written.filter((column) => column.identity);
     this.keyedByIdentity =
       identity.length > 0 && identity.every(({ keyPlace }) => keyPlace !== undefined);
   }
 
-  /** A new row, and the relation that has the columns which it has: one may have been dropped since. */
-  after(row: JsonObject): { readonly relation: Relation; readonly after: Tuple } {
+  /**
+   * A new row, and the relation that has the columns which it has: one may have been dropped since. `partly`:
+   * what did not change of it may not have been sent.
+   */
+  after(row: JsonObject, partly: boolean): { readonly relation: Relation; readonly after: Tuple } {
     const after: Value[] = [];
     let missing = false;
-    for (const { name, read } of this.#columns) {
+    for (const { name, read, unmarked } of this.#columns) {
       const json = row.get(name);
       if (json === undefined) missing = true;
+      else if (json === null && unmarked && partly) throw withoutOldRow(this.relation, name);
       else after.push(json === null ? null : isUnavailable(json) ? undefined : read(json));
     }
     return { relation: missing ? this.#relationOf(row) : this.relation, after };
@@ -96,9 +118,10 @@ export class RowReader {
 
   #writtenAfter(reader: JsonReader): Tuple | undefined {
     const after: Value[] = [];
-    for (const { first, next, read } of this.#columns) {
+    for (const { first, next, read, unmarked } of this.#columns) {
       if (!reader.passes(after.length === 0 ? first : next)) return undefined;
       const json = reader.value();
+      if (json === null && unmarked) return undefined;
       after.push(json === null ? null : isUnavailable(json) ? undefined : read(json));
     }
     return after.length > 0 && reader.passes('}') ? after : undefined;
@@ -147,20 +170,43 @@ function readColumn(
   column: SourceColumn,
   modes: Modes,
   fields: ReadonlyMap<string, JsonObject> | undefined,
-): Reader {
+  writer: RecordWriter,
+): Pick<Column, 'read' | 'unmarked'> {
   const { name, type } = column;
   const expected = formOf(type, modes);
   const schema = fields?.get(name);
   const form = schema ? formOfSchema(schema, type, expected ?? { kind: 'text' }) : expected;
-  const loss = modes.exact && !schema ? undefined : lossOf(column, form);
-  if (!loss && form) return guarded(table, name, form, readerOf(form, type));
-  return () => {
-    throw new BanyanError(
-      'FLOW_STOPPED',
-      `column ${name} of ${table.schema}.${table.table} cannot be read from its records: ${loss?.reason ?? ''}`,
-      { hint: loss?.hint },
-    );
+  const isTheirs = writer === 'connector';
+  const unmarked = isTheirs && isUnmarked(type, form);
+  const loss =
+    modes.exact && !schema
+      ? undefined
+      : (lossOf(column, form) ?? (isTheirs ? unchangedLossOf(table, column, form) : undefined));
+  if (!loss && form) return { read: guarded(table, name, form, readerOf(form, type)), unmarked };
+  const refuse: Reader = () => {
+    throw unreadable(table, name, loss);
   };
+  return { read: refuse, unmarked };
+}
+
+function unreadable(
+  { schema, table }: { readonly schema: string; readonly table: string },
+  column: string,
+  loss: Loss | undefined,
+): BanyanError {
+  return new BanyanError(
+    'FLOW_STOPPED',
+    `column ${column} of ${schema}.${table} cannot be read from its records: ${loss?.reason ?? ''}`,
+    { hint: loss?.hint },
+  );
+}
+
+/** It was written while the table had no REPLICA IDENTITY FULL. */
+function withoutOldRow(relation: Relation, column: string): BanyanError {
+  return unreadable(relation, column, {
+    reason: 'one has NULL, which the connector writes for a large value too that did not change',
+    hint: 'Give the table REPLICA IDENTITY FULL, roll the capability back to monolith and start its sync anew: the copy brings what is missing.',
+  });
 }
 
 /** Whatever a reader finds wrong, it is known of which column. */
@@ -197,11 +243,14 @@ function fieldsOf(schema: JsonObject): ReadonlyMap<string, JsonObject> {
 function isUnavailable(json: Json): boolean {
   if (typeof json === 'string')
     return json === UNAVAILABLE || json === UNAVAILABLE_BYTES || json === UNAVAILABLE_HSTORE;
-  if (isList(json)) return json[0] === UNAVAILABLE || isPlaceholderBytes(json);
+  if (isList(json))
+    return (json.length === 1 && PLACEHOLDERS.has(json[0])) || isPlaceholderBytes(json);
   return isObject(json) && json.has(UNAVAILABLE);
 }
 
 const UNAVAILABLE_HSTORE = JSON.stringify({ [UNAVAILABLE]: UNAVAILABLE });
+/** Alone in a list, by the type of its elements. */
+const PLACEHOLDERS = new Set<Json | undefined>([UNAVAILABLE, UNAVAILABLE_BYTES, UNAVAILABLE_UUID]);
 const UNAVAILABLE_NUMBERS = Array.from(Buffer.from(UNAVAILABLE), String);
 
 function isPlaceholderBytes(json: readonly Json[]): boolean {

@@ -10,6 +10,8 @@ export interface SourceType {
   readonly labels?: readonly string[] | undefined;
   /** Of an array. */
   readonly element?: SourceType | undefined;
+  /** Of an array: its column is of a domain, whose name does not tell the connector that it is one. */
+  readonly domain?: true | undefined;
 }
 
 export interface SourceColumn {
@@ -82,3 +84,7 @@ export const DEBEZIUM_DEFAULTS: Modes = {
 
 /** What Debezium writes for a value that was not sent because it is stored apart and did not change. */
 export const UNAVAILABLE = '__debezium_unavailable_value';
+
+/** The same in an array of `bytea`, and in one of `uuid` (that of version 3 of these bytes). */
+export const UNAVAILABLE_BYTES = Buffer.from(UNAVAILABLE).toString('base64');
+export const UNAVAILABLE_UUID = 'b68a35a7-17ad-35b3-af2a-ae46edb4545a';

@@ -8,7 +8,14 @@ import { schemaOf, type ConnectField } from './connect-schema.ts';
 import { literalDefault } from './defaults.ts';
 import { formOf, type Form } from './forms.ts';
 import { quote } from './json-text.ts';
-import { UNAVAILABLE, type Modes, type SourceColumn, type SourceTable } from './source.ts';
+import {
+  UNAVAILABLE,
+  UNAVAILABLE_BYTES,
+  UNAVAILABLE_UUID,
+  type Modes,
+  type SourceColumn,
+  type SourceTable,
+} from './source.ts';
 import { writerOf, type Writer } from './write-value.ts';
 import { zeroOf } from './zero.ts';
 
@@ -226,17 +233,29 @@ function cell(
 function unavailableOf(form: Form): string {
   switch (form.kind) {
     case 'binary':
-      if (form.as === 'hex') return quote(UNAVAILABLE);
-      return quote(Buffer.from(UNAVAILABLE).toString('base64'));
+      return quote(form.as === 'hex' ? UNAVAILABLE : UNAVAILABLE_BYTES);
     case 'hstore': {
       const map = JSON.stringify({ [UNAVAILABLE]: UNAVAILABLE });
       return form.as === 'map' ? map : quote(map);
     }
     case 'array':
-      if (form.items.kind === 'integer' || form.items.kind === 'temporal')
-        return JSON.stringify(Array.from(Buffer.from(UNAVAILABLE)));
-      return JSON.stringify([UNAVAILABLE]);
+      return JSON.stringify(unavailableItems(form.items));
     default:
       return quote(UNAVAILABLE);
+  }
+}
+
+/** Of some elements the connector has none, and writes NULL: ours have a text there still. */
+function unavailableItems(items: Form): readonly (string | number)[] {
+  switch (items.kind) {
+    case 'integer':
+    case 'temporal':
+      return Array.from(Buffer.from(UNAVAILABLE));
+    case 'binary':
+      return [UNAVAILABLE_BYTES];
+    case 'text':
+      return [items.logical === 'io.debezium.data.Uuid' ? UNAVAILABLE_UUID : UNAVAILABLE];
+    default:
+      return [UNAVAILABLE];
   }
 }
