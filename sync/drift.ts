@@ -13,7 +13,7 @@ import { BanyanError } from '../core/errors.ts';
 import type { Direction } from '../control/domain/flow.ts';
 import type { TableVersion } from '../control/mapping-version.ts';
 import { dropLetters, type Stage } from './copy-records.ts';
-import type { FlowPlan } from './domain/plan.ts';
+import { sourceKeyOf, type FlowPlan } from './domain/plan.ts';
 import { MappingError, sourceColumns, type Mode } from './domain/mapping.ts';
 import { remapped } from './domain/remapped.ts';
 import {
@@ -105,7 +105,7 @@ export async function readShapes(
     const needed = columnsOf(plan, label);
     const { rows } = await client.query<Row>(LOOK, [
       ...[schema, table, needed, publication],
-      keyOf(plan, label),
+      sourceKeyOf(plan, label),
     ]);
     const [row] = rows;
     if (!row || row.oid === null) throw new MappingError(`there is no table ${label}`);
@@ -126,7 +126,7 @@ export async function readShapes(
       );
     if (row.unidentified)
       throw new MappingError(
-        `the replica identity of ${row.unidentified.join(', ')} does not hold the key (${keyOf(plan, label).join(', ')}): of a row whose key changes, or that goes, its stream would not say which it was`,
+        `the replica identity of ${row.unidentified.join(', ')} does not hold the key (${sourceKeyOf(plan, label).join(', ')}): of a row whose key changes, or that goes, its stream would not say which it was`,
         `ALTER TABLE ${row.unidentified[0] ?? label} REPLICA IDENTITY FULL; what changed meanwhile, \`banyan verify\` finds`,
       );
     const why = gap(shape, row.published ?? undefined);
@@ -268,11 +268,6 @@ export async function loadedBefore(
 /** The mapped tables by their numbers: a table that is called otherwise for a while is still the same. */
 export function tablesByOid(shapes: Shapes): ReadonlyMap<number, TableName> {
   return new Map([...shapes].map(([label, { oid }]) => [oid, parseTableName(label)]));
-}
-
-function keyOf({ edges }: FlowPlan, label: string): string[] {
-  const own = edges.owner.filter((edge) => formatTable(edge.source) === label);
-  return [...new Set(own.flatMap(({ key }) => key.map(({ source }) => source)))];
 }
 
 function columnsOf({ edges }: FlowPlan, label: string): string[] {

@@ -6,7 +6,7 @@ import type { Lsn } from '../core/postgres/lsn.ts';
 import { relayNames, type FlowNames } from '../control/domain/names.ts';
 import type { ChangeLog } from './change-log.ts';
 import { tablesByOid, type Shapes } from './drift.ts';
-import type { FlowPlan } from './domain/plan.ts';
+import { sourceKeyOf, type FlowPlan } from './domain/plan.ts';
 import { ConnectorFlow, type Connected } from './kafka/connector-flow.ts';
 import { openRelayed, type Relayed } from './kafka/consume-flow.ts';
 import { openSlotLog } from './slot-log.ts';
@@ -66,10 +66,11 @@ export function relayedHome({ url, database, names }: LogHomeOptions, relayed: R
   return {
     publication,
     ...{ kept: 'offsets', scattered: relayed.settings.layout === 'table' },
-    open: (checkpoint, { capability }, shapes) =>
+    open: (checkpoint, plan, shapes) =>
       openRelayed(relayed, {
-        ...{ url, slot, publication, checkpoint, capability, shapes, ownSlot: names.slot },
-        flow: names.flow,
+        ...{ url, slot, publication, checkpoint, shapes, ownSlot: names.slot },
+        ...{ flow: names.flow, capability: plan.capability },
+        keyOf: (table) => sourceKeyOf(plan, table),
       }),
     watch: async (client, signal) => {
       while (!signal.aborted) {
@@ -102,7 +103,8 @@ export function connectedHome(
     publication,
     ...{ kept: 'offsets', scattered: true },
     say: (message) => flow.say(message),
-    open: (checkpoint, _, shapes) => flow.open(checkpoint, shapes),
+    open: (checkpoint, plan, shapes) =>
+      flow.open(checkpoint, shapes, (table) => sourceKeyOf(plan, table)),
     watch: async (client, signal) => {
       while (!signal.aborted) {
         await checkSlot(client, slot);

@@ -140,3 +140,9 @@ export function targetsOf({ edges }: FlowPlan): (table: string) => readonly stri
   }
   return (table) => targets.get(table) ?? [table];
 }
+
+/** The columns by which the mapping finds the rows of a source table at the target. */
+export function sourceKeyOf({ edges }: Pick<FlowPlan, 'edges'>, label: string): string[] {
+  const own = edges.owner.filter((edge) => formatTable(edge.source) === label);
+  return [...new Set(own.flatMap(({ key }) => key.map(({ source }) => source)))];
+}

@@ -13,7 +13,8 @@ import type { DebeziumSettings } from '../../control/debezium-settings.ts';
 import { connectorTopic } from '../../control/kafka-topics.ts';
 import { checkConnectorFacts, type ConnectorFacts } from '../domain/connector-findings.ts';
 import type { Finding } from '../domain/finding.ts';
-import { mappedColumns } from './mapped-columns.ts';
+import { checkRecordKeys, ONE_PARTITION } from '../domain/record-key.ts';
+import { mappedColumns, type MappedColumns } from './mapped-columns.ts';
 
 /** None where a relay or a slot brings the changes. `url` is a login that reads the monolith. */
 export async function checkConnector(
@@ -34,7 +35,14 @@ export async function checkConnector(
     const atSource = await withClient(url, { applicationName: 'banyan-preflight' }, (client) =>
       factsOf(client, settings, maps),
     );
-    return checkConnectorFacts(where, { ...atSource, topics });
+    const partitions = new Map(topics.map(({ topic, facts }) => [topic, facts?.partitions ?? 1]));
+    const scattered = atSource.tables
+      .map((table) => ({ ...table, label: formatTable(table) }))
+      .filter(({ label }) => (partitions.get(connectorTopic(settings, label)) ?? 1) > 1);
+    return [
+      ...checkConnectorFacts(where, { ...atSource, topics }),
+      ...checkRecordKeys(where, scattered, ONE_PARTITION.connector),
+    ];
   } catch (error) {
     if (!isBanyanError(error)) throw error;
     const { message, hint = '' } = error;
@@ -60,7 +68,9 @@ async function factsOf(
   client: Client,
   { slot, publication, modes }: DebeziumSettings,
   maps: Capability['tables'],
-): Promise<Omit<ConnectorFacts, 'topics'>> {
+): Promise<
+  Omit<ConnectorFacts, 'topics' | 'tables'> & { readonly tables: readonly MappedColumns[] }
+> {
   const names = maps.flatMap((one) => one.monolith).map(parseTableName);
   const { rows } = await client.query<{
     version: number;

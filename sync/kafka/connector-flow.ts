@@ -10,6 +10,7 @@ import type { FlowMessage } from '../../control/domain/flow.ts';
 import { connectorTopic } from '../../control/kafka-topics.ts';
 import type { ChangeLog } from '../change-log.ts';
 import { createDecoder, type Decoded } from '../domain/debezium/decoder.ts';
+import { assertRecordKeys, ONE_PARTITION } from '../domain/record-key.ts';
 import type { Shapes } from '../drift.ts';
 import { checkSlot, timelineFor } from '../slot.ts';
 import type { Checkpoint } from '../target.ts';
@@ -50,21 +51,22 @@ export class ConnectorFlow {
   }
 
   /** Throws FLOW_STOPPED, SLOT_LOST, KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_LOG_LOST. */
-  async open(checkpoint: Checkpoint, shapes: Shapes): Promise<ChangeLog> {
+  async open(
+    checkpoint: Checkpoint,
+    shapes: Shapes,
+    keyOf: (table: string) => readonly string[],
+  ): Promise<ChangeLog> {
     const { kafka, settings, group } = this.#connected;
     const { url, ownSlot, flow } = this.#options;
     const { slot } = settings;
-    const decode = await withClient(url, SESSION, async (client) => {
+    const tables = await withClient(url, SESSION, async (client) => {
       const { rows } = await client.query(
         'SELECT 1 FROM pg_replication_slots WHERE slot_name = $1',
         [ownSlot],
       );
       if (rows.length > 0) throw hasOwnSlot(flow, ownSlot);
       await checkSlot(client, slot);
-      return this.#decoder(
-        await readSourceTables(client, [...shapes.keys()].map(parseTableName)),
-        shapes,
-      );
+      return readSourceTables(client, [...shapes.keys()].map(parseTableName));
     });
     const timeline = await withClient(url, { ...SESSION, replication: true }, (client) =>
       timelineFor(client, slot, reached(checkpoint), ANEW),
@@ -72,7 +74,13 @@ export class ConnectorFlow {
     const topics = [...new Set([...shapes.keys()].map((table) => connectorTopic(settings, table)))];
     this.#log = await openConnectorLog(
       {
-        ...{ kafka, topics, decode, timeline, groupId: `${group}.${flow}` },
+        ...{ kafka, topics, timeline, groupId: `${group}.${flow}` },
+        decode: this.#decoder(tables, shapes),
+        admit: (topic, partitions) => {
+          if (partitions === 1) return;
+          const own = tables.filter((one) => connectorTopic(settings, formatTable(one)) === topic);
+          assertRecordKeys(own, keyOf, ONE_PARTITION.connector);
+        },
         watch: { ...this.#options, slot },
       },
       checkpoint,

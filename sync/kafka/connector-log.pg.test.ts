@@ -41,6 +41,7 @@ async function opened(...missing: string[]): Promise<ConnectorLog> {
     {
       ...{ kafka: fed.kafka, groupId: 'g', topics: [HAND_FED.topic, ...missing], timeline },
       decode: () => ({ kind: 'other' }),
+      admit: () => undefined,
       watch: { url, watchUrl: url, capability: 'catalog', slot, backOrigin: 'none' },
     },
     { position, mode: 'owner', barrier: 0 },

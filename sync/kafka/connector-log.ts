@@ -18,6 +18,7 @@ import { beginningOf, endsOf } from './connector-topics.ts';
 import { ConnectorWatch, type WatchOptions } from './connector-watch.ts';
 import { Account } from './consume-account.ts';
 import { partitionOf, type Offsets } from './consume-offsets.ts';
+import { countsOf } from './consume-start.ts';
 import { added, RecordQueue } from './consume-queue.ts';
 
 export interface ConnectorLogOptions {
@@ -27,6 +28,8 @@ export interface ConnectorLogOptions {
   readonly decode: (record: Fetched) => Decoded;
   readonly timeline: number;
   readonly watch: WatchOptions;
+  /** Throws where what is read from a topic may not come by so many partitions. */
+  readonly admit: (topic: string, partitions: number) => void;
 }
 
 const MB = 1_048_576;
@@ -40,11 +43,12 @@ export async function openConnectorLog(
   options: ConnectorLogOptions,
   { position, barrier, offsets = new Map() }: Checkpoint,
 ): Promise<ConnectorLog> {
-  const { kafka, groupId, topics, decode, timeline } = options;
+  const { kafka, groupId, topics, decode, timeline, admit } = options;
   const admin = await kafka.admin();
   let watch: ConnectorWatch | undefined;
   try {
     const { lanes, begins, missing } = await beginningOf(admin, topics, offsets, position);
+    for (const [topic, partitions] of countsOf(lanes.keys())) admit(topic, partitions);
     watch = await ConnectorWatch.open(options.watch);
     const log = new ConnectorLog({
       ...{ admin, watch, timeline, missing, begins, barrier },

@@ -21,6 +21,7 @@ import { lossOf } from '../domain/debezium/losses.ts';
 import { HEADERS } from '../domain/debezium/position.ts';
 import { DEBEZIUM_DEFAULTS, type Modes, type SourceTable } from '../domain/debezium/source.ts';
 import { MappingError } from '../domain/mapping.ts';
+import { assertRecordKeys, ONE_PARTITION } from '../domain/record-key.ts';
 import type { Shapes } from '../drift.ts';
 import { checkSlot, timelineFor } from '../slot.ts';
 import type { Checkpoint } from '../target.ts';
@@ -54,6 +55,8 @@ export interface RelayedFlow {
   readonly checkpoint: Checkpoint;
   /** The tables that it reads, and the columns. */
   readonly shapes: Shapes;
+  /** The columns of a table by which the mapping finds its rows. */
+  readonly keyOf: (table: string) => readonly string[];
 }
 
 const SESSION = { applicationName: 'banyan-capture' };
@@ -61,7 +64,7 @@ const SESSION = { applicationName: 'banyan-capture' };
 /** Throws FLOW_STOPPED, SLOT_LOST, KAFKA_UNREACHABLE, KAFKA_REFUSED, KAFKA_LOG_LOST. */
 export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<ChangeLog> {
   const { kafka, settings, source, queueBytes, pieceLimit } = relayed;
-  const { url, slot, publication, checkpoint, shapes } = flow;
+  const { url, slot, publication, checkpoint, shapes, keyOf } = flow;
   const names = [...shapes.keys()].map(parseTableName);
   const continues = async (from: Position): Promise<void> => {
     await withClient(url, { ...SESSION, replication: true }, (client) =>
@@ -83,6 +86,7 @@ export async function openRelayed(relayed: Relayed, flow: RelayedFlow): Promise<
   await continues(checkpoint.position);
   const prefix = topicPrefix(settings, source);
   const { layout, topics } = settings;
+  if (topics.partitions > 1) assertRecordKeys(tables, keyOf, ONE_PARTITION.relay);
   const { modes } = recordForm(settings);
   const byName = new Map(
     tables.map((table) => [

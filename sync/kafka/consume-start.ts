@@ -52,7 +52,8 @@ export function assertSamePartitions(found: Iterable<string>, stored: Offsets): 
   }
 }
 
-function countsOf(names: Iterable<string>): Map<string, number> {
+/** How many partitions each topic has. */
+export function countsOf(names: Iterable<string>): Map<string, number> {
   const counts = new Map<string, number>();
   for (const name of names) {
     const { topic } = partitionOf(name);

@@ -7,6 +7,7 @@ import { recordForm } from '../../control/kafka-settings.ts';
 import { isRelayedTo } from '../../control/kafka-topics.ts';
 import type { Owner } from '../../control/domain/phase.ts';
 import { checkRecordForm } from '../domain/record-findings.ts';
+import { checkRecordKeys, ONE_PARTITION } from '../domain/record-key.ts';
 import { DEBEZIUM_DEFAULTS } from '../domain/debezium/source.ts';
 import type { Finding } from '../domain/finding.ts';
 import { mappedColumns } from './mapped-columns.ts';
@@ -22,13 +23,15 @@ export async function checkRecords(
   if (changeLog === 'direct' || changeLog.kafka.layout !== 'table') return [];
   if (side === 'monolith' && !isRelayedTo(capability)) return [];
   const { schemas, modes } = recordForm(changeLog.kafka);
-  const tables = await withClient(capture, { applicationName: 'banyan-preflight' }, (client) =>
+  const found = await withClient(capture, { applicationName: 'banyan-preflight' }, (client) =>
     mappedColumns(client, capability.tables, side),
   );
-  return checkRecordForm(
-    `records of ${id}`,
-    tables.map((table) => ({ ...table, label: `${side}'s ${formatTable(table)}` })),
-    { ...DEBEZIUM_DEFAULTS, ...modes },
-    schemas,
-  );
+  const tables = found.map((table) => ({ ...table, label: `${side}'s ${formatTable(table)}` }));
+  const where = `records of ${id}`;
+  return [
+    ...checkRecordForm(where, tables, { ...DEBEZIUM_DEFAULTS, ...modes }, schemas),
+    ...(changeLog.kafka.topics.partitions > 1
+      ? checkRecordKeys(where, tables, ONE_PARTITION.relay)
+      : []),
+  ];
 }
