@@ -84,7 +84,7 @@ function ofNow(
 
 function flow(line: FlowLine): string {
   const copied =
-    line.status === 'backfill' || line.status === 'copy paused'
+    line.status === 'backfill' || line.status === 'copy paused' || line.status === 'copy waits'
       ? ` ${(line.backfill ?? []).reduce((sum, one) => sum + one.rows, 0)} rows`
       : '';
   const behind = line.watermarkAgeMs === null ? '' : ` ${age(line.watermarkAgeMs)} behind`;

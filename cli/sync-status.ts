@@ -106,6 +106,7 @@ function copied({ backfill, status }: FlowLine): string {
   if (open.length === 0) return `all (${rows} rows)`;
   const left = open.reduce((sum, one) => sum + Math.max(0, one.estimatedRows - one.rows), 0);
   if (status === 'copy paused') return `${rows} of about ${rows + left} rows, paused`;
+  if (status === 'copy waits') return `${rows} of about ${rows + left} rows, waits`;
   const perSecond = open.reduce((sum, one) => sum + (one.perSecond ?? 0), 0);
   const eta = perSecond > 0 && left > 0 ? `, ${span((left / perSecond) * 1_000)} left` : '';
   return `${rows} of about ${rows + left} rows${eta}`;

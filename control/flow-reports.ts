@@ -13,9 +13,19 @@ export interface BackfillProgress {
   readonly done: boolean;
 }
 
-/** `copy paused`: a human has paused the copy, and the stream goes on. */
+/**
+ * `copy paused`: a human has paused the copy, and the stream goes on. `copy waits`: for transactions that may
+ * have changed its tables before these were published; the stream goes on then, too.
+ */
 export type FlowStatus =
-  'starting' | 'backfill' | 'copy paused' | 'streaming' | 'retrying' | 'stopped' | 'paused';
+  | 'starting'
+  | 'backfill'
+  | 'copy paused'
+  | 'copy waits'
+  | 'streaming'
+  | 'retrying'
+  | 'stopped'
+  | 'paused';
 
 export interface FlowReport {
   readonly capability: string;

@@ -82,6 +82,9 @@ export class Copying {
     this.#suspects = new Set();
   }
 
+  /** Some of them run, and do not come by the stream as a whole: nothing is copied before they have ended. */
+  waits = false;
+
   /** Some table is not fully copied, or some row must be read again. */
   get running(): boolean {
     return this.#rereads || this.copies;

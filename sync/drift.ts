@@ -2,7 +2,7 @@
 // (drift-watch.ts): what the mapping needs and the publication does not send stops the flow before a change
 // is missed, and a table that was altered or replaced behind the stream's back is copied again.
 import type pg from 'pg';
-import { transaction } from '../core/postgres/connect.ts';
+import { rawRows, transaction } from '../core/postgres/connect.ts';
 import {
   formatTable,
   parseTableName,
@@ -19,6 +19,7 @@ import { remapped } from './domain/remapped.ts';
 import {
   altered,
   gap,
+  republished,
   repartitioned,
   type Partition,
   type Published,
@@ -28,7 +29,12 @@ import {
 export type Shapes = ReadonlyMap<string, Shape>;
 
 /** What a copy was made from and by, and the timeline of the target that it went into. */
-type Copied = Shape & { readonly timeline?: string; readonly mapping?: TableVersion };
+type Copied = Shape & {
+  readonly timeline?: string;
+  readonly mapping?: TableVersion;
+  /** Transactions of the source from this one on have seen the table published as it is; not noted by older versions. */
+  readonly since?: string;
+};
 
 /** A flow whose copies are compared with what they were made from. */
 export interface Copy {
@@ -190,6 +196,7 @@ async function note(
     [flow],
   );
   const again: Again[] = [];
+  let begun: string | undefined;
   for (const { source_table: table, shape: before, timeline } of rows) {
     const now = shapes.get(table);
     if (!now) continue;
@@ -206,13 +213,17 @@ async function note(
       : undefined;
     const why = reason ?? (lacks && LACKS);
     const stage = why === moved && untruncated.has(table) ? 'copy' : first;
+    const since =
+      before && !republished(before, now)
+        ? before.since
+        : (begun ??= await nextTransaction(source));
     await client.query(
       `UPDATE banyan.backfill SET shape = $3${why === undefined ? '' : `, cursor = NULL, rows = 0, stage = CASE stage WHEN 'prune' THEN stage ELSE $4 END`}
         WHERE flow = $1 AND source_table = $2`,
       [
         flow,
         table,
-        JSON.stringify({ ...now, timeline, mapping: found?.version }),
+        JSON.stringify({ ...now, timeline, mapping: found?.version, since }),
         ...(why === undefined ? [] : [stage]),
       ],
     );
@@ -224,6 +235,22 @@ async function note(
     again.map(({ table }) => table),
   );
   return again;
+}
+
+/** Behind the look at the shapes: those that begin from here on meet the publication as it was seen there. */
+async function nextTransaction(source: pg.Client): Promise<string> {
+  const [row] = await rawRows(source, 'SELECT pg_snapshot_xmax(pg_current_snapshot())');
+  return row?.[0] ?? '0';
+}
+
+/** From which transaction of its source on all tables of a flow have been published as they are. */
+export async function publishedSince(client: pg.Client, flow: string): Promise<string> {
+  const [row] = await rawRows(
+    client,
+    `SELECT max((shape ->> 'since')::numeric) FROM banyan.backfill WHERE flow = $1`,
+    [flow],
+  );
+  return row?.[0] ?? '0';
 }
 
 function otherColumns(table: string): BanyanError {

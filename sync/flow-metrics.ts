@@ -4,8 +4,8 @@ import { Counter, Gauge, Registry } from 'prom-client';
 import type { FlowLine, FlowStatus } from '../control/flow-reports.ts';
 
 const STATUSES: readonly FlowStatus[] = [
-  ...(['starting', 'backfill', 'copy paused', 'streaming', 'retrying', 'stopped'] as const),
-  'paused',
+  ...(['starting', 'backfill', 'copy paused', 'copy waits', 'streaming'] as const),
+  ...(['retrying', 'stopped', 'paused'] as const),
 ];
 const labelNames = ['capability', 'direction'] as const;
 

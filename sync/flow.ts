@@ -3,7 +3,7 @@
 // something; its supervisor (process.ts) decides whether it is started again.
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import { connect, rawRows } from '../core/postgres/connect.ts';
+import { connect } from '../core/postgres/connect.ts';
 import { disconnect } from '../core/postgres/silence.ts';
 import { sleep } from '../core/lifecycle.ts';
 import type { FlowStatus } from '../control/flow-reports.ts';
@@ -13,7 +13,7 @@ import { Applier } from './apply.ts';
 import type { Applied } from './batch.ts';
 import { runBackfill } from './backfill.ts';
 import { Copying } from './copying.ts';
-import { noteShapes, readShapes, type Shapes } from './drift.ts';
+import { noteShapes, publishedSince, readShapes, type Shapes } from './drift.ts';
 import { DriftWatch } from './drift-watch.ts';
 import { CopyPace } from './copy-pace.ts';
 import { copyWaits } from './domain/copy-order.ts';
@@ -31,10 +31,9 @@ import { Mutex } from './mutex.ts';
 import { explain } from './refusal.ts';
 import { Source, sourceTable } from './source.ts';
 import { Target } from './target.ts';
+import { trust } from './trust.ts';
 import { turn, type Stream } from './turn.ts';
 
-/** Far longer than it takes to make a commit visible. */
-const SUSPECT_MS = 10_000;
 const HEARTBEAT_MS = 250;
 const REPORT_MS = 250;
 
@@ -124,6 +123,7 @@ class Flow {
     for (const { table, why } of again)
       this.#options.log.warn('a table is copied again', { capability: id, direction, table, why });
     if (again.length > 0) await load();
+    const since = await publishedSince(target.client, names.flow);
     const judged = direction === 'back' ? await countConflicts(target.client, names.flow) : null;
     const figures = new FlowFigures({
       ...{ capability: id, direction, mapping: mappingVersion(this.#options.capability.tables) },
@@ -233,21 +233,19 @@ class Flow {
         signal,
       ),
       home.watch(driftClient, signal),
-      this.#trust(copying, driftClient, signal),
+      trust(
+        {
+          ...{ copying, source: driftClient, since, pause: this.#pause },
+          onWait: (transactions) => {
+            this.#options.log.warn(
+              'the copy waits for transactions that were open when its tables were published',
+              { capability: id, direction, transactions },
+            );
+          },
+        },
+        signal,
+      ),
     ]);
-  }
-
-  /**
-   * A commit that is in the WAL is invisible for a moment, and for longer only while a synchronous standby is waited
-   * for. Without one, what runs on for that long is under way: a copy need not wait for its end.
-   */
-  async #trust(copying: Copying, source: pg.Client, signal: AbortSignal): Promise<void> {
-    for (;;) {
-      await this.#pause(SUSPECT_MS, signal);
-      if (signal.aborted) return;
-      const [row] = await rawRows(source, 'SHOW synchronous_standby_names');
-      if (row?.[0] === '') copying.trust();
-    }
   }
 
   async #stream(
@@ -286,7 +284,8 @@ class Flow {
 
   #status(copying: Copying): FlowStatus {
     if (copying.copies && this.#options.copyPaused?.()) return 'copy paused';
-    return copying.running ? 'backfill' : 'streaming';
+    if (!copying.running) return 'streaming';
+    return copying.waits ? 'copy waits' : 'backfill';
   }
 
   async #open(url: string, what: string): Promise<pg.Client> {

@@ -127,6 +127,10 @@ const GATES: Readonly<Record<Gate, (facts: GateFacts) => GateResult[]>> = {
           note: 'the copy is paused',
           remedy: `\`banyan sync resume ${line.capability} --copy\` lets it go on`,
         }),
+        ...(line?.status === 'copy waits' && {
+          note: 'the copy waits for transactions that were open when its tables were published',
+          remedy: 'The log of `banyan sync` names them: it goes on by itself when they end',
+        }),
       },
     ];
   },

@@ -47,11 +47,22 @@ export function gap(shape: Shape, published: Published | undefined): string | un
   return missing.length > 0 ? `comes without column ${missing.join(', ')}` : undefined;
 }
 
+/**
+ * Whether it may have been out of the publication, or of one of its kinds of changes, for a while: what was
+ * changed then is not sent, whenever it commits.
+ */
+export function republished(before: Shape, now: Shape): boolean {
+  return (
+    before.oid !== now.oid ||
+    before.member !== now.member ||
+    differ(before.publication, now.publication)
+  );
+}
+
 /** What is different now so that the rows must be read again; undefined when the stream told of all. */
 export function altered(before: Shape, now: Shape): string | undefined {
   if (before.oid !== now.oid) return 'was replaced';
-  if (before.member !== now.member || differ(before.publication, now.publication))
-    return 'was published otherwise for a while';
+  if (republished(before, now)) return 'was published otherwise for a while';
   const others = Object.entries(now.numbers ?? {}).filter(([name, number]) =>
     differ(before.numbers?.[name], number),
   );
