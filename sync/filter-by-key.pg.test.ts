@@ -13,6 +13,7 @@ import {
   type Views,
 } from '../test/support/sync.ts';
 import { skipLetter } from './letter-box.ts';
+import { preflight } from './preflight.ts';
 
 let pair: Pair;
 let sync: RunningSync | undefined;
@@ -101,5 +102,48 @@ test('the rows of some tenants move, and those of others stay the monolith’s o
     DELETE FROM book WHERE tenant = 6; INSERT INTO book VALUES (7, 7, 'n')`);
   await equal(pair, same);
   expect((await pair.monolith.query(others)).rows).toEqual(before);
+  expect(await verified(pair)).toEqual(CLEAN);
+});
+
+test('a number that JavaScript does not hold names its rows, and no others', async () => {
+  const [own, other] = ['123456789012345678', '123456789012345680'];
+  pair = await createPair({
+    schemas: {
+      monolith: 'CREATE TABLE item (tenant bigint, id integer, nm text, PRIMARY KEY (tenant, id))',
+      service:
+        'CREATE TABLE book (tenant bigint, id integer, title text, PRIMARY KEY (tenant, id))',
+    },
+    capability: {
+      tables: [
+        {
+          ...{ monolith: 'item', service: 'book', key: { tenant: 'tenant', id: 'id' } },
+          ...{ columns: { nm: 'title' }, where: { tenant: own } },
+        },
+      ],
+    },
+  });
+  const found = await preflight(pair.migration, pair.connections);
+  expect(found.filter(({ severity }) => severity === 'error')).toEqual([]);
+  await pair.monolith.query(
+    `INSERT INTO item SELECT t, i, 'n' FROM unnest('{${own}, ${other}}'::bigint[]) t, generate_series(1, 5) i`,
+  );
+  await advanceTo(pair, 'sync');
+  sync = startSync(pair, { chunkRows: 3 });
+  await streaming(pair, 'to');
+  await pair.monolith.query(`UPDATE item SET nm = 'new' WHERE id = 1`);
+  const same = viewsOf(
+    pair,
+    `SELECT * FROM item WHERE tenant = ${own} ORDER BY id`,
+    'SELECT tenant, id, title AS nm FROM book ORDER BY id',
+  );
+  await equal(pair, same);
+  await advanceTo(pair, 'cutover');
+  await withClient(pair.monolithAppUrl, SESSION, async (app) => {
+    await app.query(`UPDATE item SET nm = 'own' WHERE tenant = ${other}`);
+    const refused = app.query(`UPDATE item SET nm = 'mine' WHERE tenant = ${own}`);
+    expect(await refused.then(() => undefined, sqlState)).toBe('BN001');
+  });
+  await pair.service.query(`UPDATE book SET title = 'by the service' WHERE id = 2`);
+  await equal(pair, same);
   expect(await verified(pair)).toEqual(CLEAN);
 });
