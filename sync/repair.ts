@@ -8,48 +8,41 @@ import type { Owner } from '../control/domain/phase.ts';
 import type { Sides } from './barriers.ts';
 import { targetKey, type Edge } from './domain/mapping.ts';
 import { asWritten, type Key } from './keys.ts';
-import type { VerifySample } from './suspects.ts';
 
 /** Rows that are listed in one transaction: the applier waits for its end. */
 const BATCH_ROWS = 1_000;
 
-/** Throws MOVE_NOT_ALLOWED when that side does not own the data any more. */
+/** By table of the service, keys of its rows. Throws MOVE_NOT_ALLOWED when that side does not own the data any more. */
 export async function repair(
   capability: string,
   owner: Owner,
   { monolith, service }: Sides,
-  wrong: readonly Pick<VerifySample, 'table' | 'key'>[],
+  wrong: ReadonlyMap<string, readonly Key[]>,
   edges: readonly Edge[],
 ): Promise<void> {
   const { write } = owner === 'monolith' ? service : monolith;
   const flow = `${capability}:${owner === 'monolith' ? 'to' : 'back'}`;
-  for (let done = 0; done < wrong.length; done += BATCH_ROWS) {
-    const listed: { table: string; keys: readonly Key[] }[] = [];
-    for (const [table, rows] of Map.groupBy(
-      wrong.slice(done, done + BATCH_ROWS),
-      (one) => one.table,
-    )) {
-      const keys = rows.map(({ key }) => key);
-      const edge = edges.find((one) => formatTable(one.target) === table);
-      if (owner === 'monolith')
-        listed.push({ table: edge ? formatTable(edge.source) : table, keys });
-      // The flow asks the service, in the texts that it writes.
-      else
-        listed.push({
-          table,
-          keys: edge ? await asWritten(service.read, edge.target, targetKey(edge), keys) : keys,
-        });
-    }
-    await transaction(write, async () => {
-      await holdOwner(write, capability, flow, owner);
-      for (const { table, keys } of listed)
+  for (const [table, all] of wrong) {
+    const edge = edges.find((one) => formatTable(one.target) === table);
+    // A flow to the service asks the monolith, for what feeds the table.
+    const source = edge && owner === 'monolith' ? formatTable(edge.source) : table;
+    for (let done = 0; done < all.length; done += BATCH_ROWS) {
+      const some = all.slice(done, done + BATCH_ROWS);
+      // The way back asks the service, in the texts that it writes.
+      const keys =
+        edge && owner === 'service'
+          ? await asWritten(service.read, edge.target, targetKey(edge), some)
+          : some;
+      await transaction(write, async () => {
+        await holdOwner(write, capability, flow, owner);
         await write.query(
           `INSERT INTO banyan.reread (flow, source_table, key)
            SELECT $1, $2, ARRAY(SELECT jsonb_array_elements_text(key)) FROM jsonb_array_elements($3) AS key
            ON CONFLICT DO NOTHING`,
-          [flow, table, JSON.stringify(keys)],
+          [flow, source, JSON.stringify(keys)],
         );
-    });
+      });
+    }
   }
 }
 

@@ -1,6 +1,8 @@
 // Columns that stay with the monolith are its own also while the service owns the rest of a row. Where the
 // service has another value there, nothing is read again: the monolith writes the row once more as it is, and
 // the flow brings what stays.
+import type pg from 'pg';
+import type { LiveSchema } from '../core/postgres/catalog.ts';
 import {
   formatTable,
   parseTableName,
@@ -9,7 +11,6 @@ import {
 } from '../core/postgres/identifiers.ts';
 import type { Capability } from '../control/definition.ts';
 import { mappedTable } from '../control/domain/mapped-table.ts';
-import type { Sides } from './barriers.ts';
 import { keyArrays, keyJoin, type Key } from './keys.ts';
 import type { SourceTable } from './source.ts';
 
@@ -17,12 +18,20 @@ import type { SourceTable } from './source.ts';
 export interface Staying {
   readonly source: string;
   readonly column: string;
+  readonly isArray: boolean;
 }
 
-/** By column of the service (`schema.table column`), where its value comes from. */
-export function stayingColumns({ tables }: Capability): ReadonlyMap<string, Staying> {
+/** By column of the service (`schema.table column`), where its value comes from; `schema` is the monolith's. */
+export function stayingColumns(
+  { tables }: Capability,
+  schema: LiveSchema,
+): ReadonlyMap<string, Staying> {
   const label = (names: readonly string[], table: number): string =>
     formatTable(parseTableName(names[table] ?? ''));
+  const staying = (source: string, column: string): Staying => ({
+    ...{ source, column },
+    isArray: schema.get(source)?.columns.get(column)?.type.endsWith('[]') ?? false,
+  });
   return new Map(
     tables
       .map(mappedTable)
@@ -32,7 +41,7 @@ export function stayingColumns({ tables }: Capability): ReadonlyMap<string, Stay
             ? [
                 [
                   nameOf(label(service, into.table), into.column),
-                  { source: label(monolith, from.table), column: from.column },
+                  staying(label(monolith, from.table), from.column),
                 ] as const,
               ]
             : [],
@@ -45,25 +54,27 @@ export function nameOf(table: string, column: string): string {
   return `${table} ${column}`;
 }
 
-/** Writes rows of the monolith again as they are, by what stays there. */
+/**
+ * Writes rows of the monolith again as they are, by what stays there. Each value is copied out of where it lies: a
+ * long one that is only assigned to itself goes on lying there, and is then sent by nobody.
+ */
 export async function touch(
-  { monolith }: Sides,
+  monolith: pg.Client,
   tables: readonly SourceTable[],
-  rows: readonly (Staying & { readonly key: Key })[],
+  rows: ReadonlyMap<Staying, readonly Key[]>,
 ): Promise<void> {
-  for (const [source, asked] of Map.groupBy(rows, (one) => one.source)) {
+  for (const [{ source, column, isArray }, keys] of rows) {
     const table = tables.find(({ label }) => label === source);
-    const column = asked[0]?.column;
-    if (!table || column === undefined) continue;
+    if (!table) continue;
     const { from, on } = keyJoin(table.key);
     const name = quoteIdentifier(column);
-    for (let done = 0; done < asked.length; done += BATCH_ROWS)
-      await monolith.write.query(
-        `UPDATE ${quoteTable(table.relation)} AS t SET ${name} = t.${name} FROM ${from} WHERE ${on}`,
-        keyArrays(
-          table.key,
-          asked.slice(done, done + BATCH_ROWS).map(({ key }) => key),
-        ),
+    const copy = isArray
+      ? `CASE WHEN t.${name} IS NOT NULL THEN t.${name} || '{}' END`
+      : `(ARRAY[t.${name}])[1]`;
+    for (let done = 0; done < keys.length; done += BATCH_ROWS)
+      await monolith.query(
+        `UPDATE ${quoteTable(table.relation)} AS t SET ${name} = ${copy} FROM ${from} WHERE ${on}`,
+        keyArrays(table.key, keys.slice(done, done + BATCH_ROWS)),
       );
   }
 }

@@ -20,11 +20,12 @@ import type { Edge } from './domain/mapping.ts';
 import { walksOf, type Walk } from './first-pass.ts';
 import { explain } from './refusal.ts';
 import { repair } from './repair.ts';
-import { nameOf, stayingColumns, touch, type Staying } from './touch.ts';
+import { stayingColumns, touch } from './touch.ts';
 import { readSchemas } from './schemas.ts';
 import { sourceTable, type SourceTable } from './source.ts';
 import { settle, type VerifySample } from './suspects.ts';
 import { Progress, type VerifyProgress } from './verify-progress.ts';
+import { WrongRows } from './wrong-rows.ts';
 
 export type { VerifySample } from './suspects.ts';
 export type { VerifyProgress } from './verify-progress.ts';
@@ -116,7 +117,8 @@ class Verification {
       // A code may have come since, and rows that have it.
       const refresh = (): Promise<void> =>
         schemas.references.load({ monolith: monolith.read, service: service.read });
-      const found = await this.#settle(tables, edges, progress, refresh);
+      const staying = stayingColumns(capability, schemas.monolith);
+      const found = await this.#settle(tables, edges, staying, progress, refresh);
       const outcome = { ...found, tookMs: Math.round(performance.now() - began) };
       await run?.finish();
       return outcome;
@@ -156,13 +158,14 @@ class Verification {
   async #settle(
     tables: readonly SourceTable[],
     edges: readonly Edge[],
+    staying: ReturnType<typeof stayingColumns>,
     progress: Progress,
     refresh: () => Promise<void>,
   ): Promise<VerifyOutcome> {
     const { id, repairFrom, signal, samples: most = SAMPLES } = this.#options;
     const counts = { missing: 0, extra: 0, different: 0 };
     const samples: VerifySample[] = [];
-    const wrong: VerifySample[] = [];
+    const wrong = new WrongRows(repairFrom === 'service' ? staying : new Map());
     progress.settling();
     const unsettled = await settle(progress.suspects(tables), {
       ...{ capability: id, sides: this.#sides, chunkRows: this.#chunkRows, signal },
@@ -170,41 +173,15 @@ class Verification {
       onWrong: (sample) => {
         counts[sample.kind] += 1;
         if (samples.length < most) samples.push(sample);
-        if (repairFrom) wrong.push(sample);
+        if (repairFrom) wrong.add(sample);
       },
     });
-    if (repairFrom) await this.#repair(repairFrom, wrong, tables, edges);
+    if (repairFrom) {
+      await touch(this.#sides.monolith.write, tables, wrong.touched);
+      await repair(id, repairFrom, this.#sides, wrong.reread, edges);
+    }
     const mapping = mappingVersion(this.#options.capability.tables);
     return { capability: id, rows: progress.rows, ...counts, unsettled, samples, mapping };
-  }
-
-  async #repair(
-    owner: Owner,
-    wrong: readonly VerifySample[],
-    tables: readonly SourceTable[],
-    edges: readonly Edge[],
-  ): Promise<void> {
-    const { id, capability } = this.#options;
-    if (owner === 'monolith') return repair(id, owner, this.#sides, wrong, edges);
-    const staying = stayingColumns(capability);
-    const stays = ({ table, columns }: VerifySample): Staying[] =>
-      columns.flatMap(({ column }) => staying.get(nameOf(table, column)) ?? []);
-    await touch(
-      this.#sides,
-      tables,
-      wrong.flatMap((one) =>
-        stays(one)
-          .slice(0, 1)
-          .map((found) => ({ ...found, key: one.key })),
-      ),
-    );
-    const moved = wrong.filter(
-      (one) =>
-        one.kind !== 'different' ||
-        stays(one).length < one.columns.length ||
-        one.columns.length === 0,
-    );
-    await repair(id, owner, this.#sides, moved, edges);
   }
 }
 
