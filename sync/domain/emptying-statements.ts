@@ -32,13 +32,22 @@ export function isDrivenText(part: Edge, driver: Edge): string {
   return `EXISTS (SELECT FROM ${quoteTable(driver.target)} AS d WHERE ${sameRow(part, driver)})`;
 }
 
+/**
+ * Both have their keys from the same columns of the source, and each in a type of its own. Numbers are equal
+ * whatever their types are; anything else is by its text.
+ */
 function sameRow(part: Edge, driver: Edge): string {
-  const same = part.key.map(
-    ({ target }, index) =>
-      `d.${quoteIdentifier(driver.key[index]?.target ?? '')} = t.${quoteIdentifier(target)}`,
-  );
+  const same = part.key.map(({ source, target, type }) => {
+    const own = driver.key.find((pair) => pair.source === source);
+    if (!own) throw new RangeError(`no key column of the driver comes from ${source}`);
+    const value = `d.${quoteIdentifier(own.target)}`;
+    const isComparable = own.type === type || (NUMBER.test(own.type) && NUMBER.test(type));
+    return `${isComparable ? value : `${value}::text::${type}`} = t.${quoteIdentifier(target)}`;
+  });
   return same.join(' AND ');
 }
+
+const NUMBER = /^(smallint|integer|bigint|numeric)$/;
 
 /** The edge that drives the row that an optional one adds a part to. */
 export function driverOf(part: Edge, edges: readonly Edge[]): Edge | undefined {
