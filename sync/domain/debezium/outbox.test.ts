@@ -110,6 +110,22 @@ test.each(['id', 'aggregatetype'])(
   },
 );
 
+test('a row of no kind is an event where all go to one topic', () => {
+  const bare = inserted(row.map((value, at) => (at === 1 ? null : value)));
+  expect(route(bare, { topic: 'shop.events' })?.records).toMatchObject([
+    { topic: 'shop.events', key: '"42"', headers: { id: 'a-1' } },
+  ]);
+  expect(route(bare, { topic: 'shop.${routedByValue}' })).toMatchObject({
+    unfit: 'its aggregatetype is NULL',
+  });
+});
+
+test('what a kind is called is taken as it is', () => {
+  const [record] =
+    route(inserted(row.with(1, '$&')), { topic: 'a.${routedByValue}' })?.records ?? [];
+  expect(record?.topic).toBe('a.__');
+});
+
 test('no key and no payload are null, and an event', () => {
   const bare: (string | null)[] = [...row];
   expect(route(inserted(bare.with(2, null).with(4, null)))?.records).toMatchObject([

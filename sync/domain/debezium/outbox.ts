@@ -22,7 +22,7 @@ export interface OutboxSettings {
     readonly key: string;
     /** (table.field.event.payload). */
     readonly payload: string;
-    /** By its value the topic is chosen (route.by.field). */
+    /** By its value the topic is chosen, where that has a place for it (route.by.field). */
     readonly routeBy: string;
   };
   /** `${routedByValue}` stands for that value (route.topic.replacement). */
@@ -174,15 +174,21 @@ function eventOf({ settings, field, json }: Route, row: Tuple, position: string)
   const shown = expandJson && payload !== null ? expanded(payload) : json(row, columns.payload);
   const value = envelope.length === 0 ? shown : `{"payload":${shown},${envelope.join(',')}}`;
   const empty = payload === null || payload.trim() === '';
-  const routedBy = needed(field(row, columns.routeBy), columns.routeBy);
   return {
-    topic: topicName(settings.topic.replaceAll('${routedByValue}', routedBy)),
+    topic: topicName(
+      settings.topic.replaceAll(ROUTED_BY, () =>
+        needed(field(row, columns.routeBy), columns.routeBy),
+      ),
+    ),
     key: json(row, columns.key),
     value: empty && tombstoneOnEmpty ? null : value,
     headers,
     ...(partition === undefined ? {} : { partition }),
   };
 }
+
+/** Only where it stands in the topic does a row need a kind; the router's own task would fail at one that has none. */
+const ROUTED_BY = '${routedByValue}';
 
 /** Nobody waits for events of no kind, and one without an id cannot be told from the next. */
 function needed(value: string | null, column: string): string {
