@@ -15,6 +15,8 @@ export interface Ownership {
   readonly owns: boolean;
   /** With which it enters, as `schema.table`. */
   readonly tables: readonly string[];
+  /** It comes from `monolith`: what is there is left of an earlier time, which may have had other tables. */
+  readonly anew: boolean;
 }
 
 const APPLIER_WRITES = [
@@ -28,14 +30,15 @@ export async function enter(
   client: pg.Client,
   url: string,
   applier: string,
-  { capability, epoch, owns, tables }: Ownership,
+  { capability, epoch, owns, tables, anew }: Ownership,
 ): Promise<void> {
   await toNewest(url);
   await grant(client, applier);
   await client.query(
     `INSERT INTO banyan.ownership (capability, epoch, owns, tables) VALUES ($1, $2, $3, $4)
-     ON CONFLICT (capability) DO UPDATE SET epoch = greatest(ownership.epoch, excluded.epoch)`,
-    [capability, epoch, owns, tables],
+     ON CONFLICT (capability) DO UPDATE SET epoch = greatest(ownership.epoch, excluded.epoch),
+       tables = CASE WHEN $5 AND excluded.epoch >= ownership.epoch THEN excluded.tables ELSE ownership.tables END`,
+    [capability, epoch, owns, tables, anew],
   );
 }
 

@@ -100,24 +100,27 @@ export class Participant {
     await disconnect(this.client);
   }
 
-  /** Makes the schema where it is missing and enters the capability. Idempotent. */
-  async prepare(epoch: number): Promise<void> {
+  /**
+   * Makes the schema where it is missing and enters the capability. Idempotent. `anew`, from `monolith`: with its
+   * tables as they are mapped now, also where something of it has stayed.
+   */
+  async prepare(epoch: number, { anew = false } = {}): Promise<void> {
     try {
-      await this.#enter(epoch);
+      await this.#enter(epoch, anew);
     } catch (error) {
       // The last other capability has just left and taken the schema along.
       if (!['42P01', '3F000'].includes(sqlState(error) ?? '')) throw error;
-      await this.#enter(epoch);
+      await this.#enter(epoch, anew);
     }
     await outlastLateSteps(this.client);
   }
 
-  #enter(epoch: number): Promise<void> {
+  #enter(epoch: number, anew: boolean): Promise<void> {
     const { capability, side, logins } = this.#options;
     const owns = side === 'monolith';
     const tables = this.tableNames.map((name) => formatTable(parseTableName(name)));
     return enter(this.client, logins.coordinator, this.applier, {
-      ...{ capability, epoch, owns, tables },
+      ...{ capability, epoch, owns, tables, anew },
     });
   }
 

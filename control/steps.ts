@@ -152,7 +152,7 @@ export class Steps {
         const tables = definition.tables.flatMap((table) => table[side.side]);
         await assertNoHeirs(side.client, tables.map(parseTableName));
         await lease.assertHeld();
-        await side.prepare(epoch);
+        await side.prepare(epoch, { anew: true });
       }
       await patiently(service, () => service.fence('monolith', epoch), {
         timeoutMs: 30_000,
