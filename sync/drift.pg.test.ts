@@ -186,6 +186,20 @@ test('what a publication left out while nobody read is copied', async () => {
   await streaming(pair, 'to');
 });
 
+test('what a publication left out while it had not the schema of its tables is copied', async () => {
+  await sync?.stop();
+  await pair.monolith.query('ALTER PUBLICATION banyan_catalog_to SET TABLES IN SCHEMA public');
+  await restart();
+  await streaming(pair, 'to');
+  await sync?.stop();
+  await pair.monolith.query('ALTER PUBLICATION banyan_catalog_to DROP TABLES IN SCHEMA public');
+  await pair.monolith.query(`UPDATE prd SET nm = 'not sent' WHERE prd_id = 4`);
+  await pair.monolith.query('ALTER PUBLICATION banyan_catalog_to ADD TABLES IN SCHEMA public');
+  await restart();
+  await equal(pair);
+  await streaming(pair, 'to');
+});
+
 test('a column that takes the place of another under its name has its table copied again', async () => {
   await pair.monolith.query(
     `ALTER TABLE prd DROP COLUMN dsc, ADD COLUMN dsc text DEFAULT 'made anew'`,

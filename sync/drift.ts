@@ -59,6 +59,7 @@ interface Row {
   unidentified: string[] | null;
   published: Published | null;
   member: string | null;
+  schema: string | null;
   heirs: string[] | null;
   partitions: Record<string, Partition> | null;
 }
@@ -82,6 +83,8 @@ SELECT c.oid::text,
          WHERE t.pubname = $4 AND t.schemaname = $1 AND t.tablename = $2) AS published,
        (SELECT r.oid::text FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
          WHERE p.pubname = $4 AND r.prrelid = c.oid) AS member,
+       (SELECT s.oid::text FROM pg_publication_namespace s JOIN pg_publication p ON p.oid = s.pnpubid JOIN pg_class r ON r.relnamespace = s.pnnspid
+         WHERE p.pubname = $4 AND r.oid = c.oid) AS schema,
        (SELECT array_agg(n.nspname || '.' || h.relname ORDER BY h.oid) FROM pg_inherits i JOIN pg_class h ON h.oid = i.inhrelid
           JOIN pg_namespace n ON n.oid = h.relnamespace WHERE i.inhparent = c.oid AND NOT h.relispartition) AS heirs,
        CASE WHEN EXISTS (SELECT 1 FROM pg_partitioned_table WHERE partrelid = c.oid) THEN coalesce((
@@ -118,6 +121,7 @@ export async function readShapes(
     const shape = {
       oid: Number(row.oid),
       member: row.member === null ? null : Number(row.member),
+      ...(row.schema !== null && { schema: Number(row.schema) }),
       columns: row.columns ?? {},
       numbers: row.numbers ?? {},
       ...{ file: Number(row.file), publication: Number(row.publication) },

@@ -8,6 +8,8 @@ export interface Shape {
   readonly oid: number;
   /** The number of its entry in the publication: another one means that it was out of it, or filtered, for a while. */
   readonly member: number | null;
+  /** The same of the entry of its schema, where it is published by that. */
+  readonly schema?: number;
   /** Types of the mapped columns, with their modifiers. */
   readonly columns: Readonly<Record<string, string>>;
   /** Their places in the table: another one under the name is another column. */
@@ -55,6 +57,7 @@ export function republished(before: Shape, now: Shape): boolean {
   return (
     before.oid !== now.oid ||
     before.member !== now.member ||
+    differ(before.schema, now.schema) ||
     differ(before.publication, now.publication)
   );
 }
