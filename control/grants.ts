@@ -1,5 +1,6 @@
 // The three logins of a database that takes part, as SQL for its administrator to read and run. Each
 // may do what it needs and no more; the facade has none of them.
+import { SEQUENCES_BEHIND } from '../core/postgres/catalog-sql.ts';
 import {
   parseTableName,
   quoteIdentifier,
@@ -58,6 +59,8 @@ export function grantStatements(options: GrantsOptions): string[] {
     `GRANT CONNECT ON DATABASE ${name(options.database)} TO ${name(roles.capture)}, ${name(roles.applier)}, ${name(roles.coordinator)}`,
     `GRANT CREATE ON DATABASE ${name(options.database)} TO ${name(roles.coordinator)}`,
     `GRANT ${name(options.tableOwner)} TO ${name(roles.coordinator)}`,
+    // That role may own the tables, and only ask the sequences behind them.
+    ...(options.tables.length > 0 ? [sequenceGrant(roles.coordinator, options.tables)] : []),
     // To name who is in the way of a switch, whichever role it runs as.
     `GRANT pg_read_all_stats TO ${name(roles.coordinator)}`,
     `GRANT USAGE ON SCHEMA ${schemas} TO ${name(roles.capture)}, ${name(roles.applier)}`,
@@ -71,6 +74,21 @@ export function grantStatements(options: GrantsOptions): string[] {
       ? [`GRANT SET ON PARAMETER session_replication_role TO ${name(roles.applier)}`]
       : []),
   ];
+}
+
+/** The sequences behind these tables that are another role's. */
+function sequenceGrant(coordinator: string, tables: readonly string[]): string {
+  const names = tables.map((table) => quoteLiteral(quoteTable(parseTableName(table)))).join(', ');
+  const role = quoteLiteral(coordinator);
+  return `DO $do$ DECLARE s record; BEGIN FOR s IN
+  SELECT DISTINCT n.nspname, c.relname FROM pg_attribute a CROSS JOIN LATERAL ${SEQUENCES_BEHIND} AS behind
+    JOIN pg_class c ON c.oid = behind.oid AND c.relkind = 'S' JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE a.attrelid IN (SELECT to_regclass(name) FROM unnest(ARRAY[${names}]) AS name)
+     AND NOT pg_has_role(${role}, c.relowner, 'USAGE')
+  LOOP
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', s.nspname, ${role});
+    EXECUTE format('GRANT SELECT, UPDATE ON SEQUENCE %I.%I TO %I', s.nspname, s.relname, ${role});
+  END LOOP; END $do$`;
 }
 
 /** Roles belong to the server: another of its databases may have made this one already. */

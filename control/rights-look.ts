@@ -1,4 +1,4 @@
-// What the applier of sync back lacks at the monolith, as looks at a capability ask for it: a rollout's come
+// What is lacking at the monolith to go back to it, as looks at a capability ask for it: a rollout's come
 // each second, and each answer takes connections of its own. So it is kept for a while, and asked for anew
 // beside the looks: a database that does not answer keeps none of them waiting.
 import { messageOf } from '../core/errors.ts';

@@ -112,3 +112,33 @@ test.each([
     await pair.close();
   }
 });
+
+test('numbers that the side before gives without a sequence are looked for where no index tells them', async () => {
+  const pair = await createItems({
+    schemas: {
+      monolith: 'CREATE TABLE item (id bigint PRIMARY KEY, no bigint)',
+      service: 'CREATE TABLE article (id bigint PRIMARY KEY, number bigserial)',
+    },
+    capability: {
+      canary: { writes: false },
+      tables: [
+        { monolith: 'item', service: 'article', key: { id: 'id' }, columns: { no: 'number' } },
+      ],
+    },
+  });
+  const sync = startSync(pair);
+  try {
+    await pair.monolith.query('INSERT INTO item VALUES (1, 900)');
+    await advanceTo(pair, 'canary');
+    await noteClean(pair);
+    await bothStream(pair);
+    await pair.coordinator().move({ capability: 'catalog', event: 'advance' });
+    const { rows } = await pair.service.query<{ number: string }>(
+      'INSERT INTO article (id) VALUES (2) RETURNING number',
+    );
+    expect(Number(rows[0]?.number)).toBeGreaterThan(900);
+  } finally {
+    await sync.stop();
+    await pair.close();
+  }
+});

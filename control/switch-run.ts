@@ -1,5 +1,6 @@
 // One switch under way: its steps forward, the steps back, and what is known of it meanwhile.
-import { BanyanError } from '../core/errors.ts';
+import { BanyanError, isBanyanError } from '../core/errors.ts';
+import type { TableMap } from './definition.ts';
 import type { BlockerPolicy, PlannedMove } from './domain/move.ts';
 import { ownerOf, type Owner, type Phase } from './domain/phase.ts';
 import type { CapabilityState } from './domain/state.ts';
@@ -7,7 +8,14 @@ import type { FencePlan } from './fence-plan.ts';
 import type { Participant } from './participant.ts';
 import { waitForBarrier, type FlowEnds } from './replication.ts';
 import { SharedExit } from './shared-exit.ts';
-import { findSequences, raiseSequences, type SequenceStep } from './sequences.ts';
+import {
+  findSequences,
+  raiseSequences,
+  scanned,
+  type SequencePlan,
+  type SequenceStep,
+} from './sequences.ts';
+import { assertRaisable } from './sequence-rights.ts';
 import { SwitchHold } from './switch-hold.ts';
 import type { SwitchRecord } from './switch-log.ts';
 import {
@@ -27,6 +35,16 @@ interface Sides {
   readonly flow: FlowEnds;
   readonly previous: Participant;
   readonly next: Participant;
+}
+
+/** Found before anybody is held. Throws PREFLIGHT_FAILED. */
+async function raisable(
+  tables: readonly TableMap[],
+  { next, previous }: Sides,
+): Promise<SequencePlan[]> {
+  const plans = await findSequences(tables, next, previous);
+  await assertRaisable(plans, next, previous);
+  return scanned(plans, next, previous);
 }
 
 export class SwitchRun {
@@ -72,10 +90,7 @@ export class SwitchRun {
     await progress.begin(this.#to, this.#weight);
     const sides = this.#sides();
     const ended = sides ? await this.#unblocked(sides) : [];
-    const sequences =
-      sides && this.#changesOwner
-        ? await findSequences(definition.tables, sides.next, sides.previous)
-        : [];
+    const sequences = sides && this.#changesOwner ? await raisable(definition.tables, sides) : [];
     await progress.done('checked', ended.length > 0 ? { ended } : {});
     await this.#context.replicas.steady();
     // Read before anybody is held, and as late as that.
@@ -93,10 +108,10 @@ export class SwitchRun {
     );
     if (sides) {
       const { epoch } = progress.state;
-      const position = this.#exit
-        ? await this.#exit.settle(epoch)
-        : await waitForBarrier(sides.flow, epoch, this.#drainMs());
-      await progress.done('drained', { position });
+      const drained = this.#exit
+        ? await this.#settled(this.#exit, epoch)
+        : { position: await waitForBarrier(sides.flow, epoch, this.#drainMs()) };
+      await progress.done('drained', drained);
       this.#sequences = await raiseSequences(sequences, sides.next, sides.previous, epoch);
       await progress.done('sequences', { sequences: this.#sequences });
     }
@@ -198,6 +213,20 @@ export class SwitchRun {
       this.#progress.assertWanted();
     };
     return unblock({ sides: [previous, next], policy: this.#blockers, log, assertWanted });
+  }
+
+  /**
+   * Where the monolith writes on it has everything, and nobody is kept in the canary for what the service lacks:
+   * sync to brings that once it goes on.
+   */
+  async #settled(exit: SharedExit, epoch: number): Promise<Record<string, unknown>> {
+    try {
+      return { position: await exit.settle(epoch) };
+    } catch (error) {
+      if (this.#changesOwner || !isBanyanError(error)) throw error;
+      if (error.code !== 'TIMED_OUT' && error.code !== 'GATE_REFUSED') throw error;
+      return { unsettled: error.message };
+    }
   }
 
   #drainMs(): number {

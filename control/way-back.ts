@@ -11,6 +11,7 @@ import { MESSAGE_PREFIX } from './domain/names.ts';
 import type { Participant } from './participant.ts';
 import { waitForPosition, type FlowEnds } from './replication.ts';
 import { scalar } from './scalar.ts';
+import { lackingToRaise } from './sequence-rights.ts';
 
 const PROBE_TIMEOUT_MS = 5_000;
 
@@ -32,19 +33,16 @@ export interface WayForward {
   readonly why?: string | undefined;
 }
 
-/** What the applier of a side lacks to write there what moves; empty where it lacks nothing. */
-export async function missingRights({
-  side,
-  client,
-  applier,
-  tables,
-}: Participant): Promise<MissingRight[]> {
+/** What the applier of a side lacks to write there what moves, and the coordinator to make that side the owner. */
+export async function missingRights(at: Participant): Promise<MissingRight[]> {
+  const { side, client, applier, tables } = at;
   const lookups = referencesOf(tables).filter((reference) => reference.side === side);
-  return lackingRights(client, applier, {
+  const toWrite = await lackingRights(client, applier, {
     tables: tables.flatMap((table) => table[side]).map(parseTableName),
     lookups: lookups.map(({ table }) => parseTableName(table)),
     skipsTriggers: skipsTriggers(tables, side),
   });
+  return [...toWrite, ...(await lackingToRaise(at))];
 }
 
 /** Sends a probe along a flow, and waits until its target has recorded it. Throws GATE_REFUSED. */

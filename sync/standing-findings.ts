@@ -1,11 +1,13 @@
 // What stands in the databases already and does not go with the definition: tables that another capability
-// has, and fences and a publication that were made for other tables than the mapping names now.
+// has, sequences that a switch could not raise, and fences and a publication that were made for other tables
+// than the mapping names now.
 import type pg from 'pg';
 import { rawRows, withClient } from '../core/postgres/connect.ts';
 import { formatTable, parseTableName } from '../core/postgres/identifiers.ts';
 import { claimsOfOthers, describeClaim, mendClaim } from '../control/claims.ts';
 import type { Logins } from '../control/connections.ts';
 import type { Capability } from '../control/definition.ts';
+import { lackingToRaise } from '../control/sequence-rights.ts';
 import { markedTables } from '../control/table-facts.ts';
 import { flowNames } from '../control/domain/names.ts';
 import type { Owner } from '../control/domain/phase.ts';
@@ -27,6 +29,13 @@ export async function checkStanding(
         findings.push({
           ...{ severity: 'error', where, what: describeClaim(claim) },
           hint: mendClaim(id, claim),
+        });
+      const asked = { client, side, tables, tableNames: names };
+      for (const { role, right, sql } of await lackingToRaise(asked))
+        findings.push({
+          ...{ severity: 'error', where },
+          what: `the coordinator ${role} lacks ${right}: it could not be raised when the ${side} is to own`,
+          hint: `${sql} (see \`banyan grants\`).`,
         });
       findings.push(...(await checkMarked(client, id, names)).map((one) => ({ where, ...one })));
       for (const finding of await checkPublication(client, id, side, names))

@@ -6,7 +6,7 @@ import type { GateResult } from './gate-result.ts';
 
 const NONE_MISSING = 'none missing';
 
-/** `missing`: what the applier of sync back lacks at the monolith, where anybody has looked. */
+/** `missing`: what applier and coordinator lack at the monolith, where anybody has looked. */
 export function wayBackGate(missing: RightsFound | undefined): GateResult {
   const gate = 'way back';
   if (missing === undefined || typeof missing === 'string')
@@ -47,6 +47,6 @@ function rightsOf(
     verdict: 'fail',
     figure,
     note: missing.map(({ role, right }) => `${role} lacks ${right}`).join('; '),
-    remedy: `Give the ${side}'s applier what it lacks: ${missing.map(({ sql }) => sql).join('; ')}`,
+    remedy: `Give them what they lack in the ${side}'s database: ${missing.map(({ sql }) => sql).join('; ')}`,
   };
 }

@@ -22,6 +22,19 @@ function columnsOf(numbers: string, relation: string): string {
 }
 
 /**
+ * In SQL, what may be a sequence behind `pg_attribute a`: its own, and the one that its default asks. By number, not
+ * by name: who only takes numbers from it need not be let into its schema.
+ */
+export const SEQUENCES_BEHIND = `(
+       SELECT own.objid AS oid, 1 AS place FROM pg_depend own
+        WHERE own.classid = 'pg_class'::regclass AND own.refclassid = 'pg_class'::regclass
+          AND own.refobjid = a.attrelid AND own.refobjsubid = a.attnum AND own.deptype IN ('a', 'i')
+       UNION ALL
+       SELECT asked.refobjid, 2 FROM pg_attrdef d JOIN pg_depend asked ON asked.classid = 'pg_attrdef'::regclass
+           AND asked.objid = d.oid AND asked.refclassid = 'pg_class'::regclass
+        WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum)`;
+
+/**
  * Columns of the table `$1`. Of a domain its base type: a cast to the domain would cut what is too long, and what
  * is assigned to the column is checked. A default has no columns in it: told of the table, pg_get_expr would wait
  * for its lock.
@@ -34,7 +47,7 @@ SELECT a.attname AS name, format_type(b.oid, -1) AS type, format_type(b.oid, b.t
        EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = ANY (k.conkey)) AS reference,
        q.name AS sequence, q.seqincrement::text AS increment,
        CASE WHEN has_sequence_privilege(q.seqrelid, 'SELECT, USAGE') THEN pg_sequence_last_value(q.seqrelid)::text END AS last,
-       coalesce(has_sequence_privilege(q.seqrelid, 'SELECT'), false) AS readable
+       coalesce(has_sequence_privilege(q.seqrelid, 'SELECT') AND has_schema_privilege(q.schema, 'USAGE'), false) AS readable
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   CROSS JOIN LATERAL (
        WITH RECURSIVE d AS (
@@ -44,14 +57,11 @@ SELECT a.attname AS name, format_type(b.oid, -1) AS type, format_type(b.oid, b.t
            FROM d JOIN pg_type t ON t.oid = d.oid WHERE t.typtype = 'd')
        SELECT d.oid, d.typmod FROM d JOIN pg_type t ON t.oid = d.oid WHERE t.typtype <> 'd') b
   LEFT JOIN LATERAL (
-       SELECT coalesce(
-         pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), a.attname),
-         (SELECT quote_ident(sn.nspname) || '.' || quote_ident(s.relname)
-            FROM pg_attrdef d JOIN pg_depend dep ON dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
-                 AND dep.refclassid = 'pg_class'::regclass
-            JOIN pg_class s ON s.oid = dep.refobjid AND s.relkind = 'S' JOIN pg_namespace sn ON sn.oid = s.relnamespace
-           WHERE d.adrelid = c.oid AND d.adnum = a.attnum LIMIT 1)) AS name) AS named ON true
-  LEFT JOIN LATERAL (SELECT named.name, s.* FROM pg_sequence s WHERE s.seqrelid = to_regclass(named.name)) AS q ON true
+       SELECT format('%I.%I', sn.nspname, s.relname) AS name, sn.oid AS schema, q.seqrelid, q.seqincrement
+         FROM ${SEQUENCES_BEHIND} AS behind
+         JOIN pg_sequence q ON q.seqrelid = behind.oid
+         JOIN pg_class s ON s.oid = q.seqrelid JOIN pg_namespace sn ON sn.oid = s.relnamespace
+        ORDER BY behind.place LIMIT 1) AS q ON true
  WHERE c.oid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attnum`;
 
