@@ -97,7 +97,12 @@ test('into a write canary, and out of it', async () => {
   await own.coordinator().move({ capability: 'catalog', event: 'weight', weight: 5 });
   await bothStream(own);
   const out = await look(own, { event: 'weight', weight: 0 });
-  await own.coordinator().move({ capability: 'catalog', event: 'weight', weight: 0 });
+  const left = await own.coordinator().move({ capability: 'catalog', event: 'weight', weight: 0 });
+  expect(out.gates.map(({ gate }) => gate)).toEqual(left.gates.map(({ gate }) => gate));
+  expect(out.gates).toMatchObject([
+    { gate: 'sync back lag' },
+    { gate: 'sync to lag', advisory: true },
+  ]);
   // Nobody becomes the owner who was not: no sequence is raised, and no fence lifted.
   expect(out.steps.map(({ step }) => step)).toEqual(
     (await lastSteps(own)).filter((step) => step !== 'sequences' && step !== 'unfenced'),

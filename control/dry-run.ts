@@ -2,13 +2,13 @@
 // which database. Reads only; asks for no lease, so that it can be had while somebody moves.
 import { formatTable } from '../core/postgres/identifiers.ts';
 import type { Capability } from './definition.ts';
-import { evaluateGates, type GateResult } from './domain/gates.ts';
+import type { GateResult } from './domain/gates.ts';
 import {
   allowed,
+  gatesOf,
   isShared,
   isThere,
   kindOf,
-  opensToCohorts,
   type MoveRequest,
   type PlannedMove,
 } from './domain/move.ts';
@@ -56,7 +56,7 @@ export async function dryRun(
         continue;
       }
       const move = allowed(definition, request, state);
-      const gates = runs.length === 0 ? await gatesOf(at, definition, ends, state, move) : [];
+      const gates = runs.length === 0 ? await gatesNow(at, definition, ends, state, move) : [];
       const steps = moveSteps(kindOf(definition, state, move), state, move, parts);
       runs.push({ capability, from: state.phase, ...move, gates, steps });
       state = { ...state, phase: move.to, weight: move.weight, shared: isShared(definition, move) };
@@ -65,7 +65,7 @@ export async function dryRun(
   });
 }
 
-async function gatesOf(
+async function gatesNow(
   { evidence }: Workplace,
   definition: Capability,
   ends: FlowPair | undefined,
@@ -78,12 +78,7 @@ async function gatesOf(
     ends && phase === 'cutover' && move.to === 'canary'
       ? { wayForward: { missing: await missingRights(ends.to.target) } }
       : {};
-  return evaluateGates(
-    phase,
-    move.to,
-    { ...facts, ...forward },
-    opensToCohorts(definition, state, move),
-  );
+  return gatesOf(definition, state, move, { ...facts, ...forward });
 }
 
 async function partsOf(

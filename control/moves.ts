@@ -4,16 +4,15 @@ import { messageOf } from '../core/errors.ts';
 import { sleep } from '../core/lifecycle.ts';
 import { isConnectionError } from '../core/postgres/connect.ts';
 import { refuses, type GateResult } from './domain/gate-result.ts';
-import { evaluateGates, flowGates, type GateFacts } from './domain/gates.ts';
+import { flowGates, type GateFacts } from './domain/gates.ts';
 import {
   allowed,
   assertVersion,
-  endsSharing,
   gateError,
+  gatesOf,
   isThere,
   kindOf,
   leadsTo,
-  opensToCohorts,
   stayed,
   type MoveRequest,
   type MoveResult,
@@ -132,10 +131,7 @@ export class Moves {
     site: Site,
   ): Promise<GateResult[]> {
     const facts = await this.#facts(state, move.to, site);
-    const opens = opensToCohorts(site.definition, state, move);
-    const gates = evaluateGates(state.phase, move.to, facts, opens);
-    // What cohorts wrote comes back first: nobody is held for a drain that cannot end.
-    if (endsSharing(site.definition, state, move)) gates.push(...flowGates(facts));
+    const gates = gatesOf(site.definition, state, move, facts);
     const refused = gates.filter(refuses);
     if (refused.length > 0) throw gateError(request, move.to, refused, gates);
     return gates;

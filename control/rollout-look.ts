@@ -2,8 +2,8 @@
 // tests have made of the answers since the look before.
 import type { Capability } from './definition.ts';
 import { beginWatch, chancesOf, goOnWatching, type WatchState } from './domain/answer-watch.ts';
-import { evaluateGates, watchedGates, type GateFacts, type GateResult } from './domain/gates.ts';
-import { opensToCohorts } from './domain/move.ts';
+import { watchedGates, type GateFacts, type GateResult } from './domain/gates.ts';
+import { gatesOf, opensToCohorts } from './domain/move.ts';
 import { ownerOf } from './domain/phase.ts';
 import { isLag, nextStep, stepsOf, type Place, type RolloutFacts } from './domain/rollout.ts';
 import type { CapabilityState } from './domain/state.ts';
@@ -97,9 +97,9 @@ export function gatesAhead(
   next: Place,
   facts: GateFacts,
 ): GateResult[] {
-  const opens = opensToCohorts(definition, state, { to: next.phase, weight: next.weight });
-  if (state.phase === next.phase && !opens) return [];
-  return evaluateGates(state.phase, next.phase, facts, opens);
+  const move = { to: next.phase, weight: next.weight };
+  if (state.phase === next.phase && !opensToCohorts(definition, state, move)) return [];
+  return gatesOf(definition, state, move, facts);
 }
 
 /** Where the next move gives the service a right to write: elsewhere nobody asks. */

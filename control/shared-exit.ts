@@ -1,5 +1,6 @@
 // Out of a write canary, as part of a switch (switch-run.ts), with all writes held:
 //   close the service → drain sync back → fence the monolith, or let it write alone → drain sync to
+// The last only as far as it can be, where the monolith writes on.
 //
 // The service is closed first, and the monolith goes on judging until it has all that the service wrote.
 // So whatever ends the switch before that opens the service again, and the canary goes on; whatever ends

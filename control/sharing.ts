@@ -47,8 +47,12 @@ export async function enterSharing(options: SharingOptions): Promise<void> {
   await assertReady(monolith, definition);
   await assertReady(service, definition);
   for (const side of [monolith, service]) await side.prepare(epoch);
+  // One that was left without sync to has kept them: answers that never come, to writes that are judged.
+  if (!(await isShared(monolith))) await forgetAwaited(ends, epoch);
   await open(monolith, definition, epoch);
   await waitForBarrier(ends.to, epoch, timeoutMs);
+  // Every answer has arrived that was under way.
+  if (!(await isShared(service))) await forgetFlights(service, epoch);
   await open(service, definition, epoch);
   await waitForBarrier(ends.back, epoch, timeoutMs);
 }
@@ -97,19 +101,23 @@ export async function endSharing(
 }
 
 /** Every answer has arrived: nothing more is asked of what was kept for them. */
-export async function forgetSharing({ to, back }: FlowPair, epoch: number): Promise<void> {
-  const { source: monolith, target: service } = to;
-  const { capability } = service;
-  // By the epoch: one that comes late would forget what the next write canary still needs.
-  await Promise.all([
-    service.guarded(epoch, (client) =>
-      client.query('DELETE FROM banyan.flight WHERE capability = $1', [capability]),
-    ),
-    monolith.guarded(epoch, async (client) => {
-      await client.query('DELETE FROM banyan.awaited WHERE flow = $1', [back.names.flow]);
-      await client.query('DELETE FROM banyan.tombstone WHERE capability = $1', [capability]);
-    }),
-  ]);
+export async function forgetSharing(ends: FlowPair, epoch: number): Promise<void> {
+  await Promise.all([forgetFlights(ends.to.target, epoch), forgetAwaited(ends, epoch)]);
+}
+
+/** By the epoch: one that comes late would forget what the next write canary still needs. */
+async function forgetFlights(service: Participant, epoch: number): Promise<void> {
+  await service.guarded(epoch, (client) =>
+    client.query('DELETE FROM banyan.flight WHERE capability = $1', [service.capability]),
+  );
+}
+
+async function forgetAwaited({ to, back }: FlowPair, epoch: number): Promise<void> {
+  const { capability } = to.source;
+  await to.source.guarded(epoch, async (client) => {
+    await client.query('DELETE FROM banyan.awaited WHERE flow = $1', [back.names.flow]);
+    await client.query('DELETE FROM banyan.tombstone WHERE capability = $1', [capability]);
+  });
 }
 
 /** Whether a side is open to both, by its own account. */

@@ -1,7 +1,7 @@
 // Into a write canary and out of it by command: who may write at each moment, whatever ends the move.
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { dieAt, recovered } from '../test/support/coordinators.ts';
-import { leftovers, noteClean, type LogGate } from '../test/support/sync.ts';
+import { leftovers, noteClean, streaming, type LogGate } from '../test/support/sync.ts';
 import type { Pair } from '../test/support/pair.ts';
 import {
   atRest,
@@ -103,6 +103,63 @@ test.each([
   await atRest(pair, { phase: 'canary', weight: 20, shared: true, version }, BOTH);
   const events = (await pair.store.journal('catalog')).map((line) => line.event);
   expect(events).not.toContain('hold');
+});
+
+test.each([
+  ['a weight of 0', { event: 'weight', weight: 0 }, 'canary'],
+  ['a rollback', { event: 'rollback' }, 'shadow'],
+] as const)('a sync to that is red keeps nobody in it: %s', async (_, request, phase) => {
+  await weigh(20);
+  await writeBoth('one');
+  await bothStream(pair);
+  const applier = `s_${pair.tag}_applier`;
+  await pair.service.query(`REVOKE INSERT, UPDATE ON article FROM ${applier}, PUBLIC`);
+  await pair.monolith.query(`INSERT INTO item (tag) VALUES ('does not arrive')`);
+  const isRed = async (): Promise<boolean> => {
+    const lines = await pair.evidence.flows('catalog');
+    const line = lines.find(({ direction }) => direction === 'to');
+    return line !== undefined && (line.error !== null || (line.parked ?? 0) > 0);
+  };
+  await waitFor(isRed, { timeoutMs: 30_000, what: 'sync to to be red' });
+  await pair.service.query(`INSERT INTO article (label) VALUES ('s two')`);
+  await streaming(pair, 'back');
+  const { gates } = await move(request);
+  const told = gates.filter(({ gate }) => gate.startsWith('sync to'));
+  expect(told).toMatchObject([{ advisory: true }]);
+  await atRest(pair, { phase, weight: 0, shared: false }, ['monolith']);
+  const { rows } = await pair.monolith.query(`SELECT tag FROM item WHERE tag = 's two'`);
+  expect(rows).toHaveLength(1);
+  // What is asked for again has been mended, and nothing of the last time is in its way.
+  await pair.service.query(`GRANT INSERT, UPDATE ON article TO ${applier}`);
+  await streaming(pair, 'to');
+  if (phase === 'shadow') await move({ event: 'advance' });
+  await bothStream(pair);
+  await weigh(5);
+  await atRest(pair, { phase: 'canary', weight: 5, shared: true }, BOTH);
+  await writeBoth('three');
+  await bothStream(pair);
+  await sameItems(pair);
+});
+
+test('answers that one before it waits for in vain are not waited for any more', async () => {
+  // As a failover of the monolith leaves them, that has lost the answers.
+  await pair.service.query(
+    `INSERT INTO banyan.flight (capability, source_table, key, xid) VALUES ('catalog', 'public.article', '{2}', 1)`,
+  );
+  await pair.monolith.query(
+    `INSERT INTO banyan.awaited (flow, source_table, key) VALUES ('catalog:back', 'public.article', '{4}')`,
+  );
+  await weigh(5);
+  await pair.monolith.query('UPDATE item SET n = 7 WHERE id = 2');
+  await pair.service.query('UPDATE article SET count = 8 WHERE id = 4');
+  await bothStream(pair);
+  await bothStream(pair);
+  expect(await sameItems(pair)).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ id: '2', n: 7 }),
+      expect.objectContaining({ id: '4', n: 8 }),
+    ]),
+  );
 });
 
 test('shadow goes into it at once, and a rollback from it ends in shadow', async () => {

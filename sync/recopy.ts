@@ -12,6 +12,7 @@ import { relayNames } from '../control/domain/names.ts';
 import { reviveRelay } from '../control/relay.ts';
 import type { RelayReports } from '../control/relay-reports.ts';
 import { hasFlow, type FlowEnds } from '../control/replication.ts';
+import { isOwners } from './domain/mapping.ts';
 import { assertSlot, setBackTo, standing } from './slot.ts';
 import { Target } from './target.ts';
 
@@ -57,10 +58,12 @@ async function goOn(
   const { checkpoint, timeline, lostFrom } = found;
   if (lostFrom === undefined) return false;
   await assertSlot(capture, relayed ? relayNames(source.database).slot : names.slot);
-  if (checkpoint.mode === 'sharing owner' || checkpoint.mode === 'sharing guest')
+  // By the databases' own account: one that stands has not heard of the end of a write canary.
+  if ((await source.isShared()) || (await end.isShared()))
     throw new BanyanError('FLOW_STOPPED', `both sides of flow ${names.flow} write`, {
       hint: 'Only one of them can be right: end the write canary, then copy again.',
     });
+  const mode = isOwners(checkpoint.mode) ? 'owner' : 'guest';
   const [known] = await rawRows(
     source.client,
     'SELECT epoch FROM banyan.ownership WHERE capability = $1',
@@ -92,7 +95,7 @@ async function goOn(
     }
     const position = { timeline, commitLsn: lostFrom, seq: 0 };
     await transaction(target.client, async () => {
-      await target.advance(checkpoint, { ...checkpoint, position });
+      await target.advance(checkpoint, { ...checkpoint, mode, position });
       // What was to be read again, or is parked, comes with the copy.
       for (const table of ['reread', 'orphan', 'parked'])
         await target.client.query(`DELETE FROM banyan.${table} WHERE flow = $1`, [names.flow]);
@@ -103,7 +106,7 @@ async function goOn(
         );
       await target.client.query(
         'UPDATE banyan.backfill SET stage = $2, cursor = NULL, rows = 0 WHERE flow = $1',
-        [names.flow, checkpoint.mode === 'owner' ? 'prune' : 'copy'],
+        [names.flow, mode === 'owner' ? 'prune' : 'copy'],
       );
     });
   } finally {

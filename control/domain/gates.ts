@@ -35,17 +35,17 @@ export interface GateFacts {
   readonly stillNeeded: readonly string[];
 }
 
-/**
- * The gates of a move from one phase to another, all of them, in the order they are printed. `opens`: with
- * it cohorts begin to write to the service.
- */
+/** What a move does to the cohorts of a write canary. */
+export type Cohorts = 'begin to write' | 'write no more';
+
+/** The gates of a move from one phase to another, all of them, in the order they are printed. */
 export function evaluateGates(
   from: Phase,
   to: Phase,
   facts: GateFacts,
-  opens = false,
+  cohorts?: Cohorts,
 ): GateResult[] {
-  const needs = [...(NEEDS[`${from}>${to}`] ?? []), ...(opens ? (['way back'] as const) : [])];
+  const needs = [...(NEEDS[`${from}>${to}`] ?? []), ...(cohorts ? OF_COHORTS[cohorts] : [])];
   return needs
     .filter((gate) => facts.hasTables || !OF_TABLES.has(gate))
     .flatMap((gate) => GATES[gate](facts));
@@ -92,6 +92,13 @@ const NEEDS: Readonly<Record<string, readonly Gate[]>> = {
   'canary>cutover': ['flow to', 'flow back', 'way back', 'conflicts', 'answers', 'verify'],
   'cutover>canary': ['flow back', 'way forward'],
   'cutover>retired': ['flow to', 'flow back', 'verify', 'tables free'],
+};
+
+const OF_COHORTS: Readonly<Record<Cohorts, readonly Gate[]>> = {
+  'begin to write': ['way back'],
+  // What they wrote comes back first: nobody is held for a drain that cannot end. What the service then lacks is
+  // no reason to keep them there.
+  'write no more': ['flow back', 'way forward'],
 };
 
 const WATCHED: Readonly<Partial<Record<Phase, readonly Gate[]>>> = {

@@ -1,6 +1,6 @@
 // What may be asked of the coordinator, and when it is refused: the rules that stand before a move.
 import { BanyanError } from '../../core/errors.ts';
-import type { GateResult } from './gates.ts';
+import { evaluateGates, type GateFacts, type GateResult } from './gates.ts';
 import type { Capability } from '../definition.ts';
 import { oneWayReason } from './mapped-table.ts';
 import { flowsOf, ownerOf, takesOwnership, TRANSITIONS, type Event, type Phase } from './phase.ts';
@@ -108,6 +108,18 @@ export function endsSharing(
   move: Pick<PlannedMove, 'to' | 'weight'>,
 ): boolean {
   return shared && ownerOf(move.to) === 'monolith' && !isShared(definition, move);
+}
+
+/** The gates of a move, all of them: for whoever makes it, and for whoever only looks. */
+export function gatesOf(
+  definition: Capability,
+  state: Pick<CapabilityState, 'phase' | 'shared' | 'weight'>,
+  move: Pick<PlannedMove, 'to' | 'weight'>,
+  facts: GateFacts,
+): GateResult[] {
+  const opens = opensToCohorts(definition, state, move) && 'begin to write';
+  const ends = endsSharing(definition, state, move) && 'write no more';
+  return evaluateGates(state.phase, move.to, facts, opens || ends || undefined);
 }
 
 /** How a move is made. */
