@@ -1,9 +1,9 @@
 // Abort and retirement: whatever the phase, and wherever it was cut short, nothing of ours is left.
 import { afterEach, expect, test } from '@jest/globals';
-import pg from 'pg';
 import { waitFor } from '../core/lifecycle.ts';
 import { withClient } from '../core/postgres/connect.ts';
 import { catalogOf, originsOf } from '../test/support/catalog.ts';
+import { failing } from '../test/support/failing.ts';
 import { createPair, SESSION, type Pair, type PairOptions } from '../test/support/pair.ts';
 import { serverUrl } from '../test/support/postgres.ts';
 import { stopAt } from '../test/support/stand-still.ts';
@@ -109,10 +109,16 @@ test('abort without the service’s database asks for what is lost by name, and 
       hint: expect.stringContaining('--lose-service-writes'),
     });
     expect(await own.store.readOne('catalog')).toMatchObject({ phase: 'cutover' });
+    await own.db('banyan.replica').insert({
+      id: 'cut-off',
+      heartbeat_at: own.db.raw(`clock_timestamp() - interval '10 seconds'`),
+    });
     const result = await coordinator.abort({ capability: 'catalog', losing: true });
     expect(result).toMatchObject({
       lost: [expect.stringContaining('what the service has written since 2')],
       serviceLeft: true,
+      // Nothing is closed there.
+      astray: [],
     });
     expect(await catalogOf(own.monolith)).toEqual(before);
     await write(own);
@@ -125,6 +131,7 @@ test('abort without the service’s database asks for what is lost by name, and 
     await allow(own, true);
   }
   // It is back: the same command cleans it, too.
+  await own.db('banyan.replica').delete();
   await coordinator.abort({ capability: 'catalog' });
   expect((await catalogs(own)).flat().filter((line) => line.includes('banyan'))).toEqual([]);
 });
@@ -174,28 +181,6 @@ test.each(['does not drain', 'is gone'])(
     await write(own);
   },
 );
-
-/** The coordinator's next statements in participants fail after `budget` of them, its session lost. */
-function failing(budget: number): { readonly restore: () => void } {
-  type Query = (...all: unknown[]) => unknown;
-  const prototype = pg.Client.prototype as unknown as { query: Query };
-  const original = prototype.query;
-  let left = budget;
-  prototype.query = function (this: unknown, ...all) {
-    const { connectionParameters: given } = this as {
-      connectionParameters: { application_name?: string };
-    };
-    const name = given.application_name ?? '';
-    if (name === 'banyan-coordinator' && left-- <= 0)
-      return Promise.reject(new Error('the coordinator is dead'));
-    return original.apply(this, all);
-  };
-  return {
-    restore: () => {
-      prototype.query = original;
-    },
-  };
-}
 
 test.each(['retired', 'abort'] as const)(
   '%s that dies after one statement or another goes on from there, and never lets a write in between',

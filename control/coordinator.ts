@@ -9,14 +9,17 @@ import { notAllowed, type MoveRequest, type MoveResult } from './domain/move.ts'
 import { ownerOf } from './domain/phase.ts';
 import type { Rehearsal } from './domain/rehearsal.ts';
 import { withMonolith, withSource } from './ends.ts';
+import { keepUpToDate } from './entry.ts';
 import { hasGaps, mendFence, type Mended } from './fence-gaps.ts';
 import { giveUp, type Loss } from './giving-up.ts';
+import { isClosed } from './handing-back.ts';
 import { withLease } from './lease.ts';
 import { Moves } from './moves.ts';
 import { pauseFlows, resumeFlows, type Pausable } from './pauses.ts';
 import { assertWindow } from './rehearsal-checks.ts';
 import { rehearse } from './rehearsal.ts';
 import type { JournalEntry } from './store.ts';
+import { RECOPIED } from './verify-outcomes.ts';
 import { missingRights } from './way-back.ts';
 import { giveUpEvents } from './relay-leave.ts';
 import { astray } from './rest.ts';
@@ -62,9 +65,20 @@ export class Coordinator {
         ),
       giveUp: () => this.#giveUp(capability, entry),
     });
+    return { ...result, astray: result.serviceLeft ? [] : await this.#keptOut(capability) };
+  }
+
+  /** Edges that may still send the service writes, where its fence has been left for them. */
+  async #keptOut(capability: string): Promise<readonly string[]> {
     const { store, replicas } = this.#at;
-    const left = await store.readOne(capability);
-    return { ...result, astray: await astray(replicas, left, this.#at.definition(capability)) };
+    const state = await store.readOne(capability);
+    const edges = await astray(replicas, state, this.#at.definition(capability));
+    if (edges.length === 0) return [];
+    const isSeen = await this.#at
+      .looking(capability, async (ends) => ends !== undefined && isClosed(ends.to.target))
+      // It is done all the same.
+      .catch(() => false);
+    return isSeen ? edges : [];
   }
 
   #giveUp(capability: string, entry: JournalEntry): Promise<Loss> {
@@ -93,7 +107,7 @@ export class Coordinator {
     );
   }
 
-  /** What the applier of sync back lacks at the monolith; changes nothing. Throws DATABASE_UNREACHABLE. */
+  /** What sync back and the way back lack at the monolith; changes nothing. Throws DATABASE_UNREACHABLE. */
   async missingRights(capability: string): Promise<readonly MissingRight[]> {
     const { connections, migration } = this.#at.options;
     const where = { ...migration, connections };
@@ -164,6 +178,11 @@ export class Coordinator {
     );
   }
 
+  /** Notes that all rows are about to be copied again: what was equal before says nothing of them. Throws MOVE_IN_PROGRESS. */
+  async noteRecopy(capability: string): Promise<void> {
+    await this.#note(capability, RECOPIED, '', () => Promise.resolve());
+  }
+
   /** Journals what is no move, and does it in the same transaction. */
   async #note(
     capability: string,
@@ -197,6 +216,14 @@ export class Coordinator {
       async (site) => this.#at.steps.tidied(await this.#at.recovered(capability, site), site),
       0,
     );
+  }
+
+  /** Brings the schema `banyan` up to date in the databases that the capability has entered. */
+  async keepUpToDate(capability: string): Promise<void> {
+    const { service } = this.#at.definition(capability);
+    const { monolith, services } = this.#at.options.connections;
+    for (const logins of [monolith.database, services[service]?.database])
+      if (logins) await keepUpToDate(logins, capability);
   }
 
   /**

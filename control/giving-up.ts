@@ -1,7 +1,7 @@
 // Back to the monolith although the way back does not drain, or the service's database is gone for good:
-// what the service has written and what has not come back is given up, and said. The monolith's fence
-// stands until the state says that it owns; its sequences go past every key that came back before that.
-// Cut short anywhere, the same command goes on.
+// what the service has written and what has not come back is given up, and said. The state changes first, and
+// the monolith's fence stands until it may own (handing-back.ts). Cut short anywhere, the same command goes on,
+// or whoever tidies up.
 import type { Knex } from 'knex';
 import { BanyanError, isBanyanError } from '../core/errors.ts';
 import { withClient } from '../core/postgres/connect.ts';
@@ -11,13 +11,13 @@ import type { CapabilityState } from './domain/state.ts';
 import { ownerOf } from './domain/phase.ts';
 import { withEnds, withMonolith, type FlowPair, type MonolithOnly, type Where } from './ends.ts';
 import type { Evidence } from './evidence.ts';
-import type { Participant } from './participant.ts';
-import { removeFlow, removeSourceParts, removeTargetParts } from './replication.ts';
+import { takeOver } from './handing-back.ts';
+import { removeSourceParts, removeTargetParts } from './replication.ts';
 import type { RelayReports } from './relay-reports.ts';
 import type { Replicas } from './replicas.ts';
-import { astray, isClosed, seenOff, tidy } from './rest.ts';
-import { patiently } from './table-locks.ts';
-import { findSequences, raiseSequences } from './sequences.ts';
+import { seenOff, tidy } from './rest.ts';
+import { findSequences } from './sequences.ts';
+import { assertRaisable } from './sequence-rights.ts';
 import type { Lease } from './lease.ts';
 import type { JournalEntry, StateStore } from './store.ts';
 
@@ -40,9 +40,8 @@ export interface Loss {
 }
 
 const TRAFFIC_TIMEOUT_MS = 5_000;
-const LOCKS_TIMEOUT_MS = 30_000;
 
-/** While nobody else moves the capability. Throws TIMED_OUT, and MOVE_NOT_ALLOWED for a retired one. */
+/** While nobody else moves the capability. Throws TIMED_OUT, PREFLIGHT_FAILED, and MOVE_NOT_ALLOWED for a retired one. */
 export async function giveUp(given: GivingUp, capability: string): Promise<Loss> {
   const { store, evidence, where, definition } = given;
   const state = await store.readOne(capability);
@@ -83,6 +82,7 @@ async function take(
   sides: Sides,
 ): Promise<void> {
   const { capability } = given;
+  await assertTakesOver(given, sides);
   // Also where it is in the monolith already: a command that was cut short goes on under a newer epoch.
   const state = await store.change(
     given,
@@ -92,36 +92,31 @@ async function take(
   );
   await replicas.acknowledged(capability, state.version, TRAFFIC_TIMEOUT_MS);
   if (!sides) return;
-  const monolith = 'ends' in sides ? sides.ends.to.source : sides.only.monolith;
-  const right = { lease, epoch: state.epoch };
-  if (await monolith.present()) {
-    // Before the keys are counted nobody may bring another one.
-    if ('only' in sides) await removeTargetParts(sides.only.back, right);
-    else if ((await removeFlow(sides.ends.back, right)) === 'gone')
-      await relays.drop(sides.ends.back.relayed?.source ?? '');
-    await raise(monolith, definition, state.epoch);
-  }
   if ('ends' in sides) {
-    const { target: service } = sides.ends.to;
-    const left = await astray(replicas, state, definition);
-    // It owned the data a moment ago, and its fence is open.
-    if (left.length > 0 && (await isClosed(service)))
-      await patiently(service, () => service.fence('monolith', state.epoch), {
-        timeoutMs: LOCKS_TIMEOUT_MS,
-        what: 'the locks to close the service’s tables',
-        hint: 'Once they have ended, give the command again.',
-      });
     await tidy(state, definition, sides.ends, lease, { evidence, relays, replicas });
     return;
   }
-  const { to, back } = sides.only;
+  const { monolith, to, back } = sides.only;
+  const right = { lease, epoch: state.epoch };
+  await removeTargetParts(back, right);
   const relay = await removeSourceParts(to, right);
   if (relay === 'gone' && to.relayed) await relays.drop(to.relayed.source);
-  await removeTargetParts(back, right);
   for (const direction of ['to', 'back'] as const) await evidence.dropFlow(capability, direction);
+  await takeOver(monolith, definition, state.epoch, lease);
   await lease.assertHeld();
   await monolith.remove(state.epoch);
   await seenOff(to, right, relays, relay === 'leaving');
+}
+
+/** Throws PREFLIGHT_FAILED where the monolith could not be opened afterwards: it is found while the service owns. */
+async function assertTakesOver({ phase }: CapabilityState, sides: Sides): Promise<void> {
+  if (!sides || ownerOf(phase) !== 'service') return;
+  const monolith = 'ends' in sides ? sides.ends.to.source : sides.only.monolith;
+  await assertRaisable(
+    await findSequences(monolith.tables, monolith, monolith),
+    monolith,
+    monolith,
+  );
 }
 
 /** No switch or rehearsal of it goes on. */
@@ -134,12 +129,6 @@ async function endOpen(db: Knex.Transaction, capability: string): Promise<void> 
   await db('banyan.rehearsal')
     .where({ capability, status: 'running' })
     .update({ status: 'failed', ended_at });
-}
-
-/** Past the greatest key that has come back: the service's own sequence may not be asked. */
-async function raise(monolith: Participant, { tables }: Capability, epoch: number): Promise<void> {
-  const plans = await findSequences(tables, monolith, monolith);
-  await raiseSequences(plans, monolith, monolith, epoch);
 }
 
 /** Whether the service's database lets the coordinator in. */

@@ -1,12 +1,14 @@
 // What both databases hold of ours while a capability rests in a phase, and nothing more: the flows
-// that the phase has, fences and schema from `sync` on. Moves that take something away only change
-// the state and then tidy up to it, so that one which was cut short is finished by tidying again.
+// that the phase has, fences and schema from `sync` on. Moves that take something away,
+// and an abort that gives up what the service wrote, only change the state and then tidy up to it, so that
+// one which was cut short is finished by tidying again.
 import { claimsOn } from './claims.ts';
 import type { Capability } from './definition.ts';
 import { flowsOf, type Flows } from './domain/phase.ts';
 import type { CapabilityState } from './domain/state.ts';
 import type { FlowPair } from './ends.ts';
 import type { Evidence } from './evidence.ts';
+import { closeService, isClosed, takeOver } from './handing-back.ts';
 import type { Lease } from './lease.ts';
 import type { RelayReports } from './relay-reports.ts';
 import type { Replicas } from './replicas.ts';
@@ -97,8 +99,14 @@ async function sidesTidied(
     if (!wanted[flow.direction]) await evidence.dropFlow(id, flow.direction);
   if (wanted.to) return false;
   const { source: monolith, target: service } = ends.to;
+  const isAstray = (await astray(replicas, state, definition)).length > 0;
+  // Nothing to do but where what the service wrote is given up.
+  if (phase === 'monolith') {
+    if (await closeService(service, definition, epoch, isAstray)) found = true;
+    if (await takeOver(monolith, definition, epoch, lease)) found = true;
+  }
   // An edge that is cut off may still send the service writes: they must go on meeting the fence there.
-  const stays = (await astray(replicas, state, definition)).length > 0 && (await isClosed(service));
+  const stays = isAstray && (await isClosed(service));
   const sides = stays ? [monolith] : [monolith, service];
   for (const side of sides) {
     if (!(await side.present()) && !(await isAbandoned(side))) continue;
@@ -122,11 +130,6 @@ export async function astray(
 ): Promise<readonly string[]> {
   if (phase !== 'monolith') return [];
   return replicas.astray(capability, version, canary.writes ? ['canary', 'cutover'] : ['cutover']);
-}
-
-/** Whether it has a fence that can keep writers out: not where a write canary was given up. */
-export async function isClosed(service: Participant): Promise<boolean> {
-  return (await service.present()) && !(await service.isShared());
 }
 
 async function isHere({ to }: FlowPair): Promise<boolean> {
