@@ -90,6 +90,7 @@ test('what one that woke up late has left is removed, although nothing has moved
   const counting = {
     recover: (id: string) => coordinator.recover(id),
     mendFences: (id: string) => coordinator.mendFences(id),
+    keepUpToDate: (id: string) => coordinator.keepUpToDate(id),
     tidy: async (id: string) => {
       const found = await coordinator.tidy(id);
       looks += 1;
@@ -117,6 +118,7 @@ test('a capability whose databases do not answer keeps no other one waiting', as
     },
     tidy: () => Promise.resolve(false),
     mendFences: () => Promise.resolve([]),
+    keepUpToDate: () => Promise.resolve(),
   } as never;
   const store = { readOne: () => Promise.resolve({ phase: 'sync', version: 1 }) } as never;
   start({ coordinator, store, capabilities: ['hangs', 'lives'] });

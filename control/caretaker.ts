@@ -1,6 +1,6 @@
 // Looks after moves whose coordinator died: undoes or finishes a switch, so that held writes do not
-// wait for a human, removes what a move that was cut short has left in the databases, and closes what a
-// fence has lost. Runs beside sync, which holds the coordinator's logins; never in a facade. A capability
+// wait for a human, removes what a move that was cut short has left in the databases, keeps our schema there
+// up to date, and closes what a fence has lost. Runs beside sync, which holds the coordinator's logins; never in a facade. A capability
 // whose databases are slow or gone keeps no other one waiting.
 import { isBanyanError, messageOf } from '../core/errors.ts';
 import { sleep, type Part } from '../core/lifecycle.ts';
@@ -48,8 +48,25 @@ export function caretakerPart({
     tidied.set(capability, { version, at: performance.now() });
   };
 
+  /** Whose schemas are at their newest. A flow that starts sees to that; one that is paused does not start. */
+  const current = new Set<string>();
+
+  const keepUpToDate = async (capability: string): Promise<void> => {
+    if (current.has(capability)) return;
+    try {
+      await coordinator.keepUpToDate(capability);
+      current.add(capability);
+    } catch (error) {
+      // Its fences are looked at all the same.
+      log.warn('the schema banyan could not be brought up to date; it is tried again', {
+        ...{ capability, error: messageOf(error) },
+      });
+    }
+  };
+
   const mend = async (capability: string): Promise<void> => {
     if (performance.now() < (fences.get(capability) ?? 0)) return;
+    await keepUpToDate(capability);
     const all = await coordinator.mendFences(capability);
     const [partitions, restored] = [
       all.flatMap((one) => one.partitions),

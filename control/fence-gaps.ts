@@ -83,8 +83,9 @@ async function entered({ client, capability, tableNames }: Participant): Promise
   const taken = new Set(
     (await claimsOfOthers(client, capability, tableNames)).map(({ table }) => table),
   );
+  // A schema that was made by an older version has no such column.
   const { rows } = await client.query<{ tables: string[] | null }>(
-    'SELECT tables FROM banyan.ownership WHERE capability = $1',
+    `SELECT to_jsonb(o) -> 'tables' AS tables FROM banyan.ownership o WHERE capability = $1`,
     [capability],
   );
   const known = rows[0]?.tables ?? tableNames.map((name) => formatTable(parseTableName(name)));
