@@ -3,7 +3,6 @@ import type { Command } from 'commander';
 import { BanyanError } from '../core/errors.ts';
 import { withEnds } from '../control/ends.ts';
 import { RelayReports } from '../control/relay-reports.ts';
-import { noteRecopy } from '../control/verify-outcomes.ts';
 import { recopy } from '../sync/index.ts';
 import { openContext, type GlobalOptions } from './context.ts';
 import { answer } from './output.ts';
@@ -33,7 +32,7 @@ export function recopyCommand(sync: Command): void {
         const directions = await withEnds(where, capability, definition, async (ends) =>
           ends
             ? recopy(ends, new RelayReports(context.db), () =>
-                noteRecopy(context.db, capability, context.who),
+                context.coordinator().noteRecopy(capability),
               )
             : [],
         );

@@ -146,3 +146,21 @@ test('a lease is kept as long as its holder lives, and had by the next once it s
     config.remove();
   }
 });
+
+test('that rows are copied again is noted by nobody while somebody moves the capability', async () => {
+  await advanceTo(pair, 'sync');
+  const coordinator = pair.coordinator();
+  const before = await pair.store.readOne('catalog');
+  await withLease(pair.controlUrl, 'catalog', async () => {
+    await expect(coordinator.noteRecopy('catalog')).rejects.toMatchObject({
+      code: 'MOVE_IN_PROGRESS',
+    });
+  });
+  expect(await pair.store.readOne('catalog')).toEqual(before);
+  // One that had begun to build, and died, builds no more.
+  const entry = { who: 'dead', event: 'begin', why: '', evidence: {} };
+  const { epoch } = await pair.store.change(before, { building: true }, entry);
+  await coordinator.noteRecopy('catalog');
+  expect((await pair.store.readOne('catalog')).epoch).toBeGreaterThan(epoch);
+  expect((await pair.store.journal('catalog')).at(-1)).toMatchObject({ event: 'recopy' });
+});

@@ -9,7 +9,7 @@ import type { Phase } from './domain/phase.ts';
 import { Evidence } from './evidence.ts';
 import { gatherFacts } from './gate-facts.ts';
 import { openControl, StateStore } from './store.ts';
-import { noteRecopy } from './verify-outcomes.ts';
+import { RECOPIED } from './verify-outcomes.ts';
 import { VerifyRuns } from './verify-runs.ts';
 
 let database: TestDatabase;
@@ -44,6 +44,11 @@ const { catalog } = defineMigration({
 async function goes(to: Phase): Promise<void> {
   const entry = { who: 'test', event: 'advance', why: '', evidence: {} };
   await store.change(await store.readOne('catalog'), { phase: to }, entry);
+}
+
+async function recopies(capability: string): Promise<void> {
+  const entry = { who: 'somebody', event: RECOPIED, why: '', evidence: {} };
+  await store.change(await store.readOne(capability), {}, entry);
 }
 
 /** A run that compared so many rows, and found them all the same. */
@@ -82,7 +87,7 @@ test('a run from before all rows are copied again does not count, and one after 
   await goes('sync');
   await goes('canary');
   await verified(1);
-  await noteRecopy(control, 'catalog', 'somebody');
+  await recopies('catalog');
   expect(await counts()).toBeUndefined();
   expect(await gates()).toEqual(['verify: inconclusive']);
   expect((await store.journal('catalog')).at(-1)).toMatchObject({
@@ -97,7 +102,7 @@ test('what becomes of another capability is no matter', async () => {
   await goes('sync');
   await verified(1);
   await verified(9, 'orders');
-  await noteRecopy(control, 'orders', 'somebody');
+  await recopies('orders');
   expect(await counts()).toBe(1);
 });
 
@@ -105,9 +110,9 @@ test('one that was cut short before all rows are copied again is not gone on wit
   await goes('sync');
   const runs = new VerifyRuns(control);
   await runs.begin('catalog', 'the definition');
-  await noteRecopy(control, 'orders', 'somebody');
+  await recopies('orders');
   expect(await runs.resume('catalog', 'the definition')).toMatchObject({ kind: 'resumed' });
-  await noteRecopy(control, 'catalog', 'somebody');
+  await recopies('catalog');
   expect(await runs.resume('catalog', 'the definition')).toMatchObject({
     ...{ kind: 'none', why: expect.stringContaining('copied anew') },
   });

@@ -1,6 +1,5 @@
 // What verify runs found, one row a run; the newest counts.
 import type { Knex } from 'knex';
-import { StateStore } from './store.ts';
 
 export interface VerifyOutcome {
   readonly capability: string;
@@ -33,13 +32,6 @@ export async function addVerify(
     samples: JSON.stringify(outcome.samples),
     began_at: db.raw('clock_timestamp() - make_interval(secs => ?)', [tookMs / 1_000]),
   });
-}
-
-/** Notes that all rows of a capability are copied again: what was equal before says nothing of them. */
-export async function noteRecopy(db: Knex, capability: string, who: string): Promise<void> {
-  const store = new StateStore(db);
-  const entry = { who, event: RECOPIED, why: '', evidence: {} };
-  await store.change(await store.readOne(capability), {}, entry);
 }
 
 /**
