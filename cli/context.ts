@@ -6,6 +6,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Knex } from 'knex';
 import { BanyanError, isBanyanError, messageOf } from '../core/errors.ts';
+import { sleep } from '../core/lifecycle.ts';
 import { compileRoutes } from '../facade/domain/routes.ts';
 import { createLogger, type Logger, type LogLevel } from '../core/log.ts';
 import { resolveConnections, type Connections } from '../control/connections.ts';
@@ -14,6 +15,9 @@ import { defineMigration } from '../control/define.ts';
 import type { Migration, MigrationInput } from '../control/definition.ts';
 import { migrateControl, openControl } from '../control/store.ts';
 import type { CoordinatorOptions } from '../control/workplace.ts';
+
+/** Between two attempts of an edge to prepare a control database that it waits for. */
+const PREPARE_AGAIN_MS = 500;
 
 export interface GlobalOptions {
   readonly config: string;
@@ -122,6 +126,8 @@ export async function contextOf(
   role: Role = 'all',
 ): Promise<Context> {
   const log = createLogger({ part }, options.logLevel);
+  const closed = new AbortController();
+  let prepared: Promise<void> | undefined;
   try {
     await migrateControl(controlUrl);
   } catch (error) {
@@ -130,6 +136,7 @@ export async function contextOf(
     log.warn('the control database does not answer: the edge serves nothing until it does', {
       error: error.message,
     });
+    prepared = prepareLater(controlUrl, log, closed.signal);
   }
   const db = openControl(controlUrl);
   const who = process.env['BANYAN_WHO'] ?? `${userInfo().username}@${hostname()}`;
@@ -140,8 +147,31 @@ export async function contextOf(
     log,
     who,
     coordinator: (more = {}) => new Coordinator({ ...loaded, controlUrl, db, who, log, ...more }),
-    close: () => db.destroy(),
+    close: async () => {
+      closed.abort();
+      await prepared;
+      await db.destroy();
+    },
   };
+}
+
+/** Brings the control database up to date once it is there: until then it may be empty, or an older version's. */
+async function prepareLater(controlUrl: string, log: Logger, signal: AbortSignal): Promise<void> {
+  let last: string | undefined;
+  for (;;) {
+    await sleep(PREPARE_AGAIN_MS, signal);
+    if (signal.aborted) return;
+    try {
+      await migrateControl(controlUrl);
+      return;
+    } catch (error) {
+      const said = messageOf(error);
+      // That it does not answer has been said.
+      if (said !== last && !isBanyanError(error, 'DATABASE_UNREACHABLE'))
+        log.error('the control database cannot be prepared', { error: said });
+      last = said;
+    }
+  }
 }
 
 /** What a running `banyan up` or `banyan demo` tells the other commands, in a file that only its user may read. */

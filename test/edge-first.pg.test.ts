@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { freePort } from '../core/free-port.ts';
 import { startBanyan, writeConfig } from './support/command.ts';
 import { call, json, serve, type TestServer } from './support/http.ts';
-import { createControl, type TestDatabase } from './support/postgres.ts';
+import { createControl, createDatabase, type TestDatabase } from './support/postgres.ts';
 import { startProxy, type Proxy } from './support/proxy.ts';
 
 let control: TestDatabase;
@@ -20,6 +20,39 @@ afterAll(async () => {
   await proxy.close();
   await monolith.close();
   await control.drop();
+});
+
+test('it makes a control database that comes up empty, and serves', async () => {
+  const empty = await createDatabase('control');
+  const nowhere = await freePort();
+  proxy.lead(nowhere);
+  const config = writeConfig({
+    control: proxy.through(empty.url),
+    monolith: { upstream: monolith.url },
+    services: { catalog: { upstream: monolith.url } },
+    capabilities: { catalog: { service: 'catalog', routes: ['/api/products'] } },
+  });
+  const edge = startBanyan([
+    ...['--config', config.file, '--json', 'facade', '--port', '0', '--admin-port', '0'],
+  ]);
+  try {
+    await new Promise<void>((resolve) => {
+      edge.child.stderr.on('data', () => {
+        if (edge.stderr().includes('serves nothing until')) resolve();
+      });
+    });
+    proxy.lead(Number(new URL(empty.url).port));
+    await edge.says('"ready":true');
+    const { url } = JSON.parse(edge.stdout()) as { url: string };
+    expect(await call(`${url}/api/products`)).toMatchObject({ status: 200 });
+    edge.child.kill('SIGTERM');
+    expect(await edge.exited).toBe(0);
+  } finally {
+    edge.child.kill('SIGKILL');
+    await edge.exited;
+    config.remove();
+    await empty.drop();
+  }
 });
 
 test('it serves once the control database is there', async () => {
