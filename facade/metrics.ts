@@ -11,7 +11,7 @@ export interface Metrics {
   /** Counts one finished request. */
   finished(ended: Ended): void;
   /** Counts one that was refused before anything else was known of it, after so long. */
-  refused(this: void, status: number, ms: number): void;
+  readonly refused: (status: number, ms: number) => void;
   /** A write has waited this long and goes on. */
   held(ms: number): void;
 }
