@@ -22,8 +22,8 @@ async function scene(): Promise<{ edge: TestEdge; copied: string[]; seen: string
     json({})(req, res);
   }, createServer());
   const shadow: Shadow = {
-    begin: (_match, { target }) => {
-      copied.push(target);
+    begin: (_match, ask) => {
+      copied.push(ask().target);
       return undefined;
     },
     close: () => Promise.resolve(),

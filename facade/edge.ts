@@ -253,8 +253,11 @@ export function createEdge(options: EdgeOptions): Edge {
     if (brought.length > 0) head.headers.push(CALL_FIELD, brought.join(', '));
   };
 
-  const copy = ({ method, target, head, trace }: Visit, match: Match): Tap | undefined =>
-    shadow.begin(match, { method, target: target.raw, headers: head.headers, trace });
+  const copy = (visit: Visit, match: Match): Tap | undefined =>
+    shadow.begin(match, () => {
+      const { method, target, head, trace } = visit;
+      return { method, target: target.raw, headers: head.headers, trace };
+    });
 
   const write = (visit: Visit, decision: Forward): void => {
     const { match } = decision;

@@ -180,12 +180,12 @@ describe('a trace', () => {
       }),
     );
     const { migration, shadow } = shadowTo(service.url);
-    const tap = shadow.begin(matchOf(migration), {
+    const tap = shadow.begin(matchOf(migration), () => ({
       method: 'GET',
       target: '/api/products',
       headers: ['host', 'a'],
       trace,
-    });
+    }));
     tap?.head(200, ['content-type', 'application/json']);
     tap?.data(Buffer.from('{"wrong":1}'));
     tap?.end();

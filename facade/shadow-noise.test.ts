@@ -129,7 +129,7 @@ async function line(
       for (let nth = 0; nth < count; nth++) {
         seed += 1;
         const target = `/api/products/${seed}`;
-        const begin = () => shadow.begin(match, { method: 'GET', target, headers: [] });
+        const begin = () => shadow.begin(match, () => ({ method: 'GET', target, headers: [] }));
         while (nth > 0 && totals().pending >= atATime) await new Promise(setImmediate);
         // On a machine that has no time for it now, it is asked again.
         const tap = await waitFor(

@@ -22,7 +22,7 @@ import { judge } from './judge.ts';
 import { Lanes } from './lanes.ts';
 import { Memory, Purse } from './memory.ts';
 import { meterSocket } from './metered-socket.ts';
-import { rememberRoutes } from './shadow-routes.ts';
+import { rememberRoutes, type ShadowRoute } from './shadow-routes.ts';
 import type { SyncClock } from './sync-clock.ts';
 import type { Tally } from './tally.ts';
 import type { Leg } from './tracing.ts';
@@ -48,8 +48,12 @@ export interface ShadowOptions {
 }
 
 export interface Shadow {
-  /** Claims a slot for the copy of a read and returns what must see the answer; undefined when dropped. */
-  begin(match: Match, question: Question): Tap | undefined;
+  /**
+   * Claims a slot for the copy of a read and returns what must see the answer; undefined when dropped. What is asked
+   * is made up only for one that begins: where the first ones live for long, V8 takes it that all will, and puts
+   * what each request makes there among the old, where its collection stops the clients.
+   */
+  begin(match: Match, ask: () => Question): Tap | undefined;
   /** Drops what is not yet decided and waits until everything is counted. */
   close(): Promise<void>;
 }
@@ -166,80 +170,87 @@ export function createShadow(options: ShadowOptions): Shadow {
     running.add(counted);
   };
 
-  return {
-    begin: (match, question) => {
-      const version = options.version(match.capability) ?? 0;
-      const policy = policies.get(match.capability) ?? NO_POLICY;
-      const { noise, silent, tooLarge } = routeOf(match);
-      const refused = refusal(silent, tooLarge);
-      if (refused) {
-        tally.refused(match, version, refused);
-        return undefined;
+  const copy = (
+    match: Match,
+    version: number,
+    { noise, silent, tooLarge }: ShadowRoute,
+    question: Question,
+  ): Tap => {
+    const policy = policies.get(match.capability) ?? NO_POLICY;
+    slots += 1;
+    silent?.began();
+    tooLarge.began();
+    const settle = [work.begin(), bytes.begin()];
+    work.spend(BEGIN_MS);
+    repeats.spend(-REPEATS_PER_COPY);
+    tally.began(match);
+    const purse = new Purse(memory);
+    const free = once(() => {
+      slots -= 1;
+      silent?.left();
+      tooLarge.left();
+      for (const end of settle) end();
+    });
+    const { wanted, rules } = policy;
+    const isHead = question.method === 'HEAD';
+    return capture({ bodyBytes, purse, wanted, isHead }, (captured) => {
+      if (captured.kind === 'dropped') {
+        free();
+        purse.close();
+        if (captured.reason === 'too-large') tooLarge.ended(false);
+        tally.decided(match, version, question.target, dropped(captured.reason));
+        return;
       }
-      slots += 1;
-      silent?.began();
-      tooLarge.began();
-      const settle = [work.begin(), bytes.begin()];
-      work.spend(BEGIN_MS);
-      repeats.spend(-REPEATS_PER_COPY);
-      tally.began(match);
-      const purse = new Purse(memory);
-      const free = once(() => {
-        slots -= 1;
-        silent?.left();
-        tooLarge.left();
-        for (const end of settle) end();
-      });
-      const { wanted, rules } = policy;
-      const isHead = question.method === 'HEAD';
-      return capture({ bodyBytes, purse, wanted, isHead }, (captured) => {
-        if (captured.kind === 'dropped') {
+      const { asked, status, headers, body } = captured;
+      const leg = question.trace?.leg({ 'banyan.path': 'service', 'banyan.shadow': true });
+      const verdict = plainAnswer({ status, headers, body }, bodyBytes, purse, work)
+        .then((given) =>
+          judge({
+            question: {
+              ...question,
+              ...(leg && { headers: leg.under(question.headers) }),
+              body: asked,
+            },
+            given,
+            monolith: upstreams.monolith,
+            service: upstreams.service(match.policy.service),
+            asker,
+            turns,
+            purse,
+            rules,
+            wanted,
+            noise,
+            sample: policy.noiseSample,
+            caughtUp: match.policy.hasTables ? () => clock.caughtUp(match.capability) : undefined,
+            isOver: () => closing || options.version(match.capability) === undefined,
+            onFirst: ({ kind }) => {
+              silent?.ended(kind !== 'silent');
+              if (kind === 'answer' || kind === 'too-large') tooLarge.ended(kind === 'answer');
+            },
+            onRepeat: () => {
+              repeats.spend(1);
+            },
+            afterFirst: free,
+            repeat,
+            lanes,
+          }),
+        )
+        .finally(() => {
           free();
           purse.close();
-          if (captured.reason === 'too-large') tooLarge.ended(false);
-          tally.decided(match, version, question.target, dropped(captured.reason));
-          return;
-        }
-        const { asked, status, headers, body } = captured;
-        const leg = question.trace?.leg({ 'banyan.path': 'service', 'banyan.shadow': true });
-        const verdict = plainAnswer({ status, headers, body }, bodyBytes, purse, work)
-          .then((given) =>
-            judge({
-              question: {
-                ...question,
-                ...(leg && { headers: leg.under(question.headers) }),
-                body: asked,
-              },
-              given,
-              monolith: upstreams.monolith,
-              service: upstreams.service(match.policy.service),
-              asker,
-              turns,
-              purse,
-              rules,
-              wanted,
-              noise,
-              sample: policy.noiseSample,
-              caughtUp: match.policy.hasTables ? () => clock.caughtUp(match.capability) : undefined,
-              isOver: () => closing || options.version(match.capability) === undefined,
-              onFirst: ({ kind }) => {
-                silent?.ended(kind !== 'silent');
-                if (kind === 'answer' || kind === 'too-large') tooLarge.ended(kind === 'answer');
-              },
-              onRepeat: () => {
-                repeats.spend(1);
-              },
-              afterFirst: free,
-              repeat,
-              lanes,
-            }),
-          )
-          .finally(() => {
-            free();
-            purse.close();
-          });
-        count(match, version, question.target, verdict, leg);
-      });
+        });
+      count(match, version, question.target, verdict, leg);
+    });
+  };
+
+  return {
+    begin: (match, ask) => {
+      const version = options.version(match.capability) ?? 0;
+      const route = routeOf(match);
+      const refused = refusal(route.silent, route.tooLarge);
+      if (!refused) return copy(match, version, route, ask());
+      tally.refused(match, version, refused);
+      return undefined;
     },
     close: async () => {
       closing = true;

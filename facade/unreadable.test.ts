@@ -74,17 +74,6 @@ test('who is still sending gets the answer, and no reset', async () => {
   await once(client, 'close');
 });
 
-test('an answer that is due is not made up by what stands behind its request', async () => {
-  const { port, edge, monolith } = await scene();
-  monolith.waits = true;
-  const client = await wire(port);
-  client.send(`POST / HTTP/1.1\r\n${HOST}Content-Length: 1\r\n\r\nx`);
-  await eventually('the request', () => monolith.seen.length === 1);
-  client.send('nonsense\r\n\r\n');
-  expect(await client.untilClosed()).toBe('');
-  await eventually('nothing in flight', () => edge.edge.inFlight() === 0);
-});
-
 test('a chunk that is none is the end of its upload', async () => {
   const { port, edge } = await scene();
   const client = await wire(port);

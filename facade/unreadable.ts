@@ -29,8 +29,8 @@ export function answerUnreadable(
   const status = STATUSES[code] ?? (code.startsWith('HPE_') ? 400 : undefined);
   // What Node has yet to answer on this connection.
   const { _httpMessage: due } = socket as { _httpMessage?: ServerResponse };
-  // A connection that has broken gets no answer, and what we say must not be taken for that to another request.
-  if (status === undefined || !socket.writable || (due && (due.headersSent || due.req.complete))) {
+  // A connection that has broken gets no answer, and neither does one in the middle of another.
+  if (status === undefined || !socket.writable || due?.headersSent === true) {
     socket.destroy(error);
     return;
   }
