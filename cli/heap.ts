@@ -7,9 +7,15 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
  * again one step at a time: the first seconds of the next burst go by in a hundred collections, which
  * let what is only under way grow old, and old it is collected at a stop. With larger steps it is
  * there at once (measured: a sixth of the time in collections).
+ *
+ * And from the first requests that it looks at V8 concludes how long lives what a place in the code makes. Where
+ * those were kept for a while, by copies that got no answer, it puts what each later request makes there among
+ * the old, which then keeps the rest of the request alive (measured in every third process: a full collection
+ * every two seconds instead of every half minute, p99 × 1.7). Nothing that a request makes lives long.
  */
 export function readyForBursts(): void {
   setFlagsFromString('--semi-space-growth-factor=16');
+  setFlagsFromString('--no-allocation-site-pretenuring');
 }
 
 const MB = 1_048_576;
